@@ -1,0 +1,71 @@
+# Every target sets up what it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+MEMBERS := $(sort $(wildcard libs/*) $(wildcard services/*))
+PROTOS := $(shell find proto -name '*.proto')
+CONTRACTS := libs/contracts/src
+export UV_NO_CONFIG := 1
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.PHONY: help
+help: ## explain the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## the whole story on this machine: a PIN opens a session, a block stops it
+	$(BIN)/chargekey demo
+
+.PHONY: run
+run: setup ## start everything on this machine and keep serving
+	$(BIN)/chargekey up
+
+.PHONY: test
+test: setup ## run every test
+	$(BIN)/pytest
+
+.PHONY: check
+check: setup ## ruff, mypy, import-linter, buf, generated code up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/python scripts/generate_contracts.py --check
+
+.PHONY: format
+format: setup ## let ruff and buf put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write
+
+.PHONY: contracts
+contracts: setup ## generate libs/contracts from proto/
+	$(BIN)/python scripts/generate_contracts.py
+
+.PHONY: lock
+lock: $(BIN)/uv ## pin every dependency again, with hashes
+	$(BIN)/uv pip compile pyproject.toml --group dev $(addsuffix /pyproject.toml,$(MEMBERS)) \
+		--universal --generate-hashes --no-emit-package chargekey --quiet --upgrade \
+		$(foreach member,common contracts access gateway history identity notifier,--no-emit-package chargekey-$(member)) \
+		--custom-compile-command 'make lock' --output-file requirements.lock
+
+.PHONY: setup
+setup: $(VENV)/.ready ## the virtual environment with everything in it
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Chargekey needs Python 3.11 or newer; name one with make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.ready: $(BIN)/uv requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix --editable ./,$(MEMBERS))
+	@touch $@
+
+.PHONY: clean
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

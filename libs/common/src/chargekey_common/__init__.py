@@ -1,0 +1,1 @@
+"""What every Chargekey service stands on."""

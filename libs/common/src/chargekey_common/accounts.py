@@ -1,0 +1,135 @@
+"""Callers: who is calling, proved by a short-lived token each account signs itself.
+
+An account (`administrator:local`, `service:gateway`) has an Ed25519 key pair. It
+signs its own tokens, good for minutes; every service has the public keys. A
+token says who, never what he may do: that is `access.Check`'s to say.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NewType
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chargekey_common.errors import UnauthenticatedError
+
+Caller = NewType("Caller", str)
+
+AUDIENCE = "chargekey"
+ALGORITHM = "EdDSA"
+LIFETIME = 300
+LEEWAY = 30
+ADMINISTRATOR = Caller("administrator:local")
+
+
+def service_account(service: str) -> Caller:
+    """Return the account a service calls others under."""
+    return Caller(f"service:{service}")
+
+
+class Signer:
+    """Signs tokens for one account with its private key; keeps one until it is half spent."""
+
+    def __init__(self, caller: Caller, private_key: bytes) -> None:
+        self._caller = caller
+        self._private_key = private_key
+        self._token = ""
+        self._renew_at = 0.0
+
+    @classmethod
+    def from_file(cls, path: Path) -> Signer:
+        """Read `<kind>_<name>.key`, as `make_account` left it."""
+        return cls(Caller(path.stem.replace("_", ":", 1)), path.read_bytes())
+
+    def token(self) -> str:
+        """Return a token that is good for some minutes yet."""
+        now = time.time()
+        if now >= self._renew_at:
+            claims = {
+                "iss": self._caller,
+                "sub": self._caller,
+                "aud": AUDIENCE,
+                "iat": int(now),
+                "exp": int(now) + LIFETIME,
+            }
+            self._token = jwt.encode(
+                claims, self._private_key, algorithm=ALGORITHM, headers={"kid": self._caller}
+            )
+            self._renew_at = now + LIFETIME / 2
+        return self._token
+
+
+class Verifier:
+    """Tells callers by their tokens, from a directory of public keys."""
+
+    def __init__(self, accounts: Path) -> None:
+        self._accounts = accounts
+        self._keys: dict[str, bytes] = {}
+        self._verified: dict[str, tuple[Caller, float]] = {}
+
+    def verify(self, token: str) -> Caller:
+        """Return who signed the token; raises UnauthenticatedError on any doubt."""
+        verified = self._verified.get(token)
+        if verified is not None and time.time() < verified[1]:
+            return verified[0]
+        try:
+            kid = jwt.get_unverified_header(token).get("kid", "")
+            claims = jwt.decode(
+                token,
+                self._key(kid),
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=kid,
+                leeway=LEEWAY,
+                options={"require": ["exp", "iat", "iss", "sub", "aud"]},
+            )
+        except jwt.PyJWTError:
+            raise UnauthenticatedError from None
+        if claims["sub"] != kid or claims["exp"] - claims["iat"] > LIFETIME:
+            raise UnauthenticatedError
+        caller = Caller(kid)
+        if len(self._verified) >= 1024:  # noqa: PLR2004 - bounded; a caller renews rarely
+            self._verified.clear()
+        self._verified[token] = caller, float(claims["exp"])
+        return caller
+
+    def _key(self, kid: str) -> bytes:
+        kind, _, name = kid.partition(":")
+        if not (kind.isalpha() and name.replace("-", "").isalnum() and kid.isascii()):
+            raise UnauthenticatedError
+        if kid not in self._keys:
+            try:
+                self._keys[kid] = (self._accounts / f"{kind}_{name}.pem").read_bytes()
+            except FileNotFoundError:
+                raise UnauthenticatedError from None
+        return self._keys[kid]
+
+
+def make_account(caller: Caller, *, keys: Path, accounts: Path) -> Path:
+    """Make a key pair for `caller` unless it has one; return the private key's file."""
+    name = caller.replace(":", "_", 1)
+    private, public = keys / f"{name}.key", accounts / f"{name}.pem"
+    for directory in (keys, accounts):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not private.exists():
+        key = Ed25519PrivateKey.generate()
+        public.write_bytes(
+            key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+        descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+            )
+    return private

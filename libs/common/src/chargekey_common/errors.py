@@ -1,0 +1,72 @@
+"""The root of every service's error tree.
+
+ChargekeyError
+├── InvalidArgumentError     what was sent can never work
+├── NotFoundError            no such thing
+├── AlreadyExistsError       something else has that name or code
+├── FailedPreconditionError  not in the present state
+├── PermissionDeniedError    this caller may not
+├── UnauthenticatedError     nobody known is calling
+├── ResourceExhaustedError   too many, too fast
+└── UnavailableError         try again later
+
+A leaf sets `code`, which never changes once released, and `sentence`, which
+tells the person what to do. Neither ever carries what was sent: it may be a
+secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ChargekeyError(Exception):
+    """Anything a caller is told by name; nothing was stored."""
+
+    code: ClassVar[str]
+    sentence: ClassVar[str]
+
+    def __init__(self, detail: str = "") -> None:
+        """Join the class's sentence with what only this occasion knows."""
+        super().__init__(" ".join(filter(None, (self.sentence, detail))))
+
+
+class InvalidArgumentError(ChargekeyError):
+    """What was sent can never work, whatever the state."""
+
+
+class NotFoundError(ChargekeyError):
+    """There is no such thing, or none this caller may know of."""
+
+
+class AlreadyExistsError(ChargekeyError):
+    """Something else has that name or code already."""
+
+
+class FailedPreconditionError(ChargekeyError):
+    """It cannot be done in the present state."""
+
+
+class PermissionDeniedError(ChargekeyError):
+    """This caller may not do this."""
+
+    code = "permission_denied"
+    sentence = "You may not do this here; ask an owner of the installation."
+
+
+class UnauthenticatedError(ChargekeyError):
+    """The call carries no caller that is known here."""
+
+    code = "unauthenticated"
+    sentence = "Sign in, or use the credential that `chargekey up` left in its data directory."
+
+
+class ResourceExhaustedError(ChargekeyError):
+    """Too many, or too fast."""
+
+
+class UnavailableError(ChargekeyError):
+    """Something needed does not answer; the same call may work later."""
+
+    code = "unavailable"
+    sentence = "A part of the system does not answer; try again in a moment."

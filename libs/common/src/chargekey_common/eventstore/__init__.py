@@ -1,0 +1,1 @@
+"""Event-sourced aggregates: pure state, commands that repeat safely, one durable log."""

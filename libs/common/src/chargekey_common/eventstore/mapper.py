@@ -1,0 +1,122 @@
+"""Records to stored rows and back: msgspec JSON, personal fields sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, cast
+
+import msgspec
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+
+from chargekey_common.eventstore.records import DomainEvent, Record
+
+
+class Seal(Protocol):
+    """Encrypts the personal fields of one user's events."""
+
+    def seal(self, owner: str, plain: bytes, context: bytes) -> bytes:
+        """Encrypt for `owner`, bound to `context`."""
+
+    def unseal(self, owner: str, sealed: bytes, context: bytes) -> bytes | None:
+        """Decrypt, or return None when the owner's key is destroyed."""
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    at: int
+    cause: str
+    actor: str
+    event: msgspec.Raw
+    owner: str | None = None
+    sealed: bytes | None = None
+
+
+class UnknownTopicError(Exception):
+    """The store holds an event this version of the service does not know."""
+
+
+class RecordMapper(Mapper[str]):
+    """Writes `{at, cause, actor, event, owner, sealed}`; strict in both directions.
+
+    An event with personal fields names its owner in `user_id`, or is an event of
+    the user himself, whose id is the aggregate's. Erased fields come back as
+    their type's empty value.
+    """
+
+    def __init__(
+        self, service: str, events: Iterable[type[DomainEvent]], seal: Seal | None
+    ) -> None:
+        super().__init__(JSONTranscoder())
+        self._topics: Mapping[type[DomainEvent], str] = {
+            event: f"{service}.{event.__name__}" for event in events
+        }
+        self._events = {topic: event for event, topic in self._topics.items()}
+        self._seal = seal
+        self._rows = msgspec.json.Decoder(_Row)
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """Encode a `Record`."""
+        record = cast("Record", domain_event)
+        topic = self._topics[type(record.event)]
+        public: dict[str, Any] = msgspec.to_builtins(record.event)
+        owner, sealed = None, None
+        if record.event.personal:
+            personal = {name: public.pop(name) for name in record.event.personal}
+            owner = getattr(record.event, "user_id", record.originator_id)
+            sealed = self._required_seal().seal(
+                owner, msgspec.json.encode(personal), _context(record, topic)
+            )
+        row = _Row(
+            at=record.at,
+            cause=record.cause,
+            actor=record.actor,
+            event=msgspec.Raw(msgspec.json.encode(public)),
+            owner=owner,
+            sealed=sealed,
+        )
+        return StoredEvent(
+            originator_id=record.originator_id,
+            originator_version=record.originator_version,
+            topic=topic,
+            state=msgspec.json.encode(row),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
+        """Decode a `Record`; raises UnknownTopicError or msgspec.ValidationError."""
+        return cast("DomainEventProtocol[str]", self.to_record(stored_event))
+
+    def to_record(self, stored: StoredEvent) -> Record:
+        """Decode a row of the store or of its notification log."""
+        event_type = self._events.get(stored.topic)
+        if event_type is None:
+            raise UnknownTopicError(stored.topic)
+        row = self._rows.decode(stored.state)
+        fields = msgspec.json.decode(row.event)
+        record = Record(
+            originator_id=str(stored.originator_id),
+            originator_version=stored.originator_version,
+            at=row.at,
+            cause=row.cause,
+            actor=row.actor,
+            event=None,
+        )
+        if row.sealed is not None and row.owner is not None:
+            plain = self._required_seal().unseal(
+                row.owner, row.sealed, _context(record, stored.topic)
+            )
+            fields |= (
+                dict.fromkeys(event_type.personal, "")
+                if plain is None
+                else msgspec.json.decode(plain)
+            )
+        return msgspec.structs.replace(record, event=msgspec.convert(fields, event_type))
+
+    def _required_seal(self) -> Seal:
+        if self._seal is None:
+            message = "an event has personal fields, but this service seals none"
+            raise TypeError(message)
+        return self._seal
+
+
+def _context(record: Record, topic: str) -> bytes:
+    return f"{topic}/{record.originator_id}/{record.originator_version}".encode()

@@ -1,0 +1,182 @@
+"""SQLite behind the event store: durable, one writer process, receipts beside the events.
+
+WAL with synchronous=FULL: what is committed survives a power cut. The rows that
+belong to a save (its receipt, the position a reaction has handled) are written
+in the transaction of its events.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.sqlite import (
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+)
+
+from chargekey_common.positions import Position
+
+RECEIPTS = """
+    CREATE TABLE IF NOT EXISTS receipts (
+        command_id TEXT PRIMARY KEY,
+        command TEXT NOT NULL,
+        answer BLOB NOT NULL,
+        number INTEGER NOT NULL) WITHOUT ROWID"""
+HANDLED = """
+    CREATE TABLE IF NOT EXISTS handled (
+        reaction TEXT PRIMARY KEY,
+        service TEXT NOT NULL,
+        generation TEXT NOT NULL,
+        number INTEGER NOT NULL) WITHOUT ROWID"""
+GENERATION = "CREATE TABLE IF NOT EXISTS generation (name TEXT NOT NULL)"
+
+
+class StoreInUseError(Exception):
+    """Another process has this store open."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a command answered, kept so that it answers so again.
+
+    `answer` is JSON and holds ids only. `number` is the log's end just after it.
+    """
+
+    command_id: str
+    command: str
+    answer: bytes
+    number: int = 0
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """How far a reaction has come in the log of another service."""
+
+    reaction: str
+    position: Position
+
+
+class _DurablePool(SQLiteConnectionPool):
+    def _create_connection(self) -> SQLiteConnection:
+        connection = super()._create_connection()
+        connection.cursor().execute("PRAGMA synchronous=FULL")
+        return connection
+
+
+class _DurableDatastore(SQLiteDatastore):
+    def __init__(self, path: Path, lock_timeout: int) -> None:
+        self.pool = _DurablePool(db_name=str(path), lock_timeout=lock_timeout)
+        self.single_row_tracking = True
+        self.originator_id_type = "text"
+
+
+class SQLiteStore(SQLiteApplicationRecorder):
+    """The recorder of one service in one file.
+
+    Raises StoreInUseError when another process holds the file. `generation`
+    names this life of the store: 16 hex digits, new after a restore.
+    """
+
+    def __init__(self, path: Path, *, lock_timeout: int = 5) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise StoreInUseError(path) from None
+        super().__init__(_DurableDatastore(path, lock_timeout))
+        self.insert_events_statement = (
+            f"INSERT INTO {self.events_table_name}"  # noqa: S608 - a constant of ours
+            " (originator_id, originator_version, topic, state) VALUES (?,?,?,?)"
+        )
+        self.create_table()
+        self.generation = self._generation()
+
+    def construct_create_table_statements(self) -> list[str]:
+        """Return the tables; the event's number is a real key, so VACUUM never renumbers it."""
+        events = f"""
+            CREATE TABLE IF NOT EXISTS {self.events_table_name} (
+                rowid INTEGER PRIMARY KEY AUTOINCREMENT,
+                originator_id TEXT NOT NULL,
+                originator_version INTEGER NOT NULL,
+                topic TEXT NOT NULL,
+                state BLOB NOT NULL,
+                UNIQUE (originator_id, originator_version))"""
+        return [events, RECEIPTS, HANDLED, GENERATION]
+
+    def _insert_events(
+        self,
+        c: SQLiteCursor,
+        stored_events: Sequence[StoredEvent],
+        *,
+        receipt: Receipt | None = None,
+        handled: Handled | None = None,
+        **_: Any,  # noqa: ANN401 - the library passes what it does not use itself
+    ) -> Sequence[int] | None:
+        numbers = super()._insert_events(c, stored_events)
+        if receipt is not None:
+            number = numbers[-1] if numbers else self._max_notification_id(c) or 0
+            c.execute(
+                "INSERT INTO receipts VALUES (?,?,?,?)",
+                (receipt.command_id, receipt.command, receipt.answer, number),
+            )
+        if handled is not None:
+            position = handled.position
+            c.execute(
+                "INSERT OR REPLACE INTO handled VALUES (?,?,?,?)",
+                (handled.reaction, position.service, position.generation, position.number),
+            )
+        return numbers
+
+    def receipt(self, command_id: str) -> Receipt | None:
+        """Return what the command answered, if it was ever done."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("SELECT * FROM receipts WHERE command_id=?", (command_id,))
+            row = cursor.fetchone()
+        return None if row is None else Receipt(*row)
+
+    def handled(self, reaction: str) -> Position | None:
+        """Return how far the reaction has come, or None before its first event."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                "SELECT service, generation, number FROM handled WHERE reaction=?", (reaction,)
+            )
+            row = cursor.fetchone()
+        return None if row is None else Position(*row)
+
+    def end(self) -> int:
+        """Return the number of the last event, 0 in an empty store."""
+        return self.max_notification_id() or 0
+
+    def begin_new_generation(self) -> str:
+        """Declare this store another life than the one its stream was filled from."""
+        self.generation = secrets.token_hex(8)
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute("DELETE FROM generation")
+            cursor.execute("INSERT INTO generation VALUES (?)", (self.generation,))
+        return self.generation
+
+    def _generation(self) -> str:
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("SELECT name FROM generation")
+            row = cursor.fetchone()
+        return self.begin_new_generation() if row is None else str(row[0])
+
+    def close(self) -> None:
+        """Close every connection and let another process have the file."""
+        self.datastore.close()
+        self._lock.close()
+
+
+def new_id() -> str:
+    """Return a fresh random id."""
+    return str(uuid.uuid4())

@@ -1,0 +1,298 @@
+"""Commands on aggregates: load, decide, save, answer; the same once or ten times.
+
+An aggregate is a state and a pure `evolve(state, event)`. A command is a method
+of a service's application that gets a `Work`, loads what it needs, records what
+has happened and returns its answer; `@command` does the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+
+import msgspec
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.persistence import (
+    IntegrityError,
+    Mapper,
+    Notification,
+    OperationalError,
+    Recording,
+)
+
+from chargekey_common.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from chargekey_common.eventstore.mapper import RecordMapper, Seal
+from chargekey_common.eventstore.records import DomainEvent, Record
+from chargekey_common.eventstore.sqlite import Handled, Receipt, SQLiteStore
+from chargekey_common.positions import Position
+
+MAX_ATTEMPTS = 8
+MAX_COMMAND_ID = 128
+
+State = TypeVar("State")
+Event = TypeVar("Event", bound=DomainEvent)
+Result = TypeVar("Result")
+P = ParamSpec("P")
+
+
+class CommandIdReusedError(InvalidArgumentError):
+    """The id belongs to another command."""
+
+    code = "command_id_reused"
+    sentence = "This command_id was used for another command; make a new one."
+
+
+class CommandIdMalformedError(InvalidArgumentError):
+    """Not an id anyone could remember a command by."""
+
+    code = "command_id_malformed"
+    sentence = f"A command_id has 1 to {MAX_COMMAND_ID} printable characters without spaces."
+
+
+class ContendedError(UnavailableError):
+    """Others were faster, every time."""
+
+    code = "contended"
+    sentence = "Others are changing the same thing right now; try again."
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store is locked or its disk is full; nothing was stored."""
+
+    code = "store_unavailable"
+    sentence = "The store cannot be written right now; nothing was changed. Try again in a moment."
+
+
+class StoreNewerError(FailedPreconditionError):
+    """Written by a later version of the service."""
+
+    code = "store_newer"
+    sentence = "The data was written by a later version; use that version."
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Who asks, and under which id: the actor and cause of every event that follows."""
+
+    actor: str
+    command_id: str
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """Which event of another service is reacted to, by which reaction.
+
+    `event_id` is stable through every refill; `at` (ns) and `actor` are the event's.
+    """
+
+    handled: Handled
+    event_id: str
+    at: int
+    actor: str
+
+
+class Answer(msgspec.Struct, Generic[Result], frozen=True):
+    """A command's result, and the position from which its effect is visible."""
+
+    result: Result
+    position: Position
+
+
+class Aggregate(Protocol[State]):
+    """How one kind of aggregate comes about from its events."""
+
+    def __call__(self, state: State | None, event: Any, /) -> State:  # noqa: ANN401 - its own union of events
+        """Return the state after `event`; the first event meets None."""
+
+
+class Loaded(msgspec.Struct, Generic[State], frozen=True):
+    """An aggregate as of `version`; version 0 and no state when nothing happened yet."""
+
+    id: str
+    version: int
+    state: State | None
+
+
+class Work:
+    """One attempt at a command: reads go to the store, events wait here for the save."""
+
+    def __init__(self, store: EventStore, actor: str, cause: str) -> None:
+        self._store = store
+        self._actor = actor
+        self.cause = cause
+        self.at = time.time_ns()
+        self.records: list[Record] = []
+        self._versions: dict[str, int] = {}
+
+    def load(self, evolve: Aggregate[State], aggregate_id: str) -> Loaded[State]:
+        """Return the aggregate with everything recorded so far, this attempt's events excluded."""
+        loaded = self._store.load(evolve, aggregate_id)
+        self._versions.setdefault(aggregate_id, loaded.version)
+        return loaded
+
+    def record(self, aggregate: Loaded[Any], *events: DomainEvent) -> None:
+        """Put events behind the aggregate's last; they are saved together or not at all."""
+        for event in events:
+            version = self._versions[aggregate.id] + 1
+            self._versions[aggregate.id] = version
+            self.records.append(
+                Record(aggregate.id, version, self.at, self.cause, self._actor, event)
+            )
+
+
+class EventStore(Application[str]):
+    """One service's events, receipts and reaction positions. Blocking: call it from threads."""
+
+    def __init__(
+        self,
+        service: str,
+        path: Path,
+        events: Iterable[type[DomainEvent]],
+        seal: Seal | None = None,
+    ) -> None:
+        self.service = service
+        self._records = RecordMapper(service, events, seal)
+        self.sqlite = SQLiteStore(path)
+        self._listeners: list[Callable[[], None]] = []
+        super().__init__()
+
+    def construct_mapper(self) -> Mapper[str]:
+        """Return our own mapper."""
+        return self._records
+
+    def construct_recorder(self) -> SQLiteStore:
+        """Return our own recorder."""
+        return self.sqlite
+
+    def close(self) -> None:
+        """Close the file; another process may open it."""
+        super().close()
+        self.sqlite.close()
+
+    def on_saved(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, on the saving thread, after each save that changed anything."""
+        self._listeners.append(listener)
+
+    def position(self, number: int | None = None) -> Position:
+        """Return the position of an event's number, or of the log's end."""
+        return Position(
+            self.service, self.sqlite.generation, self.sqlite.end() if number is None else number
+        )
+
+    def load(self, evolve: Aggregate[State], aggregate_id: str) -> Loaded[State]:
+        """Return the aggregate from its events."""
+
+        def project(loaded: Loaded[State] | None, records: Iterable[Any]) -> Loaded[State] | None:
+            for record in records:
+                state = evolve(None if loaded is None else loaded.state, record.event)
+                loaded = Loaded(aggregate_id, record.originator_version, state)
+            return loaded
+
+        try:
+            found = self.repository.get(aggregate_id, projector_func=cast("Any", project))
+        except AggregateNotFoundError:
+            return Loaded(aggregate_id, 0, None)
+        return cast("Loaded[State]", found)
+
+    def read(self, after: int, limit: int) -> Sequence[tuple[int, Record, Notification]]:
+        """Return up to `limit` events behind number `after`, in the order of the log."""
+        notifications = self.recorder.select_notifications(after, limit, inclusive_of_start=False)
+        return [(n.id, self._records.to_record(n), n) for n in notifications]
+
+    def execute(
+        self,
+        name: str,
+        result_type: Any,  # noqa: ANN401 - whatever msgspec can decode
+        context: Context,
+        decide: Callable[[Work], Result],
+    ) -> Answer[Result]:
+        """Run a command once and for all; see `command`."""
+        command_id = context.command_id
+        if not (0 < len(command_id) <= MAX_COMMAND_ID and command_id.isprintable()):
+            raise CommandIdMalformedError
+        for _ in range(MAX_ATTEMPTS):
+            done = self.sqlite.receipt(command_id)
+            if done is not None:
+                if done.command != name:
+                    raise CommandIdReusedError
+                result = msgspec.json.decode(done.answer, type=result_type)
+                return Answer(result, self.position(done.number))
+            work = Work(self, context.actor, command_id)
+            result = decide(work)
+            receipt = Receipt(command_id, name, msgspec.json.encode(result))
+            recordings = self._save(work, receipt=receipt)
+            if recordings is not None:
+                return Answer(result, self._after(recordings))
+        raise ContendedError
+
+    def react(self, reaction: Reaction, decide: Callable[[Work], None]) -> Position:
+        """Save an effect together with the position of the event it follows from.
+
+        An event at or before the position handled last does nothing: this is what
+        makes a redelivered or refilled stream harmless.
+        """
+        handled = reaction.handled
+        for _ in range(MAX_ATTEMPTS):
+            last = self.sqlite.handled(handled.reaction)
+            if last is not None and last.includes(handled.position):
+                return self.position()
+            work = Work(self, handled.reaction, reaction.event_id)
+            decide(work)
+            recordings = self._save(work, handled=handled)
+            if recordings is not None:
+                return self._after(recordings)
+        raise ContendedError
+
+    def _after(self, recordings: list[Recording[str]]) -> Position:
+        return self.position(recordings[-1].notification.id if recordings else None)
+
+    def _save(
+        self, work: Work, *, receipt: Receipt | None = None, handled: Handled | None = None
+    ) -> list[Recording[str]] | None:
+        """Save, or return None when another writer was first and the command must look again."""
+        try:
+            recordings = self.save(
+                *cast("list[Any]", work.records), receipt=receipt, handled=handled
+            )
+        except IntegrityError:
+            return None
+        except OperationalError as error:
+            raise StoreUnavailableError from error
+        for listener in self._listeners:
+            listener()
+        return recordings
+
+
+class HasStore(Protocol):
+    """An application: commands in front of a store."""
+
+    @property
+    def store(self) -> EventStore:
+        """Where its events are."""
+
+
+App = TypeVar("App", bound=HasStore)
+
+
+def command(
+    method: Callable[Concatenate[App, Work, P], Result],
+) -> Callable[Concatenate[App, Context, P], Answer[Result]]:
+    """Make a command of a method that decides.
+
+    The method may run several times: each time another writer was first, it
+    decides again from a fresh read. A command id that was done before answers as
+    it did then, from the receipt, which therefore must hold nothing secret.
+    Raises what the method raises, `command_id_reused`, `contended` or
+    `store_unavailable`; then nothing is stored.
+    """
+    name = method.__name__
+
+    @functools.wraps(method)
+    def run(self: App, context: Context, /, *args: P.args, **kwargs: P.kwargs) -> Answer[Result]:
+        result_type = get_type_hints(method)["return"]
+        return self.store.execute(
+            name, result_type, context, lambda work: method(self, work, *args, **kwargs)
+        )
+
+    return run

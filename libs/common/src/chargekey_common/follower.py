@@ -1,0 +1,186 @@
+"""Following a stream from a sequence on, in order, fast, through every interruption.
+
+An ephemeral pull consumer without acknowledgements, read by overlapping pull
+requests: five times the speed of nats-py's own fetch. The consumer is made anew,
+behind the last message handled, whenever it is gone, silent or skips a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError, ServiceUnavailableError
+from nats.js.errors import NotFoundError as StreamNotFoundError
+
+BATCH = 512
+EXPIRES = 30.0
+HEARTBEAT = 1.0
+RETRY = 0.25
+
+log = structlog.get_logger()
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A message of a stream at its sequence."""
+
+    subject: str
+    sequence: int
+    data: bytes
+    headers: Mapping[str, str]
+
+
+class _InterruptedError(Exception):
+    """The consumer cannot go on; make another."""
+
+
+class Follower:
+    """Hands the messages of one stream to `handle`, in order, each exactly once a run.
+
+    `handle` gets a few hundred messages at a time and is awaited before the next
+    ones are asked for, so a slow handler slows the reading, not the memory. A
+    stream that was deleted and made again is read from its beginning: handlers
+    recognise what they know by position. An exception of `handle` ends `run`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        handle: Callable[[Sequence[Message]], Awaitable[None]],
+        *,
+        after: int = 0,
+        subjects: Sequence[str] = (),
+    ) -> None:
+        self.stream = stream
+        self.sequence = after
+        self.caught_up = asyncio.Event()
+        self._client = client
+        self._js = client.jetstream()
+        self._handle = handle
+        self._subjects = list(subjects)
+        self._created: object = None
+        self._target = 0
+        self._buffer: list[Msg] = []
+        self._arrived = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except (
+                _InterruptedError,
+                StreamNotFoundError,
+                ServiceUnavailableError,
+                APIError,
+                nats.errors.Error,
+                OSError,
+            ) as error:
+                log.debug("follower_interrupted", stream=self.stream, error=type(error).__name__)
+                await asyncio.sleep(RETRY)
+
+    async def _follow(self) -> None:
+        consumer = await self._make_consumer()
+        inbox = self._client.new_inbox()
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{consumer}"
+        request = msgspec.json.encode(
+            {
+                "batch": BATCH,
+                "expires": int(EXPIRES * 1e9),
+                "idle_heartbeat": int(HEARTBEAT * 1e9),
+            }
+        )
+        self._buffer = []
+        subscription = await self._client.subscribe(
+            inbox, cb=self._arrive, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        try:
+            await self._read(subject, request, inbox)
+        finally:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self.stream}.{consumer}")
+
+    async def _make_consumer(self) -> str:
+        info = await self._js.stream_info(self.stream)
+        if self._created not in (None, info.created):
+            log.info("stream_made_again", stream=self.stream)
+            self.sequence = 0
+        self._created = info.created
+        self._target = info.state.last_seq
+        if self.sequence >= self._target:
+            self.caught_up.set()
+        created = await self._js.add_consumer(
+            self.stream,
+            ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=self.sequence + 1,
+                ack_policy=AckPolicy.NONE,
+                filter_subjects=self._subjects or None,
+                inactive_threshold=60,
+                mem_storage=True,
+                num_replicas=1,
+            ),
+        )
+        return created.name
+
+    async def _arrive(self, message: Msg) -> None:
+        self._buffer.append(message)
+        self._arrived.set()
+
+    async def _read(self, subject: str, request: bytes, inbox: str) -> None:
+        expected = 1
+        wanted = 0  # messages asked for that have not come yet
+        while True:
+            while wanted <= BATCH:
+                await self._client.publish(subject, request, reply=inbox)
+                wanted += BATCH
+            try:
+                await asyncio.wait_for(self._arrived.wait(), timeout=HEARTBEAT * 3)
+            except TimeoutError:
+                raise _InterruptedError from None
+            self._arrived.clear()
+            arrived, self._buffer = self._buffer, []
+            batch: list[Message] = []
+            pending = "1"
+            for message in arrived:
+                if not message.reply.startswith("$JS.ACK."):
+                    wanted -= _expired(message)
+                    continue
+                # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence in stream>.<in consumer>
+                # .<time>.<pending>
+                tokens = message.reply.split(".")
+                if int(tokens[6]) != expected:
+                    raise _InterruptedError
+                expected += 1
+                pending = tokens[8]
+                batch.append(
+                    Message(message.subject, int(tokens[5]), message.data, message.headers or {})
+                )
+            if batch:
+                wanted -= len(batch)
+                await self._handle(batch)
+                self.sequence = batch[-1].sequence
+                if self.sequence >= self._target or pending == "0":
+                    self.caught_up.set()
+
+
+def _expired(status: Msg) -> int:
+    """Return how many messages a pull request asked for in vain; 0 for a heartbeat."""
+    headers = status.headers or {}
+    match headers.get("Status"):
+        case "100":
+            return 0
+        case "408":
+            return int(headers.get("Nats-Pending-Messages", BATCH))
+        case _:
+            raise _InterruptedError

@@ -1,0 +1,1 @@
+"""gRPC as every service speaks it: callers, errors by name, health, deadlines."""

@@ -1,0 +1,138 @@
+"""NATS JetStream where nats-py has no helper: connecting patiently, atomic batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import StreamConfig
+from nats.js.errors import NotFoundError as StreamNotFoundError
+from nats.js.manager import JetStreamManager
+
+# Server error codes (nats-server's errors.json).
+WRONG_LAST_SEQUENCE = 10071
+BATCH_IN_FLIGHT = 10164
+
+log = structlog.get_logger()
+
+
+class OutMessage(msgspec.Struct, frozen=True):
+    """A message of a batch; `expected_subject_sequence` 0 means the subject is still empty."""
+
+    subject: str
+    data: bytes
+    headers: Mapping[str, str] = {}
+    expected_subject_sequence: int | None = None
+
+
+class BatchRefusedError(Exception):
+    """The stream stored nothing of the batch and says why."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"{code} {description}")
+        self.code = code
+
+
+class BatchUnansweredError(Exception):
+    """No answer in time: the batch may be stored or not; read before going on."""
+
+
+async def connect(url: str, name: str, *, token: str | None = None) -> Client:
+    """Connect, waiting quietly for a server that is not there yet, for as long as it takes."""
+
+    async def on_error(error: Exception) -> None:
+        log.debug("nats_error", error=type(error).__name__)
+
+    async def on_disconnected() -> None:
+        log.warning("nats_disconnected")
+
+    async def on_reconnected() -> None:
+        log.info("nats_reconnected")
+
+    while True:
+        try:
+            return await nats.connect(
+                url,
+                name=name,
+                token=token,
+                error_cb=on_error,
+                disconnected_cb=on_disconnected,
+                reconnected_cb=on_reconnected,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,
+                ping_interval=5,
+                max_outstanding_pings=2,
+            )
+        except (OSError, NatsTimeoutError, nats.errors.NoServersError) as error:
+            log.info("nats_unreachable", error=type(error).__name__)
+            await asyncio.sleep(0.25)
+
+
+async def ensure_stream(js: JetStreamManager, config: StreamConfig) -> None:
+    """Declare a stream, or bring the present one in line. Only its one owner calls this."""
+    if config.name is None:
+        message = "a stream has a name"
+        raise ValueError(message)
+    try:
+        await js.stream_info(config.name)
+    except StreamNotFoundError:
+        await js.add_stream(config)
+    else:
+        await js.update_stream(config)
+
+
+async def publish_atomically(
+    client: Client,
+    messages: Sequence[OutMessage],
+    *,
+    batch_id: str,
+    expected_last_sequence: int | None = None,
+    timeout: float = 5.0,  # noqa: ASYNC109 - handed to the request that waits
+) -> int:
+    """Store all of `messages` or none, one behind the other; return the last one's sequence.
+
+    The sequence that the stream is expected to end at is told with the first
+    message only. Raises BatchRefusedError when nothing was stored, and
+    BatchUnansweredError when nobody can tell.
+    """
+    if not messages:
+        reason = "a batch holds at least one message"
+        raise ValueError(reason)
+    last = _headers(messages[-1], batch_id, len(messages)) | {"Nats-Batch-Commit": "1"}
+    first = last if len(messages) == 1 else _headers(messages[0], batch_id, 1)
+    if expected_last_sequence is not None:
+        first["Nats-Expected-Last-Sequence"] = str(expected_last_sequence)
+    try:
+        for number, message in enumerate(messages[:-1], start=1):
+            headers = first if number == 1 else _headers(message, batch_id, number)
+            await client.publish(message.subject, message.data, headers=headers)
+        answer = await client.request(
+            messages[-1].subject, messages[-1].data, timeout=timeout, headers=last
+        )
+    except NoRespondersError as error:
+        raise BatchRefusedError(503, "no stream or no leader") from error
+    except (NatsTimeoutError, nats.errors.ConnectionClosedError, OSError) as error:
+        raise BatchUnansweredError from error
+    return _sequence(answer.data)
+
+
+def _headers(message: OutMessage, batch_id: str, number: int) -> dict[str, str]:
+    headers = {**message.headers, "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+    if message.expected_subject_sequence is not None:
+        headers["Nats-Expected-Last-Subject-Sequence"] = str(message.expected_subject_sequence)
+    return headers
+
+
+def _sequence(answer: bytes) -> int:
+    acknowledgement: dict[str, Any] = msgspec.json.decode(answer)
+    error = acknowledgement.get("error")
+    if error is not None:
+        raise BatchRefusedError(error.get("err_code", 0), error.get("description", ""))
+    return int(acknowledgement["seq"])

@@ -1,0 +1,59 @@
+"""The last day something holds, as people say it, to the instant it ends (R18)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from chargekey_common.errors import InvalidArgumentError
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class TimeZoneUnknownError(InvalidArgumentError):
+    """No such zone."""
+
+    code = "time_zone_unknown"
+    sentence = "Name a time zone of the IANA list, as in Europe/Oslo."
+
+
+class DateMalformedError(InvalidArgumentError):
+    """Not a date, or not one that can be reckoned with."""
+
+    code = "date_malformed"
+    sentence = "Give the last day as YYYY-MM-DD."
+
+
+class DateInPastError(InvalidArgumentError):
+    """It would have ended before it began."""
+
+    code = "date_in_past"
+    sentence = "The last day lies in the past; give today or a later day."
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return the zone; raises TimeZoneUnknownError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise TimeZoneUnknownError from None
+
+
+def end_of(day: str, zone: str, *, now: int) -> int | None:
+    """Return the first nanosecond after the local `day`; None for an empty one.
+
+    `now` is in nanoseconds since the epoch. Raises DateMalformedError,
+    DateInPastError or TimeZoneUnknownError.
+    """
+    if not day:
+        return None
+    try:
+        last = dt.datetime.strptime(day, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+        midnight = dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), time_zone(zone))
+        since_epoch = midnight.astimezone(dt.UTC) - _EPOCH
+    except (ValueError, OverflowError):
+        raise DateMalformedError from None
+    end = since_epoch // dt.timedelta(seconds=1) * 10**9
+    if end <= now:
+        raise DateInPastError
+    return end

@@ -1,0 +1,94 @@
+"""The embedded nats-server, from its wheel: for `chargekey up` and for tests."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 10.0
+
+# js_ack_fc_v2 would give acknowledgement subjects a form that nats-py 2.16 cannot read.
+_CONFIGURATION = """\
+listen: "127.0.0.1:{port}"
+server_name: "chargekey"
+ports_file_dir: "{directory}"
+jetstream {{ store_dir: "{directory}", sync_interval: {sync} }}
+feature_flags {{ js_ack_fc_v2: false }}
+authorization {{ token: "{token}" }}
+"""
+
+
+class NatsServerError(Exception):
+    """The server did not start; its log says why."""
+
+
+class NatsServer:
+    """One nats-server process with JetStream on loopback, in a directory of its own.
+
+    Port 0 lets the system choose at the first start; later starts keep the port,
+    so that clients find it again. Only clients with `token` are let in.
+    `sync` is JetStream's sync_interval: `always` survives a power cut.
+    """
+
+    def __init__(self, directory: Path, *, token: str, port: int = 0, sync: str = "always") -> None:
+        self.directory = directory
+        self.token = token
+        self.port = port
+        self.log = directory / "nats-server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._sync = sync
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, once started."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until clients are served; raises NatsServerError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for stale in self.directory.glob("*.ports"):
+            stale.unlink()
+        configuration = self.directory / "nats-server.conf"
+        configuration.touch(mode=0o600)
+        configuration.write_text(
+            _CONFIGURATION.format(
+                port=self.port or -1, directory=self.directory, sync=self._sync, token=self.token
+            )
+        )
+        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own binary, our own configuration
+                [binary, "--config", configuration], stdout=log, stderr=log, start_new_session=True
+            )
+        self.port = self._wait_for_port(self.process)
+
+    def stop(self) -> None:
+        """End the server and wait for it; nothing happens when it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(STOP_TIMEOUT)
+            self.process = None
+
+    def _wait_for_port(self, process: subprocess.Popen[bytes]) -> int:
+        ports_file = self.directory / f"nats-server_{process.pid}.ports"
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and process.poll() is None:
+            if ports_file.exists() and (text := ports_file.read_text()):
+                return urlsplit(str(json.loads(text)["nats"][0])).port or 0
+            time.sleep(0.005)
+        self.kill()
+        message = f"nats-server did not start; see {self.log}"
+        raise NatsServerError(message)

@@ -1,0 +1,82 @@
+"""A service's life: start everything, serve until told to stop, end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+import uvloop
+
+log = structlog.get_logger()
+
+
+class Lifetime:
+    """Owns what runs in the background and what must be closed at the end."""
+
+    def __init__(self) -> None:
+        self.closing = contextlib.AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed = False
+
+    def own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` for the whole life; its end, or failure, ends the process."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def stop(self) -> None:
+        """Begin to end."""
+        self._stop.set()
+
+    async def stopped(self) -> None:
+        """Return when it is time to end."""
+        await self._stop.wait()
+
+    async def close(self) -> bool:
+        """End everything, last opened first; return whether all went well."""
+        self._stop.set()
+        await self.closing.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return not self._failed
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._stop.is_set():
+            return
+        error = task.exception()
+        log.error("task_ended", task=task.get_name(), exc_info=error)
+        self._failed = True
+        self._stop.set()
+
+
+def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:
+    """Start a service, serve until SIGTERM or SIGINT, and exit: 0, or 1 if something failed."""
+
+    async def live() -> bool:
+        lifetime = Lifetime()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, lifetime.stop)
+        try:
+            # A signal during the start, which may wait for others, ends it too.
+            starting = asyncio.ensure_future(start(lifetime))
+            stopped = asyncio.create_task(lifetime.stopped())
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                await stopped
+            else:
+                starting.cancel()
+                await asyncio.gather(starting, return_exceptions=True)
+        finally:
+            well = await lifetime.close()
+        return well
+
+    sys.exit(0 if uvloop.run(live()) else 1)

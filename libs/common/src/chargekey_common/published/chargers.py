@@ -1,0 +1,45 @@
+"""The CHARGERS stream: what chargers report of themselves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chargekey_common.published.envelope import Catalogue, PublishedEvent
+
+
+class _AboutCharger(PublishedEvent, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "chargers"
+    about: ClassVar[tuple[str, str]] = ("charger", "charger_id")
+
+    charger_id: str
+    installation_id: str
+
+
+class ChargerConnected(_AboutCharger, frozen=True, kw_only=True):
+    """The charger opened its connection, speaking `ocpp_version`."""
+
+    ocpp_version: str
+
+
+class ChargerDisconnected(_AboutCharger, frozen=True, kw_only=True):
+    """The charger's connection is gone."""
+
+
+class ChargerBooted(_AboutCharger, frozen=True, kw_only=True):
+    """The charger said who made it."""
+
+    vendor: str
+    model: str
+    firmware_version: str | None = None
+
+
+class ConnectorStatusChanged(_AboutCharger, frozen=True, kw_only=True):
+    """A connector (0: the whole charger) is in another state, in OCPP's words."""
+
+    connector: int
+    status: str
+    error_code: str
+
+
+EVENTS = (ChargerConnected, ChargerDisconnected, ChargerBooted, ConnectorStatusChanged)
+CATALOGUE = Catalogue(*EVENTS)

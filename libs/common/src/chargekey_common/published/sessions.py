@@ -1,0 +1,103 @@
+"""The SESSIONS stream: what happened at chargers. The gateway writes it first and only here.
+
+A start is one atomic batch of lock, start key and event, so the stream itself
+keeps an identification from charging twice and a retried start from counting
+twice. The stream sequence of a SessionStarted or StartRefused is its OCPP 1.6
+transaction id.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from chargekey_common.published.envelope import Catalogue, PublishedEvent
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a decision was made from, so that "why" can run the same decision again.
+
+    No code and no keyed id: an identification is named by its id. Times are in
+    nanoseconds since the epoch, `positions` those of the view.
+    """
+
+    at: int
+    authorisation_required: bool = True
+    token_type: str = ""
+    type_enabled: bool = True
+    locked_out: bool = False
+    identification_id: str | None = None
+    identification_status: str | None = None
+    identification_valid_until: int | None = None
+    user_id: str | None = None
+    user_blocked: bool = False
+    permission_id: str | None = None
+    permission_on: str | None = None
+    permission_valid_until: int | None = None
+    charging_elsewhere: bool = False
+    positions: tuple[str, ...] = ()
+
+
+class _AtCharger(PublishedEvent, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "sessions"
+    about: ClassVar[tuple[str, str]] = ("installation", "installation_id")
+
+    installation_id: str
+    charger_id: str
+
+
+class AuthorizationRefused(_AtCharger, frozen=True, kw_only=True):
+    """A tap was refused; `status` is OCPP's word, `reason` ours."""
+
+    status: str
+    reason: str
+    inputs: Inputs
+    user_id: str | None = None
+    identification_id: str | None = None
+
+
+class SessionStarted(_AtCharger, frozen=True, kw_only=True):
+    """A charge began. Times in nanoseconds since the epoch, the meter in watt-hours."""
+
+    session_id: str
+    connector: int
+    started_at: int
+    meter_start: int
+    status: str
+    reason: str
+    inputs: Inputs
+    user_id: str | None = None
+    identification_id: str | None = None
+    valid_until: int | None = None
+
+
+class StartRefused(_AtCharger, frozen=True, kw_only=True):
+    """A transaction the charger began was refused; it still has its transaction id."""
+
+    session_id: str
+    connector: int
+    started_at: int
+    meter_start: int
+    status: str
+    reason: str
+    inputs: Inputs
+    user_id: str | None = None
+    identification_id: str | None = None
+
+
+class SessionEnded(_AtCharger, frozen=True, kw_only=True):
+    """The charge is over; `reason` is the charger's (OCPP 1.6 §7.36)."""
+
+    session_id: str
+    transaction_id: int
+    connector: int
+    ended_at: int
+    meter_stop: int
+    reason: str
+    user_id: str | None = None
+    identification_id: str | None = None
+
+
+EVENTS = (AuthorizationRefused, SessionStarted, StartRefused, SessionEnded)
+CATALOGUE = Catalogue(*EVENTS)

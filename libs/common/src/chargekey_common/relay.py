@@ -1,0 +1,248 @@
+"""The relay: what is in the store is in the stream, in order, once, whatever happens.
+
+The event store is the outbox and the stream is its own bookmark: there is no
+tracking table. The relay reads the notification log in order and publishes with
+the stream's last sequence as its expectation, one atomic batch in flight. Each
+message carries the position and the hash of the record it came from, so at the
+start, after every refusal and after every silence the relay reads the stream's
+last message, compares, and goes on behind it. A zombie's batch is refused by the
+stream itself. A stream that lost its tail or its disk is refilled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+
+import msgspec
+import nats.errors
+import structlog
+from eventsourcing.persistence import Notification
+from nats.aio.client import Client
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, ServiceUnavailableError
+from nats.js.errors import NotFoundError as NothingThereError
+from prometheus_client import Gauge
+
+from chargekey_common.eventstore.records import Record
+from chargekey_common.eventstore.store import EventStore
+from chargekey_common.jetstream import (
+    BatchRefusedError,
+    BatchUnansweredError,
+    OutMessage,
+    ensure_stream,
+    publish_atomically,
+)
+from chargekey_common.positions import Position
+from chargekey_common.published.envelope import (
+    POSITION_HEADER,
+    RECORD_HEADER,
+    Attributes,
+    PublishedEvent,
+    headers,
+)
+
+MAX_EVENTS_A_BATCH = 100
+POLL = 1.0
+RETRY = 0.25
+GENERATION = "chargekey-generation"
+
+_LAG = Gauge("relay_lag_events", "Events in the store that are not yet in the stream.", ["stream"])
+
+log = structlog.get_logger()
+
+
+class DivergedError(Exception):
+    """The stream holds a record that the store does not: somebody has to look."""
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """What one stored event becomes in the stream.
+
+    `private` messages travel before the event, in its batch. `erased` are the
+    private subjects whose earlier messages are securely deleted before it.
+    """
+
+    event: PublishedEvent
+    private: Sequence[PublishedEvent] = ()
+    erased: Sequence[str] = ()
+
+
+class Relay:
+    """Publishes one service's store; run it once a store."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: EventStore,
+        publish: Callable[[Record], Publication],
+        *,
+        replicas: int = 1,
+    ) -> None:
+        self.stream = store.service.upper()
+        self._client = client
+        self._js = client.jetstream(timeout=5)
+        self._store = store
+        self._publish = publish
+        self._replicas = replicas
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        store.on_saved(self._wake)
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self) -> None:
+        """Relay until cancelled; raises DivergedError where only a person can decide."""
+        while True:
+            try:
+                await self._relay()
+            except (
+                BatchRefusedError,
+                BatchUnansweredError,
+                APIError,
+                ServiceUnavailableError,
+                nats.errors.Error,
+                OSError,
+            ) as error:
+                log.info("relay_retries", stream=self.stream, error=str(error) or repr(error))
+                await asyncio.sleep(RETRY)
+
+    async def _relay(self) -> None:
+        await self._declare()
+        number, sequence = await self._find_bookmark()
+        while True:
+            self._woken.clear()
+            pending = await asyncio.to_thread(self._store.read, number, MAX_EVENTS_A_BATCH)
+            _LAG.labels(self.stream).set(len(pending))
+            if not pending:
+                try:
+                    await asyncio.wait_for(self._woken.wait(), timeout=POLL)
+                except TimeoutError:
+                    number, sequence = await self._find_bookmark()
+                continue
+            for batch in self._batches(pending):
+                sequence = await self._send(batch, sequence)
+                number = batch[-1][0]
+
+    async def _declare(self) -> None:
+        """Make the stream this generation's own; another generation's is filled anew."""
+        config = StreamConfig(
+            name=self.stream,
+            subjects=[f"{self._store.service}.v1.>"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=self._replicas,
+            allow_atomic=True,
+            allow_direct=False,
+            deny_purge=False,
+            metadata={GENERATION: self._store.sqlite.generation},
+        )
+        try:
+            info = await self._js.stream_info(self.stream)
+        except NothingThereError:
+            await ensure_stream(self._js, config)
+            return
+        generation = (info.config.metadata or {}).get(GENERATION)
+        if generation != self._store.sqlite.generation:
+            log.warning("stream_of_another_generation", stream=self.stream)
+            await self._js.delete_stream(self.stream)
+        await ensure_stream(self._js, config)
+
+    async def _find_bookmark(self) -> tuple[int, int]:
+        """Return the last relayed event's number and the stream's last sequence."""
+        try:
+            last = await self._js.get_last_msg(self.stream, ">")
+        except NothingThereError:
+            info = await self._js.stream_info(self.stream)
+            return 0, info.state.last_seq
+        message_headers = last.headers or {}
+        if last.seq is None or POSITION_HEADER not in message_headers:
+            raise DivergedError(self.stream)
+        position = Position.parse(message_headers[POSITION_HEADER])
+        known = await asyncio.to_thread(self._store.read, position.number - 1, 1)
+        if (
+            not known
+            or known[0][0] != position.number
+            or record_hash(known[0][2]) != message_headers[RECORD_HEADER]
+        ):
+            log.error("stream_diverged", stream=self.stream, position=str(position))
+            raise DivergedError(self.stream)
+        return position.number, last.seq
+
+    def _batches(
+        self, pending: Sequence[tuple[int, Record, Notification]]
+    ) -> Sequence[Sequence[tuple[int, Publication, Sequence[OutMessage]]]]:
+        """Split at every erasure, which must find its message stored to delete it."""
+        batches: list[list[tuple[int, Publication, Sequence[OutMessage]]]] = []
+        for number, record, notification in pending:
+            publication = self._publish(record)
+            if publication.erased or not batches:
+                batches.append([])
+            batches[-1].append(
+                (number, publication, self._messages(number, record, notification, publication))
+            )
+        return batches
+
+    def _messages(
+        self, number: int, record: Record, notification: Notification, publication: Publication
+    ) -> Sequence[OutMessage]:
+        about = Attributes(
+            id=record.event_id,
+            at=record.at,
+            cause=record.cause,
+            actor=record.actor,
+            position=self._store.position(number),
+        )
+        mark = {RECORD_HEADER: record_hash(notification)}
+        return [
+            OutMessage(
+                event.subject,
+                msgspec.json.encode(event),
+                headers(event, about, source=self._store.service) | mark,
+            )
+            for event in (*publication.private, publication.event)
+        ]
+
+    async def _send(
+        self, batch: Sequence[tuple[int, Publication, Sequence[OutMessage]]], sequence: int
+    ) -> int:
+        for _, publication, _ in batch:
+            for subject in publication.erased:
+                await self._erase(subject)
+        messages = [message for _, _, messages in batch for message in messages]
+        return await publish_atomically(
+            self._client,
+            messages,
+            batch_id=uuid.uuid4().hex,
+            expected_last_sequence=sequence,
+        )
+
+    async def _erase(self, subject: str) -> None:
+        """Overwrite every message on a private subject.
+
+        Before the event that erases it is published: a crash in between repeats
+        this, and finds nothing.
+        """
+        while True:
+            try:
+                found = await self._js.get_last_msg(self.stream, subject)
+            except NothingThereError:
+                return
+            if found.seq is not None:
+                await self._js.delete_msg(self.stream, found.seq)
+
+
+def record_hash(notification: Notification) -> str:
+    """Return what tells a stored record from every other: a hash of the row as stored."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (
+        str(notification.originator_id),
+        str(notification.originator_version),
+        notification.topic,
+    ):
+        digest.update(part.encode() + b"\x00")
+    digest.update(notification.state)
+    return digest.hexdigest()

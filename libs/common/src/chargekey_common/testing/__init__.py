@@ -1,0 +1,1 @@
+"""Fixtures with real servers, for every package's tests."""

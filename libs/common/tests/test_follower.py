@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from nats.aio.client import Client
+from nats.js.api import StreamConfig
+
+from chargekey_common import jetstream
+from chargekey_common.follower import BATCH, Follower, Message
+from chargekey_common.nats_server import NatsServer
+
+
+class Seen:
+    """What a follower handed over, with a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._grown = asyncio.Condition()
+
+    async def handle(self, batch: Sequence[Message]) -> None:
+        async with self._grown:
+            self.messages.extend(batch)
+            self._grown.notify_all()
+
+    async def wait(self, count: int) -> list[bytes]:
+        async with asyncio.timeout(20), self._grown:
+            await self._grown.wait_for(lambda: len(self.messages) >= count)
+        return [message.data for message in self.messages]
+
+
+@asynccontextmanager
+async def running(follower: Follower) -> AsyncIterator[None]:
+    task = asyncio.create_task(follower.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def fill(client: Client, numbers: range) -> None:
+    js = client.jetstream()
+    for number in numbers:
+        await js.publish("things.one", str(number).encode())
+
+
+@pytest.fixture
+async def things(nats_client: Client) -> Client:
+    await nats_client.jetstream().add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+    return nats_client
+
+
+async def test_every_message_arrives_once_and_in_order_across_many_pulls(things: Client) -> None:
+    count = BATCH * 3 + 7
+    for number in range(count):
+        await things.publish("things.one", str(number).encode())
+    await things.flush()
+    seen = Seen()
+    follower = Follower(things, "THINGS", seen.handle)
+    async with running(follower):
+        assert await seen.wait(count) == [str(number).encode() for number in range(count)]
+        await asyncio.wait_for(follower.caught_up.wait(), 5)
+        assert [message.sequence for message in seen.messages] == list(range(1, count + 1))
+
+
+async def test_following_starts_behind_the_given_sequence(things: Client) -> None:
+    await fill(things, range(10))
+    seen = Seen()
+    async with running(Follower(things, "THINGS", seen.handle, after=7)):
+        assert await seen.wait(3) == [b"7", b"8", b"9"]
+
+
+async def test_an_empty_stream_is_caught_up_with_at_once(things: Client) -> None:
+    follower = Follower(things, "THINGS", Seen().handle)
+    async with running(follower):
+        await asyncio.wait_for(follower.caught_up.wait(), 5)
+
+
+async def test_a_stream_that_is_made_later_is_waited_for(nats_client: Client) -> None:
+    seen = Seen()
+    async with running(Follower(nats_client, "THINGS", seen.handle)):
+        await nats_client.jetstream().add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+        await fill(nats_client, range(2))
+        assert await seen.wait(2) == [b"0", b"1"]
+
+
+async def test_a_stream_made_again_is_read_from_its_beginning(things: Client) -> None:
+    await fill(things, range(3))
+    seen = Seen()
+    async with running(Follower(things, "THINGS", seen.handle)):
+        await seen.wait(3)
+        js = things.jetstream()
+        await js.delete_stream("THINGS")
+        await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+        await fill(things, range(10, 12))
+        assert await seen.wait(5) == [b"0", b"1", b"2", b"10", b"11"]
+
+
+async def test_a_restarted_server_is_followed_on(things: Client, nats_server: NatsServer) -> None:
+    await fill(things, range(3))
+    seen = Seen()
+    async with running(Follower(things, "THINGS", seen.handle)):
+        await seen.wait(3)
+        await asyncio.to_thread(nats_server.kill)
+        await asyncio.to_thread(nats_server.start)
+        other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+        await fill(other, range(3, 6))
+        assert await seen.wait(6) == [str(number).encode() for number in range(6)]
+        await other.close()

@@ -1,0 +1,71 @@
+"""Generate libs/contracts from proto/, or check that it is up to date (`--check`)."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO = ROOT / "proto"
+TARGET = ROOT / "libs" / "contracts" / "src"
+
+
+def generate(target: Path) -> None:
+    """Write the messages, the stubs and their types below `target`."""
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    protos = sorted(str(path) for path in PROTO.rglob("*.proto"))
+    code = protoc.main(
+        [
+            "protoc",
+            f"--proto_path={PROTO}",
+            f"--proto_path={files('grpc_tools') / '_proto'}",
+            f"--python_out={target}",
+            f"--grpc_python_out={target}",
+            f"--mypy_out=quiet:{target}",
+            f"--mypy_grpc_out=quiet:{target}",
+            *protos,
+        ]
+    )
+    if code != 0:
+        sys.exit(code)
+    for package in sorted(target.glob("chargekey/*/v1")):
+        (package / "__init__.py").write_text("")
+        (package.parent / "__init__.py").write_text("")
+    (target / "chargekey" / "py.typed").write_text("")
+
+
+def tree(root: Path) -> set[Path]:
+    """Every generated file below `root`, as a relative path."""
+    return {
+        path.relative_to(root)
+        for path in root.rglob("*")
+        if path.is_file() and path.suffix in {".py", ".pyi"}
+    }
+
+
+def main() -> None:
+    """Generate, or compare a fresh generation with what is checked in."""
+    with tempfile.TemporaryDirectory() as directory:
+        fresh = Path(directory)
+        generate(fresh)
+        if "--check" not in sys.argv[1:]:
+            shutil.rmtree(TARGET / "chargekey", ignore_errors=True)
+            shutil.copytree(fresh / "chargekey", TARGET / "chargekey")
+            return
+        names = tree(fresh) | tree(TARGET)
+        _, different, missing = filecmp.cmpfiles(fresh, TARGET, map(str, names), shallow=False)
+        if different or missing:
+            stale = "\n  ".join(sorted(different + missing))
+            sys.exit(f"libs/contracts is out of date; run `make contracts`:\n  {stale}")
+
+
+if __name__ == "__main__":
+    main()

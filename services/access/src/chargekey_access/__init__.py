@@ -1,0 +1,1 @@
+"""Installations, chargers, permissions: who may charge where."""

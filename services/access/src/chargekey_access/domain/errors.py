@@ -1,0 +1,121 @@
+"""What access refuses, by name.
+
+ChargekeyError
+├── InvalidArgumentError
+│   ├── OcppIdentityMalformedError   ocpp_identity_malformed
+│   ├── RolesMissingError            roles_missing
+│   ├── OverrideMissingError         override_missing
+│   ├── TypeUnknownError             identification_type_unknown
+│   └── ObjectMalformedError         object_malformed
+├── NotFoundError
+│   ├── InstallationUnknownError     installation_unknown
+│   ├── ChargerUnknownError          charger_unknown
+│   ├── PermissionUnknownError       permission_unknown
+│   └── UserUnknownError             user_unknown
+├── AlreadyExistsError
+│   └── OcppIdentityInUseError       ocpp_identity_in_use
+└── FailedPreconditionError
+    ├── LastOwnerError               last_owner
+    ├── LocalUserCannotOwnError      local_user_cannot_own
+    └── LocalUserElsewhereError      local_user_elsewhere
+"""
+
+from __future__ import annotations
+
+from chargekey_common.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+
+
+class OcppIdentityMalformedError(InvalidArgumentError):
+    """Not a name that every OCPP version can carry in a URL and a user name."""
+
+    code = "ocpp_identity_malformed"
+    sentence = "An OCPP identity has 1 to 48 letters, digits or any of * - _ = + | @ and the dot."
+
+
+class RolesMissingError(InvalidArgumentError):
+    """A permission without a role permits nothing."""
+
+    code = "roles_missing"
+    sentence = "Choose at least one role: owner, user, service or operator."
+
+
+class OverrideMissingError(InvalidArgumentError):
+    """Neither of the three."""
+
+    code = "override_missing"
+    sentence = "Choose inherit, required or not-required."
+
+
+class TypeUnknownError(InvalidArgumentError):
+    """Not a type of identification."""
+
+    code = "identification_type_unknown"
+    sentence = "Choose among the identification types rfid, pin and app."
+
+
+class ObjectMalformedError(InvalidArgumentError):
+    """Not the name of anything a caller could be allowed."""
+
+    code = "object_malformed"
+    sentence = "Name what it is about: an installation, a charger, a permission or the system."
+
+
+class InstallationUnknownError(NotFoundError):
+    """No installation has this id."""
+
+    code = "installation_unknown"
+    sentence = "There is no such installation; `chargekey installation list` shows them."
+
+
+class ChargerUnknownError(NotFoundError):
+    """No charger has this id or OCPP identity."""
+
+    code = "charger_unknown"
+    sentence = "There is no such charger; `chargekey charger list` shows an installation's."
+
+
+class PermissionUnknownError(NotFoundError):
+    """No permission has this id, or it was revoked."""
+
+    code = "permission_unknown"
+    sentence = "There is no such permission; `chargekey permission list` shows those that hold."
+
+
+class UserUnknownError(NotFoundError):
+    """No user has this id, or access has not heard of him yet."""
+
+    code = "user_unknown"
+    sentence = "There is no such user; `chargekey user list` shows an installation's."
+
+
+class OcppIdentityInUseError(AlreadyExistsError):
+    """Another charger connects under this name."""
+
+    code = "ocpp_identity_in_use"
+    sentence = "A charger with this OCPP identity is registered already."
+
+
+class LastOwnerError(FailedPreconditionError):
+    """An installation that had an owner always has one (R6)."""
+
+    code = "last_owner"
+    sentence = "This is the installation's last owner; make somebody else an owner first."
+
+
+class LocalUserCannotOwnError(FailedPreconditionError):
+    """Whoever cannot sign in cannot own (R6)."""
+
+    code = "local_user_cannot_own"
+    sentence = "A local user cannot sign in and so cannot be an owner; choose other roles."
+
+
+class LocalUserElsewhereError(FailedPreconditionError):
+    """A local user belongs to one installation."""
+
+    code = "local_user_elsewhere"
+    sentence = "This local user belongs to another installation; add one there."

@@ -1,0 +1,57 @@
+"""Access as a process: settings, wiring, run."""
+
+from __future__ import annotations
+
+from chargekey_access.api.service import service
+from chargekey_access.application import Access
+from chargekey_access.domain.events import EVENTS
+from chargekey_access.projections.directory import Directory
+from chargekey_access.published import publication
+from chargekey_access.reactions.on_local_user_added import on_local_user_added
+from chargekey_access.settings import AccessSettings
+from chargekey_common import jetstream, process
+from chargekey_common.accounts import Caller, Verifier
+from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.eventstore.store import EventStore
+from chargekey_common.eventstore.waiting import HandledPositions
+from chargekey_common.grpc.server import Server, in_thread
+from chargekey_common.process import Lifetime
+from chargekey_common.reactions import Reactions
+from chargekey_common.relay import Relay
+from chargekey_common.settings import load
+from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+
+
+async def start(lifetime: Lifetime) -> None:
+    """Open the store and serve at once; the bus may come later."""
+    settings = load(AccessSettings)
+    configure_logging("access", settings.log_level)
+    store = EventStore("access", settings.data / "access.db", EVENTS)
+    lifetime.closing.callback(store.close)
+    passwords = ChargerPasswords(settings.charger_password_secret_file.read_bytes())
+    access = Access(store, Directory(store), passwords)
+
+    async def check(caller: Caller, action: str, obj: str) -> None:
+        if not await in_thread(access.allowed, caller, action, obj):
+            raise PermissionDeniedError
+
+    health = HealthServer(lambda: Readiness(ready=True))
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
+    server = Server(service(access, HandledPositions(store)), Verifier(settings.accounts), check)
+    await server.start(settings.grpc_address)
+    lifetime.closing.push_async_callback(server.stop)
+    client = await jetstream.connect(settings.nats_url, "access", token=settings.nats_token)
+    lifetime.closing.push_async_callback(client.close)
+    lifetime.own(Relay(client, store, publication).run(), "relay")
+    reactions = Reactions(
+        "access", settings.nats_url, settings.nats_token, on_local_user_added(access)
+    )
+    lifetime.own(reactions.run(), "reactions")
+    await server.ready()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    process.run(start)

@@ -1,0 +1,1 @@
+"""What access can be asked about, from its own events."""

@@ -1,0 +1,1 @@
+"""What other services' events make access do; one file each."""

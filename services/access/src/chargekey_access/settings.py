@@ -1,0 +1,18 @@
+"""What access is told by its environment: variables that begin with `ACCESS_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import SettingsConfigDict
+
+from chargekey_common.settings import ServiceSettings
+
+
+class AccessSettings(ServiceSettings):
+    """Access's own settings beside every service's."""
+
+    model_config = SettingsConfigDict(env_prefix="ACCESS_")
+
+    # The secret that charger passwords are hashed with; the gateway has the same.
+    charger_password_secret_file: Path

@@ -1,0 +1,182 @@
+"""The gRPC service on a real server: what people get, and what they are refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+from grpc import aio
+
+from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1.access_pb2_grpc import AccessServiceStub
+from chargekey_access.api.service import service
+from chargekey_access.application import Access
+from chargekey_access.domain.events import EVENTS
+from chargekey_access.projections.directory import Directory
+from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.eventstore.store import EventStore
+from chargekey_common.eventstore.waiting import HandledPositions
+from chargekey_common.grpc.client import remote_error
+from chargekey_common.testing.grpc import served
+
+SECRET = b"a secret of at least sixteen bytes"
+
+
+@pytest_asyncio.fixture
+async def stubs(tmp_path: Path) -> AsyncIterator[dict[str, AccessServiceStub]]:
+    store = EventStore("access", tmp_path / "access.db", EVENTS)
+    access = Access(store, Directory(store), ChargerPasswords(SECRET))
+
+    async def check(caller: Caller, action: str, obj: str) -> None:
+        if not access.allowed(caller, action, obj):
+            raise PermissionDeniedError
+
+    async with served(service(access, HandledPositions(store)), tmp_path, check) as as_caller:
+        yield {
+            "administrator": AccessServiceStub(as_caller(ADMINISTRATOR)),
+            "driver": AccessServiceStub(as_caller(Caller("user:somebody"))),
+        }
+    store.close()
+
+
+@pytest.fixture
+def administrator(stubs: dict[str, AccessServiceStub]) -> AccessServiceStub:
+    return stubs["administrator"]
+
+
+async def refusal(call: object) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await call  # type: ignore[misc] # any call
+    return refused.value.code(), remote_error(refused.value).code
+
+
+async def an_installation(stub: AccessServiceStub) -> str:
+    created = await stub.CreateInstallation(
+        pb.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
+    )
+    return created.installation_id
+
+
+async def test_an_installation_starts_restricted_and_can_be_opened_and_closed_at_any_time(
+    administrator: AccessServiceStub,
+) -> None:
+    """S3-2, S3-13, S3-34."""
+    site = await an_installation(administrator)
+
+    async def required() -> bool:
+        answer = await administrator.GetInstallation(
+            pb.GetInstallationRequest(installation_id=site)
+        )
+        return answer.installation.authorisation_required
+
+    assert await required()
+    for wanted in (False, True, False):
+        await administrator.SetAuthorisationRequired(
+            pb.SetAuthorisationRequiredRequest(installation_id=site, authorisation_required=wanted)
+        )
+        assert await required() == wanted
+
+
+async def test_adding_a_charger_answers_its_password_and_the_same_one_to_the_same_command(
+    administrator: AccessServiceStub,
+) -> None:
+    site = await an_installation(administrator)
+    request = pb.AddChargerRequest(command_id="c1", installation_id=site, ocpp_identity="CP-1")
+    first = await administrator.AddCharger(request)
+    assert len(bytes.fromhex(first.password)) in range(16, 21)
+    assert await administrator.AddCharger(request) == first
+    again = pb.AddChargerRequest(command_id="c2", installation_id=site, ocpp_identity="CP-1")
+    assert await refusal(administrator.AddCharger(again)) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "ocpp_identity_in_use",
+    )
+
+
+async def test_a_chargers_override_decides_before_the_installation(
+    administrator: AccessServiceStub,
+) -> None:
+    """R1, S3-35, S3-39."""
+    site = await an_installation(administrator)
+    added = await administrator.AddCharger(
+        pb.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
+    )
+    for override, required in (
+        (pb.AUTHORISATION_OVERRIDE_NOT_REQUIRED, False),
+        (pb.AUTHORISATION_OVERRIDE_REQUIRED, True),
+        (pb.AUTHORISATION_OVERRIDE_INHERIT, True),
+    ):
+        await administrator.SetAuthorisationOverride(
+            pb.SetAuthorisationOverrideRequest(
+                charger_id=added.charger_id, authorisation_override=override
+            )
+        )
+        answer = await administrator.GetCharger(pb.GetChargerRequest(ocpp_identity="CP-1"))
+        assert answer.charger.authorisation_override == override
+        assert answer.charger.authorisation_required == required
+
+
+async def test_identification_types_are_replaced_as_a_whole(
+    administrator: AccessServiceStub,
+) -> None:
+    """S0-7, S0-8, S0-9."""
+    site = await an_installation(administrator)
+    added = await administrator.AddCharger(
+        pb.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
+    )
+    only_pin = [pb.IDENTIFICATION_TYPE_PIN]
+    await administrator.SetIdentificationTypes(
+        pb.SetIdentificationTypesRequest(charger_id=added.charger_id, identification_types=only_pin)
+    )
+    found = await administrator.ListChargers(pb.ListChargersRequest(installation_id=site))
+    assert [list(charger.identification_types) for charger in found.chargers] == [only_pin]
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "code"),
+    [
+        ("", "Europe/Oslo", "name_malformed"),
+        ("x" * 10_000, "Europe/Oslo", "name_malformed"),
+        ("two\nlines", "Europe/Oslo", "name_malformed"),
+        ("Home", "Europe/Atlantis", "time_zone_unknown"),
+        ("Home", "../../etc/passwd", "time_zone_unknown"),
+        ("Home", "", "time_zone_unknown"),
+    ],
+)
+async def test_an_impossible_installation_is_refused_by_name_and_nothing_is_stored(
+    administrator: AccessServiceStub, name: str, zone: str, code: str
+) -> None:
+    request = pb.CreateInstallationRequest(name=name, time_zone=zone)
+    assert await refusal(administrator.CreateInstallation(request)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        code,
+    )
+    found = await administrator.ListInstallations(pb.ListInstallationsRequest())
+    assert not found.installations
+
+
+async def test_unknown_things_are_not_found(administrator: AccessServiceStub) -> None:
+    missing = pb.GetInstallationRequest(installation_id="nowhere")
+    assert await refusal(administrator.GetInstallation(missing)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "installation_unknown",
+    )
+    charger = pb.GetChargerRequest(ocpp_identity="nobody")
+    assert await refusal(administrator.GetCharger(charger)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "charger_unknown",
+    )
+
+
+async def test_a_caller_without_a_role_is_refused(stubs: dict[str, AccessServiceStub]) -> None:
+    """S3-6, S3-43."""
+    site = await an_installation(stubs["administrator"])
+    request = pb.SetAuthorisationRequiredRequest(installation_id=site)
+    assert await refusal(stubs["driver"].SetAuthorisationRequired(request)) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "permission_denied",
+    )
