@@ -79,6 +79,24 @@ async def test_an_empty_stream_is_caught_up_with_at_once(things: Client) -> None
         await asyncio.wait_for(follower.caught_up.wait(), 5)
 
 
+async def test_an_empty_stream_that_counts_from_a_high_number_is_caught_up_with_at_once(
+    nats_client: Client,
+) -> None:
+    js = nats_client.jetstream()
+    await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"], first_seq=1000))
+    follower = Follower(nats_client, "THINGS", Seen().handle)
+    async with running(follower):
+        await asyncio.wait_for(follower.caught_up.wait(), 5)
+
+
+async def test_a_stream_that_ends_on_other_subjects_is_caught_up_with(things: Client) -> None:
+    await fill(things, range(2))
+    await things.jetstream().publish("things.other", b"")
+    follower = Follower(things, "THINGS", Seen().handle, after=2, subjects=["things.one"])
+    async with running(follower):
+        await asyncio.wait_for(follower.caught_up.wait(), 5)
+
+
 async def test_a_stream_that_is_made_later_is_waited_for(nats_client: Client) -> None:
     seen = Seen()
     async with running(Follower(nats_client, "THINGS", seen.handle)):
@@ -97,6 +115,30 @@ async def test_a_stream_made_again_is_read_from_its_beginning(things: Client) ->
         await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
         await fill(things, range(10, 12))
         assert await seen.wait(5) == [b"0", b"1", b"2", b"10", b"11"]
+
+
+async def test_a_stream_made_again_while_nobody_followed_is_read_from_its_beginning(
+    things: Client,
+) -> None:
+    await fill(things, range(3))
+    seen = Seen()
+    before = Follower(things, "THINGS", seen.handle)
+    async with running(before):
+        await seen.wait(3)
+    js = things.jetstream()
+    await js.delete_stream("THINGS")
+    await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+    await fill(things, range(10, 15))
+    later = Follower(things, "THINGS", seen.handle, after=before.sequence, made=before.made)
+    async with running(later):
+        assert (await seen.wait(8))[3:] == [b"10", b"11", b"12", b"13", b"14"]
+
+
+async def test_a_stream_that_lost_its_tail_is_read_from_its_beginning(things: Client) -> None:
+    await fill(things, range(2))
+    seen = Seen()
+    async with running(Follower(things, "THINGS", seen.handle, after=7)):
+        assert await seen.wait(2) == [b"0", b"1"]
 
 
 async def test_a_restarted_server_is_followed_on(things: Client, nats_server: NatsServer) -> None:

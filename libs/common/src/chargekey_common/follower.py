@@ -46,8 +46,13 @@ class Follower:
 
     `handle` gets a few hundred messages at a time and is awaited before the next
     ones are asked for, so a slow handler slows the reading, not the memory. A
-    stream that was deleted and made again is read from its beginning: handlers
-    recognise what they know by position. An exception of `handle` ends `run`.
+    stream that was deleted and made again, or lost its tail, is read from its
+    beginning: handlers recognise what they know by position. An exception of
+    `handle` ends `run`.
+
+    `after` is the sequence to start behind; `made` is when the stream it counts in
+    was made, as this attribute said then: so a stream made again while nobody
+    followed is noticed too.
     """
 
     def __init__(
@@ -57,16 +62,17 @@ class Follower:
         handle: Callable[[Sequence[Message]], Awaitable[None]],
         *,
         after: int = 0,
+        made: str | None = None,
         subjects: Sequence[str] = (),
     ) -> None:
         self.stream = stream
         self.sequence = after
+        self.made = made
         self.caught_up = asyncio.Event()
         self._client = client
         self._js = client.jetstream()
         self._handle = handle
         self._subjects = list(subjects)
-        self._created: object = None
         self._target = 0
         self._buffer: list[Msg] = []
         self._arrived = asyncio.Event()
@@ -112,13 +118,12 @@ class Follower:
 
     async def _make_consumer(self) -> str:
         info = await self._js.stream_info(self.stream)
-        if self._created not in (None, info.created):
+        made = str(info.created)
+        if self.made not in (None, made) or self.sequence > info.state.last_seq:
             log.info("stream_made_again", stream=self.stream)
             self.sequence = 0
-        self._created = info.created
+        self.made = made
         self._target = info.state.last_seq
-        if self.sequence >= self._target:
-            self.caught_up.set()
         created = await self._js.add_consumer(
             self.stream,
             ConsumerConfig(
@@ -131,6 +136,9 @@ class Follower:
                 num_replicas=1,
             ),
         )
+        # Not by sequences: an empty stream may begin high, and end on others' subjects.
+        if created.num_pending == 0:
+            self.caught_up.set()
         return created.name
 
     async def _arrive(self, message: Msg) -> None:

@@ -20,6 +20,7 @@ import structlog
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.nats.security import NatsToken
 from nats.js.api import ConsumerConfig
 from nats.js.errors import APIError, ServiceUnavailableError
 from nats.js.errors import NotFoundError as NothingThereError
@@ -60,13 +61,17 @@ def kebab_case(name: str) -> str:
 
 
 class Reactions:
-    """Runs a service's reactions on FastStream, for as long as the service lives."""
+    """Runs a service's reactions on FastStream, for as long as the service lives.
+
+    `reacting` is set while every reaction has its consumer, which is when events reach it.
+    """
 
     def __init__(self, service: str, nats_url: str, token: str | None, *ons: On) -> None:
         self._service = service
         self._url = nats_url
         self._token = token
         self._ons = ons
+        self.reacting = asyncio.Event()
         self._delays: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -78,6 +83,7 @@ class Reactions:
                 for on in self._ons:
                     await js.stream_info(on.event.stream.upper())
                 await broker.start()
+                self.reacting.set()
                 await self._consumers_vanish(js)
                 log.warning("reactions_start_over", service=self._service)
             except (
@@ -90,12 +96,13 @@ class Reactions:
                 log.info("reactions_wait", service=self._service, error=type(error).__name__)
                 await asyncio.sleep(WATCH / 4)
             finally:
+                self.reacting.clear()
                 await broker.stop()
 
     def _broker(self) -> NatsBroker:
         broker = NatsBroker(
             self._url,
-            token=self._token,
+            security=None if self._token is None else NatsToken(self._token),
             name=f"{self._service}-reactions",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,

@@ -82,6 +82,7 @@ class Relay:
         replicas: int = 1,
     ) -> None:
         self.stream = store.service.upper()
+        self._subjects = f"{store.service}.v1.>"
         self._client = client
         self._js = client.jetstream(timeout=5)
         self._store = store
@@ -115,8 +116,8 @@ class Relay:
         number, sequence = await self._find_bookmark()
         while True:
             self._woken.clear()
-            pending = await asyncio.to_thread(self._store.read, number, MAX_EVENTS_A_BATCH)
-            _LAG.labels(self.stream).set(len(pending))
+            pending, end = await asyncio.to_thread(self._pending, number)
+            _LAG.labels(self.stream).set(end - number)
             if not pending:
                 try:
                     await asyncio.wait_for(self._woken.wait(), timeout=POLL)
@@ -127,11 +128,14 @@ class Relay:
                 sequence = await self._send(batch, sequence)
                 number = batch[-1][0]
 
+    def _pending(self, number: int) -> tuple[Sequence[tuple[int, Record, Notification]], int]:
+        return self._store.read(number, MAX_EVENTS_A_BATCH), self._store.sqlite.end()
+
     async def _declare(self) -> None:
         """Make the stream this generation's own; another generation's is filled anew."""
         config = StreamConfig(
             name=self.stream,
-            subjects=[f"{self._store.service}.v1.>"],
+            subjects=[self._subjects],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=self._replicas,
@@ -153,13 +157,15 @@ class Relay:
 
     async def _find_bookmark(self) -> tuple[int, int]:
         """Return the last relayed event's number and the stream's last sequence."""
+        end = (await self._js.stream_info(self.stream)).state.last_seq
         try:
-            last = await self._js.get_last_msg(self.stream, ">")
+            # Not by ">": the server takes that for the message at the stream's end, and
+            # finds nothing when just that one was deleted.
+            last = await self._js.get_last_msg(self.stream, self._subjects)
         except NothingThereError:
-            info = await self._js.stream_info(self.stream)
-            return 0, info.state.last_seq
+            return 0, end
         message_headers = last.headers or {}
-        if last.seq is None or POSITION_HEADER not in message_headers:
+        if POSITION_HEADER not in message_headers:
             raise DivergedError(self.stream)
         position = Position.parse(message_headers[POSITION_HEADER])
         known = await asyncio.to_thread(self._store.read, position.number - 1, 1)
@@ -170,7 +176,7 @@ class Relay:
         ):
             log.error("stream_diverged", stream=self.stream, position=str(position))
             raise DivergedError(self.stream)
-        return position.number, last.seq
+        return position.number, end
 
     def _batches(
         self, pending: Sequence[tuple[int, Record, Notification]]

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import msgspec
 
-from chargekey_common.positions import Position
+from chargekey_common.positions import MalformedPositionError, Position
 
 POSITION_HEADER = "Chargekey-Position"
 RECORD_HEADER = "Chargekey-Record"
@@ -92,13 +92,18 @@ def headers(event: PublishedEvent, attributes: Attributes, *, source: str) -> di
 def attributes(message_headers: Mapping[str, str]) -> Attributes:
     """Read the attributes back; raises KeyError or ValueError on headers that are not ours."""
     position = message_headers.get(POSITION_HEADER)
-    since_epoch = dt.datetime.fromisoformat(message_headers["ce-time"]) - _EPOCH
+    try:
+        since_epoch = dt.datetime.fromisoformat(message_headers["ce-time"]) - _EPOCH
+        parsed = None if position is None else Position.parse(position)
+    except (TypeError, MalformedPositionError) as error:  # TypeError: a time without a zone
+        reason = "ce-time or the position is malformed"
+        raise ValueError(reason) from error
     return Attributes(
         id=message_headers["ce-id"],
         at=since_epoch // dt.timedelta(microseconds=1) * 1000,
         cause=message_headers.get(CAUSE_HEADER, ""),
         actor=message_headers.get(ACTOR_HEADER, ""),
-        position=None if position is None else Position.parse(position),
+        position=parsed,
     )
 
 

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chargekey_common.accounts import (
+    ADMINISTRATOR,
+    ALGORITHM,
+    AUDIENCE,
+    LIFETIME,
+    Caller,
+    Signer,
+    Verifier,
+    make_account,
+)
+from chargekey_common.errors import UnauthenticatedError
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return make_account(ADMINISTRATOR, keys=tmp_path / "keys", accounts=tmp_path)
+
+
+def claims(**changes: object) -> dict[str, object]:
+    now = int(time.time())
+    return {
+        "iss": ADMINISTRATOR,
+        "sub": ADMINISTRATOR,
+        "aud": AUDIENCE,
+        "iat": now,
+        "exp": now + LIFETIME,
+        **changes,
+    }
+
+
+def signed(key: Path, payload: dict[str, object], kid: str = ADMINISTRATOR) -> str:
+    return jwt.encode(payload, key.read_bytes(), algorithm=ALGORITHM, headers={"kid": kid})
+
+
+def test_a_token_tells_who_signed_it(key: Path, tmp_path: Path) -> None:
+    verifier = Verifier(tmp_path)
+    token = Signer.from_file(key).token()
+    assert verifier.verify(token) == ADMINISTRATOR
+    assert verifier.verify(token) == ADMINISTRATOR
+
+
+def test_a_private_key_is_its_owners_alone_and_made_once(key: Path, tmp_path: Path) -> None:
+    assert key.stat().st_mode & 0o077 == 0
+    before = key.read_bytes()
+    make_account(ADMINISTRATOR, keys=tmp_path / "keys", accounts=tmp_path)
+    assert key.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": int(time.time()) - 3600, "iat": int(time.time()) - 3700},
+        {"exp": int(time.time()) + 86400},
+        {"aud": "somebody else"},
+        {"sub": "service:gateway"},
+        {"iss": "service:gateway"},
+    ],
+)
+def test_a_token_that_is_late_too_long_or_not_ours_is_refused(
+    key: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    with pytest.raises(UnauthenticatedError):
+        Verifier(tmp_path).verify(signed(key, claims(**changes)))
+
+
+@pytest.mark.parametrize("kid", ["user:nobody", "../keys/x:y", "administrator:../x", "", ":"])
+def test_a_token_of_an_unknown_account_is_refused(key: Path, tmp_path: Path, kid: str) -> None:
+    with pytest.raises(UnauthenticatedError):
+        Verifier(tmp_path).verify(signed(key, claims(iss=kid, sub=kid), kid))
+
+
+def test_a_token_signed_by_another_key_is_refused(key: Path, tmp_path: Path) -> None:
+    other = make_account(Caller("user:eve"), keys=tmp_path / "keys", accounts=tmp_path)
+    verifier = Verifier(tmp_path)
+    assert verifier.verify(signed(key, claims()))
+    with pytest.raises(UnauthenticatedError):
+        verifier.verify(signed(other, claims()))
+
+
+def test_an_unsigned_token_and_noise_are_refused(tmp_path: Path, key: Path) -> None:
+    assert key.exists()
+    unsigned = jwt.encode(claims(), None, algorithm="none", headers={"kid": ADMINISTRATOR})
+    stranger = jwt.encode(
+        claims(), Ed25519PrivateKey.generate(), algorithm=ALGORITHM, headers={"kid": ADMINISTRATOR}
+    )
+    for token in (unsigned, stranger, "", "a.b.c", "x" * 10_000):
+        with pytest.raises(UnauthenticatedError):
+            Verifier(tmp_path).verify(token)

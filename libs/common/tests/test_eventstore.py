@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chargekey_common.eventstore.sqlite import Handled
+from chargekey_common.eventstore.store import (
+    CommandIdMalformedError,
+    CommandIdReusedError,
+    ContendedError,
+    Context,
+    EventStore,
+    Reaction,
+)
+from chargekey_common.positions import Position
+
+from .shelves import EmptyError, PlainSeal, Shelf, Shelves, evolve
+
+OpenStore = Callable[..., EventStore]
+
+
+def ask(command_id: str) -> Context:
+    return Context(actor="administrator:local", command_id=command_id)
+
+
+def test_a_command_answers_its_result_and_a_position_that_includes_it(
+    open_store: OpenStore,
+) -> None:
+    store = open_store()
+    answer = Shelves(store).label(ask("c1"), shelf_id="s", label="tools")
+    assert answer.result == "s=tools"
+    assert answer.position == store.position(1)
+    [(number, record, _)] = store.read(0, 10)
+    assert (number, record.cause, record.actor) == (1, "c1", "administrator:local")
+
+
+def test_a_repeated_command_answers_as_the_first_time_and_does_nothing(
+    open_store: OpenStore,
+) -> None:
+    shelves = Shelves(open_store())
+    first = shelves.label(ask("c1"), shelf_id="s", label="tools")
+    shelves.label(ask("c2"), shelf_id="s", label="paint")
+    assert shelves.label(ask("c1"), shelf_id="s", label="tools") == first
+    assert shelves.store.load(evolve, "s").state == Shelf("paint")
+
+
+def test_a_command_that_changed_nothing_is_remembered_too(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    shelves.label(ask("c2"), shelf_id="s", label="tools")
+    shelves.label(ask("c3"), shelf_id="s", label="paint")
+    shelves.label(ask("c2"), shelf_id="s", label="tools")
+    assert shelves.store.load(evolve, "s").state == Shelf("paint")
+
+
+def test_a_refused_command_stores_nothing_and_may_be_sent_again(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    with pytest.raises(EmptyError):
+        shelves.clear(ask("c1"), shelf_id="s")
+    assert shelves.store.sqlite.end() == 0
+    shelves.label(ask("c2"), shelf_id="s", label="tools")
+    shelves.clear(ask("c1"), shelf_id="s")
+    assert shelves.store.load(evolve, "s").state == Shelf("")
+
+
+def test_another_command_may_not_use_the_same_id(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    with pytest.raises(CommandIdReusedError):
+        shelves.clear(ask("c1"), shelf_id="s")
+
+
+@pytest.mark.parametrize("command_id", ["", "x" * 129, "line\nbreak"])
+def test_an_impossible_command_id_is_refused(open_store: OpenStore, command_id: str) -> None:
+    with pytest.raises(CommandIdMalformedError):
+        Shelves(open_store()).label(ask(command_id), shelf_id="s", label="tools")
+
+
+def test_a_command_that_meets_another_writer_decides_again_from_a_fresh_read(
+    open_store: OpenStore,
+) -> None:
+    store = open_store()
+    shelves, others = Shelves(store), Shelves(store)
+
+    def meet() -> None:
+        shelves.before_save = lambda: None
+        others.label(ask("other"), shelf_id="s", label="paint")
+
+    shelves.before_save = meet
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    labels = [record.event.label for _, record, _ in store.read(0, 10)]
+    assert labels == ["paint", "tools"]
+
+
+def test_a_command_gives_up_after_a_bounded_number_of_conflicts(open_store: OpenStore) -> None:
+    store = open_store()
+    shelves, others = Shelves(store), Shelves(store)
+    numbers = iter(range(1000))
+
+    def meet() -> None:
+        number = next(numbers)
+        others.label(ask(f"other {number}".replace(" ", "-")), shelf_id="s", label=str(number))
+
+    shelves.before_save = meet
+    with pytest.raises(ContendedError):
+        shelves.label(ask("c1"), shelf_id="s", label="tools")
+
+
+def test_many_threads_lose_nothing(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+
+    def work(thread: int) -> None:
+        for number in range(25):
+            name = f"{thread}-{number}"
+            shelves.label(ask(name), shelf_id=name, label=name)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [number for number, _, _ in shelves.store.read(0, 1000)]
+    assert numbers == list(range(1, 101))
+
+
+def an_event(number: int, generation: str = "0" * 16) -> Reaction:
+    position = Position("identity", generation, number)
+    return Reaction(Handled("shelves-on-it", position), f"event-{number}", 0, "somebody")
+
+
+def test_a_reaction_handles_each_event_once_however_often_it_comes(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    for number in (1, 2, 1, 2, 2, 3):
+        shelves.react(an_event(number), "s")
+    effects = [record.event.label for _, record, _ in shelves.store.read(0, 10)]
+    assert effects == ["after event-1", "after event-2", "after event-3"]
+    assert shelves.store.sqlite.handled("shelves-on-it") == an_event(3).handled.position
+
+
+def test_events_carry_the_reaction_and_the_event_they_follow_from(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    shelves.react(an_event(1), "s")
+    [(_, record, _)] = shelves.store.read(0, 10)
+    assert (record.actor, record.cause) == ("shelves-on-it", "event-1")
+
+
+def test_personal_fields_are_sealed_in_the_store_and_empty_once_the_key_is_destroyed(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    seal = PlainSeal()
+    shelves = Shelves(open_store(seal=seal))
+    shelves.name(ask("c1"), shelf_id="s", user_id="u", name="Ada Lovelace")
+    assert b"Lovelace" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert shelves.store.load(evolve, "s").state == Shelf("Ada Lovelace")
+    seal.destroyed.add("u")
+    assert shelves.store.load(evolve, "s").state == Shelf("")
+
+
+def test_a_store_keeps_its_generation_until_a_new_one_is_begun(open_store: OpenStore) -> None:
+    store = open_store()
+    first = store.sqlite.generation
+    store.close()
+    again = open_store()
+    assert again.sqlite.generation == first
+    assert again.sqlite.begin_new_generation() != first
+
+
+def test_commits_are_made_for_a_power_cut(open_store: OpenStore) -> None:
+    with open_store().sqlite.datastore.transaction(commit=False) as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        assert cursor.fetchone()[0] == "wal"
+        cursor.execute("PRAGMA synchronous")
+        assert cursor.fetchone()[0] == 2  # FULL
+
+
+def test_a_vacuum_moves_no_event(open_store: OpenStore, tmp_path: Path) -> None:
+    shelves = Shelves(open_store())
+    for number in range(3):
+        shelves.label(ask(str(number)), shelf_id=str(number), label="x")
+    before = shelves.store.read(0, 10)
+    with sqlite3.connect(tmp_path / "shelves.db", isolation_level=None) as other:
+        other.execute("VACUUM")
+    other.close()
+    assert shelves.store.read(0, 10) == before
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from chargekey_common.eventstore.store import EventStore
+EventStore("shelves", Path(sys.argv[1]), []).close()
+"""
+
+
+def test_a_second_process_is_refused_while_the_first_has_the_store(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    def open_elsewhere() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", OPEN, tmp_path / "shelves.db"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    store = open_store()
+    assert "StoreInUseError" in open_elsewhere().stderr
+    store.close()
+    assert open_elsewhere().returncode == 0

@@ -1,0 +1,192 @@
+"""The gate in front of every method, with access's contract as the example service."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1.access_pb2_grpc import (
+    AccessServiceServicer,
+    AccessServiceStub,
+    add_AccessServiceServicer_to_server,
+)
+from chargekey_common.accounts import ADMINISTRATOR, Caller, Verifier
+from chargekey_common.errors import NotFoundError, PermissionDeniedError, UnavailableError
+from chargekey_common.grpc.client import RemoteCheck, remote_error
+from chargekey_common.grpc.server import Objects, Server, Service, command_context
+from chargekey_common.testing.grpc import served
+
+METHODS = [name for name in vars(AccessServiceServicer) if name[0].isupper()]
+
+
+class LostError(NotFoundError):
+    code = "lost"
+    sentence = "It is lost; look elsewhere."
+
+
+class Example:
+    """Answers a name according to what it is asked for."""
+
+    async def GetInstallation(
+        self, request: pb.GetInstallationRequest, _: object
+    ) -> pb.GetInstallationResponse:
+        match request.installation_id:
+            case "lost":
+                hint = "Under the sofa?"
+                raise LostError(hint)
+            case "broken":
+                reason = "a secret detail"
+                raise RuntimeError(reason)
+            case "slow":
+                await asyncio.Event().wait()
+        return pb.GetInstallationResponse(installation=pb.Installation(name="Home"))
+
+    async def CreateInstallation(
+        self, request: pb.CreateInstallationRequest, _: object
+    ) -> pb.CreateInstallationResponse:
+        context = command_context(request)
+        return pb.CreateInstallationResponse(
+            installation_id=context.actor, position=context.command_id
+        )
+
+    async def Check(self, request: pb.CheckRequest, _: object) -> pb.CheckResponse:
+        return pb.CheckResponse(allowed=request.action == "access.Read")
+
+
+OBJECTS: Objects = {
+    "GetInstallation": lambda request: f"installation:{request.installation_id}",
+    "CreateInstallation": lambda _: "system",
+    "Check": lambda _: "system",
+}
+SERVICE = Service(
+    "chargekey.access.v1.AccessService",
+    lambda servicer, server: add_AccessServiceServicer_to_server(_complete(servicer), server),
+    Example(),
+    OBJECTS,
+)
+
+
+def _complete(example: Example) -> AccessServiceServicer:
+    class Complete(AccessServiceServicer):
+        GetInstallation = example.GetInstallation  # type: ignore[assignment] # untyped context
+        CreateInstallation = example.CreateInstallation  # type: ignore[assignment] # same
+        Check = example.Check  # type: ignore[assignment] # same
+
+    return Complete()
+
+
+class Asked:
+    """A check that remembers what it was asked and refuses strangers."""
+
+    def __init__(self) -> None:
+        self.questions: list[tuple[str, str, str]] = []
+
+    async def __call__(self, caller: Caller, action: str, obj: str) -> None:
+        self.questions.append((caller, action, obj))
+        if caller != ADMINISTRATOR:
+            raise PermissionDeniedError
+
+
+async def refusal(call: object) -> aio.AioRpcError:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await call  # type: ignore[misc] # any call
+    return refused.value
+
+
+def home(installation_id: str = "home") -> pb.GetInstallationRequest:
+    return pb.GetInstallationRequest(installation_id=installation_id)
+
+
+async def test_every_call_is_checked_with_its_caller_action_and_object(tmp_path: Path) -> None:
+    asked = Asked()
+    async with served(SERVICE, tmp_path, asked) as as_caller:
+        stub = AccessServiceStub(as_caller(ADMINISTRATOR))
+        assert (await stub.GetInstallation(home())).installation.name == "Home"
+    assert asked.questions == [(ADMINISTRATOR, "access.GetInstallation", "installation:home")]
+
+
+async def test_a_caller_who_may_not_is_refused_before_anything_happens(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        stub = AccessServiceStub(as_caller(Caller("user:somebody")))
+        error = await refusal(stub.GetInstallation(home("broken")))
+    assert error.code() == grpc.StatusCode.PERMISSION_DENIED
+    assert remote_error(error).code == "permission_denied"
+
+
+async def test_a_call_without_a_caller_is_refused(tmp_path: Path) -> None:
+    server = Server(SERVICE, Verifier(tmp_path), Asked())
+    port = await server.start("127.0.0.1:0")
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
+        error = await refusal(AccessServiceStub(anonymous).GetInstallation(home()))
+    await server.stop(grace=0)
+    assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_an_error_of_the_tree_arrives_with_code_sentence_and_status(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        error = await refusal(
+            AccessServiceStub(as_caller(ADMINISTRATOR)).GetInstallation(home("lost"))
+        )
+    assert error.code() == grpc.StatusCode.NOT_FOUND
+    assert remote_error(error).code == "lost"
+    assert remote_error(error).message == "It is lost; look elsewhere. Under the sofa?"
+
+
+async def test_an_unforeseen_error_says_nothing_of_itself(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        error = await refusal(
+            AccessServiceStub(as_caller(ADMINISTRATOR)).GetInstallation(home("broken"))
+        )
+    assert error.code() == grpc.StatusCode.INTERNAL
+    assert "secret" not in (error.details() or "")
+
+
+async def test_a_call_ends_at_its_deadline(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        stub = AccessServiceStub(as_caller(ADMINISTRATOR))
+        error = await refusal(stub.GetInstallation(home("slow"), timeout=0.2))
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_command_without_an_id_gets_one_and_keeps_the_one_it_has(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        stub = AccessServiceStub(as_caller(ADMINISTRATOR))
+        given = await stub.CreateInstallation(pb.CreateInstallationRequest(command_id="mine"))
+        made = [
+            (await stub.CreateInstallation(pb.CreateInstallationRequest())).position
+            for _ in range(2)
+        ]
+    assert (given.installation_id, given.position) == (ADMINISTRATOR, "mine")
+    assert len({*made, ""}) == 3
+
+
+async def test_health_is_open_to_everybody(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        health = health_pb2_grpc.HealthStub(as_caller(Caller("user:somebody")))
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_another_service_asks_access_and_is_refused_when_access_is_away(
+    tmp_path: Path,
+) -> None:
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        check = RemoteCheck(as_caller(ADMINISTRATOR))
+        await check(Caller("user:u"), "access.Read", "system")
+        with pytest.raises(PermissionDeniedError):
+            await check(Caller("user:u"), "access.Write", "system")
+    async with aio.insecure_channel("127.0.0.1:1") as nowhere:
+        with pytest.raises(UnavailableError):
+            await RemoteCheck(nowhere)(Caller("user:u"), "access.Read", "system")
+
+
+async def test_a_method_that_nobody_thought_about_is_not_served(tmp_path: Path) -> None:
+    forgetful = Service(SERVICE.name, SERVICE.add, SERVICE.servicer, {"Check": lambda _: "system"})
+    with pytest.raises(TypeError, match="GetInstallation"):
+        Server(forgetful, Verifier(tmp_path), Asked())

@@ -1,0 +1,241 @@
+"""What is in the store is in the stream: in order, once, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from chargekey_common import jetstream
+from chargekey_common.eventstore.store import Context, EventStore
+from chargekey_common.jetstream import BatchRefusedError, OutMessage, publish_atomically
+from chargekey_common.nats_server import NatsServer
+from chargekey_common.published.envelope import RECORD_HEADER, attributes
+from chargekey_common.relay import DivergedError, Relay, record_hash
+
+from .shelves import Shelves, publication
+
+OpenStore = Callable[..., EventStore]
+EVENT_SUBJECTS = ("ShelfLabelled", "ShelfCleared")
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(relay.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def stream(client: Client) -> list[Any]:
+    """Every message of the stream, by its sequence."""
+    js = client.jetstream()
+    try:
+        info = await js.stream_info("SHELVES")
+    except NotFoundError:
+        return []
+    messages: list[Any] = []
+    if not info.state.messages:
+        return messages
+    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+        try:
+            messages.append(await js.get_msg("SHELVES", sequence))
+        except NotFoundError:
+            continue
+    return messages
+
+
+async def events(client: Client) -> list[Any]:
+    return [m for m in await stream(client) if m.subject.rpartition(".")[2] in EVENT_SUBJECTS]
+
+
+async def agree(client: Client, store: EventStore) -> None:
+    """Wait until the stream tells the store's log record by record, and nothing else."""
+    async with asyncio.timeout(20):
+        while True:
+            log = store.read(0, 10_000)
+            told = await events(client)
+            if told and attributes(told[-1].headers).position == store.position():
+                break
+            await asyncio.sleep(0.02)
+    assert [message.headers[RECORD_HEADER] for message in told] == [
+        record_hash(notification) for _, _, notification in log
+    ]
+    for message, (number, record, _) in zip(told, log, strict=True):
+        about = attributes(message.headers)
+        assert about.position == store.position(number)
+        assert (about.id, about.cause, about.actor) == (
+            record.event_id,
+            record.cause,
+            record.actor,
+        )
+
+
+def label(shelves: Shelves, *numbers: int) -> None:
+    for number in numbers:
+        shelves.label(
+            Context("me", f"label-{number}"), shelf_id=f"s{number % 3}", label=str(number)
+        )
+
+
+async def test_what_is_saved_before_and_while_it_runs_is_published_in_order(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, *range(250))
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+        await asyncio.to_thread(label, shelves, *range(250, 300))
+        await agree(nats_client, shelves.store)
+
+
+async def test_an_event_is_a_cloudevent(nats_client: Client, open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, 1)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    [message] = await events(nats_client)
+    assert message.subject == "shelves.v1.shelf.s1.ShelfLabelled"
+    assert msgspec.json.decode(message.data) == {"shelf_id": "s1", "label": "1"}
+    assert message.headers["ce-specversion"] == "1.0"
+    assert message.headers["ce-type"] == "chargekey.shelves.v1.ShelfLabelled"
+    assert message.headers["ce-source"] == "/chargekey/shelves"
+    assert message.headers["ce-sequence"] == "0" * 19 + "1"
+    assert message.headers["ce-time"].endswith("Z")
+
+
+async def test_a_private_message_goes_before_its_event_and_is_gone_after_the_event_that_erases_it(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, 1, 2)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+        assert [message.subject for message in await stream(nats_client)] == [
+            "shelves.v1.key.s1",
+            "shelves.v1.shelf.s1.ShelfLabelled",
+            "shelves.v1.key.s2",
+            "shelves.v1.shelf.s2.ShelfLabelled",
+        ]
+        await asyncio.to_thread(shelves.clear, Context("me", "clear"), shelf_id="s1")
+        await agree(nats_client, shelves.store)
+        subjects = [message.subject for message in await stream(nats_client)]
+    assert "shelves.v1.key.s1" not in subjects
+    assert "shelves.v1.key.s2" in subjects
+
+
+async def test_a_private_message_is_erased_when_it_and_its_end_are_caught_up_with_at_once(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, 1)
+    shelves.clear(Context("me", "clear"), shelf_id="s1")
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    assert [message.subject for message in await stream(nats_client)] == [
+        "shelves.v1.shelf.s1.ShelfLabelled",
+        "shelves.v1.shelf.s1.ShelfCleared",
+    ]
+
+
+async def test_a_restarted_relay_goes_on_behind_the_last_message(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    for start in range(0, 30, 10):
+        label(shelves, *range(start, start + 10))
+        async with running(Relay(nats_client, shelves.store, publication)):
+            await agree(nats_client, shelves.store)
+
+
+async def test_two_relays_of_one_store_publish_every_event_once(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    first = Relay(nats_client, shelves.store, publication)
+    second = Relay(nats_client, shelves.store, publication)
+    async with running(first), running(second):
+        for start in range(0, 100, 10):
+            await asyncio.to_thread(label, shelves, *range(start, start + 10))
+        await agree(nats_client, shelves.store)
+
+
+async def test_a_batch_that_expects_an_older_stream_is_refused_as_a_whole(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, 1, 2, 3)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    zombie = [OutMessage("shelves.v1.shelf.z.ShelfCleared", b"{}")] * 2
+    with pytest.raises(BatchRefusedError):
+        await publish_atomically(nats_client, zombie, batch_id="z", expected_last_sequence=2)
+    await agree(nats_client, shelves.store)
+
+
+async def test_a_truncated_stream_is_filled_up_again(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, *range(10))
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    js = nats_client.jetstream()
+    for message in (await stream(nats_client))[-6:]:
+        await js.delete_msg("SHELVES", message.seq)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+
+
+async def test_a_bus_that_lost_its_disk_while_running_is_refilled_with_the_same_events(
+    nats_client: Client, nats_server: NatsServer, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, *range(10))
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+        before = [message.headers["ce-id"] for message in await events(nats_client)]
+        await asyncio.to_thread(nats_server.kill)
+        shutil.rmtree(nats_server.directory / "jetstream")
+        await asyncio.to_thread(nats_server.start)
+        other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+        await agree(other, shelves.store)
+        assert [message.headers["ce-id"] for message in await events(other)] == before
+        await other.close()
+
+
+async def test_a_new_generation_of_the_store_fills_the_stream_anew(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, *range(5))
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    shelves.store.sqlite.begin_new_generation()
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+
+
+async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    """A store restored from a backup without beginning a new generation."""
+    shelves = Shelves(open_store())
+    label(shelves, 1)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    other = Shelves(open_store("other.db"))
+    other.store.sqlite.generation = shelves.store.sqlite.generation
+    label(other, 2)
+    async with running(Relay(nats_client, other.store, publication)) as task:
+        with pytest.raises(DivergedError):
+            await asyncio.wait_for(task, 20)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic_settings import SettingsConfigDict
+
+from chargekey_common.settings import ServiceSettings, load
+
+
+class ShelfSettings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="SHELF_")
+
+    size: int = 3
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("the token\n")
+    for name, value in {
+        "DATA": tmp_path,
+        "NATS_URL": "nats://127.0.0.1:4222",
+        "NATS_TOKEN_FILE": tmp_path / "token",
+        "ACCOUNTS": tmp_path,
+        "ACCOUNT_KEY_FILE": tmp_path / "key",
+    }.items():
+        monkeypatch.setenv(f"SHELF_{name}", str(value))
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELF_SIZE", "7")
+    assert load(ShelfSettings).size == 7
+
+
+def test_a_secret_is_read_from_its_file_and_never_printed_with_the_settings() -> None:
+    settings = load(ShelfSettings)
+    assert settings.nats_token == "the token"
+    assert "the token" not in repr(settings)
+
+
+def test_a_variable_that_no_setting_reads_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHELF_SZIE", "7")
+    with pytest.raises(SystemExit) as exit_:
+        load(ShelfSettings)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == "SHELF_SZIE: no such setting\n"
+
+
+def test_a_wrong_value_is_named_but_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHELF_SIZE", "s3cret")
+    monkeypatch.delenv("SHELF_DATA")
+    with pytest.raises(SystemExit):
+        load(ShelfSettings)
+    error = capsys.readouterr().err
+    assert "SHELF_SIZE" in error
+    assert "SHELF_DATA" in error
+    assert "s3cret" not in error
