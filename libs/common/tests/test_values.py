@@ -90,6 +90,11 @@ def test_a_day_that_is_over_is_refused() -> None:
     assert local_days.end_of("2026-03-29", "Europe/Oslo", now=end - 1) == end
 
 
+def test_a_day_that_no_64_bits_can_tell_is_refused() -> None:
+    with pytest.raises(local_days.DateTooLateError):
+        local_days.end_of("2999-01-01", "Europe/Oslo", now=0)
+
+
 @given(
     st.dates(dt.date(1971, 1, 1), dt.date(2100, 1, 1)),
     st.sampled_from(sorted(zoneinfo.available_timezones())),

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from chargekey_common.errors import InvalidArgumentError
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LAST = 2**63 - 1
 
 
 class TimeZoneUnknownError(InvalidArgumentError):
@@ -22,6 +23,13 @@ class DateMalformedError(InvalidArgumentError):
 
     code = "date_malformed"
     sentence = "Give the last day as YYYY-MM-DD."
+
+
+class DateTooLateError(InvalidArgumentError):
+    """Beyond what 64 bits of nanoseconds can tell."""
+
+    code = "date_too_late"
+    sentence = "Give a day before the year 2262, or none for no end."
 
 
 class DateInPastError(InvalidArgumentError):
@@ -43,7 +51,7 @@ def end_of(day: str, zone: str, *, now: int) -> int | None:
     """Return the first nanosecond after the local `day`; None for an empty one.
 
     `now` is in nanoseconds since the epoch. Raises DateMalformedError,
-    DateInPastError or TimeZoneUnknownError.
+    DateInPastError, DateTooLateError or TimeZoneUnknownError.
     """
     if not day:
         return None
@@ -54,6 +62,8 @@ def end_of(day: str, zone: str, *, now: int) -> int | None:
     except (ValueError, OverflowError):
         raise DateMalformedError from None
     end = since_epoch // dt.timedelta(seconds=1) * 10**9
+    if end > _LAST:
+        raise DateTooLateError
     if end <= now:
         raise DateInPastError
     return end
