@@ -21,14 +21,17 @@ class Lifetime:
     def __init__(self) -> None:
         self.closing = contextlib.AsyncExitStack()
         self._stop = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._failed = False
 
     def own(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` for the whole life; its end, or failure, ends the process."""
+        """Run `work` for the whole life; its end, or failure, ends the process.
+
+        It is cancelled in its turn: after what was opened later is closed, and
+        before what it may be using.
+        """
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
         task.add_done_callback(self._ended)
+        self.closing.push_async_callback(_cancel, task)
 
     def stop(self) -> None:
         """Begin to end."""
@@ -42,9 +45,6 @@ class Lifetime:
         """End everything, last opened first; return whether all went well."""
         self._stop.set()
         await self.closing.aclose()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         return not self._failed
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -54,6 +54,11 @@ class Lifetime:
         log.error("task_ended", task=task.get_name(), exc_info=error)
         self._failed = True
         self._stop.set()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:

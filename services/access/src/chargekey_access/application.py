@@ -143,7 +143,7 @@ class Access:
             case ("charger", ":", charger_id):
                 return Target(self.directory.charger(charger_id).installation_id, charger_id)
             case ("permission", ":", permission_id):
-                return self.directory.permission(permission_id).target
+                return self.directory.target_of(permission_id)
             case _:
                 raise ObjectMalformedError
 

@@ -50,9 +50,10 @@ class _AsAccount(aio.UnaryUnaryClientInterceptor):
     ) -> Any:  # noqa: ANN401 - any call
         metadata = aio.Metadata(*(client_call_details.metadata or ()))
         metadata.add("authorization", f"Bearer {self._signer.token()}")
+        timeout = client_call_details.timeout
         details = aio.ClientCallDetails(
             method=client_call_details.method,
-            timeout=client_call_details.timeout or self._deadline,
+            timeout=self._deadline if timeout is None else timeout,
             metadata=metadata,
             credentials=client_call_details.credentials,
             wait_for_ready=client_call_details.wait_for_ready,

@@ -13,7 +13,11 @@ from collections.abc import Set as AbstractSet
 
 from chargekey_access.domain import charger, installation, permission
 from chargekey_access.domain.charger import Charger
-from chargekey_access.domain.errors import ChargerUnknownError, UserUnknownError
+from chargekey_access.domain.errors import (
+    ChargerUnknownError,
+    PermissionUnknownError,
+    UserUnknownError,
+)
 from chargekey_access.domain.events import (
     AuthorisationOverrideSet,
     AuthorisationRequiredSet,
@@ -80,10 +84,12 @@ class Directory:
                 if state.installation_id == installation_id
             ]
 
-    def permission(self, permission_id: str) -> Permission:
-        """Return a permission that holds; raises PermissionUnknownError."""
+    def target_of(self, permission_id: str) -> Target:
+        """Return what a permission is or was on; raises PermissionUnknownError."""
         with self._caught_up():
-            return permission.existing(self._permissions.get(permission_id))
+            if permission_id not in self._permissions:
+                raise PermissionUnknownError
+            return self._permissions[permission_id].target
 
     def permissions(self, target: Target) -> Sequence[tuple[str, Permission]]:
         """Return the permissions that hold on exactly this target."""

@@ -1,0 +1,53 @@
+"""Identity as a process: settings, wiring, run."""
+
+from __future__ import annotations
+
+from chargekey_common import jetstream, process
+from chargekey_common.accounts import Signer, Verifier
+from chargekey_common.eventstore.store import EventStore
+from chargekey_common.grpc.client import RemoteCheck, channel
+from chargekey_common.grpc.server import Server
+from chargekey_common.keyed_ids import KeyedIds
+from chargekey_common.process import Lifetime
+from chargekey_common.relay import Relay
+from chargekey_common.settings import load
+from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_identity.api.access import Access
+from chargekey_identity.api.service import service
+from chargekey_identity.application import Identity
+from chargekey_identity.domain.events import EVENTS
+from chargekey_identity.keyring import KeyRing
+from chargekey_identity.projections.directory import Directory
+from chargekey_identity.published import publication
+from chargekey_identity.settings import IdentitySettings
+
+
+async def start(lifetime: Lifetime) -> None:
+    """Open the store and serve at once; access and the bus may come later."""
+    settings = load(IdentitySettings)
+    configure_logging("identity", settings.log_level)
+    keyring = KeyRing(settings.data / "identity-keys.db", settings.master_key_file.read_bytes())
+    lifetime.closing.callback(keyring.close)
+    store = EventStore("identity", settings.data / "identity.db", EVENTS, keyring)
+    lifetime.closing.callback(store.close)
+    keyed_ids = KeyedIds(settings.keyed_id_secret_file.read_bytes())
+    identity = Identity(store, keyed_ids)
+
+    access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
+    lifetime.closing.push_async_callback(access.close)
+    health = HealthServer(lambda: Readiness(ready=True))
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
+    served = service(identity, Directory(store), Access(access))
+    server = Server(served, Verifier(settings.accounts), RemoteCheck(access))
+    await server.start(settings.grpc_address)
+    lifetime.closing.push_async_callback(server.stop)
+    client = await jetstream.connect(settings.nats_url, "identity", token=settings.nats_token)
+    lifetime.closing.push_async_callback(client.close)
+    lifetime.own(Relay(client, store, publication).run(), "relay")
+    await server.ready()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    process.run(start)

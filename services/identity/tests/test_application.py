@@ -1,0 +1,242 @@
+"""Commands on a real store: several aggregates at once, several callers at once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chargekey_common.eventstore.sqlite import new_id
+from chargekey_common.eventstore.store import CommandIdReusedError, Context, EventStore
+from chargekey_common.keyed_ids import KeyedIds
+from chargekey_identity.application import Identity
+from chargekey_identity.domain import identification
+from chargekey_identity.domain.errors import (
+    CodeChangedSinceError,
+    CodeUnavailableError,
+    IdentificationUnknownError,
+    PinMalformedError,
+    RfidInUseError,
+    UserUnknownError,
+)
+from chargekey_identity.domain.events import EVENTS, IdentificationType
+from chargekey_identity.keyring import KeyRing
+from chargekey_identity.projections.directory import Directory
+from chargekey_identity.published import publication
+
+SECRET = b"a secret of at least sixteen bytes"
+
+
+def by(actor: str = "administrator:local") -> Context:
+    return Context(actor=actor, command_id=new_id())
+
+
+def a_user(identity: Identity, installation: str = "home") -> str:
+    return identity.add_local_user(
+        by(), installation_id=installation, first_name="Kari", last_name="N", blocked=False
+    ).result
+
+
+def add(
+    identity: Identity,
+    user_id: str,
+    code: str,
+    kind: IdentificationType = "PIN",
+    context: Context | None = None,
+) -> str:
+    return identity.add_identification(
+        context or by(),
+        user_id=user_id,
+        identification_type=kind,
+        code=code,
+        status="ACTIVE",
+        valid_until="",
+        time_zone="",
+    ).result
+
+
+def change(identity: Identity, identification_id: str, **given: Any) -> None:
+    nothing = {"code": None, "status": None, "valid_until": None, "time_zone": ""}
+    identity.change_identification(by(), identification_id=identification_id, **(nothing | given))
+
+
+def events(store: EventStore) -> list[str]:
+    return [type(record.event).__name__ for _, record, _ in store.read(0, 1000)]
+
+
+def test_a_pin_belongs_to_one_user_of_an_installation(identity: Identity) -> None:
+    """R13: blocked ones included; elsewhere the same PIN is another one."""
+    holder = a_user(identity)
+    held = add(identity, holder, "#1234")
+    change(identity, held, status="BLOCKED")
+    for user_id in (holder, a_user(identity)):
+        with pytest.raises(CodeUnavailableError):
+            add(identity, user_id, "#1234")
+    add(identity, a_user(identity, "away"), "#1234")
+
+
+def test_a_card_belongs_to_one_user_anywhere(identity: Identity) -> None:
+    """R15."""
+    add(identity, a_user(identity), "04:a2:b3:c4", "RFID")
+    with pytest.raises(RfidInUseError):
+        add(identity, a_user(identity, "away"), "04A2B3C4", "RFID")
+
+
+def test_a_removed_or_replaced_code_is_free_again(identity: Identity) -> None:
+    """S0-26."""
+    one, other = a_user(identity), a_user(identity)
+    held = add(identity, one, "#1234")
+    change(identity, held, code="#5678")
+    add(identity, other, "#1234")
+    with pytest.raises(CodeUnavailableError):
+        change(identity, held, code="#1234")
+    identity.remove_identification(by(), identification_id=held)
+    add(identity, other, "#5678")
+
+
+def test_changing_to_the_same_code_and_status_stores_nothing(
+    identity: Identity, store: EventStore
+) -> None:
+    held = add(identity, a_user(identity), "04A2B3C4", "RFID")
+    before = events(store)
+    change(identity, held, code="04-a2-b3-c4", status="ACTIVE", valid_until="")
+    assert events(store) == before
+
+
+def test_a_change_and_the_reservations_that_follow_are_one_save(
+    identity: Identity, store: EventStore
+) -> None:
+    held = add(identity, a_user(identity), "#1234")
+    assert events(store) == ["LocalUserAdded", "CodeReserved", "IdentificationAdded"]
+    change(identity, held, code="#5678", status="INACTIVE")
+    assert events(store)[3:] == [
+        "CodeReleased",
+        "CodeReserved",
+        "IdentificationCodeChanged",
+        "IdentificationStatusChanged",
+    ]
+    assert len({record.cause for _, record, _ in store.read(3, 10)}) == 1
+
+
+def test_a_change_that_is_refused_in_part_changes_nothing(
+    identity: Identity, store: EventStore
+) -> None:
+    held = add(identity, a_user(identity), "#1234")
+    before = events(store)
+    with pytest.raises(PinMalformedError):
+        change(identity, held, code="5678", status="BLOCKED")
+    assert events(store) == before
+
+
+def test_a_repeated_command_answers_as_the_first_time(
+    identity: Identity, store: EventStore
+) -> None:
+    holder, context = a_user(identity), by()
+    first = add(identity, holder, "#1234", context=context)
+    before = events(store)
+    assert add(identity, holder, "#1234", context=context) == first
+    assert events(store) == before
+
+
+def test_of_those_who_want_one_pin_at_once_exactly_one_gets_it(
+    identity: Identity, store: EventStore
+) -> None:
+    """R13: uniqueness is a fact of optimistic concurrency."""
+    holders = [a_user(identity) for _ in range(4)]
+    for round_ in range(10):
+        barrier = threading.Barrier(len(holders))
+        won: list[str] = []
+        lost: list[CodeUnavailableError] = []
+
+        def want(user_id: str, pin: str) -> None:
+            barrier.wait()  # noqa: B023 - the threads of a round end with it
+            try:
+                won.append(add(identity, user_id, pin))  # noqa: B023 - as above
+            except CodeUnavailableError as error:
+                lost.append(error)  # noqa: B023 - as above
+
+        threads = [
+            threading.Thread(target=want, args=(user_id, f"#100{round_}")) for user_id in holders
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(won), len(lost)) == (1, len(holders) - 1)
+    assert events(store).count("IdentificationAdded") == 10
+
+
+def test_a_reveal_is_recorded_with_the_caller_and_answers_the_code(
+    identity: Identity, store: EventStore
+) -> None:
+    """R17."""
+    held = add(identity, a_user(identity), "#1234")
+    context = by("user:owner")
+    answer = identity.reveal_code(context, identification_id=held)
+    assert answer.result.text == "#1234"
+    assert identity.reveal_code(context, identification_id=held) == answer
+    _, last, _ = store.read(0, 100)[-1]
+    assert (type(last.event).__name__, last.actor) == ("CodeRevealed", "user:owner")
+    assert events(store).count("CodeRevealed") == 1
+    receipt = store.sqlite.receipt(context.command_id)
+    assert receipt is not None
+    assert b"1234" not in receipt.answer
+
+
+def test_one_recorded_reveal_opens_nothing_else(identity: Identity) -> None:
+    """R17: not another identification, not to another caller, not a later code."""
+    holder = a_user(identity)
+    one, other = add(identity, holder, "#1234"), add(identity, holder, "#5678")
+    context = by("user:owner")
+    identity.reveal_code(context, identification_id=one)
+    with pytest.raises(CommandIdReusedError):
+        identity.reveal_code(context, identification_id=other)
+    with pytest.raises(CommandIdReusedError):
+        identity.reveal_code(Context("user:other", context.command_id), identification_id=one)
+    change(identity, one, code="#9999")
+    with pytest.raises(CodeChangedSinceError):
+        identity.reveal_code(context, identification_id=one)
+    assert identity.reveal_code(by("user:owner"), identification_id=one).result.text == "#9999"
+
+
+def test_once_the_key_is_destroyed_names_and_codes_are_unreadable_and_the_log_still_loads(
+    identity: Identity, store: EventStore, keyring: KeyRing
+) -> None:
+    """R20."""
+    erased, other = a_user(identity), a_user(identity)
+    held = add(identity, erased, "#1234")
+    change(identity, held, code="#5678")
+    kept = add(identity, other, "#4321")
+    keyring.destroy(erased)
+
+    directory = Directory(store)
+    assert (directory.user(erased).first_name, directory.user(erased).last_name) == ("", "")
+    assert directory.user(other).first_name == "Kari"
+    state = store.load(identification.evolve, held).state
+    assert state is not None
+    assert (state.code.text, state.code.keyed_id) == ("", "")
+    assert identity.reveal_code(by(), identification_id=kept).result.text == "#4321"
+    with pytest.raises(IdentificationUnknownError):
+        identity.reveal_code(by(), identification_id=held)
+    with pytest.raises(UserUnknownError):
+        identity.rename_user(by(), user_id=erased, first_name="Kari", last_name="Again")
+
+    publications = [publication(record) for _, record, _ in store.read(0, 100)]
+    keys = [private for each in publications for private in each.private]
+    assert [key.subject for key in keys] == [f"identity.v1.key.{kept}"]
+
+
+def test_everything_is_there_after_a_restart(
+    identity: Identity, store: EventStore, tmp_path: Path, keyring: KeyRing
+) -> None:
+    holder = a_user(identity)
+    held = add(identity, holder, "#1234")
+    store.close()
+    again = EventStore("identity", tmp_path / "identity.db", EVENTS, keyring)
+    reopened = Identity(again, KeyedIds(SECRET))
+    assert reopened.reveal_code(by(), identification_id=held).result.text == "#1234"
+    with pytest.raises(CodeUnavailableError):
+        add(reopened, holder, "#1234")
+    again.close()

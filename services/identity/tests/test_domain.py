@@ -1,0 +1,233 @@
+"""Given what has happened, when this is asked, then that happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from chargekey_common.eventstore.records import DomainEvent
+from chargekey_identity.domain import identification, reservation, user
+from chargekey_identity.domain.codes import Code
+from chargekey_identity.domain.errors import (
+    CodeUnavailableError,
+    IdentificationUnknownError,
+    RfidInUseError,
+    UserUnknownError,
+)
+from chargekey_identity.domain.events import (
+    CodeReleased,
+    CodeReserved,
+    CodeRevealed,
+    IdentificationAdded,
+    IdentificationCodeChanged,
+    IdentificationExpiryChanged,
+    IdentificationRemoved,
+    IdentificationStatusChanged,
+    LocalUserAdded,
+    UserBlocked,
+    UserRenamed,
+    UserUnblocked,
+)
+
+KARI = LocalUserAdded(installation_id="home", first_name="Kari", last_name="N", blocked=False)
+BLOCKED = UserBlocked(installation_id="home")
+UNBLOCKED = UserUnblocked(installation_id="home")
+PIN = IdentificationAdded(
+    user_id="kari",
+    type="PIN",
+    installation_id="home",
+    status="ACTIVE",
+    valid_until=None,
+    code="#1234",
+    keyed_id="aa",
+)
+NEW = Code("#5678", "bb")
+CHANGED = IdentificationCodeChanged(user_id="kari", code="#5678", keyed_id="bb")
+REMOVED = IdentificationRemoved(user_id="kari")
+RESERVED = CodeReserved(user_id="kari", identification_id="i1")
+RELEASED = CodeReleased(user_id="kari", identification_id="i1")
+
+
+def a_user(*events: DomainEvent) -> user.User | None:
+    state = None
+    for event in events:
+        state = user.evolve(state, event)  # type: ignore[arg-type] # one of a user's
+    return state
+
+
+def an_identification(*events: DomainEvent) -> identification.Identification | None:
+    state = None
+    for event in events:
+        state = identification.evolve(state, event)  # type: ignore[arg-type] # one of its own
+    return state
+
+
+def a_reservation(*events: DomainEvent) -> reservation.CodeReservation | None:
+    state = None
+    for event in events:
+        state = reservation.evolve(state, event)  # type: ignore[arg-type] # one of its own
+    return state
+
+
+def test_a_user_can_be_added_blocked() -> None:
+    """S0-15."""
+    added = user.add_local(installation_id="home", first_name="Kari", last_name="N", blocked=True)
+    assert added == [
+        LocalUserAdded(installation_id="home", first_name="Kari", last_name="N", blocked=True)
+    ]
+    assert user.block(a_user(*added)) == []
+    assert user.unblock(a_user(*added)) == [UNBLOCKED]
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        ([KARI], [BLOCKED]),
+        ([KARI, BLOCKED], []),
+        ([KARI, BLOCKED, UNBLOCKED], [BLOCKED]),
+    ],
+)
+def test_blocking_twice_is_blocking_once(
+    given: Sequence[DomainEvent], then: Sequence[DomainEvent]
+) -> None:
+    """R12."""
+    assert user.block(a_user(*given)) == then
+
+
+@pytest.mark.parametrize(("given", "then"), [([KARI], []), ([KARI, BLOCKED], [UNBLOCKED])])
+def test_only_a_blocked_user_can_be_unblocked(
+    given: Sequence[DomainEvent], then: Sequence[DomainEvent]
+) -> None:
+    assert user.unblock(a_user(*given)) == then
+
+
+@pytest.mark.parametrize(
+    ("name", "then"),
+    [(("Kari", "N"), []), (("Kari", "M"), [UserRenamed(first_name="Kari", last_name="M")])],
+)
+def test_a_new_name_is_an_event_and_the_old_one_is_none(
+    name: tuple[str, str], then: Sequence[DomainEvent]
+) -> None:
+    """S0-25."""
+    assert user.rename(a_user(KARI), first_name=name[0], last_name=name[1]) == then
+
+
+def test_nothing_can_be_done_to_a_user_who_does_not_exist() -> None:
+    for act in (user.block, user.unblock):
+        with pytest.raises(UserUnknownError):
+            act(None)
+
+
+def test_a_pin_names_its_installation_and_a_card_none() -> None:
+    """R13, R15."""
+    for kind, site in (("PIN", "home"), ("RFID", None)):
+        [added] = identification.add(
+            user_id="kari",
+            identification_type=kind,  # type: ignore[arg-type] # one of the two
+            installation_id="home",
+            status="ACTIVE",
+            valid_until=None,
+            code=NEW,
+        )
+        assert isinstance(added, IdentificationAdded)
+        assert added.installation_id == site
+
+
+def test_a_status_changes_once() -> None:
+    """S0-26."""
+    blocked = IdentificationStatusChanged(user_id="kari", status="BLOCKED")
+    assert identification.change_status(an_identification(PIN), "ACTIVE") == []
+    assert identification.change_status(an_identification(PIN), "BLOCKED") == [blocked]
+    assert identification.change_status(an_identification(PIN, blocked), "BLOCKED") == []
+
+
+def test_an_end_can_be_set_and_taken_away() -> None:
+    """R18."""
+    ends = IdentificationExpiryChanged(user_id="kari", valid_until=10)
+    assert identification.change_expiry(an_identification(PIN), 10) == [ends]
+    assert identification.change_expiry(an_identification(PIN, ends), 10) == []
+    assert identification.change_expiry(an_identification(PIN, ends), None) == [
+        IdentificationExpiryChanged(user_id="kari", valid_until=None)
+    ]
+
+
+def test_a_new_code_takes_the_old_ones_place_and_the_same_code_is_no_event() -> None:
+    """S0-26."""
+    assert identification.change_code(an_identification(PIN), NEW) == [CHANGED]
+    changed = an_identification(PIN, CHANGED)
+    assert changed is not None
+    assert (changed.code, changed.code_number) == (NEW, 2)
+    assert identification.change_code(changed, NEW) == []
+
+
+def test_a_reveal_is_recorded_every_time_and_changes_nothing() -> None:
+    """R17."""
+    revealed = CodeRevealed(user_id="kari")
+    assert identification.reveal(an_identification(PIN)) == [revealed]
+    assert identification.reveal(an_identification(PIN, revealed)) == [revealed]
+    assert an_identification(PIN, revealed) == an_identification(PIN)
+
+
+def test_a_removed_identification_is_unknown_to_everything() -> None:
+    removed = an_identification(PIN, REMOVED)
+    assert identification.remove(an_identification(PIN)) == [REMOVED]
+    for act in (
+        identification.remove,
+        identification.reveal,
+        lambda state: identification.change_code(state, NEW),
+        lambda state: identification.change_status(state, "ACTIVE"),
+        lambda state: identification.change_expiry(state, 1),
+    ):
+        with pytest.raises(IdentificationUnknownError):
+            act(removed)
+
+
+def test_an_erased_code_can_be_neither_shown_nor_changed() -> None:
+    """R20: erased fields come back empty."""
+    erased = an_identification(
+        IdentificationAdded(
+            user_id="kari",
+            type="PIN",
+            installation_id="home",
+            status="ACTIVE",
+            valid_until=None,
+            code="",
+            keyed_id="",
+        )
+    )
+    for act in (
+        identification.remove,
+        identification.reveal,
+        lambda state: identification.change_code(state, NEW),
+    ):
+        with pytest.raises(IdentificationUnknownError):
+            act(erased)
+
+
+def test_a_code_has_one_holder_and_is_free_again_once_released() -> None:
+    """R13, R15."""
+    reserved, released = a_reservation(RESERVED), a_reservation(RESERVED, RELEASED)
+    for state in (None, released):
+        assert reservation.reserve(state, "PIN", user_id="kari", identification_id="i1") == [
+            RESERVED
+        ]
+    with pytest.raises(CodeUnavailableError):
+        reservation.reserve(reserved, "PIN", user_id="ola", identification_id="i2")
+    with pytest.raises(RfidInUseError):
+        reservation.reserve(reserved, "RFID", user_id="ola", identification_id="i2")
+
+
+def test_only_the_holder_of_a_code_frees_it() -> None:
+    reserved = a_reservation(RESERVED)
+    assert reservation.release(reserved, user_id="kari", identification_id="i1") == [RELEASED]
+    assert reservation.release(reserved, user_id="ola", identification_id="i2") == []
+
+
+def test_no_event_and_no_state_shows_a_name_or_a_code() -> None:
+    """R17: a repr may end up in a log."""
+    renamed = UserRenamed(first_name="Kari", last_name="N")
+    shown = repr([KARI, renamed, PIN, CHANGED, a_user(KARI), an_identification(PIN, CHANGED)])
+    assert "installation_id='home'" in shown
+    for secret in ("Kari", "1234", "5678", "aa'", "bb'"):
+        assert secret not in shown
