@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 import uvloop
 
+CANCEL_AGAIN = 0.5
+
 log = structlog.get_logger()
 
 

@@ -120,7 +120,9 @@ class Relay:
             _LAG.labels(self.stream).set(end - number)
             if not pending:
                 try:
-                    await asyncio.wait_for(self._woken.wait(), timeout=POLL)
+                    # Not wait_for: in Python 3.11 it loses a cancellation that meets a wake.
+                    async with asyncio.timeout(POLL):
+                        await self._woken.wait()
                 except TimeoutError:
                     number, sequence = await self._find_bookmark()
                 continue

@@ -19,10 +19,14 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a decision was made from, so that "why" can run the same decision again.
 
     No code and no keyed id: an identification is named by its id. Times are in
-    nanoseconds since the epoch, `positions` those of the view.
+    nanoseconds since the epoch, `positions` those of the view. `user_blocked` is any
+    block, `user_blocked_everywhere` one of the whole platform, the only one that holds
+    at an open charger too. `permission_*` is, of the permissions to charge here, the
+    one that ends last.
     """
 
     at: int
+    charger_known: bool = True
     authorisation_required: bool = True
     token_type: str = ""
     type_enabled: bool = True
@@ -32,6 +36,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identification_valid_until: int | None = None
     user_id: str | None = None
     user_blocked: bool = False
+    user_blocked_everywhere: bool = False
     permission_id: str | None = None
     permission_on: str | None = None
     permission_valid_until: int | None = None

@@ -1,0 +1,1 @@
+"""OCPP chargers, the view in memory, the decision, sessions."""

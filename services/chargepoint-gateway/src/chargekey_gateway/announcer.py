@@ -1,0 +1,93 @@
+"""Telling what nobody waits for: refusals at chargers, and what chargers report.
+
+A bounded queue and one task between the taps and NATS, so that neither a slow nor an
+absent NATS is felt at a charger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+
+from chargekey_common.jetstream import ensure_stream
+from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
+
+CHARGERS_STREAM = "CHARGERS"
+SOURCE = "chargepoint-gateway"
+CAPACITY = 10_000
+ATTEMPT = 2.0  # seconds for one acknowledgement
+PAUSES = (0.05, 0.25, 1.0)  # seconds before an event is sent again; the last one repeats
+
+log = structlog.get_logger()
+
+
+class Announcer:
+    """Publishes events in the order they came, each until it is acknowledged.
+
+    At least once: an acknowledgement that was lost means the event twice, with one
+    CloudEvents id. What does not fit any more is dropped and counted in `dropped`.
+    """
+
+    def __init__(self, client: Client, *, capacity: int = CAPACITY) -> None:
+        """Hold at most `capacity` events that NATS has not acknowledged yet."""
+        self._client = client
+        self._js = client.jetstream(timeout=ATTEMPT)
+        self._waiting: deque[tuple[PublishedEvent, Attributes]] = deque()
+        self._capacity = capacity
+        self._arrived = asyncio.Event()
+        self._full = False
+        self.dropped = 0
+
+    def announce(self, event: PublishedEvent, about: Attributes) -> None:
+        """Have the event published when possible; returns at once, never raises."""
+        if len(self._waiting) >= self._capacity:
+            self.dropped += 1
+            if not self._full:  # one line a jam, not one an event
+                self._full = True
+                log.error("announcements_dropped", dropped=self.dropped)
+            return
+        self._waiting.append((event, about))
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            while self._waiting:
+                await self._publish(*self._waiting[0])
+                self._waiting.popleft()
+                self._full = False
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _publish(self, event: PublishedEvent, about: Attributes) -> None:
+        payload = msgspec.json.encode(event)
+        event_headers = headers(event, about, source=SOURCE)
+        failures = 0
+        while True:
+            try:
+                if self._client.is_connected:
+                    await self._js.publish(event.subject, payload, headers=event_headers)
+                    return
+            except (nats.errors.Error, OSError) as error:
+                log.info("announcement_repeated", error=type(error).__name__)
+            await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+            failures += 1
+
+
+async def declare_chargers_stream(client: Client, *, replicas: int) -> None:
+    """Declare the CHARGERS stream or bring it in line."""
+    config = StreamConfig(
+        name=CHARGERS_STREAM,
+        subjects=["chargers.v1.>"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        allow_direct=False,
+    )
+    await ensure_stream(client.jetstream(), config)

@@ -1,0 +1,1 @@
+"""What the outside reaches: chargers by WebSocket, other services by gRPC."""

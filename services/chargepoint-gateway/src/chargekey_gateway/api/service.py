@@ -1,0 +1,100 @@
+"""The gRPC service: the same decision that chargers get, asked by people and programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grpc import aio
+
+from chargekey.gateway.v1 import gateway_pb2 as pb
+from chargekey.gateway.v1 import gateway_pb2_grpc
+from chargekey_common.errors import InvalidArgumentError
+from chargekey_common.grpc.server import Objects, Service
+from chargekey_common.positions import Position
+from chargekey_gateway.api.websocket import OcppServer
+from chargekey_gateway.application import Gateway
+from chargekey_gateway.decision import Status
+from chargekey_gateway.view.entries import Charger
+
+NAME = "chargekey.gateway.v1.GatewayService"
+LONGEST_WAIT = 4.0  # seconds for the view to get where `at_least` wants it
+
+_STATUS: dict[Status, Any] = {
+    Status.ACCEPTED: pb.AUTHORIZATION_STATUS_ACCEPTED,
+    Status.BLOCKED: pb.AUTHORIZATION_STATUS_BLOCKED,
+    Status.EXPIRED: pb.AUTHORIZATION_STATUS_EXPIRED,
+    Status.INVALID: pb.AUTHORIZATION_STATUS_INVALID,
+    Status.CONCURRENT_TX: pb.AUTHORIZATION_STATUS_CONCURRENT_TX,
+}
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class TypeMismatchError(InvalidArgumentError):
+    """A PIN announced as a card, or the other way round."""
+
+    code = "type_mismatch"
+    sentence = "A PIN starts with # and a card number does not; leave the type out or correct it."
+
+
+class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
+    """Every method of gateway.proto."""
+
+    def __init__(self, gateway: Gateway, chargers: OcppServer) -> None:
+        self._gateway = gateway
+        self._chargers = chargers
+
+    async def Authorize(self, request: pb.AuthorizeRequest, _: Context) -> pb.AuthorizeResponse:
+        is_pin = request.code.startswith("#")
+        if request.type and is_pin != (request.type == pb.TOKEN_TYPE_PIN):
+            raise TypeMismatchError
+        positions = [Position.parse(text) for text in request.at_least]
+        await self._gateway.view.wait_for(positions, LONGEST_WAIT)
+        run = self._gateway.dry_run(self._charger(request), request.code)
+        decision = run.decision
+        return pb.AuthorizeResponse(
+            status=_STATUS[decision.status],
+            reason=decision.reason,
+            valid_until=decision.valid_until,
+            permission_id=decision.permission_id or "",
+            identification_id=decision.identification_id or "",
+            positions=run.positions,
+            explanation=run.explanation if request.explain else (),
+        )
+
+    async def ListConnections(
+        self, _: pb.ListConnectionsRequest, __: Context
+    ) -> pb.ListConnectionsResponse:
+        return pb.ListConnectionsResponse(
+            connections=[
+                pb.Connection(
+                    charger_id=connection.charger.id,
+                    ocpp_identity=connection.charger.ocpp_identity,
+                    ocpp_version=connection.version,
+                    connected_at=connection.connected_at,
+                )
+                for connection in self._chargers.connections()
+            ]
+        )
+
+    def objects(self) -> Objects:
+        """Return what each method's request is about."""
+        return {"Authorize": self._charger_object, "ListConnections": lambda _: "system"}
+
+    def _charger(self, request: pb.AuthorizeRequest) -> Charger | None:
+        if request.charger_id:
+            return self._gateway.view.charger(request.charger_id)
+        return self._gateway.charger_by_identity(request.ocpp_identity)
+
+    async def _charger_object(self, request: pb.AuthorizeRequest) -> str:
+        charger = self._charger(request)
+        # A charger this view has not heard of yet may be one that access knows.
+        return f"charger:{request.charger_id or 'unknown' if charger is None else charger.id}"
+
+
+def service(gateway: Gateway, chargers: OcppServer) -> Service:
+    """Return the service, to be served."""
+    servicer = GatewayServicer(gateway, chargers)
+    return Service(
+        NAME, gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer, servicer.objects()
+    )

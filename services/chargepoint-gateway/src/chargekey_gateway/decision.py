@@ -1,0 +1,260 @@
+"""Who may charge here, and why: one decision for every OCPP version, gRPC and "why".
+
+`decide` runs over `Inputs`, plain values, and nothing else, so a recorded decision
+can be made again. Its order is `STEPS`, on one screen; the first step that hits
+wins. `accept_at_once` is the same answer for the tap of every day, straight from
+the view's entries; whatever it does not accept goes through `decide`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import msgspec
+
+from chargekey_common.published.sessions import Inputs
+from chargekey_gateway.view.entries import NEVER, Charger, Identification
+
+PIN = "PIN"
+
+
+class Status(enum.StrEnum):
+    """The verdict, in OCPP 1.6's words (§7.2 AuthorizationStatus)."""
+
+    ACCEPTED = "Accepted"
+    BLOCKED = "Blocked"
+    EXPIRED = "Expired"
+    INVALID = "Invalid"
+    CONCURRENT_TX = "ConcurrentTx"
+
+
+class Reason(enum.StrEnum):
+    """Why; a closed set, the same words in API, events, logs and the portal."""
+
+    CHARGER_PERMISSION = "charger_permission"
+    INSTALLATION_PERMISSION = "installation_permission"
+    OPEN_CHARGER = "open_charger"
+    OPERATOR_ACCEPTED = "operator_accepted"
+    IDENTIFICATION_UNKNOWN = "identification_unknown"
+    IDENTIFICATION_MALFORMED = "identification_malformed"
+    IDENTIFICATION_AMBIGUOUS = "identification_ambiguous"
+    IDENTIFICATION_INVALID = "identification_invalid"
+    TYPE_DISABLED = "type_disabled"
+    PIN_LOCKED_OUT = "pin_locked_out"
+    OPERATOR_REFUSED = "operator_refused"
+    IDENTIFICATION_BLOCKED = "identification_blocked"
+    USER_BLOCKED = "user_blocked"
+    IDENTIFICATION_EXPIRED = "identification_expired"
+    NO_PERMISSION = "no_permission"
+    PERMISSION_EXPIRED = "permission_expired"
+    OUTSIDE_SCHEDULE = "outside_schedule"
+    ALREADY_CHARGING = "already_charging"
+    NO_CREDIT = "no_credit"
+    CHARGER_UNKNOWN = "charger_unknown"
+    VIEW_BEHIND = "view_behind"
+    OPERATOR_UNREACHABLE = "operator_unreachable"
+
+
+OCPP16_STATUS = {
+    Reason.CHARGER_PERMISSION: Status.ACCEPTED,
+    Reason.INSTALLATION_PERMISSION: Status.ACCEPTED,
+    Reason.OPEN_CHARGER: Status.ACCEPTED,
+    Reason.OPERATOR_ACCEPTED: Status.ACCEPTED,
+    Reason.IDENTIFICATION_UNKNOWN: Status.INVALID,
+    Reason.IDENTIFICATION_MALFORMED: Status.INVALID,
+    Reason.IDENTIFICATION_AMBIGUOUS: Status.INVALID,
+    Reason.IDENTIFICATION_INVALID: Status.INVALID,
+    Reason.TYPE_DISABLED: Status.INVALID,
+    Reason.PIN_LOCKED_OUT: Status.INVALID,
+    Reason.OPERATOR_REFUSED: Status.INVALID,
+    Reason.IDENTIFICATION_BLOCKED: Status.BLOCKED,
+    Reason.USER_BLOCKED: Status.BLOCKED,
+    Reason.IDENTIFICATION_EXPIRED: Status.EXPIRED,
+    Reason.NO_PERMISSION: Status.INVALID,
+    Reason.PERMISSION_EXPIRED: Status.INVALID,
+    Reason.OUTSIDE_SCHEDULE: Status.INVALID,
+    Reason.ALREADY_CHARGING: Status.CONCURRENT_TX,
+    Reason.NO_CREDIT: Status.BLOCKED,
+    Reason.CHARGER_UNKNOWN: Status.INVALID,
+    Reason.VIEW_BEHIND: Status.INVALID,
+    Reason.OPERATOR_UNREACHABLE: Status.INVALID,
+}
+
+# OCPP 2.0.1 AuthorizationStatusEnumType says more than 1.6 where 1.6 says Invalid.
+OCPP2_STATUS: dict[Reason, str] = {
+    **OCPP16_STATUS,
+    Reason.IDENTIFICATION_UNKNOWN: "Unknown",
+    Reason.NO_PERMISSION: "NotAtThisLocation",
+    Reason.PERMISSION_EXPIRED: "NotAtThisLocation",
+    Reason.OUTSIDE_SCHEDULE: "NotAtThisTime",
+    Reason.NO_CREDIT: "NoCredit",
+}
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer; `valid_until` is an exclusive end in nanoseconds since the epoch, if any."""
+
+    status: Status
+    reason: Reason
+    user_id: str | None
+    identification_id: str | None
+    permission_id: str | None
+    valid_until: int | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether energy may flow."""
+        return self.status is Status.ACCEPTED
+
+
+def _charger_unknown(inputs: Inputs) -> Reason | None:
+    return None if inputs.charger_known else Reason.CHARGER_UNKNOWN
+
+
+def _blocked_everywhere(inputs: Inputs) -> Reason | None:
+    return Reason.USER_BLOCKED if inputs.user_blocked_everywhere else None
+
+
+def _open(inputs: Inputs) -> Reason | None:
+    return None if inputs.authorisation_required else Reason.OPEN_CHARGER
+
+
+def _type_disabled(inputs: Inputs) -> Reason | None:
+    return None if inputs.type_enabled else Reason.TYPE_DISABLED
+
+
+def _locked_out(inputs: Inputs) -> Reason | None:
+    # Only PINs are locked: cards stay usable (R14).
+    return Reason.PIN_LOCKED_OUT if inputs.locked_out and inputs.token_type == PIN else None
+
+
+def _unknown(inputs: Inputs) -> Reason | None:
+    return Reason.IDENTIFICATION_UNKNOWN if inputs.identification_id is None else None
+
+
+def _blocked(inputs: Inputs) -> Reason | None:
+    if inputs.user_blocked:
+        return Reason.USER_BLOCKED
+    return Reason.IDENTIFICATION_BLOCKED if inputs.identification_status == "BLOCKED" else None
+
+
+def _inactive(inputs: Inputs) -> Reason | None:
+    return Reason.IDENTIFICATION_INVALID if inputs.identification_status != "ACTIVE" else None
+
+
+def _expired(inputs: Inputs) -> Reason | None:
+    over = _is_over(inputs.identification_valid_until, inputs.at)
+    return Reason.IDENTIFICATION_EXPIRED if over else None
+
+
+def _not_permitted(inputs: Inputs) -> Reason | None:
+    if inputs.permission_id is None:
+        return Reason.NO_PERMISSION
+    over = _is_over(inputs.permission_valid_until, inputs.at)
+    return Reason.PERMISSION_EXPIRED if over else None
+
+
+def _charging(inputs: Inputs) -> Reason | None:
+    return Reason.ALREADY_CHARGING if inputs.charging_elsewhere else None
+
+
+def _permitted(inputs: Inputs) -> Reason:
+    if inputs.permission_on == "charger":
+        return Reason.CHARGER_PERMISSION
+    return Reason.INSTALLATION_PERMISSION
+
+
+def _is_over(valid_until: int | None, at: int) -> bool:
+    return valid_until is not None and at >= valid_until  # an exclusive end
+
+
+# The decision, in its order.
+STEPS: tuple[tuple[str, Callable[[Inputs], Reason | None]], ...] = (
+    ("Is the charger unknown?", _charger_unknown),
+    ("Is the user blocked on the whole platform?", _blocked_everywhere),
+    ("May anybody charge here?", _open),
+    ("Is this type of identification switched off here?", _type_disabled),
+    ("Is this charger locked to PINs after too many wrong ones?", _locked_out),
+    ("Is the identification unknown?", _unknown),
+    ("Is the user or the identification blocked?", _blocked),
+    ("Is the identification not active?", _inactive),
+    ("Has the identification expired?", _expired),
+    ("Is there no permission to charge here, or has it ended?", _not_permitted),
+    ("Is it charging elsewhere already?", _charging),
+    ("Nothing is against it?", _permitted),
+)
+
+
+def decide(inputs: Inputs) -> Decision:
+    """Decide; pure, the same inputs always give the same decision."""
+    for _, step in STEPS:
+        reason = step(inputs)
+        if reason is not None:
+            return _decision(inputs, reason)
+    raise AssertionError  # pragma: no cover - the last step always answers
+
+
+def explain(inputs: Inputs) -> tuple[str, ...]:
+    """Say how `decide` came to its answer: one line a step, the last is the one that hit."""
+    lines = []
+    for number, (question, step) in enumerate(STEPS, start=1):
+        reason = step(inputs)
+        lines.append(f"{number}. {question} {'no' if reason is None else f'yes: {reason}'}")
+        if reason is not None:
+            break
+    return tuple(lines)
+
+
+_PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION})
+# From the step that asks for a permission on, the decision names the one it found.
+BY_PERMISSION = _PERMITTED | {Reason.PERMISSION_EXPIRED, Reason.ALREADY_CHARGING}
+
+
+def _decision(inputs: Inputs, reason: Reason) -> Decision:
+    valid_until = None
+    if reason in _PERMITTED:
+        ends = (inputs.identification_valid_until, inputs.permission_valid_until)
+        valid_until = min((end for end in ends if end is not None), default=None)
+    return Decision(
+        status=OCPP16_STATUS[reason],
+        reason=reason,
+        user_id=inputs.user_id,
+        identification_id=inputs.identification_id,
+        permission_id=inputs.permission_id if reason in BY_PERMISSION else None,
+        valid_until=valid_until,
+    )
+
+
+def accept_at_once(
+    charger: Charger, token_type: str, identification: Identification, at: int
+) -> Decision | None:
+    """Accept as `decide` would, at a charger without a lockout, or return None to ask `decide`.
+
+    Never refuses: refusals are rarer and owe an explanation.
+    """
+    if (
+        at >= identification.deadline
+        or token_type not in charger.identification_types
+        or not charger.authorisation_required
+    ):
+        return None
+    charger_id = charger.id
+    installation_id = charger.installation.id
+    for grant in identification.user.usable:
+        if grant.target in (charger_id, installation_id):
+            # Grants are sorted: the first that fits ends last.
+            if at >= grant.ends:
+                return None
+            ends = min(identification.deadline, grant.ends)
+            return Decision(
+                Status.ACCEPTED,
+                Reason.CHARGER_PERMISSION
+                if grant.on == "charger"
+                else Reason.INSTALLATION_PERMISSION,
+                identification.user.id,
+                identification.id,
+                grant.permission_id,
+                None if ends == NEVER else ends,
+            )
+    return None

@@ -1,0 +1,81 @@
+"""The gateway as a process: settings, wiring, run."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+
+from chargekey_common import jetstream, process
+from chargekey_common.accounts import Signer, Verifier
+from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.follower import Follower
+from chargekey_common.grpc.client import RemoteCheck, channel
+from chargekey_common.grpc.server import Server
+from chargekey_common.keyed_ids import KeyedIds
+from chargekey_common.process import Lifetime
+from chargekey_common.settings import load
+from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_gateway.api.service import service
+from chargekey_gateway.api.websocket import OcppServer
+from chargekey_gateway.application import Gateway
+from chargekey_gateway.sessions.keys import StartKeys
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.settings import GatewaySettings
+from chargekey_gateway.streams import keep_streams
+from chargekey_gateway.view.view import View
+
+
+async def start(lifetime: Lifetime) -> None:
+    """Read the streams to their ends, then let chargers in."""
+    settings = load(GatewaySettings)
+    configure_logging("chargepoint-gateway", settings.log_level)
+    view, running = View(), RunningSessions()
+    ready = asyncio.Event()
+    health = HealthServer(
+        lambda: Readiness(ready.is_set(), {"positions": " ".join(view.positions)})
+    )
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
+    client = await jetstream.connect(settings.nats_url, "gateway", token=settings.nats_token)
+    lifetime.closing.push_async_callback(client.close)
+    keyed_id_secret = settings.keyed_id_secret_file.read_bytes()
+    gateway = Gateway(
+        client,
+        view=view,
+        running=running,
+        keyed_ids=KeyedIds(keyed_id_secret),
+        start_keys=StartKeys(keyed_id_secret),
+        passwords=ChargerPasswords(settings.charger_password_secret_file.read_bytes()),
+        clock=time.time_ns,
+    )
+    lifetime.own(keep_streams(client, replicas=settings.stream_replicas), "streams")
+    lifetime.own(gateway.run(), "gateway")
+    followers = [
+        Follower(client, "ACCESS", view.follow),
+        Follower(client, "IDENTITY", view.follow),
+        Follower(client, "SESSIONS", running.follow),
+    ]
+    for follower in followers:
+        lifetime.own(follower.run(), f"follow {follower.stream}")
+    access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
+    lifetime.closing.push_async_callback(access.close)
+    chargers = OcppServer(gateway)
+    server = Server(service(gateway, chargers), Verifier(settings.accounts), RemoteCheck(access))
+    await server.start(settings.grpc_address)
+    lifetime.closing.push_async_callback(server.stop)
+    for follower in followers:
+        await follower.caught_up.wait()
+    # The entries of the view live as long as the process: nothing for the collector.
+    gc.collect()
+    gc.freeze()
+    host, _, port = settings.ocpp_address.rpartition(":")
+    await chargers.start(host, int(port))
+    lifetime.closing.push_async_callback(chargers.stop)
+    await server.ready()
+    ready.set()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    process.run(start)

@@ -1,0 +1,393 @@
+"""One charger's connection: messages in, answers and calls out, no socket.
+
+- Calls of the charger are answered at once or, where they have to be awaited, one
+  after the other by one task that lives only while there is work. What is answered at
+  once may overtake.
+- Calls of ours wait for each other: one is outstanding, the rest queue behind it
+  (OCPP-J §4.1.1). Crossing calls are fine, since no handler runs inside `receive`
+  while it waits for one.
+- A call with the id of one still being handled is ignored: its answer, under that very
+  id, is on the way. An id used again later is a new call.
+- In 1.6 a charger may call before its BootNotification was accepted and gets its
+  answers: one that only lost its connection does not boot again.
+
+All of it belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import traceback
+import uuid
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, assert_never
+
+import msgspec
+import structlog
+
+from chargekey_common.errors import InvalidArgumentError, UnavailableError
+from chargekey_gateway.ocpp import frames
+from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
+from chargekey_gateway.ocpp.frames import CloseCode, Fault
+from chargekey_gateway.ocpp.limits import Limits
+
+if TYPE_CHECKING:
+    from chargekey_gateway.application import Gateway
+    from chargekey_gateway.view.entries import Charger
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+_DESCRIPTIONS = {
+    Fault.FORMAT: "The message does not have the form of its action.",
+    Fault.OCCURRENCE: "A required field is missing, or a list is too short.",
+    Fault.TYPE: "A field has the wrong type.",
+    Fault.PROPERTY: "A field has a value that is not allowed.",
+    Fault.ACTION_UNKNOWN: "There is no such action.",
+    Fault.ACTION_NOT_OFFERED: "This action is not for chargers to call.",
+    Fault.INTERNAL: "This cannot be answered now; send it again later.",
+}
+_TOO_SHORT = re.compile(r"Expected `array` of length >=")
+_WRONG_TYPE = re.compile(r"Expected `[^`]+`, got `")
+
+
+class Wire(Protocol):
+    """What a connection needs of a socket."""
+
+    def send(self, message: bytes) -> None:
+        """Send one text message."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Start the closing handshake; nothing is received any more."""
+
+
+class NotAnswered(StrEnum):
+    """Why a call of ours has no answer."""
+
+    REFUSED = "refused"
+    MALFORMED = "malformed"
+    TIMED_OUT = "timed_out"
+    DISCONNECTED = "disconnected"
+    TOO_MANY_QUEUED = "too_many_queued"
+
+
+class _Outgoing(Generic[Answer]):
+    """A call of ours, outstanding or queued."""
+
+    __slots__ = ("action", "answer", "decoder", "id", "message")
+
+    def __init__(self, request: msgspec.Struct, response: type[Answer]) -> None:
+        self.id = str(uuid.uuid4())
+        self.action = type(request).__name__
+        self.message = frames.encode_call(self.id, self.action, request)
+        self.decoder = msgspec.json.Decoder(response)
+        self.answer: asyncio.Future[Answer | NotAnswered] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def resolve(self, answer: Answer | NotAnswered) -> None:
+        """Hand over the answer, unless whoever asked has gone."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+class ChargerConnection:
+    """A connected, authenticated charger. `connected_at` in nanoseconds since the epoch."""
+
+    __slots__ = (
+        "_clock",
+        "_dialect",
+        "_lost",
+        "_outgoing",
+        "_pending",
+        "_timer",
+        "_unanswered",
+        "_waiting",
+        "_wire",
+        "_worker",
+        "charger",
+        "connected_at",
+        "gateway",
+        "heard",
+        "limits",
+    )
+
+    def __init__(
+        self,
+        charger: Charger,
+        *,
+        gateway: Gateway,
+        dialect: Dialect,
+        wire: Wire,
+        limits: Limits,
+        clock: Callable[[], int],
+    ) -> None:
+        """Speak `dialect` over `wire`; `clock` tells nanoseconds since the epoch."""
+        self.charger = charger
+        self.gateway = gateway
+        self.limits = limits
+        self.connected_at = clock()
+        self.heard = False  # whether a valid call has come
+        self._dialect = dialect
+        self._wire = wire
+        self._clock = clock
+        self._lost = False
+        # Lists, short as they are: an empty deque weighs ten times as much, on every connection.
+        self._outgoing: list[_Outgoing[Any]] = []  # the first one is outstanding
+        self._timer: asyncio.TimerHandle | None = None
+        self._unanswered = 0
+        self._waiting: list[tuple[str, InOrder[Any, Any], msgspec.Struct]] = []
+        self._pending: list[str] = []  # the ids of those waiting and of the one being handled
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def version(self) -> str:
+        """The OCPP version spoken here: "1.6"."""
+        return self._dialect.version
+
+    def now(self) -> int:
+        """Return the server's time: the charger's own clock decides nothing."""
+        return self._clock()
+
+    async def remote_stop(self, transaction_id: int) -> bool:
+        """Ask the charger to end a transaction; True when it accepted, False in any other case."""
+        return await self._dialect.remote_stop(self, transaction_id)
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close the WebSocket; `lost` follows."""
+        self._wire.close(code, reason)
+
+    # Messages of the charger.
+
+    def receive(self, message: bytes) -> None:
+        """Take one whole text message, whatever it is; never raises."""
+        if self._lost:
+            return
+        match frames.decode(message):
+            case frames.Call() as call:
+                self._handle(call)
+            case frames.CallResult() as result:
+                self._answered(result.id, result.payload)
+            case frames.CallError() as error:
+                self._answered(error.id, None)
+            case frames.Refused() as refused:
+                self._refuse(refused.id, refused.fault)
+            case frames.Ignored() as ignored:
+                log.info("ocpp_message_ignored", charger=self.charger.id, why=ignored.why)
+            case frames.Fatal() as fatal:
+                log.warning("ocpp_message_fatal", charger=self.charger.id, why=fatal.reason)
+                self.close(fatal.code, fatal.reason)
+            case never:
+                assert_never(never)
+
+    def _handle(self, call: frames.Call) -> None:
+        route = self._dialect.routes.get(call.action)
+        if route is None:
+            known = call.action in self._dialect.not_offered
+            self._refuse(call.id, Fault.ACTION_NOT_OFFERED if known else Fault.ACTION_UNKNOWN)
+            return
+        if call.id in self._pending:
+            log.info("ocpp_message_ignored", charger=self.charger.id, why="duplicate_id")
+            return
+        try:
+            request = route.decoder.decode(call.payload)
+        except msgspec.DecodeError as error:
+            self._refuse(call.id, _fault(error))
+            return
+        self.heard = True
+        match route:
+            case AtOnce():
+                self._answer_at_once(call.id, route, request)
+            case InOrder():
+                self._answer_in_order(call.id, route, request)
+            case never:
+                assert_never(never)
+
+    def _answer_at_once(
+        self, message_id: str, route: AtOnce[Any, Any], request: msgspec.Struct
+    ) -> None:
+        try:
+            response = route.answer(self, request)
+        except Exception as error:  # noqa: BLE001 - one bad call must not end the connection
+            self._failed(message_id, request, error)
+        else:
+            self._conclude(message_id, route, request, response)
+
+    def _answer_in_order(
+        self, message_id: str, route: InOrder[Any, Any], request: msgspec.Struct
+    ) -> None:
+        if len(self._pending) >= self.limits.pending_calls:
+            log.warning("ocpp_calls_piled_up", charger=self.charger.id)
+            self._refuse(message_id, Fault.INTERNAL)
+            return
+        self._pending.append(message_id)
+        self._waiting.append((message_id, route, request))
+        if self._worker is None:
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        """Answer what waits, in its order; what `lost` finds waiting the charger sends again."""
+        try:
+            while self._waiting:
+                message_id, route, request = self._waiting.pop(0)
+                try:
+                    response = await route.answer(self, request)
+                except Exception as error:  # noqa: BLE001 - the next call must not suffer
+                    self._failed(message_id, request, error)
+                else:
+                    self._conclude(message_id, route, request, response)
+                self._pending.remove(message_id)
+        finally:
+            self._worker = None
+
+    def _conclude(
+        self, message_id: str, route: Route, request: msgspec.Struct, response: msgspec.Struct
+    ) -> None:
+        self._send(frames.encode_result(message_id, response))
+        if route.then is None:
+            return
+        try:
+            route.then(self, request, response)
+        except Exception as error:  # noqa: BLE001 - it is answered; only what follows failed
+            self._log_failure(request, error)
+
+    def _failed(self, message_id: str, request: msgspec.Struct, error: Exception) -> None:
+        match error:
+            case InvalidArgumentError():
+                self._refuse(message_id, Fault.PROPERTY)
+            case UnavailableError():
+                log.warning(
+                    "ocpp_call_unavailable",
+                    charger=self.charger.id,
+                    action=type(request).__name__,
+                    code=error.code,
+                )
+                self._refuse(message_id, Fault.INTERNAL)
+            case _:
+                self._log_failure(request, error)
+                self._refuse(message_id, Fault.INTERNAL)
+
+    def _log_failure(self, request: msgspec.Struct, error: Exception) -> None:
+        # Where it happened, without the exception's own words: they may quote the message.
+        log.error(
+            "ocpp_handler_failed",
+            charger=self.charger.id,
+            action=type(request).__name__,
+            error=type(error).__name__,
+            where="".join(traceback.format_tb(error.__traceback__)),
+        )
+
+    def _refuse(self, message_id: str, fault: Fault) -> None:
+        log.info("ocpp_call_refused", charger=self.charger.id, fault=fault.name)
+        self._send(
+            frames.encode_error(
+                message_id, self._dialect.fault_codes[fault], _DESCRIPTIONS.get(fault, "")
+            )
+        )
+
+    def _send(self, message: bytes) -> None:
+        if not self._lost:
+            self._wire.send(message)
+
+    # Calls of ours.
+
+    def call(
+        self, request: msgspec.Struct, response: type[Answer]
+    ) -> asyncio.Future[Answer | NotAnswered]:
+        """Queue `request`, named like its class, behind the calls before it.
+
+        The future needs no waiting for: it never holds an exception. Inside a handler
+        do not wait for it; a route's `then` is the place to call from.
+        """
+        outgoing = _Outgoing(request, response)
+        if self._lost:
+            outgoing.resolve(NotAnswered.DISCONNECTED)
+        elif len(self._outgoing) > self.limits.queued_calls:
+            outgoing.resolve(NotAnswered.TOO_MANY_QUEUED)
+        else:
+            self._outgoing.append(outgoing)
+            if len(self._outgoing) == 1:
+                self._send_first()
+        return outgoing.answer
+
+    def _send_first(self) -> None:
+        """Make the first queued call, for which somebody still waits, the outstanding one."""
+        while self._outgoing and self._outgoing[0].answer.done():
+            self._outgoing.pop(0)
+        if self._outgoing:
+            self._send(self._outgoing[0].message)
+            self._timer = asyncio.get_running_loop().call_later(
+                self.limits.call_timeout, self._timed_out
+            )
+
+    def _answered(self, message_id: str, payload: msgspec.Raw | None) -> None:
+        if not self._outgoing or self._outgoing[0].id != message_id:
+            log.info("ocpp_message_ignored", charger=self.charger.id, why="answer_to_nothing")
+            return
+        self._unanswered = 0
+        if payload is None:
+            self._settle(NotAnswered.REFUSED)
+            return
+        try:
+            answer = self._outgoing[0].decoder.decode(payload)
+        except msgspec.DecodeError:
+            self._settle(NotAnswered.MALFORMED)
+        else:
+            self._settle(answer)
+
+    def _timed_out(self) -> None:
+        self._unanswered += 1
+        self._settle(NotAnswered.TIMED_OUT)
+        if self._unanswered >= self.limits.unanswered_calls:
+            self.close(CloseCode.POLICY_VIOLATION, "calls are not answered")
+
+    def _settle(self, answer: msgspec.Struct | NotAnswered) -> None:
+        """End the outstanding call and send the next one."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        outgoing = self._outgoing.pop(0)
+        if isinstance(answer, NotAnswered):
+            log.info(
+                "ocpp_call_not_answered",
+                charger=self.charger.id,
+                action=outgoing.action,
+                why=answer.value,
+            )
+        outgoing.resolve(answer)
+        self._send_first()
+
+    # The end.
+
+    def lost(self) -> asyncio.Task[None] | None:
+        """Take note that the socket is gone; idempotent.
+
+        Returns the task of the call being handled, which is let finish: what it writes
+        is then there when the charger asks again.
+        """
+        self._lost = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._outgoing:
+            self._outgoing.pop(0).resolve(NotAnswered.DISCONNECTED)
+        return self._worker
+
+
+def _fault(error: msgspec.DecodeError) -> Fault:
+    """Sort what msgspec found into OCPP's kinds; its words are never passed on.
+
+    They may quote the message. A violation without a path is about the whole payload.
+    """
+    words = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return Fault.FORMAT
+    if words.startswith("Object missing required field") or _TOO_SHORT.match(words):
+        return Fault.OCCURRENCE
+    if _WRONG_TYPE.match(words):
+        return Fault.TYPE if " - at `$" in words else Fault.FORMAT
+    return Fault.PROPERTY

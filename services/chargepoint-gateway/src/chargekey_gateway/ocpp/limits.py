@@ -1,0 +1,41 @@
+"""How much a charger may take, and how long things may last."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and intervals of every charger connection; durations in seconds.
+
+    heartbeat_interval     what BootNotification.conf asks for
+    first_call_timeout     from open to the first BootNotification. A charger of 1.6 boots
+                           once, not at every reconnect, so any valid call counts: keep it
+                           above heartbeat_interval
+    messages_per_second    frames of any kind a connection may send on the average
+    message_burst          frames it may send at once on top of that average
+    message_timeout        from a message's first fragment to its last
+    pending_calls          calls of the charger that may wait for their answers
+    call_timeout           how long a call of ours waits for its answer
+    queued_calls           calls of ours that may wait for the one outstanding
+    unanswered_calls       so many in a row close the connection
+    idle_timeout           silence after which the charger is pinged
+    pong_timeout           silence after that ping which means it is gone
+    displacement_timeout   how long a connected charger has to answer the ping that a
+                           second connection with its identity causes
+    close_timeout          how long the peer has to finish the closing handshake
+    """
+
+    heartbeat_interval: int = 300
+    first_call_timeout: float = 600
+    messages_per_second: float = 100
+    message_burst: float = 500
+    message_timeout: float = 10
+    pending_calls: int = 16
+    call_timeout: float = 30
+    queued_calls: int = 64
+    unanswered_calls: int = 5
+    idle_timeout: float = 60
+    pong_timeout: float = 20
+    displacement_timeout: float = 5
+    close_timeout: float = 2

@@ -1,0 +1,19 @@
+"""Authorize: somebody presents an idTag."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
+from chargekey_gateway.ocpp16.messages import Authorize, AuthorizeResponse
+
+
+def answer(connection: ChargerConnection, request: Authorize) -> AuthorizeResponse:
+    """Answer from memory (§4.1)."""
+    info = id_tag_info(connection.gateway.authorize(connection.charger, request.id_tag))
+    if info.status == "ConcurrentTx":
+        # §7.2: ConcurrentTx is an answer to StartTransaction only. It is the last thing a
+        # decision looks at, so the idTag is good; who charges taps to stop.
+        info = msgspec.structs.replace(info, status="Accepted")
+    return AuthorizeResponse(id_tag_info=info)

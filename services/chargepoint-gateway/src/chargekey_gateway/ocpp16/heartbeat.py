@@ -1,0 +1,12 @@
+"""Heartbeat: the charger is there and wants to know the time."""
+
+from __future__ import annotations
+
+from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp16 import timestamps
+from chargekey_gateway.ocpp16.messages import Heartbeat, HeartbeatResponse
+
+
+def answer(connection: ChargerConnection, _request: Heartbeat) -> HeartbeatResponse:
+    """Tell the server's time (§4.6)."""
+    return HeartbeatResponse(current_time=timestamps.write(connection.now()))

@@ -1,0 +1,47 @@
+"""StartTransaction: a charge has begun, and who began it is judged again."""
+
+from __future__ import annotations
+
+from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp16 import timestamps
+from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
+from chargekey_gateway.ocpp16.messages import (
+    RemoteStopTransaction,
+    RemoteStopTransactionResponse,
+    StartTransaction,
+    StartTransactionResponse,
+)
+
+
+async def answer(
+    connection: ChargerConnection, request: StartTransaction
+) -> StartTransactionResponse:
+    """Answer with an id and a verdict, accepted or not (§4.8), once they are durable.
+
+    Until then the charger gets an InternalError and sends the start again.
+    """
+    started = await connection.gateway.start_session(
+        connection.charger,
+        connector=request.connector_id,
+        token=request.id_tag,
+        started_at=timestamps.parse(request.timestamp),
+        meter_start=request.meter_start,
+    )
+    return StartTransactionResponse(
+        transaction_id=started.transaction_id, id_tag_info=id_tag_info(started.decision)
+    )
+
+
+def stop_if_refused(
+    connection: ChargerConnection, _request: StartTransaction, response: StartTransactionResponse
+) -> None:
+    """Stop what was not accepted: left to itself one charger stops, another only pauses.
+
+    That depends on its StopTransactionOnInvalidId (§9.1.27) and its vendor. Sent once the
+    answer is out, so that the charger knows the id.
+    """
+    if response.id_tag_info.status != "Accepted":
+        connection.call(
+            RemoteStopTransaction(transaction_id=response.transaction_id),
+            RemoteStopTransactionResponse,
+        )

@@ -1,0 +1,17 @@
+"""StatusNotification: a connector, or with number 0 the charger, is in another state."""
+
+from __future__ import annotations
+
+from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp16.messages import Acknowledged, StatusNotification
+
+
+def answer(connection: ChargerConnection, request: StatusNotification) -> Acknowledged:
+    """Pass it on as it is (§4.9)."""
+    connection.gateway.connector_status(
+        connection.charger,
+        connector=request.connector_id,
+        status=request.status,
+        error_code=request.error_code,
+    )
+    return Acknowledged()

@@ -1,0 +1,1 @@
+"""Sessions: written once to the SESSIONS stream, remembered by following it."""

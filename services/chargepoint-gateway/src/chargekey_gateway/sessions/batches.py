@@ -1,0 +1,132 @@
+"""What a start and an end are as one atomic batch; pure.
+
+    start, accepted:  lock of the identification · mark of the start key · SessionStarted
+    start, refused:   mark of the start key · StartRefused
+    end:              lock of the identification · mark of the transaction · SessionEnded
+
+At an open charger nothing is locked. The event comes last, so the sequence that the
+batch is acknowledged with is the transaction id.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chargekey_common.jetstream import OutMessage
+from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
+from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted, StartRefused
+from chargekey_gateway.decision import Reason, decide
+from chargekey_gateway.sessions import keys
+from chargekey_gateway.sessions.running import Lock, RunningSession
+from chargekey_gateway.sessions.stream import (
+    FREE,
+    HELD,
+    SOURCE,
+    lock_subject,
+    start_subject,
+    stop_subject,
+)
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What a charger says of a start, without the token. Nanoseconds and watt-hours."""
+
+    key: str
+    charger_id: str
+    installation_id: str
+    connector: int
+    started_at: int
+    meter_start: int
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """What a charger says of an end. Nanoseconds and watt-hours."""
+
+    ended_at: int
+    meter_stop: int
+    reason: str
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Messages to be stored all or none. `locks` is whose lock changes, to `held`."""
+
+    messages: tuple[OutMessage, ...]
+    event: SessionStarted | StartRefused | SessionEnded
+    locks: str | None = None
+    held: bool = False
+
+
+def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
+    """Decide the start and put it into a batch; `lock` is the identification's last one."""
+    inputs = msgspec.structs.replace(inputs, charging_elsewhere=lock.held)
+    decision = decide(inputs)
+    mark = OutMessage(start_subject(start.key), b"", expected_subject_sequence=0)
+    event_id = keys.start_event_id(start.key)
+    if not decision.accepted:
+        refused = StartRefused(
+            installation_id=start.installation_id,
+            charger_id=start.charger_id,
+            session_id=keys.session_id(start.key),
+            connector=start.connector,
+            started_at=start.started_at,
+            meter_start=start.meter_start,
+            status=decision.status,
+            reason=decision.reason,
+            inputs=inputs,
+            user_id=decision.user_id,
+            identification_id=decision.identification_id,
+        )
+        return Batch((mark, _message(refused, event_id, start.charger_id, now)), refused)
+    started = SessionStarted(
+        installation_id=start.installation_id,
+        charger_id=start.charger_id,
+        session_id=keys.session_id(start.key),
+        connector=start.connector,
+        started_at=start.started_at,
+        meter_start=start.meter_start,
+        status=decision.status,
+        reason=decision.reason,
+        inputs=inputs,
+        user_id=decision.user_id,
+        identification_id=decision.identification_id,
+        valid_until=decision.valid_until,
+    )
+    messages = (mark, _message(started, event_id, start.charger_id, now))
+    if decision.identification_id is None or decision.reason is Reason.OPEN_CHARGER:
+        return Batch(messages, started)
+    taken = _lock(decision.identification_id, HELD, lock.sequence)
+    return Batch((taken, *messages), started, decision.identification_id, held=True)
+
+
+def end_batch(session: RunningSession, end: End, lock: Lock, *, now: int) -> Batch:
+    """Put the end into a batch that frees `lock`, if that is held (by this session)."""
+    ended = SessionEnded(
+        installation_id=session.installation_id,
+        charger_id=session.charger_id,
+        session_id=session.session_id,
+        transaction_id=session.transaction_id,
+        connector=session.connector,
+        ended_at=end.ended_at,
+        meter_stop=end.meter_stop,
+        reason=end.reason,
+        user_id=session.user_id,
+        identification_id=session.identification_id,
+    )
+    mark = OutMessage(stop_subject(session.transaction_id), b"", expected_subject_sequence=0)
+    event_id = keys.end_event_id(session.transaction_id)
+    messages = (mark, _message(ended, event_id, session.charger_id, now))
+    if session.identification_id is None or not lock.held:
+        return Batch(messages, ended)
+    freed = _lock(session.identification_id, FREE, lock.sequence)
+    return Batch((freed, *messages), ended, session.identification_id)
+
+
+def _lock(identification_id: str, state: bytes, expected: int) -> OutMessage:
+    return OutMessage(lock_subject(identification_id), state, expected_subject_sequence=expected)
+
+
+def _message(event: PublishedEvent, event_id: str, charger_id: str, now: int) -> OutMessage:
+    about = Attributes(id=event_id, at=now, cause="", actor=f"charger:{charger_id}")
+    return OutMessage(
+        event.subject, msgspec.json.encode(event), headers(event, about, source=SOURCE)
+    )

@@ -1,0 +1,48 @@
+"""Start keys: what makes two StartTransactions the same one, sent again.
+
+OCPP 1.6 §3.7.1: a charger repeats what was not answered, with a new message id,
+also after a reboot. Charger, connector, token, time and meter stay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from chargekey_common.keyed_ids import classify
+
+_IDS = uuid.UUID("6d4f35c5-6a0e-4b5c-8f8b-7b5a1f5d2c11")
+
+
+class StartKeys:
+    """Makes start keys under a secret, since a token is part of each; safe from any thread."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Key by `secret`, 16 to 64 bytes; it may be the one of the keyed ids."""
+        # `person` keeps start keys apart from whatever else the secret is used for.
+        self._keyed = hashlib.blake2b(digest_size=16, key=secret, person=b"start-key")
+
+    def of(
+        self, *, charger_id: str, connector: int, token: str, started_at: int, meter_start: int
+    ) -> str:
+        """Return the key of a start, in hex."""
+        code_class, canonical = classify(token)
+        parts = (charger_id, connector, code_class, canonical, started_at, meter_start)
+        keyed = self._keyed.copy()
+        keyed.update("\x00".join(map(str, parts)).encode())
+        return keyed.hexdigest()
+
+
+def session_id(start_key: str) -> str:
+    """Return the id of the session of this start, the same on every replica."""
+    return str(uuid.uuid5(_IDS, f"session {start_key}"))
+
+
+def start_event_id(start_key: str) -> str:
+    """Return the CloudEvents id of the start's event."""
+    return str(uuid.uuid5(_IDS, f"start {start_key}"))
+
+
+def end_event_id(transaction_id: int) -> str:
+    """Return the CloudEvents id of the event that ends a transaction."""
+    return str(uuid.uuid5(_IDS, f"end {transaction_id}"))

@@ -1,0 +1,162 @@
+"""The running sessions and the locks, in memory, as the SESSIONS stream tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from chargekey_common.follower import Message
+from chargekey_common.published.envelope import Catalogue
+from chargekey_common.published.sessions import EVENTS, SessionEnded, SessionStarted
+from chargekey_gateway.decision import Reason
+from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX
+
+log = structlog.get_logger()
+
+
+class RunningSession(msgspec.Struct, frozen=True, gc=False):
+    """A charge that has not ended. `started_at` in nanoseconds since the epoch.
+
+    `holds_lock`: its identification cannot start another one meanwhile (R21). At an
+    open charger nothing is asked for, so nothing is locked.
+    """
+
+    transaction_id: int
+    session_id: str
+    charger_id: str
+    installation_id: str
+    connector: int
+    user_id: str | None
+    identification_id: str | None
+    started_at: int
+    holds_lock: bool
+
+
+class Lock(msgspec.Struct, frozen=True, gc=False):
+    """The last message on a lock's subject; sequence 0 when there is none."""
+
+    sequence: int = 0
+    held: bool = False
+
+
+NO_LOCK = Lock()
+
+
+class RunningSessions:
+    """What every replica knows of the sessions of all: by id, by charger, by user.
+
+    Fed by following the stream, and by the journal with what it has just written
+    itself, so that a stop on the heels of its start finds it. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, RunningSession] = {}
+        self._by_charger: dict[str, set[int]] = {}
+        self._by_user: dict[str, set[int]] = {}
+        self._locks: dict[str, Lock] = {}
+        # Ended by this replica before the follower got to their starts.
+        self._ended_ahead: set[int] = set()
+        self.followed = 0
+        self._catalogue = Catalogue(*EVENTS)
+        self._listeners: list[Callable[[RunningSession], None]] = []
+        self.poison_events = 0
+
+    def get(self, transaction_id: int) -> RunningSession | None:
+        """Return the session, or None where it is not known to run."""
+        return self._by_id.get(transaction_id)
+
+    def of_charger(self, charger_id: str) -> Sequence[RunningSession]:
+        """Return the charger's running sessions, the oldest first."""
+        return [self._by_id[number] for number in sorted(self._by_charger.get(charger_id, ()))]
+
+    def of_user(self, user_id: str) -> Sequence[RunningSession]:
+        """Return the user's running sessions, the oldest first."""
+        return [self._by_id[number] for number in sorted(self._by_user.get(user_id, ()))]
+
+    def lock(self, identification_id: str) -> Lock:
+        """Return the identification's lock as far as it is known here; it may be behind."""
+        return self._locks.get(identification_id, NO_LOCK)
+
+    def on_start(self, listener: Callable[[RunningSession], None]) -> None:
+        """Call `listener` with every session that begins, on whatever replica."""
+        self._listeners.append(listener)
+
+    async def follow(self, messages: Sequence[Message]) -> None:
+        """Apply messages of the stream in their order; what its Follower calls."""
+        for message in messages:
+            self.handle(message)
+
+    def handle(self, message: Message) -> None:
+        """Apply a message of the SESSIONS stream; one that cannot be read is counted, loudly."""
+        self.followed = max(self.followed, message.sequence)
+        if message.subject.startswith(LOCK_PREFIX):
+            identification_id = message.subject.removeprefix(LOCK_PREFIX)
+            self.locked(identification_id, Lock(message.sequence, message.data == HELD))
+            return
+        try:
+            event = self._catalogue.decode(message.subject, message.data)
+        except msgspec.DecodeError:
+            self.poison_events += 1
+            log.error("poison_event", subject=message.subject, sequence=message.sequence)  # noqa: TRY400 - the error may quote the payload
+            return
+        match event:
+            case SessionStarted():
+                self.started(message.sequence, event)
+            case SessionEnded():
+                self.ended(message.sequence, event)
+            case _:  # marks and refusals leave nothing running
+                pass
+
+    def started(self, sequence: int, event: SessionStarted) -> None:
+        """Know a session; knowing it already changes nothing."""
+        if sequence in self._by_id or sequence in self._ended_ahead:
+            return
+        session = running_session(sequence, event)
+        self._by_id[sequence] = session
+        self._by_charger.setdefault(session.charger_id, set()).add(sequence)
+        if session.user_id is not None:
+            self._by_user.setdefault(session.user_id, set()).add(sequence)
+        for listener in self._listeners:
+            listener(session)
+
+    def ended(self, sequence: int, event: SessionEnded) -> None:
+        """Know that a session is over; `sequence` is the one of the event."""
+        if sequence > self.followed:
+            self._ended_ahead.add(event.transaction_id)
+        else:
+            self._ended_ahead.discard(event.transaction_id)
+        session = self._by_id.pop(event.transaction_id, None)
+        if session is None:
+            return
+        _discard(self._by_charger, session.charger_id, session.transaction_id)
+        if session.user_id is not None:
+            _discard(self._by_user, session.user_id, session.transaction_id)
+
+    def locked(self, identification_id: str, lock: Lock) -> None:
+        """Know a lock, unless a newer one is known."""
+        if lock.sequence > self.lock(identification_id).sequence:
+            self._locks[identification_id] = lock
+
+
+def running_session(sequence: int, event: SessionStarted) -> RunningSession:
+    """Return the session that the event at `sequence` begins."""
+    return RunningSession(
+        transaction_id=sequence,
+        session_id=event.session_id,
+        charger_id=event.charger_id,
+        installation_id=event.installation_id,
+        connector=event.connector,
+        user_id=event.user_id,
+        identification_id=event.identification_id,
+        started_at=event.started_at,
+        holds_lock=event.identification_id is not None and event.reason != Reason.OPEN_CHARGER,
+    )
+
+
+def _discard(index: dict[str, set[int]], key: str, number: int) -> None:
+    numbers = index[key]
+    numbers.discard(number)
+    if not numbers:
+        del index[key]

@@ -1,0 +1,33 @@
+"""Which session a StopTransaction ends, and whether whoever presented may end it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chargekey_gateway.sessions.running import RunningSession
+from chargekey_gateway.view.entries import Identification
+
+
+def match_open(
+    sessions: Sequence[RunningSession], presented: Identification | None, ended_at: int
+) -> RunningSession | None:
+    """Find the session of a stop that carries no id (OCPP 1.6: -1, the id was never received).
+
+    The charger's only one that had begun by then, else the only one of the
+    identification or user that stops it; None rather than a guess.
+    """
+    begun = [session for session in sessions if session.started_at <= ended_at]
+    if len(begun) > 1 and presented is not None:
+        begun = [session for session in begun if may_stop(session, presented)]
+    return begun[0] if len(begun) == 1 else None
+
+
+def may_stop(session: RunningSession, presented: Identification | None) -> bool:
+    """Whether this identification may end the session: it began it, or its user did (R22).
+
+    A stop without a token is the charger's own; an anonymous session is anyone's at
+    the charger.
+    """
+    if presented is None or session.identification_id is None:
+        return True
+    return session.identification_id == presented.id or session.user_id == presented.user.id

@@ -1,0 +1,68 @@
+"""The SESSIONS stream: its subjects and how the gateway declares it.
+
+Beside the published events it holds three kinds of marks, each on a subject of its
+own so that the stream itself can refuse a second one: the lock of an identification,
+the start of a start key, the stop of a transaction.
+"""
+
+from __future__ import annotations
+
+from nats.js import JetStreamContext
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError as NothingThereError
+
+from chargekey_common.jetstream import ensure_stream
+
+STREAM = "SESSIONS"
+SOURCE = "chargepoint-gateway"
+LOCK_PREFIX = "sessions.v1.lock."
+
+# Payloads of a lock: an identification is charging, or is not any more.
+HELD = b"held"
+FREE = b"free"
+
+# In the batch of a start or an end the lock stands two before the event, whose
+# sequence is the transaction id of a start.
+LOCK_BEFORE_EVENT = 2
+
+_SEQUENCES_SINCE = 1_577_836_800  # 2020-01-01 in seconds since the epoch
+
+
+def lock_subject(identification_id: str) -> str:
+    """Return where the lock of an identification is."""
+    return LOCK_PREFIX + identification_id
+
+
+def start_subject(start_key: str) -> str:
+    """Return where the mark of a start is."""
+    return f"sessions.v1.start.{start_key}"
+
+
+def stop_subject(transaction_id: int) -> str:
+    """Return where the mark of a stop is."""
+    return f"sessions.v1.stop.{transaction_id}"
+
+
+async def declare(js: JetStreamContext, *, now: int, replicas: int) -> None:
+    """Declare the stream or bring it in line; `now` in nanoseconds since the epoch.
+
+    A new stream counts from the seconds since 2020, so transaction ids lost with an
+    old one are not given again (as long as no more than one message a second was
+    stored on average) and stay below 2^31.
+    """
+    try:
+        present = await js.stream_info(STREAM)
+        first = present.config.first_seq
+    except NothingThereError:
+        first = max(1, now // 1_000_000_000 - _SEQUENCES_SINCE)
+    config = StreamConfig(
+        name=STREAM,
+        subjects=["sessions.v1.>"],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        first_seq=first,
+        allow_atomic=True,
+        allow_direct=False,  # a direct read may come from a replica that is behind
+    )
+    await ensure_stream(js, config)

@@ -1,0 +1,24 @@
+"""What the gateway is told by its environment: variables that begin with `GATEWAY_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import SettingsConfigDict
+
+from chargekey_common.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """The gateway's own settings beside every service's."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    # The secrets that codes and charger passwords are hashed with: identity's and access's.
+    keyed_id_secret_file: Path
+    charger_password_secret_file: Path
+    access_address: str
+    # Where chargers connect, as `host:port`.
+    ocpp_address: str = "127.0.0.1:0"
+    # Copies JetStream keeps of the streams the gateway owns.
+    stream_replicas: int = 1

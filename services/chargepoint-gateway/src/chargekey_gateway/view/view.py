@@ -1,0 +1,167 @@
+"""The view as a whole: messages in, entries out, and how new it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import structlog
+
+from chargekey_common.follower import Message
+from chargekey_common.keyed_ids import KeyedId
+from chargekey_common.positions import Position
+from chargekey_common.published import access, identity
+from chargekey_common.published.envelope import POSITION_HEADER, Catalogue, PublishedEvent
+from chargekey_gateway.view.entries import Charger, Identification, User
+from chargekey_gateway.view.people import People
+from chargekey_gateway.view.progress import Progress
+from chargekey_gateway.view.sites import Sites
+
+SERVICES = ("access", "identity")
+
+log = structlog.get_logger()
+
+
+class View:
+    """Who may charge where, as the streams ACCESS and IDENTITY tell it.
+
+    Messages of one stream come in its order, those of the two in any: either may
+    speak first of a user. Not thread-safe; nothing but `wait_for` waits.
+    """
+
+    def __init__(self) -> None:
+        self._people = People()
+        self._sites = Sites(self._people)
+        self._progress = Progress(SERVICES)
+        self._catalogue = Catalogue(*access.EVENTS, *identity.EVENTS)
+        self._on_block: list[Callable[[str], None]] = []
+        self.unknown_events = 0
+        self.poison_events = 0
+
+    # What the decision reads.
+
+    def charger(self, charger_id: str) -> Charger | None:
+        """Return the registered charger of this id."""
+        charger = self._sites.chargers.get(charger_id)
+        return charger if charger is not None and charger.registered else None
+
+    def charger_by_ocpp_identity(self, ocpp_identity: str) -> Charger | None:
+        """Return the charger that connects under this name."""
+        return self._sites.by_ocpp_identity.get(ocpp_identity)
+
+    def identification(self, keyed_id: KeyedId) -> Identification | None:
+        """Return what is presented by the code of this keyed id."""
+        return self._people.by_keyed_id.get(keyed_id)
+
+    def user(self, user_id: str) -> User | None:
+        """Return the user, as far as anything is known of him."""
+        return self._people.users.get(user_id)
+
+    # How new it is.
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The position of each service's last applied event, as opaque strings."""
+        return tuple(
+            str(self._progress.positions[name]) for name in sorted(self._progress.positions)
+        )
+
+    async def wait_for(self, positions: Iterable[Position], within: float) -> None:
+        """Return once the view includes `positions`, at most `within` seconds from now.
+
+        Raises `ViewBehindError`, `PositionOfAnotherGenerationError` or
+        `PositionOfUnknownServiceError`.
+        """
+        await self._progress.wait_for(positions, within)
+
+    def digest(self) -> str:
+        """Return a hash over all entries: equal views have equal ones, on every replica."""
+        state = msgspec.json.encode({**self._people.state(), **self._sites.state()})
+        return hashlib.blake2b(state, digest_size=16).hexdigest()
+
+    # How it changes.
+
+    def on_block(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every user whose blocks have just changed."""
+        self._on_block.append(listener)
+
+    async def follow(self, messages: Sequence[Message]) -> None:
+        """Apply messages of one stream in their order; what a Follower of it calls."""
+        for message in messages:
+            self.handle(message)
+
+    def handle(self, message: Message) -> None:
+        """Apply a message of the ACCESS or IDENTITY stream.
+
+        What was applied before is skipped, so a refilled stream changes nothing;
+        an event of another generation empties that service's part first. Events
+        of unknown types are counted and passed over, and so are those that cannot
+        be read, loudly: a view that stands still is worse for everybody.
+        """
+        header = message.headers.get(POSITION_HEADER)
+        position = None if header is None else Position.parse(header)
+        if position is not None and not self._is_next(position):
+            return
+        try:
+            is_event = self._decode(message)
+        except msgspec.DecodeError:
+            self.poison_events += 1
+            log.error("poison_event", subject=message.subject, sequence=message.sequence)  # noqa: TRY400 - the error may quote the payload
+            is_event = True
+        # A private message has the position of the event that follows it.
+        if position is not None and is_event:
+            self._progress.advance(position)
+
+    def apply(self, event: PublishedEvent) -> None:
+        """Apply an event of either stream, without regard to its position."""
+        match event:
+            case identity.IdentificationKey():
+                self._people.set_key(event)
+            case access.ChargerCredential():
+                self._sites.set_credential(event)
+            case _ if event.stream == "access":
+                self._sites.apply(event)
+            case _:
+                changed = self._people.apply(event)
+                if changed is not None:
+                    for listener in self._on_block:
+                        listener(changed)
+
+    def reset(self, service: str) -> None:
+        """Drop what one service told, to hear it again from its beginning."""
+        match service:
+            case "access":
+                self._sites.forget()
+            case "identity":
+                self._people.forget()
+            case _:
+                raise ValueError(service)
+        self._progress.forget(service)
+
+    def _is_next(self, position: Position) -> bool:
+        if position.service not in SERVICES:
+            return False
+        known = self._progress.positions.get(position.service)
+        if known is None:
+            return True
+        if known.generation != position.generation:
+            log.warning("view_reset", service=position.service, generation=position.generation)
+            self.reset(position.service)
+            return True
+        return position.number > known.number
+
+    def _decode(self, message: Message) -> bool:
+        """Apply the message and return whether it is an event of its own."""
+        if message.subject.startswith("identity.v1.key."):
+            self.apply(msgspec.json.decode(message.data, type=identity.IdentificationKey))
+            return False
+        if message.subject.startswith("access.v1.credential."):
+            self.apply(msgspec.json.decode(message.data, type=access.ChargerCredential))
+            return False
+        event = self._catalogue.decode(message.subject, message.data)
+        if event is None:
+            self.unknown_events += 1
+        else:
+            self.apply(event)
+        return True

@@ -1,0 +1,609 @@
+"""Starts and ends of sessions against a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import msgspec
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+
+from chargekey_common import jetstream
+from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.follower import Follower, Message
+from chargekey_common.keyed_ids import KeyedIds
+from chargekey_common.nats_server import NatsServer
+from chargekey_common.published import access, identity
+from chargekey_common.published.envelope import attributes
+from chargekey_common.published.sessions import (
+    CATALOGUE,
+    AuthorizationRefused,
+    SessionEnded,
+    SessionStarted,
+    StartRefused,
+)
+from chargekey_gateway.application import Gateway, SessionsUnavailableError, Started
+from chargekey_gateway.decision import Decision, Reason, Status, decide
+from chargekey_gateway.sessions import stream
+from chargekey_gateway.sessions.keys import StartKeys
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.view.entries import Charger
+from chargekey_gateway.view.view import View
+
+SECRET = b"a secret of 24 bytes, so"
+NOW = 1_800_000_000_000_000_000
+MINUTE = 60 * 10**9
+PIN = "#2468"
+CARD = "04A1B2C3"
+OTHERS_CARD = "04D1E2F3"
+PATIENCE = 1.5
+
+
+class Replica:
+    """A gateway with its own view and memory, as one process would have."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.now = NOW
+        self.view = View()
+        self.running = RunningSessions()
+        fill(self.view)
+        self.gateway = Gateway(
+            client,
+            view=self.view,
+            running=self.running,
+            keyed_ids=KeyedIds(SECRET),
+            start_keys=StartKeys(SECRET),
+            passwords=ChargerPasswords(SECRET),
+            clock=lambda: self.now,
+            patience=PATIENCE,
+        )
+
+    def charger(self, charger_id: str = "first") -> Charger:
+        charger = self.view.charger(charger_id)
+        assert charger is not None
+        return charger
+
+    async def start(
+        self,
+        charger_id: str = "first",
+        *,
+        token: str = PIN,
+        connector: int = 1,
+        started_at: int = NOW - MINUTE,
+        meter_start: int = 100,
+    ) -> Started:
+        return await self.gateway.start_session(
+            self.charger(charger_id),
+            connector=connector,
+            token=token,
+            started_at=started_at,
+            meter_start=meter_start,
+        )
+
+    async def end(
+        self,
+        transaction_id: int,
+        charger_id: str = "first",
+        *,
+        token: str | None = PIN,
+        ended_at: int = NOW,
+    ) -> None:
+        await self.gateway.end_session(
+            self.charger(charger_id),
+            transaction_id=transaction_id,
+            token=token,
+            ended_at=ended_at,
+            meter_stop=900,
+            reason="Local",
+        )
+
+
+def fill(view: View) -> None:
+    """One site: chargers `first`, `second` and the open one `open`; two users."""
+    keyed_ids = KeyedIds(SECRET)
+    view.apply(
+        access.InstallationCreated(
+            installation_id="site", name="", time_zone="UTC", authorisation_required=True
+        )
+    )
+    for charger_id in ("first", "second", "open"):
+        view.apply(
+            access.ChargerAdded(
+                charger_id=charger_id,
+                installation_id="site",
+                ocpp_identity=charger_id,
+                authorisation_override="NOT_REQUIRED" if charger_id == "open" else "INHERIT",
+                identification_types=("RFID", "PIN"),
+            )
+        )
+    for name, user_id, token in (
+        ("pin", "ada", PIN),
+        ("card", "ada", CARD),
+        ("others", "bob", OTHERS_CARD),
+    ):
+        key = keyed_ids.of_token(token, "site")[1].hex()
+        view.apply(identity.IdentificationKey(identification_id=name, keyed_id=key))
+        view.apply(
+            identity.IdentificationAdded(
+                identification_id=name, user_id=user_id, type="RFID", status="ACTIVE"
+            )
+        )
+    for user_id in ("ada", "bob"):
+        view.apply(
+            access.PermissionGranted(
+                installation_id="site", permission_id=user_id, user_id=user_id, roles=("USER",)
+            )
+        )
+
+
+@pytest_asyncio.fixture
+async def replicas(
+    nats_server: NatsServer, nats_client: Client
+) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Yield two gateways that only meet in NATS."""
+    await stream.declare(nats_client.jetstream(), now=NOW, replicas=1)
+    other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+    yield Replica(nats_client), Replica(other)
+    await other.close()
+
+
+@contextlib.asynccontextmanager
+async def following(replica: Replica) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Feed the replica from the stream; yields what waits until it has everything."""
+    progress = asyncio.Condition()
+
+    async def handle(messages: Sequence[Message]) -> None:
+        async with progress:
+            await replica.running.follow(messages)
+            progress.notify_all()
+
+    follower = Follower(replica.client, stream.STREAM, handle)
+    task = asyncio.create_task(follower.run())
+
+    async def caught_up() -> None:
+        last = (await replica.client.jetstream().stream_info(stream.STREAM)).state.last_seq
+        async with progress:
+            await progress.wait_for(lambda: replica.running.followed >= last)
+
+    yield caught_up
+    await caught_up()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def messages_of(client: Client) -> list[Message]:
+    """Everything in the stream, in order."""
+    js = client.jetstream()
+    state = (await js.stream_info(stream.STREAM)).state
+    found = []
+    for sequence in range(state.first_seq, state.last_seq + 1):
+        raw = await js.get_msg(stream.STREAM, seq=sequence)
+        found.append(Message(raw.subject or "", sequence, raw.data or b"", raw.headers or {}))
+    return found
+
+
+async def events_of(client: Client) -> list[object]:
+    """The published events in the stream, in order."""
+    decoded = [CATALOGUE.decode(m.subject, m.data) for m in await messages_of(client)]
+    return [event for event in decoded if event is not None]
+
+
+Replicas = tuple[Replica, Replica]
+
+
+async def test_a_start_is_recorded_and_its_sequence_is_the_transaction_id(
+    replicas: Replicas,
+) -> None:
+    replica, _ = replicas
+    started = await replica.start()
+    assert started.decision.status is Status.ACCEPTED
+    *_, mark, last = await messages_of(replica.client)
+    assert (last.sequence, mark.sequence) == (started.transaction_id, started.transaction_id - 1)
+    assert last.subject == "sessions.v1.installation.site.SessionStarted"
+    event = msgspec.json.decode(last.data, type=SessionStarted)
+    assert (event.charger_id, event.connector, event.meter_start) == ("first", 1, 100)
+    assert (event.user_id, event.identification_id) == ("ada", "pin")
+    about = attributes(last.headers)
+    assert (about.actor, about.at) == ("charger:first", NOW)
+    assert decide(msgspec.json.decode(last.data, type=SessionStarted).inputs) == started.decision
+
+
+async def test_transaction_ids_are_positive_32_bit_and_growing(replicas: Replicas) -> None:
+    replica, other = replicas
+    ids = []
+    for meter in range(4):
+        started = await (replica, other)[meter % 2].start(meter_start=meter)
+        ids.append(started.transaction_id)
+        if started.decision.accepted:
+            await replica.end(started.transaction_id)
+    assert ids == sorted(set(ids))
+    assert all(0 < number < 2**31 for number in ids)
+
+
+async def test_declaring_the_stream_again_later_leaves_it_as_it_is(replicas: Replicas) -> None:
+    replica, _ = replicas
+    started = await replica.start()
+    js = replica.client.jetstream()
+    await stream.declare(js, now=NOW + 3600 * MINUTE, replicas=1)
+    state = (await js.stream_info(stream.STREAM)).state
+    assert state.last_seq == started.transaction_id
+
+
+async def test_of_racing_starts_with_one_identification_one_wins(replicas: Replicas) -> None:
+    """R21, on two replicas that know nothing of each other's sessions."""
+    for meter in range(10):
+        first, second = await asyncio.gather(
+            replicas[0].start("first", meter_start=meter),
+            replicas[1].start("second", meter_start=meter),
+        )
+        statuses = sorted((first.decision.status, second.decision.status))
+        assert statuses == [Status.ACCEPTED, Status.CONCURRENT_TX]
+        assert first.transaction_id != second.transaction_id
+        if first.decision.accepted:
+            await replicas[1].end(first.transaction_id, "first")
+        else:
+            await replicas[0].end(second.transaction_id, "second")
+
+
+async def test_another_card_of_the_same_user_may_charge_at_the_same_time(
+    replicas: Replicas,
+) -> None:
+    """R21 is about one identification."""
+    replica, _ = replicas
+    assert (await replica.start("first", token=PIN)).decision.accepted
+    assert (await replica.start("second", token=CARD)).decision.accepted
+
+
+@pytest.mark.parametrize("through", [0, 1])
+async def test_a_retried_start_gets_the_same_id_and_verdict(
+    replicas: Replicas, through: int
+) -> None:
+    """R23: while it runs, when it has ended, here and on another replica."""
+    replica, retried = replicas[0], replicas[through]
+    started = await replica.start()
+    assert await retried.start() == started
+    await replica.end(started.transaction_id)
+    assert await retried.start() == started
+    kinds = [type(event) for event in await events_of(replica.client)]
+    assert kinds == [SessionStarted, SessionEnded]
+
+
+@pytest.mark.parametrize("through", [0, 1])
+async def test_a_retried_refused_start_stays_refused(replicas: Replicas, through: int) -> None:
+    """R23: also when what was in its way is gone."""
+    holder = await replicas[0].start("first")
+    refused = await replicas[0].start("second")
+    assert refused.decision.reason is Reason.ALREADY_CHARGING
+    await replicas[0].end(holder.transaction_id)
+    assert await replicas[through].start("second") == refused
+    kinds = [type(event) for event in await events_of(replicas[0].client)]
+    assert kinds == [SessionStarted, StartRefused, SessionEnded]
+
+
+async def test_a_verdict_outlives_what_it_was_made_from(replicas: Replicas) -> None:
+    replica, _ = replicas
+    started = await replica.start()
+    replica.view.apply(identity.UserBlocked(user_id="ada", installation_id="site"))
+    assert await replica.start() == started
+    assert not (await replica.start(meter_start=101)).decision.accepted
+
+
+async def test_racing_retries_of_one_start_all_get_the_same_answer(replicas: Replicas) -> None:
+    answers = await asyncio.gather(*(replicas[n % 2].start() for n in range(8)))
+    assert len(set(map(repr, answers))) == 1
+    assert answers[0].decision.accepted
+    assert len(await events_of(replicas[0].client)) == 1
+
+
+async def test_a_refused_start_is_recorded_under_an_id_of_its_own(replicas: Replicas) -> None:
+    """OCPP 1.6 §4.8: every StartTransaction is answered with an id."""
+    replica, _ = replicas
+    refused = await replica.start(token="#9999")
+    assert refused.decision.reason is Reason.IDENTIFICATION_UNKNOWN
+    (event,) = await events_of(replica.client)
+    assert isinstance(event, StartRefused)
+    assert event.reason == "identification_unknown"
+    assert refused.transaction_id > 0
+    assert not replica.running.of_charger("first")
+
+
+async def test_a_freed_identification_may_start_again(replicas: Replicas) -> None:
+    """R21: a lock never outlives its session, whoever remembers it."""
+    replica, other = replicas
+    async with following(other) as caught_up:
+        first = await replica.start()
+        await caught_up()
+        await replica.end(first.transaction_id)
+        assert (await other.start("second", meter_start=1)).decision.accepted
+
+
+async def test_a_stop_sent_twice_ends_the_session_once(replicas: Replicas) -> None:
+    replica, other = replicas
+    started = await replica.start()
+    await other.end(started.transaction_id)
+    await replica.end(started.transaction_id)
+    await replica.end(started.transaction_id)
+    ends = [e for e in await events_of(replica.client) if isinstance(e, SessionEnded)]
+    assert [(e.transaction_id, e.meter_stop) for e in ends] == [(started.transaction_id, 900)]
+
+
+async def test_racing_stops_end_the_session_once(replicas: Replicas) -> None:
+    started = await replicas[0].start()
+    await asyncio.gather(*(replicas[n % 2].end(started.transaction_id) for n in range(8)))
+    ends = [e for e in await events_of(replicas[0].client) if isinstance(e, SessionEnded)]
+    assert len(ends) == 1
+
+
+async def test_a_late_stop_does_not_free_the_lock_of_the_next_session(replicas: Replicas) -> None:
+    replica, other = replicas
+    first = await replica.start()
+    await replica.end(first.transaction_id)
+    second = await replica.start(meter_start=900)
+    assert second.decision.accepted
+    await other.end(first.transaction_id)
+    third = await other.start("second", meter_start=1)
+    assert third.decision.reason is Reason.ALREADY_CHARGING
+
+
+async def test_racing_stops_of_a_session_without_a_lock_end_it_once(replicas: Replicas) -> None:
+    started = await replicas[0].start("open")
+    number = started.transaction_id
+    await asyncio.gather(*(replicas[n % 2].end(number, "open") for n in range(8)))
+    ends = [e for e in await events_of(replicas[0].client) if isinstance(e, SessionEnded)]
+    assert len(ends) == 1
+
+
+async def test_a_lock_freed_by_hand_and_taken_again_is_not_freed_by_the_first_session(
+    replicas: Replicas,
+) -> None:
+    """R21: a lock belongs to one session."""
+    replica, other = replicas
+    first = await replica.start("first")
+    await replica.client.jetstream().publish(stream.lock_subject("pin"), stream.FREE)
+    second = await other.start("second")
+    assert second.decision.accepted
+    await replica.end(first.transaction_id)
+    assert not (await other.start("first", meter_start=7)).decision.accepted
+    ends = [e for e in await events_of(replica.client) if isinstance(e, SessionEnded)]
+    assert [e.transaction_id for e in ends] == [first.transaction_id]
+
+
+async def test_a_stop_without_an_id_ends_the_chargers_open_session(replicas: Replicas) -> None:
+    """OCPP 1.6: -1, because the answer to the start never came."""
+    replica, _ = replicas
+    started = await replica.start()
+    await replica.end(-1)
+    assert not replica.running.of_charger("first")
+    ended = (await events_of(replica.client))[-1]
+    assert isinstance(ended, SessionEnded)
+    assert ended.transaction_id == started.transaction_id
+
+
+@pytest.mark.parametrize("transaction_id", [-1, 0, 5, 2**31, 2**80])
+async def test_a_stop_of_an_unknown_session_is_taken_and_changes_nothing(
+    replicas: Replicas, transaction_id: int
+) -> None:
+    """OCPP 1.6 §4.10: a stop cannot be refused."""
+    await replicas[0].end(transaction_id)
+    assert not await events_of(replicas[0].client)
+
+
+@pytest.mark.parametrize("through", [0, 1])
+async def test_a_charger_cannot_end_another_chargers_session(
+    replicas: Replicas, through: int
+) -> None:
+    started = await replicas[0].start("first")
+    await replicas[through].end(started.transaction_id, "second")
+    assert [type(event) for event in await events_of(replicas[0].client)] == [SessionStarted]
+
+
+async def test_a_stop_by_somebody_else_is_taken(replicas: Replicas) -> None:
+    """R22 cannot be enforced in OCPP 1.6: the energy has stopped already."""
+    replica, _ = replicas
+    started = await replica.start()
+    await replica.end(started.transaction_id, token=OTHERS_CARD)
+    assert not replica.running.of_charger("first")
+
+
+async def test_every_replica_knows_the_running_sessions(replicas: Replicas) -> None:
+    replica, other = replicas
+    async with following(other) as caught_up, following(replica) as own_caught_up:
+        started = await replica.start()
+        await caught_up()
+        for memory in (replica.running, other.running):
+            (session,) = memory.of_user("ada")
+            assert memory.of_charger("first") == [session]
+            assert memory.get(started.transaction_id) == session
+            assert session.holds_lock
+        await other.end(started.transaction_id)
+        await own_caught_up()
+        await caught_up()
+        for memory in (replica.running, other.running):
+            assert not memory.of_user("ada")
+            assert not memory.of_charger("first")
+            assert not memory.lock("pin").held
+
+
+async def test_a_replica_that_starts_later_knows_what_runs(replicas: Replicas) -> None:
+    replica, other = replicas
+    ended = await replica.start("first")
+    await replica.end(ended.transaction_id)
+    running = await replica.start("second", meter_start=5)
+    async with following(other) as caught_up:
+        await caught_up()
+        assert [s.transaction_id for s in other.running.of_user("ada")] == [running.transaction_id]
+
+
+async def test_following_behind_ones_own_writes_brings_nothing_back(replicas: Replicas) -> None:
+    replica, _ = replicas
+    started = await replica.start()
+    await replica.end(started.transaction_id)
+    heard: list[object] = []
+    replica.running.on_start(heard.append)
+    await replica.running.follow(await messages_of(replica.client))
+    assert not replica.running.of_charger("first")
+    assert not heard
+    assert not replica.running.lock("pin").held
+
+
+async def test_an_open_charger_takes_anybody_and_locks_nobody(replicas: Replicas) -> None:
+    """S3-10; sessions there stay apart in reports (S3-41)."""
+    replica, _ = replicas
+    anonymous = await replica.start("open", token="WHOEVER")
+    known = await replica.start("open", connector=2)
+    assert anonymous.decision.reason is known.decision.reason is Reason.OPEN_CHARGER
+    assert (anonymous.decision.user_id, known.decision.user_id) == (None, "ada")
+    assert (await replica.start("first")).decision.accepted
+    await replica.end(known.transaction_id, "open")
+    await replica.end(anonymous.transaction_id, "open", token=None)
+    assert not replica.running.of_charger("open")
+
+
+def expire(view: View, at: int) -> None:
+    view.apply(
+        identity.IdentificationExpiryChanged(identification_id="pin", user_id="ada", valid_until=at)
+    )
+
+
+async def test_an_offline_start_is_judged_as_of_its_start(replicas: Replicas) -> None:
+    """R23."""
+    replica, _ = replicas
+    expire(replica.view, NOW - 10 * MINUTE)
+    now = await replica.start(started_at=NOW)
+    then = await replica.start(started_at=NOW - 11 * MINUTE)
+    assert (now.decision.reason, then.decision.status) == (
+        Reason.IDENTIFICATION_EXPIRED,
+        Status.ACCEPTED,
+    )
+
+
+async def test_a_chargers_clock_far_behind_brings_no_expired_code_back(replicas: Replicas) -> None:
+    """R18: a charger that thinks it is 1970 is believed a week."""
+    replica, _ = replicas
+    week = 7 * 24 * 60 * MINUTE
+    expire(replica.view, NOW - week - MINUTE)
+    assert (await replica.start(started_at=0)).decision.reason is Reason.IDENTIFICATION_EXPIRED
+
+
+async def test_a_chargers_clock_ahead_counts_as_now(replicas: Replicas) -> None:
+    """R18: the server's clock decides."""
+    replica, _ = replicas
+    expire(replica.view, NOW + 10 * MINUTE)
+    assert (await replica.start(started_at=NOW + 11 * MINUTE)).decision.accepted
+
+
+async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
+    replicas: Replicas, nats_server: NatsServer
+) -> None:
+    replica, other = replicas
+    started = await replica.start()
+    nats_server.stop()
+    with pytest.raises(SessionsUnavailableError):
+        async with asyncio.timeout(PATIENCE * 3):
+            await replica.start("second", meter_start=5)
+    with pytest.raises(SessionsUnavailableError):
+        async with asyncio.timeout(PATIENCE * 3):
+            await other.end(started.transaction_id)
+    assert replica.gateway.authorize(replica.charger(), CARD).accepted
+    assert not replica.gateway.authorize(replica.charger(), "#9999").accepted
+
+    nats_server.start()
+    retried = await _until_available(lambda: replica.start("second", meter_start=5))
+    assert retried.decision.reason is Reason.ALREADY_CHARGING
+    assert await replica.start() == started
+    await replica.end(started.transaction_id)
+    assert [type(event) for event in await events_of(replica.client)] == [
+        SessionStarted,
+        StartRefused,
+        SessionEnded,
+    ]
+
+
+async def test_what_a_charger_was_told_is_not_stored_is_not_stored_later(
+    replicas: Replicas, nats_server: NatsServer
+) -> None:
+    """Once the connection is known to be gone, nothing is left behind in its buffers."""
+    replica, other = replicas
+    nats_server.stop()
+    await _until(lambda: not replica.client.is_connected)
+    with pytest.raises(SessionsUnavailableError):
+        await replica.start()
+    nats_server.start()
+    await _until(lambda: replica.client.is_connected and other.client.is_connected)
+    behind = await replica.client.jetstream().publish("sessions.v1.behind", b"", timeout=30)
+    assert [m.sequence for m in await messages_of(other.client)] == [behind.seq]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+async def _until_available(call: Callable[[], Awaitable[Started]]) -> Started:
+    while True:
+        try:
+            return await call()
+        except SessionsUnavailableError:
+            continue
+
+
+async def test_a_refused_tap_is_published_and_an_accepted_one_is_not(replicas: Replicas) -> None:
+    replica, _ = replicas
+    work = asyncio.create_task(replica.gateway.run())
+    assert replica.gateway.authorize(replica.charger(), PIN).accepted
+    replica.view.apply(identity.UserBlocked(user_id="ada", installation_id="site"))
+    refused = replica.gateway.authorize(replica.charger(), PIN)
+    assert refused.status is Status.BLOCKED
+    dry = replica.gateway.dry_run(replica.charger(), PIN)
+    assert dry.decision == refused
+    assert dry.explanation[-1].endswith("user_blocked")
+
+    unknown = replica.gateway.dry_run(None, PIN)
+    assert unknown.decision.reason is Reason.CHARGER_UNKNOWN
+
+    while not (events := await events_of(replica.client)):
+        await asyncio.sleep(0.01)
+    (event,) = events
+    assert isinstance(event, AuthorizationRefused)
+    assert (event.reason, event.identification_id) == ("user_blocked", "pin")
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+
+async def test_no_code_gets_into_the_stream(replicas: Replicas) -> None:
+    """R17: a PIN is in no event, subject or header."""
+    replica, _ = replicas
+    started = await replica.start()
+    await replica.start("second")
+    await replica.end(started.transaction_id)
+    digits = PIN.removeprefix("#")
+    for message in await messages_of(replica.client):
+        # Sequences, ids and hashes may hold the same digits by chance, readable text may not.
+        assert PIN not in f"{message.subject} {message.headers}"
+        assert PIN.encode() not in message.data
+        assert f'"{digits}"'.encode() not in message.data
+
+
+def test_the_decision_of_a_start_says_who_and_until_when() -> None:
+    view = View()
+    fill(view)
+    expire(view, NOW + MINUTE)
+    gateway = Gateway(
+        Client(),
+        view=view,
+        running=RunningSessions(),
+        keyed_ids=KeyedIds(SECRET),
+        start_keys=StartKeys(SECRET),
+        passwords=ChargerPasswords(SECRET),
+        clock=lambda: NOW,
+    )
+    charger = gateway.charger_by_identity("first")
+    assert charger is not None
+    assert gateway.authorize(charger, PIN) == Decision(
+        Status.ACCEPTED, Reason.INSTALLATION_PERMISSION, "ada", "pin", "ada", NOW + MINUTE
+    )
