@@ -38,6 +38,7 @@ from chargekey_gateway.decision import (
     explain,
 )
 from chargekey_gateway.inputs import gather
+from chargekey_gateway.metrics import CONNECTIONS, COUNT_DECISION
 from chargekey_gateway.sessions.batches import End, Start
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.journal import PATIENCE, Journal
@@ -138,12 +139,14 @@ class Gateway:
     def connected(self, connection: Connection) -> None:
         """Take care of the charger over this connection."""
         charger = connection.charger
+        CONNECTIONS.labels(connection.version).inc()
         self._report(ChargerConnected(**_of(charger), ocpp_version=connection.version))
         self.reconciler.connected(connection)
 
     def disconnected(self, connection: Connection) -> None:
         """Let go of the connection."""
         self.reconciler.disconnected(connection)
+        CONNECTIONS.labels(connection.version).dec()
         self._report(ChargerDisconnected(**_of(connection.charger)))
 
     def booted(
@@ -175,9 +178,11 @@ class Gateway:
         if identification is not None:
             accepted = accept_at_once(charger, token_type, identification, now)
             if accepted is not None:
+                COUNT_DECISION[accepted.reason]()
                 return accepted
         inputs = self._inputs(charger, token_type, identification, now)
         decision = decide(inputs)
+        COUNT_DECISION[decision.reason]()
         if not decision.accepted:
             self._refused(charger, inputs, decision)
         return decision

@@ -199,6 +199,11 @@ class Door:
         self.server = server
         self.gateway = gateway
 
+    def connection(self) -> ChargerConnection | None:
+        """Return the first charger's connection, as the server has it."""
+        here = {connection.charger.id: connection for connection in self.server.connections()}
+        return here.get("charger-1")
+
     def open(
         self,
         identity: str = "CP%2F1%20%C3%A4",

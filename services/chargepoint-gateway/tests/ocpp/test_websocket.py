@@ -185,7 +185,7 @@ async def test_a_real_charger_is_told_to_stop_what_was_refused(door: Door) -> No
 async def test_a_running_session_is_stopped_from_here(door: Door) -> None:
     async with peer(door) as charger:
         await charger.call(call.Heartbeat(), suppress=False)
-        connection = door.server.connection("charger-1")
+        connection = door.connection()
         assert await connection.remote_stop(55)
         assert await charger.stopped.get() == 55
 
@@ -236,7 +236,7 @@ async def test_a_key_may_be_sent_as_the_bytes_its_hex_stands_for(
 async def test_the_version_is_negotiated_by_header(door: Door) -> None:
     async with door.open(subprotocols=["ocpp2.0.1", "ocpp1.6"]) as socket:
         assert socket.subprotocol == "ocpp1.6"
-        assert door.server.connection("charger-1").version == "1.6"
+        assert door.connection().version == "1.6"
 
 
 @pytest.mark.parametrize("offered", [None, ["ocpp1.5"], ["ocpp2.0.1"]])
@@ -262,10 +262,10 @@ async def test_the_gateway_is_told_who_comes_and_goes(door: Door, gateway: Gatew
     async with door.open() as socket:
         await heartbeat(socket)
         assert gateway.told == [("connected", "charger-1")]
-        assert door.server.connection("charger-1").charger.id == "charger-1"
+        assert door.connection().charger.id == "charger-1"
     await _until(lambda: len(gateway.told) > 1)
     assert gateway.told == [("connected", "charger-1"), ("disconnected", "charger-1")]
-    assert door.server.connection("charger-1") is None
+    assert door.connection() is None
 
 
 async def test_a_clean_close_is_answered(door: Door) -> None:
@@ -600,7 +600,7 @@ async def test_a_newcomer_that_gave_up_gets_no_place(door: Door, gateway: Gatewa
     second.on_ws_disconnected(Tcp())
     first.on_ws_disconnected(Tcp())
     assert gateway.told == [("connected", "charger-1"), ("disconnected", "charger-1")]
-    assert door.server.connection("charger-1") is None
+    assert door.connection() is None
 
 
 async def test_a_stop_while_one_waits_closes_both(door: Door, gateway: GatewayInMemory) -> None:

@@ -89,6 +89,7 @@ class OcppServer:
             enable_auto_pong=False,
             max_frame_size=MESSAGE_SIZE,
             read_buffer_init_size=READ_BUFFER,
+            reuse_port=True,
         )
 
     @property
@@ -99,10 +100,10 @@ class OcppServer:
             raise RuntimeError(message)
         return int(self._server.sockets[0].getsockname()[1])
 
-    def connection(self, charger_id: str) -> ChargerConnection | None:
-        """Return the connection of a charger, where this process holds it."""
-        socket = self._present.get(charger_id)
-        return None if socket is None else socket.connection
+    def connections(self) -> tuple[ChargerConnection, ...]:
+        """Return the connections of the chargers that are here now, one a charger."""
+        present = (socket.connection for socket in self._present.values())
+        return tuple(connection for connection in present if connection is not None)
 
     def __len__(self) -> int:
         """Count the open WebSockets."""
