@@ -58,9 +58,12 @@ class Lifetime:
         self._stop.set()
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def _cancel(task: asyncio.Future[None]) -> None:
+    # More than once: Python 3.11's wait_for, which libraries use too, swallows a
+    # cancellation that meets a result.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
 
 
 def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:
@@ -80,8 +83,7 @@ def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:
                 await starting
                 await stopped
             else:
-                starting.cancel()
-                await asyncio.gather(starting, return_exceptions=True)
+                await _cancel(starting)
         finally:
             well = await lifetime.close()
         return well

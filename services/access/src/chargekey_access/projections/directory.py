@@ -1,12 +1,7 @@
-"""What there is: installations, chargers, permissions, as access's own events tell it.
-
-In memory, rebuilt at start. Each question first reads on to the end of the log,
-so an answer includes every command answered before it.
-"""
+"""What there is: installations, chargers, permissions, as access's own events tell it."""
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -31,19 +26,16 @@ from chargekey_access.domain.events import (
 )
 from chargekey_access.domain.installation import Installation
 from chargekey_access.domain.permission import Permission, Target
+from chargekey_common.eventstore.projection import Projection
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore
 
-CHUNK = 1000
 
-
-class Directory:
-    """Safe from any thread; blocking, as it reads the store."""
+class Directory(Projection):
+    """Answers about what stands where, and who holds what on it."""
 
     def __init__(self, store: EventStore) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._number = 0
+        super().__init__(store)
         self._installations: dict[str, Installation] = {}
         self._chargers: dict[str, Charger] = {}
         self._by_identity: dict[str, str] = {}
@@ -54,22 +46,22 @@ class Directory:
 
     def installation(self, installation_id: str) -> Installation:
         """Return the installation; raises InstallationUnknownError."""
-        with self._caught_up():
+        with self.caught_up():
             return installation.existing(self._installations.get(installation_id))
 
     def installations(self) -> Sequence[tuple[str, Installation]]:
         """Return all of them with their ids, oldest first."""
-        with self._caught_up():
+        with self.caught_up():
             return list(self._installations.items())
 
     def charger(self, charger_id: str) -> Charger:
         """Return the charger; raises ChargerUnknownError."""
-        with self._caught_up():
+        with self.caught_up():
             return charger.existing(self._chargers.get(charger_id))
 
     def charger_id(self, ocpp_identity: str) -> str:
         """Return the id of the charger that connects so; raises ChargerUnknownError."""
-        with self._caught_up():
+        with self.caught_up():
             if ocpp_identity not in self._by_identity:
                 raise ChargerUnknownError
             return self._by_identity[ocpp_identity]
@@ -77,7 +69,7 @@ class Directory:
     def chargers(self, installation_id: str) -> Sequence[tuple[str, Charger]]:
         """Return an installation's chargers with their ids; raises InstallationUnknownError."""
         self.installation(installation_id)
-        with self._lock:
+        with self.caught_up():
             return [
                 (charger_id, state)
                 for charger_id, state in self._chargers.items()
@@ -86,20 +78,20 @@ class Directory:
 
     def target_of(self, permission_id: str) -> Target:
         """Return what a permission is or was on; raises PermissionUnknownError."""
-        with self._caught_up():
+        with self.caught_up():
             if permission_id not in self._permissions:
                 raise PermissionUnknownError
             return self._permissions[permission_id].target
 
     def permissions(self, target: Target) -> Sequence[tuple[str, Permission]]:
         """Return the permissions that hold on exactly this target."""
-        with self._caught_up():
+        with self.caught_up():
             found = [(key, self._permissions[key]) for key in self._of_target[target]]
             return [(key, state) for key, state in found if state.holds]
 
     def home_of(self, user_id: str) -> str:
         """Return the installation a LOCAL user belongs to; raises UserUnknownError."""
-        with self._caught_up():
+        with self.caught_up():
             if user_id not in self._local_users:
                 raise UserUnknownError
             return self._local_users[user_id]
@@ -107,7 +99,7 @@ class Directory:
     def roles(self, user_id: str, target: Target, *, now: int) -> AbstractSet[Role]:
         """Return what the user holds on the target and, for a charger, above it (R4)."""
         above = Target(target.installation_id)
-        with self._caught_up():
+        with self.caught_up():
             return {
                 role
                 for key in self._of_user[user_id]
@@ -116,15 +108,8 @@ class Directory:
                 for role in state.roles
             }
 
-    def _caught_up(self) -> threading.Lock:
-        with self._lock:
-            while events := self._store.read(self._number, CHUNK):
-                for number, record, _ in events:
-                    self._apply(record)
-                    self._number = number
-        return self._lock
-
-    def _apply(self, record: Record) -> None:
+    def apply(self, record: Record) -> None:
+        """Take in one event."""
         key, event = record.originator_id, record.event
         match event:
             case InstallationCreated() | AuthorisationRequiredSet():

@@ -1,15 +1,11 @@
-"""Who there is and what they have: users and identifications, as identity's own events tell it.
-
-In memory, rebuilt at start, without any code. Each question first reads on to the
-end of the log, so an answer includes every command answered before it.
-"""
+"""Who there is and what they have: users and identifications, without any code."""
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
+from chargekey_common.eventstore.projection import Projection
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore
 from chargekey_identity.domain import identification, user
@@ -28,16 +24,12 @@ from chargekey_identity.domain.events import (
 from chargekey_identity.domain.identification import Identification
 from chargekey_identity.domain.user import User
 
-CHUNK = 1000
 
-
-class Directory:
-    """Safe from any thread; blocking, as it reads the store."""
+class Directory(Projection):
+    """Answers about users by name, and about identifications by everything but their codes."""
 
     def __init__(self, store: EventStore) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._number = 0
+        super().__init__(store)
         self._users: dict[str, User] = {}
         self._at_installation: dict[str, list[str]] = defaultdict(list)
         self._identifications: dict[str, Identification] = {}
@@ -45,12 +37,12 @@ class Directory:
 
     def user(self, user_id: str) -> User:
         """Return the user; raises UserUnknownError."""
-        with self._caught_up():
+        with self.caught_up():
             return user.existing(self._users.get(user_id))
 
     def users(self, installation_id: str) -> Sequence[tuple[str, User]]:
         """Return an installation's local users with their ids, oldest first."""
-        with self._caught_up():
+        with self.caught_up():
             return [
                 (key, self._users[key]) for key in self._at_installation.get(installation_id, ())
             ]
@@ -60,7 +52,7 @@ class Directory:
 
         Raises IdentificationUnknownError.
         """
-        with self._caught_up():
+        with self.caught_up():
             if identification_id not in self._identifications:
                 raise IdentificationUnknownError
             return self._identifications[identification_id].user_id
@@ -68,19 +60,12 @@ class Directory:
     def identifications(self, user_id: str) -> Sequence[tuple[str, Identification]]:
         """Return what a user has, codes left out, oldest first; raises UserUnknownError."""
         self.user(user_id)
-        with self._lock:
+        with self.caught_up():
             found = [(key, self._identifications[key]) for key in self._of_user.get(user_id, ())]
             return [(key, state) for key, state in found if not state.removed]
 
-    def _caught_up(self) -> threading.Lock:
-        with self._lock:
-            while events := self._store.read(self._number, CHUNK):
-                for number, record, _ in events:
-                    self._apply(record)
-                    self._number = number
-        return self._lock
-
-    def _apply(self, record: Record) -> None:
+    def apply(self, record: Record) -> None:
+        """Take in one event."""
         key, event = record.originator_id, record.event
         match event:
             case LocalUserAdded() | UserRenamed() | UserBlocked() | UserUnblocked():
