@@ -173,6 +173,17 @@ async def test_health_is_open_to_everybody(tmp_path: Path) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_a_server_is_not_healthy_before_it_is_ready(tmp_path: Path) -> None:
+    server = Server(SERVICE, Verifier(tmp_path), Asked())
+    port = await server.start("127.0.0.1:0")
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", SERVICE.name):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+    await server.stop(grace=0)
+
+
 async def test_another_service_asks_access_and_is_refused_when_access_is_away(
     tmp_path: Path,
 ) -> None:

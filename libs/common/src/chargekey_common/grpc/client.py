@@ -63,7 +63,12 @@ class _AsAccount(aio.UnaryUnaryClientInterceptor):
 
 def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.Channel:
     """Open a channel; `deadline` in seconds holds for calls that set none."""
-    return aio.insecure_channel(address, interceptors=[_AsAccount(signer, deadline)])
+    return aio.insecure_channel(
+        address,
+        # Services are reached directly, whatever proxy a person's shell is set to.
+        options=[("grpc.enable_http_proxy", 0)],
+        interceptors=[_AsAccount(signer, deadline)],
+    )
 
 
 class RemoteCheck:

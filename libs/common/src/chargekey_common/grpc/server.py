@@ -107,19 +107,25 @@ class Server:
 
     async def start(self, address: str) -> int:
         """Listen on `host:port` and return the port; healthy once `ready` is called."""
+        # The library's own default is to be healthy from the beginning.
+        await self._tell_health(serving=False)
         port = self._server.add_insecure_port(address)
         await self._server.start()
         return port
 
     async def ready(self) -> None:
         """Tell health checks that calls are welcome."""
-        for name in ("", self._service.name):
-            await self._health.set(name, HealthCheckResponse.SERVING)
+        await self._tell_health(serving=True)
 
     async def stop(self, grace: float = 5.0) -> None:
         """Turn unhealthy, let running calls end within `grace` seconds, stop."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+
+    async def _tell_health(self, *, serving: bool) -> None:
+        status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+        for name in ("", self._service.name):
+            await self._health.set(name, status)
 
 
 def _require_every_method(service: Service) -> None:

@@ -1,0 +1,119 @@
+"""What a command answers, and how people and scripts get to see it.
+
+Scripts (`--json`) get one document on standard output; people get a line or a
+table. Errors go to standard error: a line for people, `{"error": ...}` for scripts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+# Where no terminal tells its width, tables are for `grep`: one line a row.
+UNBOUND_WIDTH = 1000
+
+Document = Mapping[str, Any]
+Tell = Callable[[str], None]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One document; people read the sentence, and the rows below it where there are some."""
+
+    document: Document
+    sentence: str = ""
+    rows: Sequence[Document] = ()
+
+
+def done(sentence: str, **document: object) -> Answer:
+    """Answer that something was done."""
+    return Answer(document, sentence)
+
+
+def table(name: str, rows: Sequence[Document], columns: Sequence[str] = ()) -> Answer:
+    """Answer a list: a document of one entry, called `name`.
+
+    People see `columns` only, where any are named: a terminal is no wider.
+    """
+    shown = [{each: row[each] for each in columns or row} for row in rows]
+    return Answer({name: rows}, "" if rows else f"No {name}.", shown)
+
+
+def fields(document: Document) -> Answer:
+    """Answer one thing with all its fields."""
+    return Answer(document, rows=[{"field": key, "": value} for key, value in document.items()])
+
+
+def show(answer: Answer, *, as_json: bool) -> None:
+    """Write an answer to standard output."""
+    if as_json:
+        show_json(answer.document)
+        return
+    if answer.sentence:
+        print(answer.sentence)  # noqa: T201 - the command's answer
+    if answer.rows:
+        _show_table(answer.rows)
+
+
+def show_json(document: Document) -> None:
+    """Write one document to standard output, whole, at once."""
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.flush()
+
+
+def show_error(code: str, message: str, *, as_json: bool) -> None:
+    """Write an error to standard error, on one line."""
+    message = " ".join(message.split())
+    if as_json:
+        error = {"error": {"code": code, "message": message}}
+        sys.stderr.write(msgspec.json.encode(error).decode() + "\n")
+    else:
+        sys.stderr.write(f"{message} ({code})\n")
+
+
+def unheard(_: str) -> None:
+    """Say nothing: to a script, which reads standard error for its error alone."""
+
+
+def tell(line: str) -> None:
+    """Say on standard error what goes on, while it goes on."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def instant(nanoseconds: int) -> str:
+    """Write an instant as RFC 3339, in UTC and whole seconds unless there are fractions."""
+    seconds, fraction = divmod(nanoseconds, 10**9)
+    text = dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction // 10**6:03d}Z" if fraction else f"{text}Z"
+
+
+def _show_table(rows: Sequence[Document]) -> None:
+    # Scripts, which want no tables, should not wait for what draws them.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = UNBOUND_WIDTH
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0]:
+        shown.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        shown.add_row(*map(_cell, row.values()))
+    console.print(shown)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)

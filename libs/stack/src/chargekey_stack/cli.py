@@ -1,0 +1,65 @@
+"""The `chargekey` command: what there is, and how errors leave it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from grpc import aio
+
+from chargekey_common.errors import ChargekeyError, UnavailableError
+from chargekey_common.grpc.client import remote_error
+from chargekey_stack.answers import show_error
+from chargekey_stack.commands import (
+    authorize,
+    charger,
+    demo,
+    identification,
+    installation,
+    permission,
+    refusals,
+    sessions,
+    simulate,
+    up,
+    user,
+)
+
+app = typer.Typer(
+    name="chargekey",
+    help="Who may charge an electric vehicle, where, with which card or PIN, and why.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+# In the order in which a person meets them.
+for _each in (up, demo, installation, charger, user, identification, permission):
+    app.add_typer(_each.app)
+for _each in (authorize, sessions, refusals, simulate):
+    app.add_typer(_each.app)
+
+# What gRPC itself says when nobody answers is of no use to people.
+_NOBODY_ANSWERS = frozenset({"unavailable", "deadline_exceeded"})
+
+
+def main() -> None:
+    """Run one command and exit: 0, 1 for an error, 2 for a command line nobody can read."""
+    as_json = "--json" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = "chargekey" if context is None else context.command_path
+        # Without a message, help was shown in its place.
+        if error.format_message():
+            message = f"{error.format_message()} See `{command} --help`."
+            show_error("usage", message, as_json=as_json)
+        sys.exit(error.exit_code)
+    except ChargekeyError as error:
+        show_error(error.code, str(error), as_json=as_json)
+        sys.exit(1)
+    except aio.AioRpcError as refused:
+        remote = remote_error(refused)
+        silent = remote.code in _NOBODY_ANSWERS
+        message = UnavailableError.sentence if silent else remote.message
+        show_error(remote.code, message, as_json=as_json)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,81 @@
+"""How a command is made: a function of the running system that returns an answer.
+
+The decorator adds `--json` and `--data`, calls the system, shows the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from chargekey_stack import data_directory
+from chargekey_stack.answers import Answer, Tell, show, tell, unheard
+from chargekey_stack.client import connected
+from chargekey_stack.data_directory import DataDirectory
+
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        envvar=data_directory.ENVIRONMENT,
+        help="The data directory of the system.",
+        metavar="DIR",
+    ),
+]
+DEFAULT_DATA = Path(data_directory.DEFAULT)
+
+Body = TypeVar("Body", bound=Callable[..., Awaitable[Answer]])
+
+
+def group(name: str, explanation: str) -> typer.Typer:
+    """Return a group of commands about one noun."""
+    return typer.Typer(name=name, help=explanation, no_args_is_help=True)
+
+
+def example(line: str) -> str:
+    """Return an example as it stands below a command's help."""
+    return f"Example: {line}"
+
+
+def command(app: typer.Typer, name: str, line: str) -> Callable[[Body], Body]:
+    """Add a function of the system, and of options of its own, to `app`; `line` is an example."""
+
+    def add(body: Body) -> Body:
+        signature = inspect.signature(body, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+        common = [
+            inspect.Parameter(
+                "json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json
+            ),
+            inspect.Parameter(
+                "data", inspect.Parameter.KEYWORD_ONLY, default=DEFAULT_DATA, annotation=Data
+            ),
+        ]
+
+        def run(*, json: bool, data: Path, **given: Any) -> None:  # noqa: ANN401 - as the body says
+            answer = asyncio.run(_call(body, DataDirectory(data), given, unheard if json else tell))
+            show(answer, as_json=json)
+
+        parameters = [*own, *common]
+        run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined] # a function may have one
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        app.command(name, help=body.__doc__, epilog=example(line))(run)
+        return body
+
+    return add
+
+
+async def _call(
+    body: Callable[..., Awaitable[Answer]],
+    data: DataDirectory,
+    given: dict[str, Any],
+    tell: Tell,
+) -> Answer:
+    async with connected(data, tell=tell) as client:
+        return await body(client, **given)

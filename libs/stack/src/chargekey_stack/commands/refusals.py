@@ -1,0 +1,48 @@
+"""`chargekey refusals`: who was turned away, and why."""
+
+from __future__ import annotations
+
+from chargekey.history.v1 import history_pb2 as pb
+from chargekey_stack.answers import Answer, Document, instant, table
+from chargekey_stack.client import Client
+from chargekey_stack.command import command, group
+from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
+
+_COLUMNS = ("at", "status", "reason", "stage", "user_id")
+
+app = group("refusals", "Who was turned away, and why.")
+
+
+@command(app, "list", "chargekey refusals list --charger CP-1")
+async def list_(
+    client: Client,
+    *,
+    installation: OptionalInstallation = None,
+    charger: OptionalCharger = None,
+    user: OptionalUser = None,
+    limit: Limit = 100,
+) -> Answer:
+    """List refusals, the newest first."""
+    found = await client.history.ListRefusals(
+        pb.ListRefusalsRequest(
+            installation_id=installation or "",
+            charger_id="" if charger is None else (await client.charger(charger)).id,
+            user_id=user or "",
+            limit=limit,
+        )
+    )
+    return table("refusals", [_document(each) for each in found.refusals], _COLUMNS)
+
+
+def _document(refusal: pb.Refusal) -> Document:
+    return {
+        "id": refusal.id,
+        "at": instant(refusal.at),
+        "status": refusal.status,
+        "reason": refusal.reason,
+        "stage": refusal.stage,
+        "installation_id": refusal.installation_id,
+        "charger_id": refusal.charger_id,
+        "user_id": refusal.user_id or None,
+        "identification_id": refusal.identification_id or None,
+    }

@@ -1,0 +1,58 @@
+"""`chargekey sessions`: who charged, and who charges now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from chargekey.history.v1 import history_pb2 as pb
+from chargekey_stack.answers import Answer, Document, instant, table
+from chargekey_stack.client import Client
+from chargekey_stack.command import command, group
+from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
+
+_COLUMNS = ("started_at", "ended_at", "end_reason", "energy_wh", "transaction_id", "user_id")
+
+app = group("sessions", "Who charged, and who charges now.")
+
+
+@command(app, "list", "chargekey sessions list --charger CP-1 --running")
+async def list_(
+    client: Client,
+    *,
+    installation: OptionalInstallation = None,
+    charger: OptionalCharger = None,
+    user: OptionalUser = None,
+    running: Annotated[bool, typer.Option("--running", help="Only those that run.")] = False,
+    limit: Limit = 100,
+) -> Answer:
+    """List sessions, the newest first."""
+    found = await client.history.ListSessions(
+        pb.ListSessionsRequest(
+            installation_id=installation or "",
+            charger_id="" if charger is None else (await client.charger(charger)).id,
+            user_id=user or "",
+            running_only=running,
+            limit=limit,
+        )
+    )
+    return table("sessions", [_document(each) for each in found.sessions], _COLUMNS)
+
+
+def _document(session: pb.Session) -> Document:
+    over = session.HasField("ended_at")
+    return {
+        "id": session.id,
+        "transaction_id": session.transaction_id,
+        "installation_id": session.installation_id,
+        "charger_id": session.charger_id,
+        "connector": session.connector,
+        "user_id": session.user_id or None,
+        "identification_id": session.identification_id or None,
+        "reason": session.reason,
+        "started_at": instant(session.started_at),
+        "ended_at": instant(session.ended_at) if over else None,
+        "end_reason": session.end_reason or None,
+        "energy_wh": session.energy_wh if session.HasField("energy_wh") else None,
+    }

@@ -1,0 +1,125 @@
+"""The data directory: everything one system keeps, and who may use it at a time.
+
+version     the form of all this
+lock        held while a system runs here
+secrets/    keys of the deployment, made once
+keys/       the accounts' private keys, the local administrator's among them
+accounts/   their public keys
+<service>/  a service's own data
+nats/       JetStream and its server's log
+mail/       mails caught instead of sent
+logs/       one file a process
+run/        system.json, while a system runs
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from chargekey_common.accounts import ADMINISTRATOR, Caller, make_account
+from chargekey_stack.errors import (
+    DataForeignError,
+    DataInUseError,
+    DataUnusableError,
+    DataVersionError,
+)
+
+VERSION = "1"
+ENVIRONMENT = "CHARGEKEY_DATA"
+DEFAULT = "~/.local/share/chargekey"
+SECRET_BYTES = 32
+
+
+class DataDirectory:
+    """One system's directory; nothing is read or written until asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.secrets = self.path / "secrets"
+        self.accounts = self.path / "accounts"
+        self.keys = self.path / "keys"
+        self.mail = self.path / "mail"
+        self.nats = self.path / "nats"
+        # Where the running system says how to reach it.
+        self.system_file = self.path / "run" / "system.json"
+        self.administrator_key = self.keys / f"{ADMINISTRATOR.replace(':', '_')}.key"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Make the directory ready and hold it for one system; yield the lock's descriptor.
+
+        The lock holds until every copy of the descriptor is closed. Raises
+        DataInUseError, DataVersionError, DataForeignError or DataUnusableError.
+        """
+        with contextlib.ExitStack() as opened:
+            try:
+                self._make()
+                lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+                opened.callback(os.close, lock)
+                self._hold(lock)
+                self._check_version()
+                for name in ("secrets", "keys", "accounts", "mail", "nats", "logs", "run"):
+                    (self.path / name).mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                trouble = f"{self.path} ({error.strerror})"
+                raise DataUnusableError(trouble) from None
+            yield lock
+
+    def service(self, name: str) -> Path:
+        """Return a service's own directory, made if need be."""
+        own = self.path / name
+        own.mkdir(mode=0o700, exist_ok=True)
+        return own
+
+    def log(self, name: str) -> Path:
+        """Return the file that a process's output is appended to."""
+        return self.path / "logs" / f"{name}.log"
+
+    def secret(self, name: str) -> Path:
+        """Return the file of a secret of random bytes, made at the first call ever."""
+        return self._once(self.secrets / name, secrets.token_bytes(SECRET_BYTES))
+
+    def token(self, name: str) -> Path:
+        """Return the file of a secret in letters, made at the first call ever."""
+        return self._once(self.secrets / name, secrets.token_hex(SECRET_BYTES).encode())
+
+    def account(self, caller: Caller) -> Path:
+        """Return the file of an account's private key, made at the first call ever."""
+        return make_account(caller, keys=self.keys, accounts=self.accounts)
+
+    def _make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        present = {entry.name for entry in self.path.iterdir()}
+        if present and not present & {"version", "lock"}:
+            raise DataForeignError(str(self.path))
+        self.path.chmod(0o700)
+
+    def _hold(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataInUseError(str(self.path)) from None
+
+    def _check_version(self) -> None:
+        version = self._once(self.path / "version", f"{VERSION}\n".encode())
+        if version.read_text().strip() != VERSION:
+            raise DataVersionError(str(self.path))
+
+    @staticmethod
+    def _once(file: Path, content: bytes) -> Path:
+        """Write `file` unless it is there; never half of it, even if the power fails."""
+        if not file.exists():
+            fresh = file.with_suffix(".new")
+            with os.fdopen(
+                os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+            ) as new:
+                new.write(content)
+                new.flush()
+                os.fsync(new.fileno())
+            fresh.rename(file)
+        return file

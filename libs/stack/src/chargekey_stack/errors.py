@@ -1,0 +1,119 @@
+"""What the command line itself refuses, by name; services refuse for themselves.
+
+ChargekeyError
+├── InvalidArgumentError
+│   ├── ChoiceUnknownError        choice_unknown
+│   └── TargetMissingError        target_missing
+├── FailedPreconditionError
+│   ├── DataInUseError            data_in_use
+│   ├── DataVersionError          data_version
+│   ├── DataForeignError          data_foreign
+│   ├── UserElsewhereError        local_user_elsewhere
+│   ├── PortTakenError            port_taken
+│   └── DemoDifferedError         demo_differed
+└── UnavailableError
+    ├── DataUnusableError         data_unusable
+    ├── NotRunningError           not_running
+    ├── StartFailedError          start_failed
+    └── ChargerDisconnectedError  charger_disconnected
+"""
+
+from __future__ import annotations
+
+from chargekey_common.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnavailableError,
+)
+
+
+class ChoiceUnknownError(InvalidArgumentError):
+    """Not one of the words that can stand here."""
+
+    code = "choice_unknown"
+    sentence = "That is not one of the words to choose from:"
+
+
+class TargetMissingError(InvalidArgumentError):
+    """Neither, or both, of the two things a permission can be about."""
+
+    code = "target_missing"
+    sentence = "Name either --installation or --charger."
+
+
+class DataInUseError(FailedPreconditionError):
+    """One system a data directory."""
+
+    code = "data_in_use"
+    sentence = "Chargekey runs on this data directory already; end it, or name another with --data:"
+
+
+class DataVersionError(FailedPreconditionError):
+    """Written by a release that keeps its data in another way."""
+
+    code = "data_version"
+    sentence = (
+        "This data directory belongs to another version of Chargekey; "
+        "use that version, or name another directory with --data:"
+    )
+
+
+class DataForeignError(FailedPreconditionError):
+    """A directory that something else fills."""
+
+    code = "data_foreign"
+    sentence = (
+        "This directory holds other things than Chargekey's; name an empty or new one with --data:"
+    )
+
+
+class UserElsewhereError(FailedPreconditionError):
+    """A local user belongs to one installation."""
+
+    code = "local_user_elsewhere"
+    sentence = "This local user belongs to another installation; leave --installation out."
+
+
+class PortTakenError(FailedPreconditionError):
+    """Somebody listens there."""
+
+    code = "port_taken"
+    sentence = "This port is taken; name another one, or 0 for any that is free:"
+
+
+class DemoDifferedError(FailedPreconditionError):
+    """The system did something else than the story says."""
+
+    code = "demo_differed"
+    sentence = "The demo did not go as it should; `chargekey demo --data DIR` keeps its logs:"
+
+
+class DataUnusableError(UnavailableError):
+    """The file system refuses."""
+
+    code = "data_unusable"
+    sentence = "The data directory cannot be used; name another with --data:"
+
+
+class NotRunningError(UnavailableError):
+    """There is nothing to talk to."""
+
+    code = "not_running"
+    sentence = (
+        "Chargekey does not run on this data directory; "
+        "start it with `chargekey up`, or name another with --data:"
+    )
+
+
+class StartFailedError(UnavailableError):
+    """A process ended, or never became ready."""
+
+    code = "start_failed"
+    sentence = "Chargekey could not start:"
+
+
+class ChargerDisconnectedError(UnavailableError):
+    """The gateway would not have the simulated charger, or has closed its connection."""
+
+    code = "charger_disconnected"
+    sentence = "The gateway does not serve this charger; check its OCPP identity and password:"

@@ -1,0 +1,126 @@
+"""The processes of one system: what each is started with. One table, in starting order."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from chargekey_common.accounts import service_account
+from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.ports import HOST, Ports
+
+GRPC_SERVICES = ("access", "identity", "gateway", "history")
+ADMINISTRATOR_ADDRESS = "administrator@chargekey.example"
+SENDER_ADDRESS = "chargekey@chargekey.example"
+
+_PREFIXES = ("ACCESS_", "IDENTITY_", "GATEWAY_", "HISTORY_", "NOTIFIER_")
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where everything listens, as `host:port`; `grpc` and `health` by service."""
+
+    ocpp: str
+    smtp: str
+    grpc: Mapping[str, str]
+    health: Mapping[str, str]
+
+    @classmethod
+    def reserve(cls, ports: Ports, *, ocpp_port: int) -> Addresses:
+        """Reserve a port for each; raises PortTakenError."""
+
+        def address(port: int = 0) -> str:
+            return f"{HOST}:{ports.reserve(port)}"
+
+        return cls(
+            ocpp=address(ocpp_port),
+            smtp=address(),
+            grpc={name: address() for name in GRPC_SERVICES},
+            health={name: address() for name in (*GRPC_SERVICES, "notifier")},
+        )
+
+
+class Program(msgspec.Struct, frozen=True):
+    """A process to run: how, and where it tells that it is ready."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    smtp: str | None = None
+    health: str | None = None
+    grpc: str | None = None
+
+
+def programs(data: DataDirectory, addresses: Addresses, nats_url: str) -> tuple[Program, ...]:
+    """Return every process but NATS, which all of them need."""
+    keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
+    charger_passwords = {"CHARGER_PASSWORD_SECRET_FILE": data.secret("charger_passwords")}
+    access = {"ACCESS_ADDRESS": addresses.grpc["access"]}
+    settings: Mapping[str, Mapping[str, str | Path]] = {
+        "access": charger_passwords,
+        "identity": {
+            **keyed_ids,
+            **access,
+            "MASTER_KEY_FILE": data.secret("identity_master_key"),
+        },
+        "gateway": {
+            **keyed_ids,
+            **charger_passwords,
+            **access,
+            "OCPP_ADDRESS": addresses.ocpp,
+        },
+        "history": access,
+        "notifier": {
+            **access,
+            "IDENTITY_ADDRESS": addresses.grpc["identity"],
+            "SMTP_ADDRESS": addresses.smtp,
+            "SENDER_ADDRESS": SENDER_ADDRESS,
+            "ADMINISTRATOR_ADDRESS": ADMINISTRATOR_ADDRESS,
+        },
+    }
+    port = addresses.smtp.rpartition(":")[2]
+    sink = Program(
+        "mail",
+        (sys.executable, "-P", "-m", "chargekey_stack.mail_sink", port, str(data.mail)),
+        _inherited(),
+        smtp=addresses.smtp,
+    )
+    return sink, *(_service(name, own, data, addresses, nats_url) for name, own in settings.items())
+
+
+def _service(
+    name: str,
+    own: Mapping[str, str | Path],
+    data: DataDirectory,
+    addresses: Addresses,
+    nats_url: str,
+) -> Program:
+    grpc = addresses.grpc.get(name)
+    settings: dict[str, str | Path] = {
+        "DATA": data.service(name),
+        "NATS_URL": nats_url,
+        "NATS_TOKEN_FILE": data.token("nats_token"),
+        "ACCOUNTS": data.accounts,
+        "ACCOUNT_KEY_FILE": data.account(service_account(name)),
+        "HEALTH_ADDRESS": addresses.health[name],
+        **({} if grpc is None else {"GRPC_ADDRESS": grpc}),
+        **own,
+    }
+    prefix = f"{name.upper()}_"
+    script = Path(sysconfig.get_path("scripts")) / f"chargekey-{name}"
+    return Program(
+        name,
+        (sys.executable, str(script)),
+        _inherited() | {prefix + key: str(value) for key, value in settings.items()},
+        health=addresses.health[name],
+        grpc=grpc,
+    )
+
+
+def _inherited() -> dict[str, str]:
+    """Return our environment without what services would take for settings of theirs."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(_PREFIXES)}

@@ -1,0 +1,15 @@
+"""What a running system says about itself: where everything is."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """A running system, as `up --json` and `run/system.json` tell it."""
+
+    ready: bool = True
+    ocpp: str
+    nats: str
+    grpc: dict[str, str]
+    data: str

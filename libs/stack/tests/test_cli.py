@@ -1,0 +1,207 @@
+"""The command line without a system: what it understands, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from chargekey_stack import cli
+from chargekey_stack.answers import done, fields, instant, show, table
+from chargekey_stack.errors import ChoiceUnknownError
+from chargekey_stack.options import Code
+from chargekey_stack.words import CHARGER_TYPES
+
+COMMANDS = [
+    "authorize",
+    "charger add",
+    "charger list",
+    "charger set",
+    "charger types",
+    "demo",
+    "identification add",
+    "identification change",
+    "identification list",
+    "identification remove",
+    "identification reveal",
+    "installation create",
+    "installation list",
+    "installation set",
+    "installation show",
+    "permission grant",
+    "permission list",
+    "permission revoke",
+    "refusals list",
+    "sessions list",
+    "simulate",
+    "up",
+    "user add-local",
+    "user block",
+    "user list",
+    "user rename",
+    "user unblock",
+]
+
+
+def leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, entry in group.commands.items():
+        if hasattr(entry, "commands"):
+            yield from leaves(entry, (*path, name))
+        else:
+            yield " ".join((*path, name)), entry
+
+
+LEAVES = dict(leaves(typer.main.get_command(cli.app)))
+
+
+def chargekey(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
+    script = Path(sysconfig.get_path("scripts")) / "chargekey"
+    return subprocess.run(
+        [sys.executable, script, *arguments, "--data", data],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_these_are_the_commands() -> None:
+    assert sorted(LEAVES) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example_that_it_understands(name: str) -> None:
+    entry = LEAVES[name]
+    assert entry.help
+    head, *arguments = shlex.split(entry.epilog.removeprefix("Example: "))
+    assert head == "chargekey"
+    words = name.split()
+    assert arguments[: len(words)] == words
+    entry.make_context(name, arguments[len(words) :])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_json_and_data(name: str) -> None:
+    options = {option for parameter in LEAVES[name].params for option in parameter.opts}
+    assert {"--json", "--data"} <= options
+
+
+def test_an_error_is_one_line_for_people(tmp_path: Path) -> None:
+    result = chargekey("installation", "list", data=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "`chargekey up`" in result.stderr
+
+
+def test_an_error_is_a_document_for_scripts(tmp_path: Path) -> None:
+    result = chargekey("installation", "list", "--json", data=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    error = json.loads(result.stderr)["error"]
+    assert error["code"] == "not_running"
+    assert str(tmp_path) in error["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("charger", "add", "--installation", "x"),
+        ("identification", "add", "--user", "u", "--type", "tattoo", "--code", "#2468"),
+        ("fly",),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_exits_with_2(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    result = chargekey(*arguments, "--json", data=tmp_path)
+    assert result.returncode == 2
+    error = json.loads(result.stderr)["error"]
+    assert error["code"] == "usage"
+    assert "--help" in error["message"]
+    assert "2468" not in result.stderr
+
+
+def test_help_is_shown_for_a_noun_alone() -> None:
+    result = CliRunner().invoke(cli.app, ["charger"])
+    assert result.exit_code == 2
+    assert "Switch identification types" in result.output
+
+
+@pytest.mark.parametrize(("given", "read"), [("#2468", "#2468"), ("-", "#1357")])
+def test_a_code_can_come_from_standard_input(given: str, read: str) -> None:
+    """A secret on a command line stands in the shell's history."""
+    app = typer.Typer()
+    seen = []
+
+    @app.command()
+    def present(code: Code) -> None:
+        seen.append(code)
+
+    result = CliRunner().invoke(app, ["--code", given], input="#1357\n")
+    assert result.exit_code == 0
+    assert seen == [read]
+
+
+def test_words_are_read_with_commas_and_unknown_ones_are_refused_with_the_known() -> None:
+    assert CHARGER_TYPES.numbers("pin,rfid") == [
+        CHARGER_TYPES.number("pin"),
+        CHARGER_TYPES.number("rfid"),
+    ]
+    assert CHARGER_TYPES.numbers("") == []
+    with pytest.raises(ChoiceUnknownError, match="rfid, pin, app"):
+        CHARGER_TYPES.numbers("pin,face")
+
+
+def test_a_list_is_a_table_for_people_and_a_document_for_scripts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer = table("cars", [{"id": "1", "fast": True, "colours": ["red", "[blue]"], "owner": None}])
+    show(answer, as_json=False)
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["id", "fast", "colours", "owner"]
+    assert row.split() == ["1", "yes", "red,", "[blue]", "-"]
+    show(answer, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "cars": [{"id": "1", "fast": True, "colours": ["red", "[blue]"], "owner": None}]
+    }
+    show(table("cars", []), as_json=False)
+    assert capsys.readouterr().out == "No cars.\n"
+
+
+def test_a_thing_created_is_a_line_for_people_and_a_document_for_scripts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer = done("Created.", id="7", position="access:0:1")
+    show(answer, as_json=False)
+    show(answer, as_json=True)
+    assert capsys.readouterr().out == 'Created.\n{"id":"7","position":"access:0:1"}\n'
+
+
+def test_one_thing_shows_its_fields_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    show(fields({"id": "7", "open": False}), as_json=False)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["id", "7"],
+        ["open", "no"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_795_000_000_123_456_789, "2026-11-18T11:06:40.123Z"),
+        (1_795_000_000_000_000_000, "2026-11-18T11:06:40Z"),
+    ],
+)
+def test_instants_are_rfc_3339_in_utc(nanoseconds: int, text: str) -> None:
+    assert instant(nanoseconds) == text

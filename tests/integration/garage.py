@@ -1,0 +1,93 @@
+"""What the stories begin with: a restricted installation, a charger, Ada and her PIN."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from chargekey.access.v1 import access_pb2
+from chargekey.gateway.v1 import gateway_pb2
+from chargekey.history.v1 import history_pb2
+from chargekey.identity.v1 import identity_pb2
+from chargekey_stack.client import Client
+
+CHARGER = "CP-1"
+
+Seen = TypeVar("Seen")
+
+
+class Garage(msgspec.Struct, frozen=True):
+    """`positions` are those from which all of it is visible."""
+
+    installation_id: str
+    charger_id: str
+    password: str
+    user_id: str
+    identification_id: str
+    positions: Sequence[str]
+
+
+async def create_garage(client: Client, pin: str) -> Garage:
+    """Create all of it."""
+    installation = await client.access.CreateInstallation(
+        access_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
+    )
+    charger = await client.access.AddCharger(
+        access_pb2.AddChargerRequest(
+            installation_id=installation.installation_id, ocpp_identity=CHARGER
+        )
+    )
+    user = await client.identity.AddLocalUser(
+        identity_pb2.AddLocalUserRequest(
+            installation_id=installation.installation_id, first_name="Ada", last_name="Lovelace"
+        )
+    )
+    # The permission to charge follows from the user, before the answer.
+    assert not user.pending
+    added = await client.identity.AddIdentification(
+        identity_pb2.AddIdentificationRequest(
+            user_id=user.user_id, type=identity_pb2.IDENTIFICATION_TYPE_PIN, code=pin
+        )
+    )
+    return Garage(
+        installation_id=installation.installation_id,
+        charger_id=charger.charger_id,
+        password=charger.password,
+        user_id=user.user_id,
+        identification_id=added.identification_id,
+        positions=[charger.position, user.access_position, added.position],
+    )
+
+
+async def authorize(client: Client, pin: str, *at_least: str) -> gateway_pb2.AuthorizeResponse:
+    """Ask the gateway, and why."""
+    return await client.gateway.Authorize(
+        gateway_pb2.AuthorizeRequest(
+            ocpp_identity=CHARGER, code=pin, explain=True, at_least=at_least
+        )
+    )
+
+
+async def sessions(client: Client) -> Sequence[history_pb2.Session]:
+    """Return every session, the newest first."""
+    return (await client.history.ListSessions(history_pb2.ListSessionsRequest())).sessions
+
+
+async def refusals(client: Client) -> Sequence[history_pb2.Refusal]:
+    """Return every refusal, the newest first."""
+    return (await client.history.ListRefusals(history_pb2.ListRefusalsRequest())).refusals
+
+
+async def eventually(
+    look: Callable[[], Awaitable[Seen]], enough: Callable[[Seen], object], patience: float = 10
+) -> Seen:
+    """History and mail come after the fact: look until they have, or for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while not enough(seen := await look()):
+        assert time.monotonic() < deadline, seen
+        await asyncio.sleep(0.02)
+    return seen
