@@ -1,0 +1,1 @@
+"""The queryable past: sessions and refusals."""

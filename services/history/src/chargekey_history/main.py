@@ -1,0 +1,51 @@
+"""History as a process: settings, wiring, run."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chargekey_common import jetstream, process
+from chargekey_common.accounts import Signer, Verifier
+from chargekey_common.grpc.client import RemoteCheck, channel
+from chargekey_common.grpc.server import Server
+from chargekey_common.process import Lifetime
+from chargekey_common.settings import load
+from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_history.api.service import service
+from chargekey_history.projections.past import Past
+from chargekey_history.projections.sessions_stream import STREAM, SessionsStream
+from chargekey_history.settings import HistorySettings
+
+
+async def start(lifetime: Lifetime) -> None:
+    """Open the past and read on; ready once the end of the stream is reached."""
+    settings = load(HistorySettings)
+    configure_logging("history", settings.log_level)
+    past = Past(settings.data / "history.db")
+    lifetime.closing.callback(past.close)
+    sessions = SessionsStream(past)
+    caught_up = asyncio.Event()
+
+    def readiness() -> Readiness:
+        return Readiness(ready=caught_up.is_set(), detail={STREAM: str(sessions.applied)})
+
+    health = HealthServer(readiness)
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
+    access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
+    lifetime.closing.push_async_callback(access.close)
+    server = Server(service(past), Verifier(settings.accounts), RemoteCheck(access))
+    await server.start(settings.grpc_address)
+    lifetime.closing.push_async_callback(server.stop)
+    client = await jetstream.connect(settings.nats_url, "history", token=settings.nats_token)
+    lifetime.closing.push_async_callback(client.close)
+    follower = await sessions.follower(client)
+    lifetime.own(follower.run(), "follower")
+    await follower.caught_up.wait()
+    caught_up.set()
+    await server.ready()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    process.run(start)

@@ -1,0 +1,1 @@
+"""What history can be asked about, from the streams of others."""

@@ -1,0 +1,217 @@
+"""The rows come out right, in whatever order and however often they are told."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chargekey_common.published.sessions import SessionEnded, SessionStarted, StartRefused
+from chargekey_history.errors import HistoryUnavailableError
+from chargekey_history.projections.past import Bookmark, Fact, Filter, Past, Refusal, Session
+
+from .sessions import HOUR, NOON, ended, fact, refused, start_refused, started
+
+EVERYTHING = Filter(limit=1000)
+
+
+def tell(past: Past, *facts: Fact) -> None:
+    past.apply(facts, Bookmark("then", facts[-1].sequence))
+
+
+def rows(past: Past) -> tuple[Sequence[Session], Sequence[Refusal]]:
+    return past.sessions(EVERYTHING), past.refusals(EVERYTHING)
+
+
+def test_a_session_runs_and_then_has_an_end_and_what_was_delivered(past: Past) -> None:
+    tell(past, fact(started("s1"), 17))
+    (running,) = past.sessions(EVERYTHING)
+    assert (running.transaction_id, running.ended_at, running.energy_wh) == (17, None, None)
+    tell(past, fact(ended("s1", 17), 20))
+    (over,) = past.sessions(EVERYTHING)
+    assert (over.transaction_id, over.ended_at, over.end_reason) == (17, NOON + HOUR, "Local")
+    assert over.energy_wh == 7_400
+
+
+def test_an_end_that_is_told_first_waits_for_its_start(past: Past) -> None:
+    tell(past, fact(ended("s1", 17), 16))
+    assert not past.sessions(EVERYTHING)
+    tell(past, fact(started("s1"), 17))
+    (session,) = past.sessions(EVERYTHING)
+    assert (session.reason, session.energy_wh) == ("installation_permission", 7_400)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "energy"),
+    [(1_000, 900, 0), (5, 5, 0), (-(2**63), 2**63 - 1, 2**63 - 1)],
+)
+def test_energy_is_never_negative_and_never_more_than_can_be_told(
+    past: Past, start: int, stop: int, energy: int
+) -> None:
+    tell(past, fact(started("s1", meter_start=start), 1), fact(ended("s1", 1, meter_stop=stop), 2))
+    assert [session.energy_wh for session in past.sessions(EVERYTHING)] == [energy]
+
+
+def test_a_stream_made_again_does_not_change_the_number_the_charger_was_told(past: Past) -> None:
+    tell(past, fact(started("s1"), 500), fact(refused(), 501, event_id="r1"))
+    before = rows(past)
+    tell(past, fact(started("s1"), 3), fact(refused(), 4, event_id="r1"))
+    assert rows(past) == before
+
+
+def test_refusals_tell_their_stage_and_the_servers_time(past: Past) -> None:
+    tell(
+        past,
+        fact(refused(), 1, event_id="r1", at=NOON + 1),
+        fact(start_refused("s1", started_at=0), 2, event_id="r2", at=NOON + 2),
+    )
+    assert [(each.id, each.stage, each.at) for each in past.refusals(EVERYTHING)] == [
+        ("r2", "start", NOON + 2),
+        ("r1", "authorize", NOON + 1),
+    ]
+
+
+def test_entries_come_newest_first_narrowed_by_every_filter_given(past: Past) -> None:
+    tell(
+        past,
+        fact(started("s1", started_at=NOON + 3), 1),
+        fact(started("s2", started_at=NOON + 1, charger_id="yard"), 2),
+        fact(started("s3", started_at=NOON + 2, user_id=None, identification_id=None), 3),
+        fact(started("s4", installation_id="office", charger_id="roof"), 4),
+        fact(ended("s1", 1), 5),
+    )
+
+    def found(limit: int = 10, **narrowed: str | bool) -> list[str]:
+        wanted = msgspec.convert({"limit": limit, **narrowed}, Filter)
+        return [session.id for session in past.sessions(wanted)]
+
+    assert found() == ["s1", "s3", "s2", "s4"]
+    assert found(limit=2) == ["s1", "s3"]
+    assert found(installation_id="home") == ["s1", "s3", "s2"]
+    assert found(charger_id="yard") == ["s2"]
+    assert found(user_id="anna", running_only=True) == ["s2", "s4"]
+    assert not found(installation_id="office", charger_id="yard")
+
+
+def test_a_charger_names_an_installation_only_while_all_its_entries_are_of_one(past: Past) -> None:
+    """R11: a charger that moved must not show the old site's sessions to the new owner."""
+    assert past.installation_of("garage") is None
+    tell(past, fact(refused(), 1))
+    assert past.installation_of("garage") == "home"
+    tell(past, fact(started("s1", installation_id="office"), 2))
+    assert past.installation_of("garage") is None
+
+
+def test_the_bookmark_is_written_with_the_rows_or_not_at_all(
+    past: Past, open_past: Callable[[], Past]
+) -> None:
+    tell(past, fact(started("s1"), 17))
+    impossible = started("s2", charger_id=None)
+    with pytest.raises(sqlite3.IntegrityError):
+        tell(past, fact(started("s3"), 18), fact(impossible, 19))
+    for each in (past, open_past()):
+        assert each.bookmark() == Bookmark("then", 17)
+        assert [session.id for session in each.sessions(EVERYTHING)] == ["s1"]
+
+
+def test_a_file_of_another_schema_is_filled_anew(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(Past(path)) as past:
+        tell(past, fact(started("s1"), 17))
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript(
+            "PRAGMA user_version = 999; ALTER TABLE sessions RENAME reason TO because;"
+        )
+    with closing(Past(path)) as past:
+        assert past.bookmark() == Bookmark()
+        assert rows(past) == ([], [])
+
+
+def test_a_locked_file_cannot_be_written_but_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(Past(path, lock_timeout=0.01)) as past, closing(sqlite3.connect(path)) as other:
+        tell(past, fact(started("s1"), 17))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            tell(past, fact(started("s2"), 18))
+        assert [session.id for session in past.sessions(EVERYTHING)] == ["s1"]
+        other.execute("ROLLBACK")
+        tell(past, fact(started("s2"), 18))
+
+
+def test_what_cannot_be_read_is_said_by_name(tmp_path: Path, past: Past) -> None:
+    with closing(sqlite3.connect(tmp_path / "history.db")) as other:
+        other.execute("DROP TABLE refusals")
+    with pytest.raises(HistoryUnavailableError):
+        past.refusals(EVERYTHING)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Fact]:
+    """Draw what a stream holds, in the order of its sequences, the first of them 1."""
+    told = []
+    for number in range(draw(st.integers(0, 6))):
+        start = draw(st.integers(NOON, NOON + 3))
+        meter = draw(st.integers(-5, 5))
+        kind = draw(st.sampled_from(["running", "over", "start refused", "refused"]))
+        session = f"s{number}"
+        match kind:
+            case "running" | "over":
+                told.append(started(session, started_at=start, meter_start=meter))
+            case "start refused":
+                told.append(start_refused(session, started_at=start))
+            case _:
+                told.append(refused())
+        if kind == "over":
+            told.append(ended(session, len(told), meter_stop=draw(st.integers(-5, 5))))
+    return [fact(event, number, at=NOON + number % 3) for number, event in enumerate(told, 1)]
+
+
+def expected(story: Sequence[Fact]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """Say in Python what the rows should be, looking at the whole story at once."""
+    ends = {
+        each.event.session_id: each.event for each in story if isinstance(each.event, SessionEnded)
+    }
+    sessions: list[tuple[object, ...]] = []
+    refusals: list[tuple[object, ...]] = []
+    for each in story:
+        event = each.event
+        if isinstance(event, SessionStarted):
+            end = ends.get(event.session_id)
+            energy = None if end is None else max(0, end.meter_stop - event.meter_start)
+            sessions.append((event.started_at, each.sequence, event.session_id, energy))
+        elif not isinstance(event, SessionEnded):
+            stage = "start" if isinstance(event, StartRefused) else "authorize"
+            refusals.append((-each.at, each.id, stage))
+    newest_first = sorted(sessions, key=lambda row: (row[0], row[1]), reverse=True)
+    return newest_first, sorted(refusals)
+
+
+@given(story=stories(), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_order_any_batches_and_any_repetition_make_the_rows_of_a_rebuild_from_zero(
+    story: list[Fact], data: st.DataObject
+) -> None:
+    again = data.draw(st.lists(st.sampled_from(story))) if story else []
+    told = data.draw(st.permutations(story + again))
+    with tempfile.TemporaryDirectory() as directory:
+        rebuilt, lived = Past(Path(directory) / "rebuilt.db"), Past(Path(directory) / "lived.db")
+        with closing(rebuilt), closing(lived):
+            rebuilt.apply(story, Bookmark("then", len(story)))
+            while told:
+                size = data.draw(st.integers(1, len(told)))
+                batch, told = told[:size], told[size:]
+                tell(lived, *batch)
+            sessions, refusals = rows(lived)
+            assert (sessions, refusals) == rows(rebuilt)
+    assert (
+        [(each.started_at, each.transaction_id, each.id, each.energy_wh) for each in sessions],
+        [(-each.at, each.id, each.stage) for each in refusals],
+    ) == expected(story)

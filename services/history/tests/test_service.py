@@ -1,0 +1,149 @@
+"""The gRPC service on a real server: what people get, and what they are refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+from grpc import aio
+
+from chargekey.history.v1 import history_pb2 as pb
+from chargekey.history.v1.history_pb2_grpc import HistoryServiceStub
+from chargekey_common.accounts import Caller
+from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.grpc.client import remote_error
+from chargekey_common.testing.grpc import served
+from chargekey_history.api.service import service
+from chargekey_history.projections.past import Bookmark, Past
+
+from .sessions import HOUR, NOON, ended, fact, refused, started
+
+Asked = list[tuple[str, str]]
+
+
+@pytest.fixture
+def asked() -> Asked:
+    """Return what access was asked: action and object."""
+    return []
+
+
+@pytest_asyncio.fixture
+async def stub(past: Past, tmp_path: Path, asked: Asked) -> AsyncIterator[HistoryServiceStub]:
+    async def check(caller: Caller, action: str, obj: str) -> None:
+        asked.append((action, obj))
+        if caller != "user:owner-of-home" or obj != "installation:home":
+            raise PermissionDeniedError
+
+    async with served(service(past), tmp_path, check) as as_caller:
+        yield HistoryServiceStub(as_caller(Caller("user:owner-of-home")))
+
+
+async def refusal(call: object) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(aio.AioRpcError) as failed:
+        await call  # type: ignore[misc] # any call
+    return failed.value.code(), remote_error(failed.value).code
+
+
+async def test_sessions_are_told_as_they_were(past: Past, stub: HistoryServiceStub) -> None:
+    past.apply(
+        [
+            fact(started("s1"), 17),
+            fact(ended("s1", 17), 20),
+            fact(started("s2", started_at=NOON + 1, user_id=None, identification_id=None), 23),
+        ],
+        Bookmark("then", 23),
+    )
+    answer = await stub.ListSessions(pb.ListSessionsRequest(installation_id="home"))
+    running, over = answer.sessions
+    assert over == pb.Session(
+        id="s1",
+        transaction_id=17,
+        installation_id="home",
+        charger_id="garage",
+        connector=1,
+        user_id="anna",
+        identification_id="anna-pin",
+        reason="installation_permission",
+        started_at=NOON,
+        ended_at=NOON + HOUR,
+        end_reason="Local",
+        energy_wh=7_400,
+    )
+    assert not running.HasField("ended_at")
+    assert not running.HasField("energy_wh")
+    assert (running.user_id, running.identification_id, running.end_reason) == ("", "", "")
+    request = pb.ListSessionsRequest(installation_id="home", running_only=True)
+    assert list((await stub.ListSessions(request)).sessions) == [running]
+
+
+async def test_refusals_are_told_with_their_reason(past: Past, stub: HistoryServiceStub) -> None:
+    past.apply([fact(refused(), 1, event_id="r1")], Bookmark("then", 1))
+    answer = await stub.ListRefusals(pb.ListRefusalsRequest(installation_id="home"))
+    assert list(answer.refusals) == [
+        pb.Refusal(
+            id="r1",
+            installation_id="home",
+            charger_id="garage",
+            user_id="anna",
+            identification_id="anna-pin",
+            status="Blocked",
+            reason="user_blocked",
+            at=NOON,
+            stage="authorize",
+        )
+    ]
+
+
+async def test_access_is_asked_about_the_one_installation_that_the_answer_is_of(
+    past: Past, stub: HistoryServiceStub, asked: Asked
+) -> None:
+    """Without an installation, named or found, only who may see everything may see it."""
+    past.apply(
+        [
+            fact(started("s1"), 1),
+            fact(started("s2", installation_id="office", charger_id="roof"), 2),
+        ],
+        Bookmark("then", 2),
+    )
+    by_charger = pb.ListSessionsRequest(charger_id="garage")
+    assert [each.id for each in (await stub.ListSessions(by_charger)).sessions] == ["s1"]
+    both = pb.ListRefusalsRequest(installation_id="home", charger_id="roof")
+    assert not (await stub.ListRefusals(both)).refusals
+    denied = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
+    for request in (
+        pb.ListSessionsRequest(charger_id="roof"),
+        pb.ListSessionsRequest(charger_id="nowhere"),
+        pb.ListSessionsRequest(user_id="anna"),
+        pb.ListSessionsRequest(),
+        pb.ListSessionsRequest(installation_id="office"),
+    ):
+        assert await refusal(stub.ListSessions(request)) == denied
+    assert asked == [
+        ("history.ListSessions", "installation:home"),
+        ("history.ListRefusals", "installation:home"),
+        ("history.ListSessions", "installation:office"),
+        ("history.ListSessions", "system"),
+        ("history.ListSessions", "system"),
+        ("history.ListSessions", "system"),
+        ("history.ListSessions", "installation:office"),
+    ]
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0, 100), (7, 7), (5_000, 1_000)])
+async def test_the_answer_has_no_more_entries_than_asked_for(
+    past: Past, stub: HistoryServiceStub, limit: int, count: int
+) -> None:
+    past.apply([fact(refused(), n) for n in range(1_100)], Bookmark("then", 1_100))
+    request = pb.ListRefusalsRequest(installation_id="home", limit=limit)
+    assert len((await stub.ListRefusals(request)).refusals) == count
+
+
+async def test_a_negative_limit_is_refused_by_name(stub: HistoryServiceStub) -> None:
+    request = pb.ListSessionsRequest(installation_id="home", limit=-1)
+    assert await refusal(stub.ListSessions(request)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "limit_malformed",
+    )

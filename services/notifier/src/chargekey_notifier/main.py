@@ -1,0 +1,50 @@
+"""The notifier as a process: settings, wiring, run."""
+
+from __future__ import annotations
+
+from chargekey_common import process
+from chargekey_common.accounts import Signer
+from chargekey_common.grpc.client import channel
+from chargekey_common.process import Lifetime
+from chargekey_common.reactions import Reactions
+from chargekey_common.settings import load
+from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_notifier.outbox import ADMINISTRATOR, Outbox
+from chargekey_notifier.post import Post
+from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
+from chargekey_notifier.sending import Sender
+from chargekey_notifier.settings import NotifierSettings
+
+
+async def start(lifetime: Lifetime) -> None:
+    """Send what waits and react to what comes; ready while events reach the reactions."""
+    settings = load(NotifierSettings)
+    configure_logging("notifier", settings.log_level)
+    outbox = Outbox(settings.data / "notifier.db")
+    lifetime.closing.callback(outbox.close)
+    reactions = Reactions(
+        "notifier", settings.nats_url, settings.nats_token, on_user_blocked(outbox)
+    )
+    health = HealthServer(lambda: Readiness(ready=reactions.reacting.is_set()))
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
+    signer = Signer.from_file(settings.account_key_file)
+    identity = channel(settings.identity_address, signer)
+    lifetime.closing.push_async_callback(identity.close)
+    access = channel(settings.access_address, signer)
+    lifetime.closing.push_async_callback(access.close)
+    sender = Sender(
+        outbox,
+        Post(settings.smtp_address, settings.sender_address),
+        identity=identity,
+        access=access,
+        addresses={ADMINISTRATOR: settings.administrator_address},
+    )
+    lifetime.own(sender.run(), "sender")
+    lifetime.own(reactions.run(), "reactions")
+    await reactions.reacting.wait()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    process.run(start)

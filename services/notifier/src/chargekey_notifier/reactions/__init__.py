@@ -1,0 +1,1 @@
+"""What other services' events make the notifier do; one file each."""

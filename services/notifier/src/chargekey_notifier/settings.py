@@ -1,0 +1,26 @@
+"""What the notifier is told by its environment: variables that begin with `NOTIFIER_`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chargekey_common.settings import ServiceSettings
+
+MailAddress = Annotated[str, Field(pattern=r"^[!-;=?A-~]+@[!-;=?A-~]+$")]
+
+
+class NotifierSettings(ServiceSettings):
+    """The notifier's own settings beside every service's; the first three are `host:port`."""
+
+    model_config = SettingsConfigDict(env_prefix="NOTIFIER_")
+
+    # Asked for users' and sites' names at the moment a mail is sent.
+    identity_address: str
+    access_address: str
+    smtp_address: str
+    sender_address: MailAddress
+    # Who is told what no owner can be mailed about: local users have no address.
+    administrator_address: MailAddress

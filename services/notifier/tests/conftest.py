@@ -1,0 +1,83 @@
+"""A notifier among real neighbours: NATS, SMTP, identity and access over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+
+from chargekey_common.nats_server import NatsServer
+from chargekey_common.process import Lifetime
+from chargekey_common.reactions import Reactions
+from chargekey_notifier.outbox import ADMINISTRATOR, Outbox
+from chargekey_notifier.post import Post
+from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
+from chargekey_notifier.sending import Sender
+
+from .neighbours import IdentityStream, Neighbours
+from .smtp import Mailbox
+
+Running = Callable[[], AbstractAsyncContextManager[Outbox]]
+
+
+@pytest_asyncio.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    mailbox = Mailbox()
+    await mailbox.open()
+    yield mailbox
+    await mailbox.close()
+
+
+@pytest_asyncio.fixture
+async def neighbours(tmp_path: Path) -> AsyncIterator[Neighbours]:
+    async with AsyncExitStack() as until:
+        neighbours = Neighbours()
+        await neighbours.serve(tmp_path, until)
+        yield neighbours
+
+
+@pytest_asyncio.fixture
+async def stream(nats_client: Client) -> IdentityStream:
+    stream = IdentityStream(nats_client)
+    await stream.make()
+    return stream
+
+
+@pytest.fixture
+def sender(mailbox: Mailbox, neighbours: Neighbours) -> Callable[[Outbox], Sender]:
+    def of(outbox: Outbox) -> Sender:
+        return Sender(
+            outbox,
+            Post(mailbox.address, "chargekey@chargekey.test"),
+            identity=neighbours.identity_channel,
+            access=neighbours.access_channel,
+            addresses={ADMINISTRATOR: "admin@chargekey.test"},
+        )
+
+    return of
+
+
+@pytest.fixture
+def running(tmp_path: Path, nats_server: NatsServer, sender: Callable[[Outbox], Sender]) -> Running:
+    """Return what runs a whole notifier on the test's one outbox, while it is entered."""
+
+    @asynccontextmanager
+    async def run() -> AsyncIterator[Outbox]:
+        lifetime = Lifetime()
+        outbox = Outbox(tmp_path / "notifier.db")
+        lifetime.closing.callback(outbox.close)
+        reactions = Reactions(
+            "notifier", nats_server.url, nats_server.token, on_user_blocked(outbox)
+        )
+        lifetime.own(sender(outbox).run(), "sender")
+        lifetime.own(reactions.run(), "reactions")
+        try:
+            yield outbox
+        finally:
+            assert await lifetime.close()
+
+    return run

@@ -1,0 +1,145 @@
+"""Identity and access as the notifier sees them, and the stream that identity fills."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from grpc import aio
+from nats.aio.client import Client
+from nats.js.api import StreamConfig
+
+from chargekey.access.v1 import access_pb2, access_pb2_grpc
+from chargekey.identity.v1 import identity_pb2, identity_pb2_grpc
+from chargekey_common.accounts import Caller, service_account
+from chargekey_common.errors import NotFoundError, PermissionDeniedError, UnavailableError
+from chargekey_common.grpc.server import Service
+from chargekey_common.positions import Position
+from chargekey_common.published.envelope import Attributes, headers
+from chargekey_common.published.identity import UserBlocked
+from chargekey_common.testing.grpc import served
+
+NOON = 1_772_539_200_000_000_000  # 2026-03-03T12:00Z, 13:00 in Oslo
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class UserUnknownError(NotFoundError):
+    code = "user_unknown"
+    sentence = "There is no such user."
+
+
+class InstallationUnknownError(NotFoundError):
+    code = "installation_unknown"
+    sentence = "There is no such installation."
+
+
+async def only_the_notifier(caller: Caller, action: str, obj: str) -> None:
+    allowed = {"identity.GetUser", "access.GetInstallation"}
+    if caller != service_account("notifier") or action not in allowed or ":" not in obj:
+        raise PermissionDeniedError
+
+
+class Identity(identity_pb2_grpc.IdentityServiceServicer):
+    def __init__(self) -> None:
+        self.users: dict[str, identity_pb2.User] = {}
+        self.failures = 0
+
+    def add(self, user_id: str, first_name: str, last_name: str = "Berg") -> None:
+        self.users[user_id] = identity_pb2.User(
+            id=user_id, first_name=first_name, last_name=last_name, blocked=True
+        )
+
+    async def GetUser(
+        self, request: identity_pb2.GetUserRequest, _: Context
+    ) -> identity_pb2.GetUserResponse:
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError
+        if request.user_id not in self.users:
+            raise UserUnknownError
+        return identity_pb2.GetUserResponse(user=self.users[request.user_id])
+
+
+class Access(access_pb2_grpc.AccessServiceServicer):
+    def __init__(self) -> None:
+        self.sites = {"home": ("Home", "Europe/Oslo")}
+
+    async def GetInstallation(
+        self, request: access_pb2.GetInstallationRequest, _: Context
+    ) -> access_pb2.GetInstallationResponse:
+        if request.installation_id not in self.sites:
+            raise InstallationUnknownError
+        name, time_zone = self.sites[request.installation_id]
+        return access_pb2.GetInstallationResponse(
+            installation=access_pb2.Installation(
+                id=request.installation_id, name=name, time_zone=time_zone
+            )
+        )
+
+
+class Neighbours:
+    """Both services, served on free ports."""
+
+    def __init__(self) -> None:
+        self.identity = Identity()
+        self.access = Access()
+        self.identity_channel: aio.Channel
+        self.access_channel: aio.Channel
+
+    async def serve(self, directory: Path, until: AsyncExitStack) -> None:
+        identity = Service(
+            "chargekey.identity.v1.IdentityService",
+            identity_pb2_grpc.add_IdentityServiceServicer_to_server,
+            self.identity,
+            {"GetUser": lambda request: f"user:{request.user_id}"},
+        )
+        access = Service(
+            "chargekey.access.v1.AccessService",
+            access_pb2_grpc.add_AccessServiceServicer_to_server,
+            self.access,
+            {"GetInstallation": lambda request: f"installation:{request.installation_id}"},
+        )
+        me = service_account("notifier")
+        as_caller = await until.enter_async_context(served(identity, directory, only_the_notifier))
+        self.identity_channel = as_caller(me)
+        as_caller = await until.enter_async_context(served(access, directory, only_the_notifier))
+        self.access_channel = as_caller(me)
+
+
+class IdentityStream:
+    """The IDENTITY stream, as identity's relay fills it under one generation."""
+
+    def __init__(self, client: Client, generation: str = "00000000000000a1") -> None:
+        self._js = client.jetstream()
+        self.generation = generation
+
+    async def make(self) -> None:
+        await self._js.add_stream(StreamConfig(name="IDENTITY", subjects=["identity.v1.>"]))
+
+    async def lose(self) -> None:
+        await self._js.delete_stream("IDENTITY")
+
+    async def blocked(
+        self, number: int, user_id: str, installation_id: str | None = "home"
+    ) -> None:
+        """Publish the block that is event `number` of identity's store."""
+        event = UserBlocked(user_id=user_id, installation_id=installation_id)
+        about = Attributes(
+            id=event_id(number),
+            at=NOON,
+            cause="a-command",
+            actor="administrator:local",
+            position=Position("identity", self.generation, number),
+        )
+        await self._js.publish(
+            event.subject,
+            msgspec.json.encode(event),
+            headers=headers(event, about, source="identity"),
+        )
+
+
+def event_id(number: int) -> str:
+    return f"00000000-0000-5000-8000-{number:012d}"

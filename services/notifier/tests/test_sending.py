@@ -1,0 +1,172 @@
+"""The sender: what is true is sent, once or under one Message-ID, and nothing blocks for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from chargekey_common.eventstore.sqlite import Handled
+from chargekey_common.positions import Position
+from chargekey_common.process import Lifetime
+from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
+from chargekey_notifier.sending import Sender
+
+from .neighbours import NOON, Neighbours, event_id
+from .smtp import TAKEN, Mailbox, part, subjects, text
+
+MakeSender = Callable[[Outbox], Sender]
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    with closing(Outbox(tmp_path / "notifier.db")) as outbox:
+        yield outbox
+
+
+def put(outbox: Outbox, number: int, user_id: str, installation_id: str | None = "home") -> None:
+    mail = Mail(event_id(number), ADMINISTRATOR, "user_blocked", user_id, installation_id, NOON)
+    position = Position("identity", "00000000000000a1", number)
+    outbox.add(mail, Handled("notifier-on-user-blocked", position))
+
+
+@asynccontextmanager
+async def sending(sender: Sender) -> AsyncIterator[None]:
+    lifetime = Lifetime()
+    lifetime.own(sender.run(), "sender")
+    try:
+        yield
+    finally:
+        assert await lifetime.close()
+
+
+async def until_settled(outbox: Outbox) -> None:
+    async with asyncio.timeout(30):
+        while outbox.waiting():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_crash_between_sending_and_marking_sends_again_under_the_same_message_id(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    neighbours.identity.add("u1", "Anna")
+    put(outbox, 1, "u1")
+    task = asyncio.create_task(sender(outbox).run())
+
+    def crash(_: object) -> str:
+        task.cancel()
+        return TAKEN
+
+    mailbox.answer = crash
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert outbox.waiting() == 1
+    mailbox.answer = lambda _: TAKEN
+    async with sending(sender(outbox)):
+        first, second = await mailbox.wait(2)
+        await until_settled(outbox)
+    assert first["Message-ID"] == second["Message-ID"]
+
+
+async def test_a_block_that_was_lifted_meanwhile_is_told_as_such(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    """S0-25."""
+    neighbours.identity.add("u1", "Anna")
+    neighbours.identity.users["u1"].blocked = False
+    put(outbox, 1, "u1")
+    async with sending(sender(outbox)):
+        (mail,) = await mailbox.wait(1)
+    assert mail["Subject"] == "Anna Berg was blocked at Home, and is allowed again"
+    for kind in ("plain", "html"):
+        assert "the user can charge again" in part(mail, kind)
+
+
+async def test_a_block_everywhere_names_no_site(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    neighbours.identity.add("u1", "Anna")
+    put(outbox, 1, "u1", installation_id=None)
+    async with sending(sender(outbox)):
+        (mail,) = await mailbox.wait(1)
+    assert mail["Subject"] == "Anna Berg was blocked at all sites"
+    assert "on 2026-03-03 at 12:00 (UTC)." in text(mail)
+
+
+async def test_no_name_can_break_headers_or_markup(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    neighbours.identity.add(
+        "u1", "<script>alert('x')</script>&\r\nBcc: thief@evil.test", "\n\n.\r\n$site\u202e"
+    )
+    neighbours.access.sites["home"] = ("<b>Home</b>\r\n", "Europe/Oslo")
+    put(outbox, 1, "u1")
+    async with sending(sender(outbox)):
+        (mail,) = await mailbox.wait(1)
+    name = "<script>alert('x')</script>& Bcc: thief@evil.test . $site"
+    assert mail["Subject"] == f"{name} was blocked at <b>Home</b>"
+    assert mail["Bcc"] is None
+    assert mailbox.recipients == [["admin@chargekey.test"]]
+    assert f"{name} was blocked at <b>Home</b> on" in text(mail)
+    markup = part(mail, "html")
+    assert "<script" not in markup
+    assert "<b>" not in markup
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&amp; Bcc" in markup
+
+
+async def test_names_of_every_script_arrive_as_they_are(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    neighbours.identity.add("u1", "Øystein " * 20 + "王秀英", "Ægir")
+    put(outbox, 1, "u1")
+    async with sending(sender(outbox)):
+        (mail,) = await mailbox.wait(1)
+    name = "Øystein " * 20 + "王秀英 Ægir"
+    assert mail["Subject"] == f"{name} was blocked at Home"
+    assert name in text(mail)
+    assert name in part(mail, "html")
+    assert max(map(len, mailbox.raw[0].split(b"\r\n"))) <= 998
+
+
+async def test_a_letter_that_is_refused_for_good_is_dropped_with_the_reason(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    """One poisonous letter must not hold back all others for ever."""
+    neighbours.identity.add("u1", "Spam")
+    neighbours.identity.add("u2", "Bo")
+    mailbox.answer = lambda mail: "554 no" if "Spam" in mail["Subject"] else TAKEN
+    put(outbox, 1, "u1")
+    put(outbox, 2, "u2")
+    async with sending(sender(outbox)):
+        await mailbox.wait(1)
+        await until_settled(outbox)
+    assert subjects(mailbox.mails) == ["Bo Berg was blocked at Home"]
+
+
+async def test_a_letter_that_is_refused_for_now_is_tried_again_before_the_next(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    neighbours.identity.add("u1", "Anna")
+    neighbours.identity.add("u2", "Bo")
+    answers = iter(["451 later"])
+    mailbox.answer = lambda _: next(answers, TAKEN)
+    put(outbox, 1, "u1")
+    put(outbox, 2, "u2")
+    async with sending(sender(outbox)):
+        mails = await mailbox.wait(2)
+    assert subjects(mails) == ["Anna Berg was blocked at Home", "Bo Berg was blocked at Home"]
+
+
+async def test_an_identity_that_fails_is_asked_again(
+    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    neighbours.identity.add("u1", "Anna")
+    neighbours.identity.failures = 2
+    put(outbox, 1, "u1")
+    async with sending(sender(outbox)):
+        (mail,) = await mailbox.wait(1)
+    assert neighbours.identity.failures == 0
+    assert mail["Subject"] == "Anna Berg was blocked at Home"
