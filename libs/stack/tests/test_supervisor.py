@@ -119,7 +119,7 @@ async def test_delays_between_crashes_grow(tmp_path: Path, monkeypatch: pytest.M
 
 async def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
     async with supervised(tmp_path, asyncio.Queue()) as running:
-        program = script("wrong", "print('first'); raise SystemExit('no such setting')")
+        program = script("wrong", "print('first', flush=True); raise SystemExit('no such setting')")
         child = ProgramChild(structs.replace(program, smtp="127.0.0.1:1"), tmp_path / "log")
         with pytest.raises(
             StartFailedError, match=r"wrong ended with exit status 1\. no such setting"

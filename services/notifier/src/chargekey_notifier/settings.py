@@ -9,7 +9,10 @@ from pydantic_settings import SettingsConfigDict
 
 from chargekey_common.settings import ServiceSettings
 
-MailAddress = Annotated[str, Field(pattern=r"^[!-;=?A-~]+@[!-;=?A-~]+$")]
+# One plain address; what would need quoting in a header is refused.
+MailAddress = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+$", max_length=254)
+]
 
 
 class NotifierSettings(ServiceSettings):

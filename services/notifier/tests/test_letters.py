@@ -1,0 +1,58 @@
+"""What letters say, and that settings cannot slip anything into their headers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chargekey_common.settings import load
+from chargekey_notifier.letters import letter, local_time, one_line
+from chargekey_notifier.settings import NotifierSettings
+
+NOON = 1_772_539_200_000_000_000  # 2026-03-03T12:00Z
+WORDS = {"name": "Anna Berg", "site": "Home", "time": "2026-03-03"}
+
+
+@pytest.mark.parametrize("name", ["user_blocked", "user_blocked_lifted_since"])
+def test_every_letter_says_the_same_in_text_and_in_html(name: str) -> None:
+    written = letter(name, WORDS)
+    assert not written.subject.startswith("Subject")
+    for word in WORDS.values():
+        assert word in written.text
+        assert word in written.html
+    assert "$" not in written.subject + written.text + written.html
+
+
+@given(st.text())
+def test_a_name_is_one_printable_line(name: str) -> None:
+    assert one_line(name).isprintable()
+    assert one_line(one_line(name)) == one_line(name)
+
+
+def test_times_are_told_in_the_sites_zone_and_in_utc_where_that_is_unknown() -> None:
+    assert local_time(NOON, "Europe/Oslo") == "2026-03-03 at 13:00 (Europe/Oslo)"
+    assert local_time(NOON, "Europe/Atlantis") == "2026-03-03 at 12:00 (UTC)"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "admin", "a b@c", "a@b\nBcc: c@d", "a@b,c@d", "a,b@c", "<a@b>", "a@b\n"]
+)
+def test_an_address_that_is_none_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    for name, value in {
+        "DATA": "var",
+        "NATS_URL": "nats://localhost",
+        "ACCOUNTS": "accounts",
+        "ACCOUNT_KEY_FILE": "key",
+        "IDENTITY_ADDRESS": "localhost:1",
+        "ACCESS_ADDRESS": "localhost:2",
+        "SMTP_ADDRESS": "localhost:3",
+        "SENDER_ADDRESS": "chargekey@chargekey.test",
+        "ADMINISTRATOR_ADDRESS": address,
+    }.items():
+        monkeypatch.setenv(f"NOTIFIER_{name}", value)
+    with pytest.raises(SystemExit):
+        load(NotifierSettings)
+    assert capsys.readouterr().err.startswith("NOTIFIER_ADMINISTRATOR_ADDRESS: ")
