@@ -29,7 +29,7 @@ def mails(data: DataDirectory) -> list[Message]:
 
 
 async def test_a_blocked_user_is_stopped_and_refused_with_the_reason(tmp_path: Path) -> None:
-    """S0-10, S0-15, S0-16 to S0-24, R12."""
+    """S0-10, S0-13, S0-15, S0-16, S0-20, S0-23, S0-24, R12."""
     crashes: list[str] = []
     data = DataDirectory(tmp_path / "data")
     async with running(data, tell=crashes.append) as system, connected(data) as client:

@@ -61,6 +61,7 @@ def test_a_private_key_is_its_owners_alone_and_made_once(key: Path, tmp_path: Pa
         {"exp": int(time.time()) - 3600, "iat": int(time.time()) - 3700},
         {"exp": int(time.time()) + 86400},
         {"aud": "somebody else"},
+        {"exp": str(int(time.time()) + 86400)},
         {"sub": "service:gateway"},
         {"iss": "service:gateway"},
     ],
@@ -72,7 +73,9 @@ def test_a_token_that_is_late_too_long_or_not_ours_is_refused(
         Verifier(tmp_path).verify(signed(key, claims(**changes)))
 
 
-@pytest.mark.parametrize("kid", ["user:nobody", "../keys/x:y", "administrator:../x", "", ":"])
+@pytest.mark.parametrize(
+    "kid", ["user:nobody", "user:" + "x" * 300, "../keys/x:y", "administrator:../x", "", ":"]
+)
 def test_a_token_of_an_unknown_account_is_refused(key: Path, tmp_path: Path, kid: str) -> None:
     with pytest.raises(UnauthenticatedError):
         Verifier(tmp_path).verify(signed(key, claims(iss=kid, sub=kid), kid))
@@ -95,3 +98,24 @@ def test_an_unsigned_token_and_noise_are_refused(tmp_path: Path, key: Path) -> N
     for token in (unsigned, stranger, "", "a.b.c", "x" * 10_000):
         with pytest.raises(UnauthenticatedError):
             Verifier(tmp_path).verify(token)
+
+
+def test_a_removed_account_is_let_in_with_no_new_token(key: Path, tmp_path: Path) -> None:
+    verifier = Verifier(tmp_path)
+    assert verifier.verify(signed(key, claims()))
+    (tmp_path / "administrator_local.pem").unlink()
+    with pytest.raises(UnauthenticatedError):
+        verifier.verify(signed(key, claims(jti="another")))
+
+
+def test_a_clock_that_was_set_back_leaves_no_token_from_the_future(
+    key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    signer = Signer.from_file(key)
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    ahead = signer.token()
+    monkeypatch.setattr(time, "time", lambda: now)
+    with pytest.raises(UnauthenticatedError):
+        Verifier(tmp_path).verify(ahead)
+    assert Verifier(tmp_path).verify(signer.token()) == ADMINISTRATOR

@@ -6,9 +6,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from chargekey_common.eventstore.mapper import RecordMapper
+from chargekey_common.eventstore.records import DomainEvent
 from chargekey_common.eventstore.sqlite import Handled
 from chargekey_common.eventstore.store import (
     CommandIdMalformedError,
@@ -74,6 +77,14 @@ def test_another_command_may_not_use_the_same_id(open_store: OpenStore) -> None:
     shelves.label(ask("c1"), shelf_id="s", label="tools")
     with pytest.raises(CommandIdReusedError):
         shelves.clear(ask("c1"), shelf_id="s")
+
+
+def test_somebody_elses_command_id_tells_nobody_what_it_answered(open_store: OpenStore) -> None:
+    shelves = Shelves(open_store())
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    eve = Context(actor="user:eve", command_id="c1")
+    with pytest.raises(CommandIdReusedError):
+        shelves.label(eve, shelf_id="hers", label="tools")
 
 
 @pytest.mark.parametrize("command_id", ["", "x" * 129, "line\nbreak"])
@@ -160,6 +171,26 @@ def test_personal_fields_are_sealed_in_the_store_and_empty_once_the_key_is_destr
     assert shelves.store.load(evolve, "s").state == Shelf("Ada Lovelace")
     seal.destroyed.add("u")
     assert shelves.store.load(evolve, "s").state == Shelf("")
+
+
+class Aged(DomainEvent, frozen=True, kw_only=True):
+    personal: ClassVar[tuple[str, ...]] = ("age",)
+
+    age: int
+
+
+class Misspelt(DomainEvent, frozen=True, kw_only=True):
+    personal: ClassVar[tuple[str, ...]] = ("nmae",)
+
+    name: str
+
+
+@pytest.mark.parametrize("event", [Aged, Misspelt])
+def test_a_personal_field_that_could_not_be_read_once_erased_is_refused_at_once(
+    event: type[DomainEvent],
+) -> None:
+    with pytest.raises(TypeError, match="personal"):
+        RecordMapper("shelves", [event], PlainSeal())
 
 
 def test_a_store_keeps_its_generation_until_a_new_one_is_begun(open_store: OpenStore) -> None:

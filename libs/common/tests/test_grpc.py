@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -201,3 +202,36 @@ async def test_a_method_that_nobody_thought_about_is_not_served(tmp_path: Path) 
     forgetful = Service(SERVICE.name, SERVICE.add, SERVICE.servicer, {"Check": lambda _: "system"})
     with pytest.raises(TypeError, match="GetInstallation"):
         Server(forgetful, Verifier(tmp_path), Asked())
+
+
+class Streaming:
+    """A service with a method that answers more than once, which the gate cannot guard."""
+
+    async def Watch(self, request: bytes, _: object) -> AsyncIterator[bytes]:
+        yield request
+
+
+def _add_streaming(streaming: Streaming, server: aio.Server) -> None:
+    watch = grpc.unary_stream_rpc_method_handler(streaming.Watch)
+    handler = grpc.method_handlers_generic_handler("chargekey.example.v1.Example", {"Watch": watch})
+    server.add_generic_rpc_handlers((handler,))
+
+
+def _streaming(objects: Objects) -> Service:
+    return Service("chargekey.example.v1.Example", _add_streaming, Streaming(), objects)
+
+
+async def test_a_stream_is_not_served_past_the_gate(tmp_path: Path) -> None:
+    server = Server(_streaming({"Watch": lambda _: "system"}), Verifier(tmp_path), Asked())
+    port = await server.start("127.0.0.1:0")
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
+        watch = anonymous.unary_stream("/chargekey.example.v1.Example/Watch")
+        with pytest.raises(aio.AioRpcError) as refused:
+            _ = [answer async for answer in watch(b"")]
+    await server.stop(grace=0)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_stream_that_nobody_thought_about_is_not_served_either(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="Watch"):
+        Server(_streaming({}), Verifier(tmp_path), Asked())

@@ -7,10 +7,14 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 from nats.aio.client import Client
+from prometheus_client import REGISTRY
 
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.positions import Position
+from chargekey_common.published.envelope import Attributes, headers
 from chargekey_common.reactions import On, Reactions
 from chargekey_common.relay import Relay
 
@@ -116,3 +120,27 @@ async def test_a_refilled_bus_repeats_no_effect_and_new_events_are_still_reacted
                 await asyncio.sleep(0.02)
     effects = [record.originator_id for _, record, _ in mirror.store.read(0, 100)]
     assert effects == ["s1", "s2", "s3", "s4"]
+
+
+async def test_an_event_that_cannot_be_read_is_told_at_once_and_overtaken_by_none(
+    nats_client: Client, nats_server: NatsServer
+) -> None:
+    js = nats_client.jetstream()
+    await js.add_stream(name="SHELVES", subjects=["shelves.v1.>"])
+    subject = "shelves.v1.shelf.{}.ShelfLabelled"
+    await js.publish(subject.format("s1"), b"not JSON")
+    event = ShelfLabelled(shelf_id="s2")
+    about = Attributes(
+        id="e", at=0, cause="c", actor="a", position=Position("shelves", "0" * 16, 2)
+    )
+    await js.publish(
+        event.subject, msgspec.json.encode(event), headers=headers(event, about, source="shelves")
+    )
+    seen = Seen()
+    labels = {"reaction": "mirror-on-shelf-labelled"}
+    async with running(reactions(nats_server, seen)), asyncio.timeout(20):
+        while not REGISTRY.get_sample_value("poison_events_total", labels):
+            await asyncio.sleep(0.02)
+        consumer = await js.consumer_info("SHELVES", "mirror-on-shelf-labelled")
+        assert (consumer.num_ack_pending, consumer.num_pending) == (1, 1)
+    assert seen.labels == []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
+from prometheus_client import REGISTRY
 
 from chargekey_common import jetstream
 from chargekey_common.eventstore.store import Context, EventStore
@@ -196,6 +199,38 @@ async def test_a_truncated_stream_is_filled_up_again(
         await agree(nats_client, shelves.store)
 
 
+async def test_a_stream_cut_between_a_private_message_and_its_event_gets_the_event_again(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    label(shelves, 1, 2)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    last = (await stream(nats_client))[-1]
+    assert last.subject == "shelves.v1.shelf.s2.ShelfLabelled"
+    await nats_client.jetstream().delete_msg("SHELVES", last.seq)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+        await asyncio.to_thread(shelves.clear, Context("me", "clear"), shelf_id="s2")
+        await agree(nats_client, shelves.store)
+    assert "shelves.v1.key.s2" not in [message.subject for message in await stream(nats_client)]
+
+
+async def test_the_lag_grows_while_the_bus_is_away(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    relay = Relay(nats_client, shelves.store, publication)
+    async with running(relay):
+        label(shelves, 1)
+        await agree(nats_client, shelves.store)
+    await nats_client.close()
+    async with running(relay), asyncio.timeout(10):
+        await asyncio.to_thread(label, shelves, 2, 3)
+        while REGISTRY.get_sample_value("relay_lag_events", {"stream": "SHELVES"}) != 2:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_bus_that_lost_its_disk_while_running_is_refilled_with_the_same_events(
     nats_client: Client, nats_server: NatsServer, open_store: OpenStore
 ) -> None:
@@ -239,3 +274,25 @@ async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
     async with running(Relay(nats_client, other.store, publication)) as task:
         with pytest.raises(DivergedError):
             await asyncio.wait_for(task, 20)
+
+
+async def test_a_relay_whose_stream_another_generation_took_over_stops_and_writes_nothing_into_it(
+    nats_client: Client, open_store: OpenStore, tmp_path: Path
+) -> None:
+    """A store restored from a backup, while the old one still runs somewhere."""
+    old = Shelves(open_store())
+    label(old, 1)
+    with (
+        closing(sqlite3.connect(tmp_path / "shelves.db")) as source,
+        closing(sqlite3.connect(tmp_path / "restored.db")) as backup,
+    ):
+        source.backup(backup)
+    label(old, 2)
+    restored = Shelves(open_store("restored.db"))
+    restored.store.sqlite.begin_new_generation()
+    async with running(Relay(nats_client, old.store, publication)) as task:
+        await agree(nats_client, old.store)
+        async with running(Relay(nats_client, restored.store, publication)):
+            with pytest.raises(DivergedError):
+                await asyncio.wait_for(task, 20)
+            await agree(nats_client, restored.store)

@@ -59,3 +59,14 @@ def test_a_wrong_value_is_named_but_not_shown(
     assert "SHELF_SIZE" in error
     assert "SHELF_DATA" in error
     assert "s3cret" not in error
+
+
+def test_a_variable_that_no_setting_reads_is_refused_in_any_case(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("shelf_size", "7")
+    assert load(ShelfSettings).size == 7
+    monkeypatch.setenv("shelf_szie", "8")
+    with pytest.raises(SystemExit):
+        load(ShelfSettings)
+    assert capsys.readouterr().err == "shelf_szie: no such setting\n"

@@ -76,7 +76,7 @@ def test_a_day_ends_at_the_local_midnight_after_it() -> None:
     assert local_days.end_of("", "Europe/Oslo", now=0) is None
 
 
-@pytest.mark.parametrize("day", ["2026-02-30", "29.03.2026", "tomorrow", "9999-12-31", "2026-3"])
+@pytest.mark.parametrize("day", ["2026-02-30", "29.03.2026", "tomorrow", "2026-3"])
 def test_what_is_no_day_is_refused(day: str) -> None:
     with pytest.raises(local_days.DateMalformedError):
         local_days.end_of(day, "Europe/Oslo", now=0)
@@ -90,9 +90,10 @@ def test_a_day_that_is_over_is_refused() -> None:
     assert local_days.end_of("2026-03-29", "Europe/Oslo", now=end - 1) == end
 
 
-def test_a_day_that_no_64_bits_can_tell_is_refused() -> None:
+@pytest.mark.parametrize("day", ["2262-12-31", "9999-12-31"])
+def test_a_day_that_no_64_bits_can_tell_is_refused(day: str) -> None:
     with pytest.raises(local_days.DateTooLateError):
-        local_days.end_of("2999-01-01", "Europe/Oslo", now=0)
+        local_days.end_of(day, "Europe/Oslo", now=0)
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -103,6 +104,22 @@ def test_an_error_is_one_line_for_people(tmp_path: Path) -> None:
     assert "`chargekey up`" in result.stderr
 
 
+@pytest.mark.parametrize(("flags", "shown"), [((), b"caf?"), (("--json",), "café".encode())])
+def test_a_terminal_without_the_character_stops_no_command(
+    tmp_path: Path, flags: tuple[str, ...], shown: bytes
+) -> None:
+    script = Path(sysconfig.get_path("scripts")) / "chargekey"
+    said = subprocess.run(
+        [sys.executable, script, "installation", "list", "--data", tmp_path / "café", *flags],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        timeout=30,
+    ).stderr
+    assert shown in said
+    assert b"Traceback" not in said
+
+
 def test_an_error_is_a_document_for_scripts(tmp_path: Path) -> None:
     result = chargekey("installation", "list", "--json", data=tmp_path)
     assert result.returncode == 1
@@ -116,6 +133,8 @@ def test_an_error_is_a_document_for_scripts(tmp_path: Path) -> None:
     "arguments",
     [
         ("charger", "add", "--installation", "x"),
+        ("charger", "add", "--fly"),
+        ("charger", "set", "CP-1"),
         ("identification", "add", "--user", "u", "--type", "tattoo", "--code", "#2468"),
         ("fly",),
     ],
@@ -127,7 +146,8 @@ def test_a_command_line_that_makes_no_sense_exits_with_2(
     assert result.returncode == 2
     error = json.loads(result.stderr)["error"]
     assert error["code"] == "usage"
-    assert "--help" in error["message"]
+    assert ". See `chargekey " in error["message"]
+    assert error["message"].endswith(" --help`.")
     assert "2468" not in result.stderr
 
 
@@ -185,6 +205,24 @@ def test_a_thing_created_is_a_line_for_people_and_a_document_for_scripts(
     show(answer, as_json=False)
     show(answer, as_json=True)
     assert capsys.readouterr().out == 'Created.\n{"id":"7","position":"access:0:1"}\n'
+
+
+def test_an_answer_is_there_at_once_where_no_terminal_is() -> None:
+    """Whoever waits for `up` to be ready reads a pipe or a file."""
+    program = (
+        "import os; from chargekey_stack.answers import done, show; "
+        "show(done('Ready.'), as_json=False); os._exit(0)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        timeout=60,
+    )
+    assert said.stdout == "Ready.\n"
 
 
 def test_one_thing_shows_its_fields_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from ocpp.v16 import ChargePoint, call, call_result
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from chargekey_stack.errors import ChargerDisconnectedError
+from chargekey_stack.errors import ChargerDisconnectedError, CodeTooLongError
 from chargekey_stack.simulator import Started, simulated_charger
 
 ANSWERS = {"#2468": "Accepted", "#1357": "Blocked"}
@@ -137,6 +137,12 @@ async def test_a_refused_code_is_told_and_a_refused_start_ends_at_once(listener:
         assert (await charger.start("#1357")).status == "Blocked"
         assert await charger.stopped() == "DeAuthorized"
         assert ("stop", (42, "DeAuthorized", 0)) in back_end.said
+
+
+async def test_a_code_that_no_charger_can_present_is_refused_by_name(listener: Listener) -> None:
+    async with simulated_charger(listener.url, "CP-1", "secret") as charger:
+        with pytest.raises(CodeTooLongError):
+            await charger.authorize("x" * 21)
 
 
 async def test_it_can_be_stopped_at_the_charger_and_start_again(listener: Listener) -> None:

@@ -232,6 +232,10 @@ def test_an_object_nobody_can_name_is_refused(access: Access) -> None:
 @pytest.mark.parametrize("action", sorted(rules.RULES))
 @pytest.mark.parametrize("kind", ["administrator", "service", "user", "stranger"])
 def test_each_action_is_open_to_exactly_whom_its_rule_names(action: str, kind: str) -> None:
+    """R5: of people, owners alone grant; owners and service partners set authentication."""
+    for authentication in ("SetAuthorisationRequired", "SetAuthorisationOverride"):
+        assert rules.RULES[f"access.{authentication}"].roles == {"OWNER", "SERVICE"}
+    assert rules.RULES["access.GrantPermission"].roles == {"OWNER"}
     rule = rules.RULES[action]
     everyone: list[Role] = ["OWNER", "USER", "SERVICE", "OPERATOR"]
     for role in everyone:

@@ -123,7 +123,7 @@ async def test_a_chargers_override_decides_before_the_installation(
 async def test_identification_types_are_replaced_as_a_whole(
     administrator: AccessServiceStub,
 ) -> None:
-    """S0-7, S0-8, S0-9."""
+    """S0-1, S0-2, S0-7, S0-8, S0-9."""
     site = await an_installation(administrator)
     added = await administrator.AddCharger(
         pb.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
@@ -169,6 +169,11 @@ async def test_unknown_things_are_not_found(administrator: AccessServiceStub) ->
     assert await refusal(administrator.GetCharger(charger)) == (
         grpc.StatusCode.NOT_FOUND,
         "charger_unknown",
+    )
+    permissions = pb.ListPermissionsRequest(installation_id="nowhere")
+    assert await refusal(administrator.ListPermissions(permissions)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "installation_unknown",
     )
 
 

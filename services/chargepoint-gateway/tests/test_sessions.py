@@ -212,6 +212,16 @@ async def test_a_start_is_recorded_and_its_sequence_is_the_transaction_id(
     assert decide(msgspec.json.decode(last.data, type=SessionStarted).inputs) == started.decision
 
 
+async def test_a_gateway_that_ends_waits_only_so_long_for_its_last_reports(
+    replicas: Replicas,
+) -> None:
+    replica, _ = replicas
+    replica.gateway.connector_status(
+        replica.charger(), connector=1, status="Available", error_code="NoError"
+    )
+    await replica.gateway.tell_the_rest(within=0.01)  # nothing publishes: `run` does not run
+
+
 async def test_transaction_ids_are_positive_32_bit_and_growing(replicas: Replicas) -> None:
     replica, other = replicas
     ids = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
@@ -41,6 +42,41 @@ async def test_events_are_published_in_order_once_nats_is_there(
     await reader.close()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_cancellation_that_meets_an_acknowledgement_is_heard(
+    nats_client: Client,
+) -> None:
+    """Python 3.11's wait_for swallows it."""
+    await declare_chargers_stream(nats_client, replicas=1)
+    announcer = Announcer(nats_client)
+    for number in range(100):
+        announcer.announce(*event(number))
+    task = asyncio.create_task(announcer.run())
+    cancelled = False
+
+    async def acknowledged(_: Msg) -> None:
+        nonlocal cancelled
+        cancelled = cancelled or task.cancel()
+
+    await nats_client.subscribe("_INBOX.>", cb=acknowledged)
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+
+
+async def test_it_is_idle_once_everything_is_acknowledged(nats_client: Client) -> None:
+    """So a gateway that ends can tell of the chargers it let go."""
+    await declare_chargers_stream(nats_client, replicas=1)
+    announcer = Announcer(nats_client)
+    await announcer.idle()
+    for number in range(20):
+        announcer.announce(*event(number))
+    task = asyncio.create_task(announcer.run())
+    async with asyncio.timeout(10):
+        await announcer.idle()
+    assert (await nats_client.jetstream().stream_info("CHARGERS")).state.messages == 20
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def test_what_does_not_fit_is_dropped_and_counted() -> None:

@@ -121,6 +121,19 @@ def test_a_changed_code_works_and_the_old_one_does_not() -> None:
     assert reason(view, KEY) == "identification_unknown"
 
 
+def test_an_identification_ends_when_it_says_and_without_an_end_never() -> None:
+    """R18, S0-22."""
+    view = View()
+    fill(view, ACCESS)
+    ending = msgspec.structs.replace(PIN, valid_until=1000)
+    fill(view, [message(USER, 1), message(PIN_KEY, 3), message(ending, 3)])
+    assert reason(view, at=999) == "installation_permission"
+    assert reason(view, at=1000) == "identification_expired"
+    endless = identity.IdentificationExpiryChanged(identification_id="pin", user_id="user")
+    view.handle(message(endless, 4))
+    assert reason(view, at=1000) == "installation_permission"
+
+
 def test_the_code_of_a_removed_identification_may_be_anothers() -> None:
     view = loaded()
     key = identity.IdentificationKey(identification_id="second", keyed_id=KEY)
@@ -256,6 +269,16 @@ def test_an_unreadable_event_is_counted_and_passed() -> None:
     view.handle(Message(known.subject, 6, b'{"permission_id": 7}', known.headers))
     assert (view.unknown_events, view.poison_events) == (0, 1)
     assert view.positions[0] == f"access:{FIRST}:6"
+
+
+def test_an_unreadable_private_message_does_not_hide_the_event_behind_it() -> None:
+    view = View()
+    view.handle(message(SITE, 1))
+    view.handle(msgspec.structs.replace(message(CREDENTIAL, 2), data=b"{"))
+    view.handle(message(CHARGER, 2))
+    assert view.poison_events == 1
+    assert view.charger("charger") is not None
+    assert view.positions == (f"access:{FIRST}:2",)
 
 
 HISTORY = {

@@ -17,7 +17,7 @@ from chargekey_identity.domain.errors import (
 
 @pytest.mark.parametrize("pin", ["#1234", "#0000", "#12345678"])
 def test_a_pin_is_a_hash_sign_and_four_to_eight_digits(pin: str) -> None:
-    """R13, S0-22."""
+    """R13, S0-21."""
     assert canonical("PIN", pin) == (CodeClass.PIN, pin)
 
 
@@ -26,7 +26,7 @@ def test_a_pin_is_a_hash_sign_and_four_to_eight_digits(pin: str) -> None:
     ["", "1234", "#123", "#123456789", "# 1234", " #1234", "#1234\n", "#12a4", "##1234", "#١٢٣٤"],
 )
 def test_anything_else_is_no_pin_and_a_missing_hash_sign_is_never_added(text: str) -> None:
-    """R13."""
+    """R13, S0-21."""
     with pytest.raises(PinMalformedError):
         canonical("PIN", text)
 

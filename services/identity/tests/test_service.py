@@ -47,7 +47,7 @@ async def only(stub: IdentityServiceStub, user_id: str) -> pb.Identification:
 async def test_a_local_user_needs_a_first_and_a_last_name_and_nothing_more(
     running: Served,
 ) -> None:
-    """S0-10...15."""
+    """S0-10, S0-11, S0-12, S0-13, S0-14, S0-15."""
     stub = running.administrator
     user_id = await a_user(stub)
     expected = pb.User(id=user_id, installation_id="home", first_name="Kari", last_name="Nordmann")
@@ -119,7 +119,7 @@ async def test_a_user_can_be_added_blocked_renamed_unblocked_and_blocked(running
 
 
 async def test_a_pin_is_added_changed_revealed_and_removed(running: Served) -> None:
-    """S0-16...23, S0-26, R17."""
+    """S0-16, S0-17, S0-18, S0-19, S0-20, S0-23, S0-26, R17."""
     stub = running.administrator
     user_id = await a_user(stub)
     key = await a_pin(stub, user_id)
@@ -149,7 +149,7 @@ async def test_a_pin_is_added_changed_revealed_and_removed(running: Served) -> N
 
 
 async def test_an_end_holds_through_that_day_in_the_installations_zone(running: Served) -> None:
-    """R18, S0-21."""
+    """R18, S0-22."""
     stub = running.administrator
     for site, end in (
         ("home", dt.datetime(2099, 1, 1, 23, tzinfo=dt.UTC)),
@@ -192,7 +192,7 @@ async def test_an_end_holds_through_that_day_in_the_installations_zone(running: 
 async def test_an_impossible_identification_is_refused_by_name_without_an_echo(
     running: Served, kind: int, code: str, valid_until: str, status: int, refused: str
 ) -> None:
-    """R13, R15, R17, R18."""
+    """R13, R15, R17, R18, S0-21."""
     stub = running.administrator
     user_id = await a_user(stub)
     request = pb.AddIdentificationRequest(
@@ -236,6 +236,7 @@ async def test_unknown_things_are_not_found(running: Served) -> None:
     for call, code in (
         (stub.GetUser(pb.GetUserRequest(user_id="x")), "user_unknown"),
         (stub.BlockUser(pb.BlockUserRequest(user_id="x")), "user_unknown"),
+        (stub.ListUsers(pb.ListUsersRequest(installation_id="x")), "installation_unknown"),
         (
             stub.AddIdentification(pb.AddIdentificationRequest(user_id="x", type=PIN)),
             "user_unknown",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -170,3 +171,27 @@ async def test_an_identity_that_fails_is_asked_again(
         (mail,) = await mailbox.wait(1)
     assert neighbours.identity.failures == 0
     assert mail["Subject"] == "Anna Berg was blocked at Home"
+
+
+async def test_a_sent_mail_is_not_sent_again_while_it_cannot_be_marked(
+    outbox: Outbox,
+    sender: MakeSender,
+    neighbours: Neighbours,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full disk would mail the administrator the same thing every minute."""
+    neighbours.identity.add("u1", "Anna")
+    put(outbox, 1, "u1")
+    settle, failures = outbox.settle, iter(range(2))
+
+    def settle_in_the_end(mail: Mail, outcome: str) -> None:
+        if next(failures, None) is not None:
+            reason = "database or disk is full"
+            raise sqlite3.OperationalError(reason)
+        settle(mail, outcome)
+
+    monkeypatch.setattr(outbox, "settle", settle_in_the_end)
+    async with sending(sender(outbox)):
+        await until_settled(outbox)
+    assert len(mailbox.mails) == 1

@@ -8,6 +8,7 @@ token says who, never what he may do: that is `access.Check`'s to say.
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import NewType
@@ -24,6 +25,7 @@ AUDIENCE = "chargekey"
 ALGORITHM = "EdDSA"
 LIFETIME = 300
 LEEWAY = 30
+_FORM = re.compile(r"([a-z]+):([A-Za-z0-9-]{1,64})")
 ADMINISTRATOR = Caller("administrator:local")
 
 
@@ -39,7 +41,7 @@ class Signer:
         self._caller = caller
         self._private_key = private_key
         self._token = ""
-        self._renew_at = 0.0
+        self._signed_at = float("-inf")
 
     @classmethod
     def from_file(cls, path: Path) -> Signer:
@@ -49,7 +51,8 @@ class Signer:
     def token(self) -> str:
         """Return a token that is good for some minutes yet."""
         now = time.time()
-        if now >= self._renew_at:
+        # Also when the clock was set back: from the future, a token is good for nobody.
+        if not 0 <= now - self._signed_at < LIFETIME / 2:
             claims = {
                 "iss": self._caller,
                 "sub": self._caller,
@@ -60,16 +63,19 @@ class Signer:
             self._token = jwt.encode(
                 claims, self._private_key, algorithm=ALGORITHM, headers={"kid": self._caller}
             )
-            self._renew_at = now + LIFETIME / 2
+            self._signed_at = now
         return self._token
 
 
 class Verifier:
-    """Tells callers by their tokens, from a directory of public keys."""
+    """Tells callers by their tokens, from a directory of public keys.
+
+    A key that is removed or replaced there counts for every new token at once, and
+    for the tokens it has let in already when they expire.
+    """
 
     def __init__(self, accounts: Path) -> None:
         self._accounts = accounts
-        self._keys: dict[str, bytes] = {}
         self._verified: dict[str, tuple[Caller, float]] = {}
 
     def verify(self, token: str) -> Caller:
@@ -90,7 +96,7 @@ class Verifier:
             )
         except jwt.PyJWTError:
             raise UnauthenticatedError from None
-        if claims["sub"] != kid or claims["exp"] - claims["iat"] > LIFETIME:
+        if claims["sub"] != kid or int(claims["exp"]) - int(claims["iat"]) > LIFETIME:
             raise UnauthenticatedError
         caller = Caller(kid)
         if len(self._verified) >= 1024:  # noqa: PLR2004 - bounded; a caller renews rarely
@@ -99,15 +105,13 @@ class Verifier:
         return caller
 
     def _key(self, kid: str) -> bytes:
-        kind, _, name = kid.partition(":")
-        if not (kind.isalpha() and name.replace("-", "").isalnum() and kid.isascii()):
+        account = _FORM.fullmatch(kid)
+        if account is None:
             raise UnauthenticatedError
-        if kid not in self._keys:
-            try:
-                self._keys[kid] = (self._accounts / f"{kind}_{name}.pem").read_bytes()
-            except FileNotFoundError:
-                raise UnauthenticatedError from None
-        return self._keys[kid]
+        try:
+            return (self._accounts / f"{account[1]}_{account[2]}.pem").read_bytes()
+        except FileNotFoundError:
+            raise UnauthenticatedError from None
 
 
 def make_account(caller: Caller, *, keys: Path, accounts: Path) -> Path:

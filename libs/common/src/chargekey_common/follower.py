@@ -17,8 +17,6 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, ServiceUnavailableError
-from nats.js.errors import NotFoundError as StreamNotFoundError
 
 BATCH = 512
 EXPIRES = 30.0
@@ -84,9 +82,6 @@ class Follower:
                 await self._follow()
             except (
                 _InterruptedError,
-                StreamNotFoundError,
-                ServiceUnavailableError,
-                APIError,
                 nats.errors.Error,
                 OSError,
             ) as error:

@@ -16,9 +16,8 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
 
-# Server error codes (nats-server's errors.json).
+# A server error code (nats-server's errors.json).
 WRONG_LAST_SEQUENCE = 10071
-BATCH_IN_FLIGHT = 10164
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ class TimeZoneUnknownError(InvalidArgumentError):
 
 
 class DateMalformedError(InvalidArgumentError):
-    """Not a date, or not one that can be reckoned with."""
+    """Not a date."""
 
     code = "date_malformed"
     sentence = "Give the last day as YYYY-MM-DD."
@@ -57,10 +57,13 @@ def end_of(day: str, zone: str, *, now: int) -> int | None:
         return None
     try:
         last = dt.datetime.strptime(day, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        raise DateMalformedError from None
+    try:
         midnight = dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), time_zone(zone))
         since_epoch = midnight.astimezone(dt.UTC) - _EPOCH
-    except (ValueError, OverflowError):
-        raise DateMalformedError from None
+    except OverflowError:
+        raise DateTooLateError from None
     end = since_epoch // dt.timedelta(seconds=1) * 10**9
     if end > _LAST:
         raise DateTooLateError

@@ -58,7 +58,16 @@ class Lifetime:
         self._stop.set()
 
 
-async def _cancel(task: asyncio.Future[None]) -> None:
+async def _status(starting: Awaitable[None]) -> int:
+    """Return 0 once started, or a SystemExit's status: one that left a task would end the loop."""
+    try:
+        await starting
+    except SystemExit as exited:
+        return int(exited.code or 0)
+    return 0
+
+
+async def _cancel(task: asyncio.Future[Any]) -> None:
     # More than once: Python 3.11's wait_for, which libraries use too, swallows a
     # cancellation that meets a result.
     while not task.done():
@@ -67,25 +76,28 @@ async def _cancel(task: asyncio.Future[None]) -> None:
 
 
 def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:
-    """Start a service, serve until SIGTERM or SIGINT, and exit: 0, or 1 if something failed."""
+    """Start a service, serve until SIGTERM or SIGINT, and exit: 0, or 1 if something failed.
 
-    async def live() -> bool:
+    A SystemExit of `start` ends the process with its own status.
+    """
+
+    async def live() -> int:
         lifetime = Lifetime()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, lifetime.stop)
         try:
             # A signal during the start, which may wait for others, ends it too.
-            starting = asyncio.ensure_future(start(lifetime))
+            starting = asyncio.ensure_future(_status(start(lifetime)))
             stopped = asyncio.create_task(lifetime.stopped())
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                await starting
-                await stopped
-            else:
+            status = 0
+            if not starting.done():
                 await _cancel(starting)
+            elif (status := await starting) == 0:
+                await stopped
         finally:
             well = await lifetime.close()
-        return well
+        return status or (0 if well else 1)
 
-    sys.exit(0 if uvloop.run(live()) else 1)
+    sys.exit(uvloop.run(live()))

@@ -1,7 +1,8 @@
 """Reactions: an event of one service makes another act. One file each, one durable each.
 
 A reaction is strictly in order, one event at a time: an event that fails is
-tried again, later and later, and nothing overtakes it. The reacting service
+tried again, later and later, and nothing overtakes it, not even where it can never
+be read: an effect left out would be known to nobody. The reacting service
 stores the handled position in the transaction of the effect, so the durable
 consumer's own position is only an optimisation and a lost or refilled stream
 repeats no effect.
@@ -22,7 +23,6 @@ from faststream.exceptions import NackMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.nats.security import NatsToken
 from nats.js.api import ConsumerConfig
-from nats.js.errors import APIError, ServiceUnavailableError
 from nats.js.errors import NotFoundError as NothingThereError
 from nats.js.manager import JetStreamManager
 from prometheus_client import Counter
@@ -36,6 +36,11 @@ LONGEST_DELAY = 30.0
 WATCH = 1.0
 
 _FAILURES = Counter("reaction_failures_total", "Events a reaction will try again.", ["reaction"])
+_POISON = Counter(
+    "poison_events_total",
+    "Attempts at an event that this version cannot read; the reaction stands still.",
+    ["reaction"],
+)
 
 log = structlog.get_logger()
 
@@ -87,9 +92,6 @@ class Reactions:
                 await self._consumers_vanish(js)
                 log.warning("reactions_start_over", service=self._service)
             except (
-                NothingThereError,
-                ServiceUnavailableError,
-                APIError,
                 nats.errors.Error,
                 OSError,
             ) as error:
@@ -127,7 +129,19 @@ class Reactions:
 
         async def handle(message: NatsMessage) -> None:
             try:
-                await on.react(decoder.decode(message.body), _reaction(name, message))
+                event, reaction = decoder.decode(message.body), _reaction(name, message)
+            except (msgspec.DecodeError, KeyError, ValueError):
+                _POISON.labels(name).inc()
+                metadata = message.raw_message.metadata
+                log.error(  # noqa: TRY400 - the error may quote the payload
+                    "poison_event",
+                    reaction=name,
+                    subject=message.raw_message.subject,
+                    sequence=metadata.sequence.stream,
+                )
+                raise NackMessage(delay=LONGEST_DELAY) from None
+            try:
+                await on.react(event, reaction)
             except Exception as error:
                 _FAILURES.labels(name).inc()
                 delay = min(self._delays.get(name, FIRST_DELAY / 2) * 2, LONGEST_DELAY)
@@ -147,7 +161,7 @@ class Reactions:
                     await js.consumer_info(on.event.stream.upper(), on.name(self._service))
                 except NothingThereError:
                     return
-                except (ServiceUnavailableError, nats.errors.Error):
+                except nats.errors.Error:
                     break  # NATS is away; the client reconnects by itself
 
 

@@ -21,8 +21,7 @@ import nats.errors
 import structlog
 from eventsourcing.persistence import Notification
 from nats.aio.client import Client
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, ServiceUnavailableError
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import NotFoundError as NothingThereError
 from prometheus_client import Gauge
 
@@ -55,7 +54,10 @@ log = structlog.get_logger()
 
 
 class DivergedError(Exception):
-    """The stream holds a record that the store does not: somebody has to look."""
+    """The stream holds a record that the store does not, or is another store's by now.
+
+    Somebody has to look.
+    """
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -88,6 +90,8 @@ class Relay:
         self._store = store
         self._publish = publish
         self._replicas = replicas
+        self._declared = False
+        self._number = 0  # of the last event known to be in the stream
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         store.on_saved(self._wake)
@@ -103,38 +107,44 @@ class Relay:
             except (
                 BatchRefusedError,
                 BatchUnansweredError,
-                APIError,
-                ServiceUnavailableError,
                 nats.errors.Error,
                 OSError,
             ) as error:
                 log.info("relay_retries", stream=self.stream, error=str(error) or repr(error))
+                await asyncio.to_thread(self._tell_lag)
                 await asyncio.sleep(RETRY)
 
     async def _relay(self) -> None:
         await self._declare()
-        number, sequence = await self._find_bookmark()
+        sequence = await self._find_bookmark()
         while True:
             self._woken.clear()
-            pending, end = await asyncio.to_thread(self._pending, number)
-            _LAG.labels(self.stream).set(end - number)
+            pending = await asyncio.to_thread(self._pending)
             if not pending:
                 try:
                     # Not wait_for: in Python 3.11 it loses a cancellation that meets a wake.
                     async with asyncio.timeout(POLL):
                         await self._woken.wait()
                 except TimeoutError:
-                    number, sequence = await self._find_bookmark()
+                    sequence = await self._find_bookmark()
                 continue
             for batch in self._batches(pending):
                 sequence = await self._send(batch, sequence)
-                number = batch[-1][0]
+                self._number = batch[-1][0]
 
-    def _pending(self, number: int) -> tuple[Sequence[tuple[int, Record, Notification]], int]:
-        return self._store.read(number, MAX_EVENTS_A_BATCH), self._store.sqlite.end()
+    def _pending(self) -> Sequence[tuple[int, Record, Notification]]:
+        self._tell_lag()
+        return self._store.read(self._number, MAX_EVENTS_A_BATCH)
+
+    def _tell_lag(self) -> None:
+        _LAG.labels(self.stream).set(self._store.sqlite.end() - self._number)
 
     async def _declare(self) -> None:
-        """Make the stream this generation's own; another generation's is filled anew."""
+        """Make the stream this generation's own; another generation's is filled anew.
+
+        Taken over at the start alone: of two stores that both run, the one that was
+        started last keeps it.
+        """
         config = StreamConfig(
             name=self.stream,
             subjects=[self._subjects],
@@ -149,23 +159,36 @@ class Relay:
         try:
             info = await self._js.stream_info(self.stream)
         except NothingThereError:
-            await ensure_stream(self._js, config)
-            return
-        generation = (info.config.metadata or {}).get(GENERATION)
-        if generation != self._store.sqlite.generation:
-            log.warning("stream_of_another_generation", stream=self.stream)
-            await self._js.delete_stream(self.stream)
+            pass
+        else:
+            if self._declared:
+                self._require_own(info)
+            elif not self._is_own(info):
+                log.warning("stream_of_another_generation", stream=self.stream)
+                await self._js.delete_stream(self.stream)
         await ensure_stream(self._js, config)
+        self._declared = True
 
-    async def _find_bookmark(self) -> tuple[int, int]:
-        """Return the last relayed event's number and the stream's last sequence."""
-        end = (await self._js.stream_info(self.stream)).state.last_seq
+    def _is_own(self, info: StreamInfo) -> bool:
+        return (info.config.metadata or {}).get(GENERATION) == self._store.sqlite.generation
+
+    def _require_own(self, info: StreamInfo) -> None:
+        if not self._is_own(info):
+            log.error("stream_taken_over", stream=self.stream)
+            raise DivergedError(self.stream)
+
+    async def _find_bookmark(self) -> int:
+        """Find the last relayed event's number; return the stream's last sequence."""
+        info = await self._js.stream_info(self.stream)
+        self._require_own(info)
+        end = info.state.last_seq
         try:
             # Not by ">": the server takes that for the message at the stream's end, and
             # finds nothing when just that one was deleted.
             last = await self._js.get_last_msg(self.stream, self._subjects)
         except NothingThereError:
-            return 0, end
+            self._number = 0
+            return end
         message_headers = last.headers or {}
         if POSITION_HEADER not in message_headers:
             raise DivergedError(self.stream)
@@ -178,7 +201,11 @@ class Relay:
         ):
             log.error("stream_diverged", stream=self.stream, position=str(position))
             raise DivergedError(self.stream)
-        return position.number, end
+        # A tail may be lost in the middle of a batch: a private message that came
+        # without its event is told again, together with the event.
+        whole = last.subject == self._publish(known[0][1]).event.subject
+        self._number = position.number if whole else position.number - 1
+        return end
 
     def _batches(
         self, pending: Sequence[tuple[int, Record, Notification]]

@@ -48,7 +48,12 @@ def load(settings: type[Settings]) -> Settings:
     """
     prefix = str(settings.model_config.get("env_prefix", ""))
     known = {(prefix + name).upper() for name in settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
+    unknown = sorted(
+        name
+        for name in os.environ
+        # In either case, as pydantic-settings reads them.
+        if name.upper().startswith(prefix) and name.upper() not in known
+    )
     problems = [f"{name}: no such setting" for name in unknown]
     try:
         loaded: Any = settings()

@@ -59,7 +59,9 @@ class HealthServer:
     async def start(self, address: str) -> None:
         """Listen on `host:port`."""
         host, _, port = address.rpartition(":")
-        self._server = await asyncio.start_server(self._answer, host, int(port), reuse_port=True)
+        self._server = await asyncio.start_server(
+            self._answer, host, int(port), limit=MAX_REQUEST, reuse_port=True
+        )
 
     async def stop(self) -> None:
         """Stop listening."""

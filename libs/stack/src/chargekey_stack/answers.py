@@ -48,12 +48,12 @@ def fields(document: Document) -> Answer:
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
-    """Write an answer to standard output."""
+    """Write an answer to standard output, at once: `up` goes on after it."""
     if as_json:
         show_json(answer.document)
         return
     if answer.sentence:
-        print(answer.sentence)  # noqa: T201 - the command's answer
+        print(answer.sentence, flush=True)  # noqa: T201 - the command's answer
     if answer.rows:
         _show_table(answer.rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -43,14 +44,15 @@ _NOBODY_ANSWERS = frozenset({"unavailable", "deadline_exceeded"})
 def main() -> None:
     """Run one command and exit: 0, 1 for an error, 2 for a command line nobody can read."""
     as_json = "--json" in sys.argv
+    _speak_any_character(as_json=as_json)
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = "chargekey" if context is None else context.command_path
         # Without a message, help was shown in its place.
-        if error.format_message():
-            message = f"{error.format_message()} See `{command} --help`."
+        if trouble := error.format_message().strip():
+            message = f"{trouble.removesuffix('.')}. See `{command} --help`."
             show_error("usage", message, as_json=as_json)
         sys.exit(error.exit_code)
     except ChargekeyError as error:
@@ -63,3 +65,13 @@ def main() -> None:
         show_error(remote.code, message, as_json=as_json)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _speak_any_character(*, as_json: bool) -> None:
+    """JSON is UTF-8 (RFC 8259 §8.1); a terminal shows ? for what it has no character for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            if as_json:
+                stream.reconfigure(encoding="utf-8")
+            else:
+                stream.reconfigure(errors="replace")

@@ -3,6 +3,7 @@
 ChargekeyError
 ├── InvalidArgumentError
 │   ├── ChoiceUnknownError        choice_unknown
+│   ├── CodeTooLongError          code_too_long
 │   └── TargetMissingError        target_missing
 ├── FailedPreconditionError
 │   ├── DataInUseError            data_in_use
@@ -32,6 +33,13 @@ class ChoiceUnknownError(InvalidArgumentError):
 
     code = "choice_unknown"
     sentence = "That is not one of the words to choose from:"
+
+
+class CodeTooLongError(InvalidArgumentError):
+    """OCPP 1.6 gives an idTag 20 characters (CiString20)."""
+
+    code = "code_too_long"
+    sentence = "A charger can present at most 20 characters; shorten the code."
 
 
 class TargetMissingError(InvalidArgumentError):

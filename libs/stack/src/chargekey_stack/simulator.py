@@ -32,7 +32,7 @@ from ocpp.v16.enums import (
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from chargekey_stack.errors import ChargerDisconnectedError
+from chargekey_stack.errors import ChargerDisconnectedError, CodeTooLongError
 
 CONNECTOR = 1
 ACCEPTED = "Accepted"
@@ -41,6 +41,7 @@ PATIENCE = 10.0
 METER_INTERVAL = 1.0
 # Watt-hours between two meter values: a fast charger, so that something is seen.
 METER_STEP = 25
+LONGEST_ID_TAG = 20
 
 # Both libraries log every message, codes included; ours go nowhere.
 _SILENT = logging.getLogger("chargekey-simulator")
@@ -90,7 +91,9 @@ class SimulatedCharger:
         await self._report(ChargePointStatus.available)
 
     async def authorize(self, code: str) -> str:
-        """Present `code`; return the status it got."""
+        """Present `code`; return the status it got. Raises CodeTooLongError."""
+        if len(code) > LONGEST_ID_TAG:
+            raise CodeTooLongError
         answer = await self._call(call.Authorize(id_tag=code))
         return str(answer.id_tag_info["status"])
 

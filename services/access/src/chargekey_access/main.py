@@ -36,10 +36,10 @@ async def start(lifetime: Lifetime) -> None:
         if not await in_thread(access.allowed, caller, action, obj):
             raise PermissionDeniedError
 
-    health = HealthServer(lambda: Readiness(ready=True))
+    server = Server(service(access, HandledPositions(store)), Verifier(settings.accounts), check)
+    health = HealthServer(lambda: Readiness(ready=server.serving))
     await health.start(settings.health_address)
     lifetime.closing.push_async_callback(health.stop)
-    server = Server(service(access, HandledPositions(store)), Verifier(settings.accounts), check)
     await server.start(settings.grpc_address)
     lifetime.closing.push_async_callback(server.stop)
     client = await jetstream.connect(settings.nats_url, "access", token=settings.nats_token)

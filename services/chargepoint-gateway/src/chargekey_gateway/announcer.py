@@ -41,6 +41,8 @@ class Announcer:
         self._waiting: deque[tuple[PublishedEvent, Attributes]] = deque()
         self._capacity = capacity
         self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._full = False
         self.dropped = 0
 
@@ -54,6 +56,11 @@ class Announcer:
             return
         self._waiting.append((event, about))
         self._arrived.set()
+        self._idle.clear()
+
+    async def idle(self) -> None:
+        """Return once everything announced is published."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -62,6 +69,7 @@ class Announcer:
                 await self._publish(*self._waiting[0])
                 self._waiting.popleft()
                 self._full = False
+            self._idle.set()
             self._arrived.clear()
             await self._arrived.wait()
 
@@ -72,12 +80,22 @@ class Announcer:
         while True:
             try:
                 if self._client.is_connected:
-                    await self._js.publish(event.subject, payload, headers=event_headers)
+                    await self._attempt(event.subject, payload, event_headers)
                     return
             except (nats.errors.Error, OSError) as error:
                 log.info("announcement_repeated", error=type(error).__name__)
             await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
+
+    async def _attempt(self, subject: str, payload: bytes, event_headers: dict[str, str]) -> None:
+        # In a task of its own: Python 3.11's wait_for, which nats-py waits with, swallows a
+        # cancellation that meets a result, and `run` would go on for good.
+        sending = asyncio.ensure_future(self._js.publish(subject, payload, headers=event_headers))
+        try:
+            await asyncio.wait({sending})
+        finally:
+            sending.cancel()
+        sending.result()
 
 
 async def declare_chargers_stream(client: Client, *, replicas: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable
 from typing import Protocol
@@ -56,6 +57,7 @@ TYPES = {CodeClass.PIN: "PIN", CodeClass.UID: "RFID", CodeClass.OTHER: "RFID"}
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
 LONGEST_OFFLINE = 7 * 24 * 3600 * 10**9
+FAREWELL = 2.0  # seconds
 MAX_TRANSACTION_ID = 2**31 - 1  # OCPP 1.6 integers have 32 bits
 
 log = structlog.get_logger()
@@ -124,6 +126,16 @@ class Gateway:
                 tasks.create_task(self._reports.run())
         finally:
             await self.reconciler.close()
+
+    async def tell_the_rest(self, within: float = FAREWELL) -> None:
+        """Return once refusals and reports are published, or after `within` seconds.
+
+        The last of a gateway's life: that it has let its chargers go.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._refusals.idle()
+                await self._reports.idle()
 
     # Chargers.
 

@@ -49,8 +49,9 @@ async def start(lifetime: Lifetime) -> None:
         passwords=ChargerPasswords(settings.charger_password_secret_file.read_bytes()),
         clock=time.time_ns,
     )
-    lifetime.own(keep_streams(client, replicas=settings.stream_replicas), "streams")
+    lifetime.own(keep_streams(client, running, replicas=settings.stream_replicas), "streams")
     lifetime.own(gateway.run(), "gateway")
+    lifetime.closing.push_async_callback(gateway.tell_the_rest)
     followers = [
         Follower(client, "ACCESS", view.follow),
         Follower(client, "IDENTITY", view.follow),

@@ -8,27 +8,45 @@ import time
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.errors import APIError, ServiceUnavailableError
+from nats.js.errors import NotFoundError as NothingThereError
 
-from chargekey_gateway.announcer import declare_chargers_stream
-from chargekey_gateway.sessions.stream import declare
+from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.stream import STREAM, declare
 
 WATCH = 1.0
 
 log = structlog.get_logger()
 
 
-async def keep_streams(client: Client, *, replicas: int) -> None:
+async def keep_streams(client: Client, running: RunningSessions, *, replicas: int) -> None:
     """Declare SESSIONS and CHARGERS, and look after them until cancelled.
 
     A bus that lost its disk has lost the streams too, and starts wait until they are
-    back: their numbers continue above the lost ones.
+    back: their numbers continue above those that `running` has followed. A stream that
+    is there is brought in line once and then left alone: every update is written by
+    the servers, and replicas of two releases would undo each other's.
     """
     js = client.jetstream()
+    sessions_declared = chargers_declared = False
     while True:
         try:
-            await declare(js, now=time.time_ns(), replicas=replicas)
-            await declare_chargers_stream(client, replicas=replicas)
+            if not sessions_declared or await _is_gone(js, STREAM):
+                await declare(js, now=time.time_ns(), replicas=replicas, followed=running.followed)
+                sessions_declared = True
+            if not chargers_declared or await _is_gone(js, CHARGERS_STREAM):
+                await declare_chargers_stream(client, replicas=replicas)
+                chargers_declared = True
         except (APIError, ServiceUnavailableError, nats.errors.Error, OSError) as error:
             log.info("streams_undeclared", error=type(error).__name__)
         await asyncio.sleep(WATCH)
+
+
+async def _is_gone(js: JetStreamContext, stream: str) -> bool:
+    try:
+        await js.stream_info(stream)
+    except NothingThereError:
+        return True
+    return False

@@ -446,6 +446,15 @@ async def test_too_many_messages_are_1008(new_door: Callable[..., Awaitable[Door
         assert await close_code(socket) == 1008
 
 
+async def test_a_big_message_counts_as_many(new_door: Callable[..., Awaitable[Door]]) -> None:
+    """500 of 64 KiB held every other charger up for seconds."""
+    door = await new_door(messages_per_second=0.001, message_burst=5)
+    async with door.open() as socket:
+        await heartbeat(socket)
+        await socket.send(HEARTBEAT + " " * 4 * 1024)
+        assert await close_code(socket) == 1008
+
+
 async def test_a_flood_of_pings_is_1008(new_door: Callable[..., Awaitable[Door]]) -> None:
     door = await new_door(messages_per_second=0.001, message_burst=5)
     async with raw(door) as charger:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.grpc.client import RemoteCheck, channel
@@ -24,17 +22,14 @@ async def start(lifetime: Lifetime) -> None:
     past = Past(settings.data / "history.db")
     lifetime.closing.callback(past.close)
     sessions = SessionsStream(past)
-    caught_up = asyncio.Event()
-
-    def readiness() -> Readiness:
-        return Readiness(ready=caught_up.is_set(), detail={STREAM: str(sessions.applied)})
-
-    health = HealthServer(readiness)
-    await health.start(settings.health_address)
-    lifetime.closing.push_async_callback(health.stop)
     access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
     lifetime.closing.push_async_callback(access.close)
     server = Server(service(past), Verifier(settings.accounts), RemoteCheck(access))
+    health = HealthServer(
+        lambda: Readiness(ready=server.serving, detail={STREAM: str(sessions.applied)})
+    )
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
     await server.start(settings.grpc_address)
     lifetime.closing.push_async_callback(server.stop)
     client = await jetstream.connect(settings.nats_url, "history", token=settings.nats_token)
@@ -42,7 +37,6 @@ async def start(lifetime: Lifetime) -> None:
     follower = await sessions.follower(client)
     lifetime.own(follower.run(), "follower")
     await follower.caught_up.wait()
-    caught_up.set()
     await server.ready()
 
 

@@ -34,10 +34,9 @@ _NAMESPACE = uuid.UUID("2b7c5f6e-6a4b-5d0c-9f55-7d1e0c9a4b83")
 
 
 class Revelation(msgspec.Struct, frozen=True):
-    """What a reveal was recorded for: whose eyes, and which of the codes."""
+    """What a reveal was recorded for: which of an identification's codes."""
 
     identification_id: str
-    caller: str
     code_number: int
 
 
@@ -149,16 +148,13 @@ class Identity:
     def reveal_code(self, context: Context, *, identification_id: str) -> Answer[Code]:
         """Record that the caller is shown the code, then answer it in plain (R17).
 
-        The recorded command holds for this caller, this identification and this
-        code alone: sent again for anything else it is refused, or one audited
-        command would open everything after it. Raises CommandIdReusedError or
-        CodeChangedSinceError.
+        The recorded command holds for this identification and this code alone: sent
+        again for anything else it is refused, or one audited command would open
+        everything after it. Raises CommandIdReusedError or CodeChangedSinceError.
         """
-        recorded = self.record_reveal(
-            context, identification_id=identification_id, caller=context.actor
-        )
+        recorded = self.record_reveal(context, identification_id=identification_id)
         shown = recorded.result
-        if (shown.identification_id, shown.caller) != (identification_id, context.actor):
+        if shown.identification_id != identification_id:
             raise CommandIdReusedError
         held = identification.readable(
             self.store.load(identification.evolve, identification_id).state
@@ -168,12 +164,12 @@ class Identity:
         return Answer(held.code, recorded.position)
 
     @command
-    def record_reveal(self, work: Work, *, identification_id: str, caller: str) -> Revelation:
+    def record_reveal(self, work: Work, *, identification_id: str) -> Revelation:
         """Record a reveal; the receipt says of what, never the code."""
         loaded = work.load(identification.evolve, identification_id)
         work.record(loaded, *identification.reveal(loaded.state))
         number = identification.readable(loaded.state).code_number
-        return Revelation(identification_id, caller, number)
+        return Revelation(identification_id, number)
 
     def _change_code(self, work: Work, loaded: Loaded[Identification], text: str) -> None:
         held = identification.readable(loaded.state)

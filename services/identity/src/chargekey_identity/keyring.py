@@ -20,6 +20,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from chargekey_common import sqlite_file
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_identity.domain.errors import UserUnknownError
 
@@ -45,9 +46,9 @@ class DataKeyMissingError(Exception):
 class KeyRing:
     """The service's `Seal`; safe from any thread, one a process.
 
-    Opened once, WAL and synchronous=FULL: a key is on disk before anything is
-    sealed with it. `secret` of 16 to 64 bytes makes the master key. Raises
-    ValueError for a shorter one and MasterKeyMismatchError for another than before.
+    A key is on disk before anything is sealed with it. `secret` of 16 to 64 bytes
+    makes the master key. Raises ValueError for a shorter one and
+    MasterKeyMismatchError for another than before.
     """
 
     def __init__(self, path: Path, secret: bytes) -> None:
@@ -59,16 +60,9 @@ class KeyRing:
         )
         self._lock = threading.Lock()
         self._cached: OrderedDict[str, AESGCM] = OrderedDict()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite_file.open_file(path)
         try:
-            for statement in (
-                "PRAGMA journal_mode=WAL",
-                "PRAGMA synchronous=FULL",
-                "PRAGMA secure_delete=ON",
-                _DATA_KEYS,
-                _MASTER,
-            ):
+            for statement in ("PRAGMA secure_delete=ON", _DATA_KEYS, _MASTER):
                 self._db.execute(statement)
             self._require_same_master()
         except BaseException:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from chargekey_common import sqlite_file
 from chargekey_common.eventstore.sqlite import HANDLED, Handled, StoreInUseError
 from chargekey_common.positions import Position
 
@@ -57,22 +57,14 @@ class Outbox:
     """Safe from any thread; blocking. Raises StoreInUseError when another process has the file."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
-            path, timeout=0, isolation_level=None, check_same_thread=False
-        )
         try:
             # Two senders of one queue would send everything twice.
-            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            with self._transaction() as connection:
-                for statement in (_MAILS, _WAITING, HANDLED):
-                    connection.execute(statement)
+            self._connection = sqlite_file.open_file(path, lock_timeout=0, exclusive=True)
+            for statement in (_MAILS, _WAITING, HANDLED):
+                self._connection.execute(statement)
         except sqlite3.OperationalError as error:
-            self._connection.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise StoreInUseError(path) from error
             raise
@@ -93,16 +85,16 @@ class Outbox:
         store; the event's id tells it under every other generation too.
         """
         position = handled.position
-        with self._transaction() as connection:
+        with self._lock, sqlite_file.transaction(self._connection):
             last = self._handled(handled.reaction)
             if last is not None and last.includes(position):
                 return
-            connection.execute(
+            self._connection.execute(
                 "INSERT INTO mails (event_id, recipient, kind, user_id, installation_id, at)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 msgspec.structs.astuple(mail),
             )
-            connection.execute(
+            self._connection.execute(
                 "INSERT OR REPLACE INTO handled VALUES (?, ?, ?, ?)",
                 (handled.reaction, position.service, position.generation, position.number),
             )
@@ -123,8 +115,8 @@ class Outbox:
 
     def settle(self, mail: Mail, outcome: str) -> None:
         """Mark the mail: `sent`, or why it was dropped; it never comes first again."""
-        with self._transaction() as connection:
-            connection.execute(
+        with self._lock:
+            self._connection.execute(
                 "UPDATE mails SET outcome = ?, settled_at = ? WHERE event_id = ? AND recipient = ?",
                 (outcome, time.time_ns(), mail.event_id, mail.recipient),
             )
@@ -134,16 +126,3 @@ class Outbox:
             "SELECT service, generation, number FROM handled WHERE reaction = ?", (reaction,)
         ).fetchone()
         return None if row is None else Position(*row)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A full disk ends the transaction by itself.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise

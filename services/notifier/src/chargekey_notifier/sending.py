@@ -56,6 +56,7 @@ class Sender:
         self._identity = identity_pb2_grpc.IdentityServiceStub(identity)
         self._access = access_pb2_grpc.AccessServiceStub(access)
         self._addresses = addresses
+        self._done: tuple[Mail, str] | None = None
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         outbox.on_added(self._wake)
@@ -88,13 +89,17 @@ class Sender:
 
     async def _send_first(self) -> bool:
         """Send or drop the oldest mail; return whether there was one."""
-        _WAITING.set(await in_thread(self._outbox.waiting))
-        mail = await in_thread(self._outbox.first_waiting)
-        if mail is None:
-            return False
-        outcome = await self._send(mail)
-        # A crash just here sends the mail again, under the same Message-ID.
+        if self._done is None:
+            _WAITING.set(await in_thread(self._outbox.waiting))
+            mail = await in_thread(self._outbox.first_waiting)
+            if mail is None:
+                return False
+            self._done = mail, await self._send(mail)
+        # A crash just here sends the mail again, under the same Message-ID; an outbox
+        # that cannot be written does not.
+        mail, outcome = self._done
         await in_thread(self._outbox.settle, mail, outcome)
+        self._done = None
         _MAILS.labels(SENT if outcome == SENT else "dropped").inc()
         log.info("mail_settled", kind=mail.kind, cause=mail.event_id, outcome=outcome)
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_type_hints
 
 import msgspec
 from eventsourcing.domain import DomainEventProtocol
@@ -39,8 +39,8 @@ class RecordMapper(Mapper[str]):
     """Writes `{at, cause, actor, event, owner, sealed}`; strict in both directions.
 
     An event with personal fields names its owner in `user_id`, or is an event of
-    the user himself, whose id is the aggregate's. Erased fields come back as
-    their type's empty value.
+    the user himself, whose id is the aggregate's. Personal fields are strings, or
+    TypeError is raised at once: erased, they come back empty.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class RecordMapper(Mapper[str]):
             event: f"{service}.{event.__name__}" for event in events
         }
         self._events = {topic: event for event, topic in self._topics.items()}
+        for event in self._events.values():
+            _require_erasable(event)
         self._seal = seal
         self._rows = msgspec.json.Decoder(_Row)
 
@@ -116,6 +118,14 @@ class RecordMapper(Mapper[str]):
             message = "an event has personal fields, but this service seals none"
             raise TypeError(message)
         return self._seal
+
+
+def _require_erasable(event: type[DomainEvent]) -> None:
+    types = get_type_hints(event)
+    for name in event.personal:
+        if types.get(name) is not str:
+            message = f"{event.__name__}.{name} is personal and must be a string"
+            raise TypeError(message)
 
 
 def _context(record: Record, topic: str) -> bytes:

@@ -30,6 +30,7 @@ RECEIPTS = """
     CREATE TABLE IF NOT EXISTS receipts (
         command_id TEXT PRIMARY KEY,
         command TEXT NOT NULL,
+        actor TEXT NOT NULL,
         answer BLOB NOT NULL,
         number INTEGER NOT NULL) WITHOUT ROWID"""
 HANDLED = """
@@ -46,13 +47,14 @@ class StoreInUseError(Exception):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What a command answered, kept so that it answers so again.
+    """What a command answered whom, kept so that it answers him so again.
 
     `answer` is JSON and holds ids only. `number` is the log's end just after it.
     """
 
     command_id: str
     command: str
+    actor: str
     answer: bytes
     number: int = 0
 
@@ -126,8 +128,8 @@ class SQLiteStore(SQLiteApplicationRecorder):
         if receipt is not None:
             number = numbers[-1] if numbers else self._max_notification_id(c) or 0
             c.execute(
-                "INSERT INTO receipts VALUES (?,?,?,?)",
-                (receipt.command_id, receipt.command, receipt.answer, number),
+                "INSERT INTO receipts VALUES (?,?,?,?,?)",
+                (receipt.command_id, receipt.command, receipt.actor, receipt.answer, number),
             )
         if handled is not None:
             position = handled.position

@@ -23,7 +23,7 @@ from eventsourcing.persistence import (
     Recording,
 )
 
-from chargekey_common.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_common.eventstore.mapper import RecordMapper, Seal
 from chargekey_common.eventstore.records import DomainEvent, Record
 from chargekey_common.eventstore.sqlite import Handled, Receipt, SQLiteStore
@@ -39,7 +39,7 @@ P = ParamSpec("P")
 
 
 class CommandIdReusedError(InvalidArgumentError):
-    """The id belongs to another command."""
+    """The id belongs to another command, or to somebody else's."""
 
     code = "command_id_reused"
     sentence = "This command_id was used for another command; make a new one."
@@ -64,13 +64,6 @@ class StoreUnavailableError(UnavailableError):
 
     code = "store_unavailable"
     sentence = "The store cannot be written right now; nothing was changed. Try again in a moment."
-
-
-class StoreNewerError(FailedPreconditionError):
-    """Written by a later version of the service."""
-
-    code = "store_newer"
-    sentence = "The data was written by a later version; use that version."
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -214,13 +207,14 @@ class EventStore(Application[str]):
         for _ in range(MAX_ATTEMPTS):
             done = self.sqlite.receipt(command_id)
             if done is not None:
-                if done.command != name:
+                # Ids are published as causes, and an answer may be for its caller alone.
+                if (done.command, done.actor) != (name, context.actor):
                     raise CommandIdReusedError
                 result = msgspec.json.decode(done.answer, type=result_type)
                 return Answer(result, self.position(done.number))
             work = Work(self, context.actor, command_id)
             result = decide(work)
-            receipt = Receipt(command_id, name, msgspec.json.encode(result))
+            receipt = Receipt(command_id, name, context.actor, msgspec.json.encode(result))
             recordings = self._save(work, receipt=receipt)
             if recordings is not None:
                 return Answer(result, self._after(recordings))
@@ -281,8 +275,9 @@ def command(
     """Make a command of a method that decides.
 
     The method may run several times: each time another writer was first, it
-    decides again from a fresh read. A command id that was done before answers as
-    it did then, from the receipt, which therefore must hold nothing secret.
+    decides again from a fresh read. A command id that was done before answers the
+    same caller as it did then, from the receipt, which therefore must hold nothing
+    secret.
     Raises what the method raises, `command_id_reused`, `contended` or
     `store_unavailable`; then nothing is stored.
     """

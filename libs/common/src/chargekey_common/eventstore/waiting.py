@@ -23,11 +23,16 @@ class HandledPositions:
         Waits without end: the caller's deadline bounds it.
         """
         while True:
-            self._saved.clear()
+            saved = self._saved  # taken before looking: the next save of all sets this one
             handled = await asyncio.to_thread(self._store.sqlite.handled, reaction)
             if handled is not None and handled.includes(position):
                 return await asyncio.to_thread(self._store.position)
-            await self._saved.wait()
+            await saved.wait()
 
     def _on_saved(self) -> None:
-        self._loop.call_soon_threadsafe(self._saved.set)
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        """Wake those who wait; who begins to wait from now on waits for the next save."""
+        self._saved.set()
+        self._saved = asyncio.Event()

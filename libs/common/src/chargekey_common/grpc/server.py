@@ -93,10 +93,11 @@ class Server:
     """Serves a package's gRPC service with health and reflection.
 
     Refuses to be made when a method of the service has no entry in its objects:
-    what nobody thought about is not served.
+    what nobody thought about is not served. `serving` is what health checks are told.
     """
 
     def __init__(self, service: Service, verifier: Verifier, check: Check) -> None:
+        self.serving = False
         self._service = service
         self._health = HealthServicer()
         self._server = aio.server(interceptors=[_Gate(service, verifier, check)])
@@ -115,10 +116,12 @@ class Server:
 
     async def ready(self) -> None:
         """Tell health checks that calls are welcome."""
+        self.serving = True
         await self._tell_health(serving=True)
 
     async def stop(self, grace: float = 5.0) -> None:
         """Turn unhealthy, let running calls end within `grace` seconds, stop."""
+        self.serving = False
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
 
@@ -131,8 +134,9 @@ class Server:
 def _require_every_method(service: Service) -> None:
     methods = {
         name
-        for name, member in inspect.getmembers(service.servicer, inspect.iscoroutinefunction)
+        for name, member in inspect.getmembers(service.servicer)
         if name[0].isupper()
+        and (inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member))
     }
     if methods != set(service.objects):
         message = f"{service.name}: methods and objects differ: {methods ^ set(service.objects)}"
@@ -157,8 +161,10 @@ class _Gate(aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         _, service, method = handler_call_details.method.split("/")
-        if handler is None or service in _OPEN_SERVICES or handler.unary_unary is None:
+        if handler is None or service in _OPEN_SERVICES:
             return handler
+        if handler.unary_unary is None:
+            return None  # a stream, which nothing below would guard: not served
         implementation: Any = handler.unary_unary  # typed as if it were not asyncio's
 
         async def guarded(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: ANN401 - any message

@@ -225,6 +225,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         if request.WhichOneof("target") == "charger_id":
             charger = await in_thread(self._directory.charger, request.charger_id)
             return Target(charger.installation_id, request.charger_id)
+        await in_thread(self._directory.installation, request.installation_id)  # it must exist
         return Target(request.installation_id)
 
     def _charger(self, key: str) -> pb.Charger:

@@ -97,7 +97,7 @@ class OcppIdentityInUseError(AlreadyExistsError):
     """Another charger connects under this name."""
 
     code = "ocpp_identity_in_use"
-    sentence = "A charger with this OCPP identity is registered already."
+    sentence = "A charger with this OCPP identity is registered already; choose another."
 
 
 class LastOwnerError(FailedPreconditionError):

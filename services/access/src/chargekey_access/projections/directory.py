@@ -86,7 +86,7 @@ class Directory(Projection):
     def permissions(self, target: Target) -> Sequence[tuple[str, Permission]]:
         """Return the permissions that hold on exactly this target."""
         with self.caught_up():
-            found = [(key, self._permissions[key]) for key in self._of_target[target]]
+            found = [(key, self._permissions[key]) for key in self._of_target.get(target, ())]
             return [(key, state) for key, state in found if state.holds]
 
     def home_of(self, user_id: str) -> str:
@@ -102,7 +102,7 @@ class Directory(Projection):
         with self.caught_up():
             return {
                 role
-                for key in self._of_user[user_id]
+                for key in self._of_user.get(user_id, ())
                 if (state := self._permissions[key]).target in (target, above)
                 and (state.valid_until is None or now < state.valid_until)
                 for role in state.roles

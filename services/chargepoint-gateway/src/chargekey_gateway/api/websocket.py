@@ -51,6 +51,7 @@ log = structlog.get_logger()
 DIALECTS: Mapping[str, Dialect] = {"ocpp1.6": OCPP16}
 
 READ_BUFFER = 2048  # an idle connection's biggest part
+KIB = 1024
 FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
 # picows logs every connection at INFO and, further down, whole requests: passwords included.
@@ -374,7 +375,7 @@ class ChargerSocket(WSListener):
         payload: bytes,
     ) -> None:
         now = self._loop.time()
-        if not self._within_rate(now):
+        if not self._within_rate(now, len(payload)):
             self.close(CloseCode.POLICY_VIOLATION, "too many messages")
             return
         self._last_frame = now
@@ -414,11 +415,11 @@ class ChargerSocket(WSListener):
             whole, self._fragments = bytes(self._fragments), None
             connection.receive(whole)
 
-    def _within_rate(self, now: float) -> bool:
-        """Take a token for a frame; `message_burst` of them fit into the bucket."""
+    def _within_rate(self, now: float, size: int) -> bool:
+        """Take a token for a frame and one for each KiB; `message_burst` fit into the bucket."""
         limits = self._server.limits
         refilled = self._tokens + (now - self._last_frame) * limits.messages_per_second
-        self._tokens = min(refilled, limits.message_burst) - 1
+        self._tokens = min(refilled, limits.message_burst) - 1 - size // KIB
         return self._tokens >= 0
 
     def _closed_by_peer(self, transport: WSTransport) -> None:

@@ -12,7 +12,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     first_call_timeout     from open to the first BootNotification. A charger of 1.6 boots
                            once, not at every reconnect, so any valid call counts: keep it
                            above heartbeat_interval
-    messages_per_second    frames of any kind a connection may send on the average
+    messages_per_second    frames of any kind a connection may send on the average; each full
+                           KiB in one counts as another, since reading it takes its time
     message_burst          frames it may send at once on top of that average
     message_timeout        from a message's first fragment to its last
     pending_calls          calls of the charger that may wait for their answers

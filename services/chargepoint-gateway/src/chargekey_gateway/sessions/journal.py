@@ -212,7 +212,7 @@ class Journal:
                             and error.code == WRONG_LAST_SEQUENCE
                         ):
                             continue  # somebody else was there first: read and go on at once
-                        log.info("session_write_repeated", error=str(error))
+                        log.info("session_write_repeated", error=str(error) or repr(error))
                     except (nats.errors.Error, OSError) as error:
                         first = False
                         log.info("session_write_repeated", error=type(error).__name__)

@@ -26,6 +26,8 @@ FREE = b"free"
 LOCK_BEFORE_EVENT = 2
 
 _SEQUENCES_SINCE = 1_577_836_800  # 2020-01-01 in seconds since the epoch
+# More than can have been stored, here or by other replicas, and not come back by then.
+_NOT_FOLLOWED = 10_000
 
 
 def lock_subject(identification_id: str) -> str:
@@ -43,18 +45,21 @@ def stop_subject(transaction_id: int) -> str:
     return f"sessions.v1.stop.{transaction_id}"
 
 
-async def declare(js: JetStreamContext, *, now: int, replicas: int) -> None:
+async def declare(js: JetStreamContext, *, now: int, replicas: int, followed: int = 0) -> None:
     """Declare the stream or bring it in line; `now` in nanoseconds since the epoch.
 
-    A new stream counts from the seconds since 2020, so transaction ids lost with an
-    old one are not given again (as long as no more than one message a second was
-    stored on average) and stay below 2^31.
+    A new stream counts from the seconds since 2020, and above `followed`, the last
+    sequence known of one that was lost. So transaction ids are not given again: not
+    as long as a gateway remembers, nor after that where no more than one message a
+    second was stored on average. They stay below 2^31.
     """
     try:
         present = await js.stream_info(STREAM)
         first = present.config.first_seq
     except NothingThereError:
         first = max(1, now // 1_000_000_000 - _SEQUENCES_SINCE)
+        if followed:
+            first = max(first, followed + _NOT_FOLLOWED)
     config = StreamConfig(
         name=STREAM,
         subjects=["sessions.v1.>"],

@@ -19,6 +19,9 @@ from chargekey_gateway.view.progress import Progress
 from chargekey_gateway.view.sites import Sites
 
 SERVICES = ("access", "identity")
+KEY = "identity.v1.key."
+CREDENTIAL = "access.v1.credential."
+PRIVATE = (KEY, CREDENTIAL)
 
 log = structlog.get_logger()
 
@@ -104,13 +107,12 @@ class View:
         if position is not None and not self._is_next(position):
             return
         try:
-            is_event = self._decode(message)
+            self._decode(message)
         except msgspec.DecodeError:
             self.poison_events += 1
             log.error("poison_event", subject=message.subject, sequence=message.sequence)  # noqa: TRY400 - the error may quote the payload
-            is_event = True
         # A private message has the position of the event that follows it.
-        if position is not None and is_event:
+        if position is not None and not message.subject.startswith(PRIVATE):
             self._progress.advance(position)
 
     def apply(self, event: PublishedEvent) -> None:
@@ -151,17 +153,15 @@ class View:
             return True
         return position.number > known.number
 
-    def _decode(self, message: Message) -> bool:
-        """Apply the message and return whether it is an event of its own."""
-        if message.subject.startswith("identity.v1.key."):
+    def _decode(self, message: Message) -> None:
+        if message.subject.startswith(KEY):
             self.apply(msgspec.json.decode(message.data, type=identity.IdentificationKey))
-            return False
-        if message.subject.startswith("access.v1.credential."):
+            return
+        if message.subject.startswith(CREDENTIAL):
             self.apply(msgspec.json.decode(message.data, type=access.ChargerCredential))
-            return False
+            return
         event = self._catalogue.decode(message.subject, message.data)
         if event is None:
             self.unknown_events += 1
         else:
             self.apply(event)
-        return True

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, assert_never
 
 import msgspec
 
+from chargekey_common import sqlite_file
 from chargekey_common.published.sessions import (
     AuthorizationRefused,
     SessionEnded,
@@ -170,11 +170,10 @@ class Past:
     """
 
     def __init__(self, path: Path, *, lock_timeout: float = 5.0) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = _connect(path, lock_timeout)
+        self._writer = sqlite_file.open_file(path, lock_timeout=lock_timeout)
         self._writing = threading.Lock()
         self._make_tables()
-        self._reader = _connect(path, lock_timeout)
+        self._reader = sqlite_file.open_file(path, lock_timeout=lock_timeout)
         self._reading = threading.Lock()
 
     def close(self) -> None:
@@ -192,10 +191,10 @@ class Past:
 
         Raises sqlite3.OperationalError while the file cannot be written.
         """
-        with self._transaction() as connection:
+        with self._writing, sqlite_file.transaction(self._writer):
             for fact in facts:
-                _apply(connection, fact)
-            connection.execute(
+                _apply(self._writer, fact)
+            self._writer.execute(
                 "UPDATE bookmark SET made = ?, sequence = ?", (bookmark.made, bookmark.sequence)
             )
 
@@ -236,37 +235,15 @@ class Past:
             raise HistoryUnavailableError from error
 
     def _make_tables(self) -> None:
-        with self._transaction() as connection:
-            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        with sqlite_file.transaction(self._writer):
+            (schema,) = self._writer.execute("PRAGMA user_version").fetchone()
             if schema == SCHEMA:
                 return
             for table in ("sessions", "refusals", "bookmark"):
-                connection.execute(f"DROP TABLE IF EXISTS {table}")
+                self._writer.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                # A full disk ends the transaction by itself.
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-
-
-def _connect(path: Path, lock_timeout: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=lock_timeout, isolation_level=None, check_same_thread=False
-    )
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
+                self._writer.execute(statement)
+            self._writer.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _apply(connection: sqlite3.Connection, fact: Fact) -> None:

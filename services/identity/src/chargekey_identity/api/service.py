@@ -100,6 +100,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         return pb.GetUserResponse(user=_user(request.user_id, found))
 
     async def ListUsers(self, request: pb.ListUsersRequest, _: Context) -> pb.ListUsersResponse:
+        await self._access.time_zone(request.installation_id)  # it must exist
         found = await in_thread(self._directory.users, request.installation_id)
         return pb.ListUsersResponse(users=[_user(key, state) for key, state in found])
 

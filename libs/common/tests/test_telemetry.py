@@ -1,0 +1,73 @@
+"""Health over plain HTTP: honest, and closed to whoever asks improperly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from chargekey_common.telemetry import MAX_REQUEST, READ_TIMEOUT, HealthServer, Readiness
+
+
+class Probed:
+    """A health server, its address, and whether the service is ready."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.ready = False
+
+    async def send(self, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+@pytest_asyncio.fixture
+async def probed() -> AsyncIterator[Probed]:
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        probed = Probed(reserved.getsockname()[1])
+        server = HealthServer(lambda: Readiness(ready=probed.ready, detail={"position": "7"}))
+        await server.start(f"127.0.0.1:{probed.port}")
+        yield probed
+        await server.stop()
+
+
+async def test_a_service_that_is_not_ready_is_alive(probed: Probed) -> None:
+    assert b" 200 " in await probed.send(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert b" 503 " in await probed.send(b"GET /readyz HTTP/1.1\r\n\r\n")
+
+
+async def test_a_ready_service_says_so_with_what_there_is_to_know(probed: Probed) -> None:
+    probed.ready = True
+    head, _, body = (await probed.send(b"GET /readyz HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b" 200 " in head
+    assert msgspec.json.decode(body) == {"ready": True, "detail": {"position": "7"}}
+
+
+async def test_metrics_are_told(probed: Probed) -> None:
+    assert b"relay_lag_events" in await probed.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.1\r\n\r\n", b"POST /healthz \r\n\r\n", b"\r\n\r\n"]
+)
+async def test_anything_else_is_not_found(probed: Probed, request_: bytes) -> None:
+    assert b" 404 " in await probed.send(request_)
+
+
+async def test_a_request_without_an_end_is_closed_as_soon_as_it_is_too_long(
+    probed: Probed,
+) -> None:
+    async with asyncio.timeout(READ_TIMEOUT / 2):
+        with contextlib.suppress(ConnectionResetError):
+            assert await probed.send(b"x" * (3 * MAX_REQUEST)) == b""

@@ -1,0 +1,86 @@
+"""The gateway's streams: there when needed, and left alone while they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from nats.aio.client import Client
+from nats.js.api import StreamInfo
+from nats.js.errors import NotFoundError
+
+from chargekey_gateway import streams
+from chargekey_gateway.announcer import CHARGERS_STREAM
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.stream import STREAM
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "WATCH", 0.01)
+
+
+@asynccontextmanager
+async def kept(client: Client, running: RunningSessions) -> AsyncIterator[None]:
+    task = asyncio.create_task(streams.keep_streams(client, running, replicas=1))
+    try:
+        yield
+    finally:
+        # More than once: Python 3.11's wait_for, which nats-py uses, swallows a
+        # cancellation that meets a result.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
+
+
+async def _until(client: Client, stream: str, seen: Callable[[StreamInfo], bool]) -> StreamInfo:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                info = await client.jetstream().stream_info(stream)
+            except NotFoundError:
+                pass
+            else:
+                if seen(info):
+                    return info
+            await asyncio.sleep(0.01)
+
+
+def _is_there(_: StreamInfo) -> bool:
+    return True
+
+
+async def test_a_stream_that_is_there_is_not_declared_again(nats_client: Client) -> None:
+    """Each time it would be written to disk by every server, and undo a newer release's."""
+    js = nats_client.jetstream()
+    async with kept(nats_client, RunningSessions()):
+        await _until(nats_client, CHARGERS_STREAM, _is_there)
+        config = (await js.stream_info(STREAM)).config
+        await js.update_stream(config.evolve(description="of a newer release"))
+        await js.delete_stream(CHARGERS_STREAM)
+        await _until(nats_client, CHARGERS_STREAM, _is_there)  # so SESSIONS was looked at too
+        assert (await js.stream_info(STREAM)).config.description == "of a newer release"
+
+
+async def test_a_stream_of_another_form_is_brought_in_line(nats_client: Client) -> None:
+    js = nats_client.jetstream()
+    async with kept(nats_client, RunningSessions()):
+        await _until(nats_client, CHARGERS_STREAM, _is_there)
+    config = (await js.stream_info(STREAM)).config
+    await js.update_stream(config.evolve(allow_direct=True))
+    async with kept(nats_client, RunningSessions()):
+        await _until(nats_client, STREAM, lambda info: not info.config.allow_direct)
+
+
+async def test_transaction_ids_of_a_lost_stream_are_not_given_again(nats_client: Client) -> None:
+    """Also where more than one message a second was stored, which is what the clock allows for."""
+    js = nats_client.jetstream()
+    running = RunningSessions()
+    async with kept(nats_client, running):
+        info = await _until(nats_client, STREAM, _is_there)
+        running.followed = info.config.first_seq + 1_000_000
+        await js.delete_stream(STREAM)
+        info = await _until(nats_client, STREAM, _is_there)
+    assert running.followed < info.config.first_seq < 2**31

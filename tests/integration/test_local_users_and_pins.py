@@ -1,0 +1,188 @@
+"""What a site's owner changes on people and PINs, and what chargers answer from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chargekey.access.v1 import access_pb2
+from chargekey.gateway.v1 import gateway_pb2
+from chargekey.identity.v1 import identity_pb2
+from chargekey_stack.client import Client, connected
+from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.simulator import simulated_charger
+from chargekey_stack.supervisor import running
+from chargekey_stack.words import VERDICTS
+
+from .garage import CHARGER, Garage, authorize, create_garage
+
+PIN, NEW_PIN, HER_PIN = "#2468", "#8642", "#1357"
+CARD = "04 A1 B2 C3 D4 E5 F6"
+RFID_ONLY = [access_pb2.IDENTIFICATION_TYPE_RFID]
+RFID_AND_PIN = [access_pb2.IDENTIFICATION_TYPE_PIN, access_pb2.IDENTIFICATION_TYPE_RFID]
+
+
+def verdict(decision: gateway_pb2.AuthorizeResponse) -> tuple[str, str]:
+    return VERDICTS.word(decision.status), decision.reason
+
+
+async def add(client: Client, user_id: str, code: str) -> identity_pb2.AddIdentificationResponse:
+    kind = (
+        identity_pb2.IDENTIFICATION_TYPE_PIN
+        if code.startswith("#")
+        else identity_pb2.IDENTIFICATION_TYPE_RFID
+    )
+    return await client.identity.AddIdentification(
+        identity_pb2.AddIdentificationRequest(user_id=user_id, type=kind, code=code)
+    )
+
+
+async def identifications(client: Client, user_id: str) -> Sequence[identity_pb2.Identification]:
+    request = identity_pb2.ListIdentificationsRequest(user_id=user_id)
+    return (await client.identity.ListIdentifications(request)).identifications
+
+
+async def change(
+    client: Client,
+    garage: Garage,
+    *,
+    code: str | None = None,
+    status: identity_pb2.IdentificationStatus.ValueType | None = None,
+) -> str:
+    """Change Ada's PIN; return the position."""
+    request = identity_pb2.ChangeIdentificationRequest(
+        identification_id=garage.identification_id, code=code, status=status
+    )
+    return (await client.identity.ChangeIdentification(request)).position
+
+
+async def reveal(client: Client, garage: Garage) -> str:
+    request = identity_pb2.RevealCodeRequest(identification_id=garage.identification_id)
+    return (await client.identity.RevealCode(request)).code
+
+
+async def accept(
+    client: Client, garage: Garage, types: Sequence[access_pb2.IdentificationType.ValueType]
+) -> str:
+    """Let the charger accept these types; return the position."""
+    request = access_pb2.SetIdentificationTypesRequest(
+        charger_id=garage.charger_id, identification_types=types
+    )
+    return (await client.access.SetIdentificationTypes(request)).position
+
+
+async def test_a_user_added_blocked_is_refused_until_allowed_and_can_be_renamed(
+    tmp_path: Path,
+) -> None:
+    """S0-10, S0-11, S0-12, S0-13, S0-14, S0-15, S0-25, R12."""
+    async with (
+        running(DataDirectory(tmp_path / "data"), tell=print) as system,
+        connected(DataDirectory(tmp_path / "data")) as client,
+    ):
+        garage = await create_garage(client, PIN)
+        grace = await client.identity.AddLocalUser(
+            identity_pb2.AddLocalUserRequest(
+                installation_id=garage.installation_id,
+                first_name="Grace",
+                last_name="Hopper",
+                blocked=True,
+            )
+        )
+        assert not (await identifications(client, grace.user_id))
+        pin = await add(client, grace.user_id, HER_PIN)
+        card = await add(client, grace.user_id, CARD)
+        since = (*garage.positions, grace.access_position, card.position)
+        for code in (HER_PIN, CARD):
+            assert verdict(await authorize(client, code, *since)) == ("Blocked", "user_blocked")
+
+        await client.identity.RenameUser(
+            identity_pb2.RenameUserRequest(
+                user_id=grace.user_id, first_name="Grace", last_name="Murray"
+            )
+        )
+        request = identity_pb2.ListUsersRequest(installation_id=garage.installation_id)
+        users = (await client.identity.ListUsers(request)).users
+        assert [(each.first_name, each.last_name, each.blocked) for each in users] == [
+            ("Ada", "Lovelace", False),
+            ("Grace", "Murray", True),
+        ]
+
+        allowed = await client.identity.UnblockUser(
+            identity_pb2.UnblockUserRequest(user_id=grace.user_id)
+        )
+        for code in (HER_PIN, CARD):
+            accepted = await authorize(client, code, allowed.position)
+            assert verdict(accepted) == ("Accepted", "installation_permission")
+        assert (await authorize(client, HER_PIN)).identification_id == pin.identification_id
+        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
+            await charger.boot()
+            assert (await charger.start(HER_PIN)).status == "Accepted"
+            assert await charger.stop() == "Local"
+
+
+async def test_a_pin_is_seen_changed_and_switched_off_while_the_charger_stays_connected(
+    tmp_path: Path,
+) -> None:
+    """S0-19, S0-20, S0-26: the old PIN stops working, and only an active one authorises."""
+    async with (
+        running(DataDirectory(tmp_path / "data"), tell=print) as system,
+        connected(DataDirectory(tmp_path / "data")) as client,
+    ):
+        garage = await create_garage(client, PIN)
+        await authorize(client, PIN, *garage.positions)
+        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
+            await charger.boot()
+            assert await charger.authorize(PIN) == "Accepted"
+            assert await reveal(client, garage) == PIN
+
+            changed = await change(client, garage, code=NEW_PIN)
+            old = await authorize(client, PIN, changed)
+            assert verdict(old) == ("Invalid", "identification_unknown")
+            assert await charger.authorize(PIN) == "Invalid"
+            assert await charger.authorize(NEW_PIN) == "Accepted"
+            assert await reveal(client, garage) == NEW_PIN
+
+            for status, answer in (
+                (
+                    identity_pb2.IDENTIFICATION_STATUS_INACTIVE,
+                    ("Invalid", "identification_invalid"),
+                ),
+                (
+                    identity_pb2.IDENTIFICATION_STATUS_BLOCKED,
+                    ("Blocked", "identification_blocked"),
+                ),
+                (
+                    identity_pb2.IDENTIFICATION_STATUS_ACTIVE,
+                    ("Accepted", "installation_permission"),
+                ),
+            ):
+                changed = await change(client, garage, status=status)
+                [shown] = await identifications(client, garage.user_id)
+                assert shown.status == status
+                assert verdict(await authorize(client, NEW_PIN, changed)) == answer
+                assert await charger.authorize(NEW_PIN) == answer[0]
+
+
+async def test_a_type_switched_off_is_denied_and_its_identifications_stay(tmp_path: Path) -> None:
+    """R19, S0-7, S0-8."""
+    async with (
+        running(DataDirectory(tmp_path / "data"), tell=print) as system,
+        connected(DataDirectory(tmp_path / "data")) as client,
+    ):
+        garage = await create_garage(client, PIN)
+        card = await add(client, garage.user_id, CARD)
+        before = await identifications(client, garage.user_id)
+        await authorize(client, PIN, *garage.positions, card.position)
+        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
+            await charger.boot()
+            off = await accept(client, garage, RFID_ONLY)
+            assert verdict(await authorize(client, PIN, off)) == ("Invalid", "type_disabled")
+            assert await charger.authorize(PIN) == "Invalid"
+            assert await charger.authorize(CARD.replace(" ", "")) == "Accepted"
+            assert await identifications(client, garage.user_id) == before
+
+            on = await accept(client, garage, RFID_AND_PIN)
+            accepted = await authorize(client, PIN, on)
+            assert verdict(accepted) == ("Accepted", "installation_permission")
+            assert accepted.identification_id == garage.identification_id
+            assert await charger.authorize(PIN) == "Accepted"

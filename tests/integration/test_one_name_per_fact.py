@@ -1,0 +1,67 @@
+"""One name per fact, from the stored event to whoever reacts to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import cast
+
+import pytest
+
+from chargekey.access.v1 import access_pb2
+from chargekey.gateway.v1 import gateway_pb2
+from chargekey.history.v1 import history_pb2
+from chargekey.identity.v1 import identity_pb2
+from chargekey_access.domain import events as access_events
+from chargekey_access.domain.rules import RULES
+from chargekey_common.published import access, identity
+from chargekey_common.reactions import On
+from chargekey_identity.api.access import ON_LOCAL_USER_ADDED
+from chargekey_identity.domain import events as identity_events
+
+REACTING = ("access", "notifier")
+
+
+def reactions() -> Iterator[tuple[str, str, On]]:
+    """Yield each reaction's service and module with what it declares."""
+    for service in REACTING:
+        package = import_module(f"chargekey_{service}.reactions")
+        for module in iter_modules(package.__path__):
+            declare = getattr(import_module(f"{package.__name__}.{module.name}"), module.name)
+            yield service, module.name, cast("On", declare(None))  # what it acts on comes later
+
+
+@pytest.mark.parametrize(
+    ("stored", "published"),
+    [(access_events.EVENTS, access.EVENTS), (identity_events.EVENTS, identity.EVENTS)],
+    ids=["access", "identity"],
+)
+def test_an_event_is_stored_and_published_under_the_same_name(
+    stored: tuple[type, ...], published: tuple[type, ...]
+) -> None:
+    assert {event.__name__ for event in stored} == {event.__name__ for event in published}
+
+
+@pytest.mark.parametrize(("service", "module", "on"), list(reactions()))
+def test_a_reaction_is_called_after_its_event(service: str, module: str, on: On) -> None:
+    event = re.sub(r"(?<!^)(?=[A-Z])", "_", on.event.__name__).lower()
+    assert module == f"on_{event}"
+    assert on.name(service) == f"{service}-{module.replace('_', '-')}"
+
+
+def test_the_reaction_that_adding_a_user_waits_for_is_called_so() -> None:
+    assert ON_LOCAL_USER_ADDED in {on.name(service) for service, _, on in reactions()}
+
+
+def test_the_table_of_who_may_do_what_has_every_method_and_nothing_else() -> None:
+    methods = {
+        f"{described.package.split('.')[1]}.{method}"
+        for described in (
+            contract.DESCRIPTOR for contract in (access_pb2, gateway_pb2, history_pb2, identity_pb2)
+        )
+        for service in described.services_by_name.values()
+        for method in service.methods_by_name
+    }
+    assert set(RULES) == methods
