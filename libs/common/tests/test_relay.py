@@ -260,6 +260,20 @@ async def test_a_new_generation_of_the_store_fills_the_stream_anew(
         await agree(nats_client, shelves.store)
 
 
+async def test_an_empty_store_takes_no_full_stream_over(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    """A forgotten volume: the events are in the stream alone by now."""
+    shelves = Shelves(open_store())
+    label(shelves, 1)
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+    empty = Relay(nats_client, open_store("empty.db"), publication)
+    with pytest.raises(DivergedError):
+        await asyncio.wait_for(empty.run(), 20)
+    await agree(nats_client, shelves.store)
+
+
 async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
     nats_client: Client, open_store: OpenStore
 ) -> None:

@@ -17,9 +17,9 @@ from chargekey_common.follower import Follower, Message
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.published import access, identity
-from chargekey_common.published.envelope import attributes
+from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
-    CATALOGUE,
+    EVENTS,
     AuthorizationRefused,
     SessionEnded,
     SessionStarted,
@@ -188,7 +188,7 @@ async def messages_of(client: Client) -> list[Message]:
 
 async def events_of(client: Client) -> list[object]:
     """The published events in the stream, in order."""
-    decoded = [CATALOGUE.decode(m.subject, m.data) for m in await messages_of(client)]
+    decoded = [Catalogue(*EVENTS).decode(m.subject, m.data) for m in await messages_of(client)]
     return [event for event in decoded if event is not None]
 
 

@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
-from chargekey_common.published.chargers import CATALOGUE, ChargerDisconnected
-from chargekey_common.published.envelope import Attributes, attributes
+from chargekey_common.published.chargers import EVENTS, ChargerDisconnected
+from chargekey_common.published.envelope import Attributes, Catalogue, attributes
 from chargekey_gateway.announcer import Announcer, declare_chargers_stream
 
 
@@ -36,7 +36,7 @@ async def test_events_are_published_in_order_once_nats_is_there(
     seen = []
     while "event-19" not in seen:  # an event may come twice, having lost its acknowledgement
         message = await subscription.next_msg(timeout=30)
-        assert CATALOGUE.decode(message.subject, message.data) == event(0)[0]
+        assert Catalogue(*EVENTS).decode(message.subject, message.data) == event(0)[0]
         seen.append(attributes(message.headers or {}).id)
     assert list(dict.fromkeys(seen)) == [f"event-{number}" for number in range(20)]
     await reader.close()

@@ -52,7 +52,7 @@ def test_an_address_that_is_none_is_refused_at_the_start(
         "SENDER_ADDRESS": "chargekey@chargekey.test",
         "ADMINISTRATOR_ADDRESS": address,
     }.items():
-        monkeypatch.setenv(f"NOTIFIER_{name}", value)
+        monkeypatch.setenv(f"CHARGEKEY_NOTIFIER_{name}", value)
     with pytest.raises(SystemExit):
         load(NotifierSettings)
-    assert capsys.readouterr().err.startswith("NOTIFIER_ADMINISTRATOR_ADDRESS: ")
+    assert capsys.readouterr().err.startswith("CHARGEKEY_NOTIFIER_ADMINISTRATOR_ADDRESS: ")

@@ -164,6 +164,7 @@ class Relay:
             if self._declared:
                 self._require_own(info)
             elif not self._is_own(info):
+                await self._require_filled(info)
                 log.warning("stream_of_another_generation", stream=self.stream)
                 await self._js.delete_stream(self.stream)
         await ensure_stream(self._js, config)
@@ -175,6 +176,12 @@ class Relay:
     def _require_own(self, info: StreamInfo) -> None:
         if not self._is_own(info):
             log.error("stream_taken_over", stream=self.stream)
+            raise DivergedError(self.stream)
+
+    async def _require_filled(self, info: StreamInfo) -> None:
+        """Take no full stream over with an empty store: that is a lost volume, not a restore."""
+        if info.state.messages and not await asyncio.to_thread(self._store.sqlite.end):
+            log.error("store_empty_beside_full_stream", stream=self.stream)
             raise DivergedError(self.stream)
 
     async def _find_bookmark(self) -> int:

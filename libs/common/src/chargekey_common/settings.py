@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServiceSettings(BaseSettings):
-    """What every service is told; each has a prefix of its own, as in `ACCESS_`.
+    """What every service is told; each has a prefix of its own, as in `CHARGEKEY_ACCESS_`.
 
     Secrets are named by the file they stand in, so that printing settings shows
     none. Addresses are `host:port`; port 0 lets the system choose.

@@ -18,7 +18,7 @@ GRPC_SERVICES = ("access", "identity", "gateway", "history")
 ADMINISTRATOR_ADDRESS = "administrator@chargekey.example"
 SENDER_ADDRESS = "chargekey@chargekey.example"
 
-_PREFIXES = ("ACCESS_", "IDENTITY_", "GATEWAY_", "HISTORY_", "NOTIFIER_")
+_PREFIX = "CHARGEKEY_"
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -110,7 +110,7 @@ def _service(
         **({} if grpc is None else {"GRPC_ADDRESS": grpc}),
         **own,
     }
-    prefix = f"{name.upper()}_"
+    prefix = f"{_PREFIX}{name.upper()}_"
     script = Path(sysconfig.get_path("scripts")) / f"chargekey-{name}"
     return Program(
         name,
@@ -123,4 +123,4 @@ def _service(
 
 def _inherited() -> dict[str, str]:
     """Return our environment without what services would take for settings of theirs."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(_PREFIXES)}
+    return {key: value for key, value in os.environ.items() if not key.upper().startswith(_PREFIX)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from chargekey_access.api.service import service
 from chargekey_access.application import Access
 from chargekey_access.domain.events import EVENTS
@@ -15,7 +17,7 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.eventstore.waiting import HandledPositions
-from chargekey_common.grpc.server import Server, in_thread
+from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
 from chargekey_common.relay import Relay
@@ -33,7 +35,7 @@ async def start(lifetime: Lifetime) -> None:
     access = Access(store, Directory(store), passwords)
 
     async def check(caller: Caller, action: str, obj: str) -> None:
-        if not await in_thread(access.allowed, caller, action, obj):
+        if not await asyncio.to_thread(access.allowed, caller, action, obj):
             raise PermissionDeniedError
 
     server = Server(service(access, HandledPositions(store)), Verifier(settings.accounts), check)

@@ -1,4 +1,4 @@
-"""What access is told by its environment: variables that begin with `ACCESS_`."""
+"""What access is told by its environment: variables that begin with `CHARGEKEY_ACCESS_`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chargekey_common.settings import ServiceSettings
 class AccessSettings(ServiceSettings):
     """Access's own settings beside every service's."""
 
-    model_config = SettingsConfigDict(env_prefix="ACCESS_")
+    model_config = SettingsConfigDict(env_prefix="CHARGEKEY_ACCESS_")
 
     # The secret that charger passwords are hashed with; the gateway has the same.
     charger_password_secret_file: Path

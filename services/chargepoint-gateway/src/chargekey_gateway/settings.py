@@ -1,4 +1,4 @@
-"""What the gateway is told by its environment: variables that begin with `GATEWAY_`."""
+"""What the gateway is told by its environment: variables that begin with `CHARGEKEY_GATEWAY_`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chargekey_common.settings import ServiceSettings
 class GatewaySettings(ServiceSettings):
     """The gateway's own settings beside every service's."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+    model_config = SettingsConfigDict(env_prefix="CHARGEKEY_GATEWAY_")
 
     # The secrets that codes and charger passwords are hashed with: identity's and access's.
     keyed_id_secret_file: Path

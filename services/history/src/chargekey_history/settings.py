@@ -1,4 +1,4 @@
-"""What history is told by its environment: variables that begin with `HISTORY_`."""
+"""What history is told by its environment: variables that begin with `CHARGEKEY_HISTORY_`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chargekey_common.settings import ServiceSettings
 class HistorySettings(ServiceSettings):
     """History's own settings beside every service's."""
 
-    model_config = SettingsConfigDict(env_prefix="HISTORY_")
+    model_config = SettingsConfigDict(env_prefix="CHARGEKEY_HISTORY_")
 
     # Where access answers Check, `host:port`.
     access_address: str

@@ -1,4 +1,4 @@
-"""What identity is told by its environment: variables that begin with `IDENTITY_`."""
+"""What identity is told by its environment: variables that begin with `CHARGEKEY_IDENTITY_`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chargekey_common.settings import ServiceSettings
 class IdentitySettings(ServiceSettings):
     """Identity's own settings beside every service's."""
 
-    model_config = SettingsConfigDict(env_prefix="IDENTITY_")
+    model_config = SettingsConfigDict(env_prefix="CHARGEKEY_IDENTITY_")
 
     # The secret that codes are looked up by; the gateway has the same.
     keyed_id_secret_file: Path

@@ -19,7 +19,6 @@ from prometheus_client import Counter, Gauge
 from chargekey.access.v1 import access_pb2, access_pb2_grpc
 from chargekey.identity.v1 import identity_pb2, identity_pb2_grpc
 from chargekey_common.grpc.client import remote_error
-from chargekey_common.grpc.server import in_thread
 from chargekey_notifier.letters import Letter, letter, local_time
 from chargekey_notifier.outbox import Mail, Outbox
 from chargekey_notifier.post import Post, RefusedError
@@ -90,15 +89,15 @@ class Sender:
     async def _send_first(self) -> bool:
         """Send or drop the oldest mail; return whether there was one."""
         if self._done is None:
-            _WAITING.set(await in_thread(self._outbox.waiting))
-            mail = await in_thread(self._outbox.first_waiting)
+            _WAITING.set(await asyncio.to_thread(self._outbox.waiting))
+            mail = await asyncio.to_thread(self._outbox.first_waiting)
             if mail is None:
                 return False
             self._done = mail, await self._send(mail)
         # A crash just here sends the mail again, under the same Message-ID; an outbox
         # that cannot be written does not.
         mail, outcome = self._done
-        await in_thread(self._outbox.settle, mail, outcome)
+        await asyncio.to_thread(self._outbox.settle, mail, outcome)
         self._done = None
         _MAILS.labels(SENT if outcome == SENT else "dropped").inc()
         log.info("mail_settled", kind=mail.kind, cause=mail.event_id, outcome=outcome)

@@ -1,4 +1,4 @@
-"""What the notifier is told by its environment: variables that begin with `NOTIFIER_`."""
+"""What the notifier is told by its environment: variables that begin with `CHARGEKEY_NOTIFIER_`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MailAddress = Annotated[
 class NotifierSettings(ServiceSettings):
     """The notifier's own settings beside every service's; the first three are `host:port`."""
 
-    model_config = SettingsConfigDict(env_prefix="NOTIFIER_")
+    model_config = SettingsConfigDict(env_prefix="CHARGEKEY_NOTIFIER_")
 
     # Asked for users' and sites' names at the moment a mail is sent.
     identity_address: str

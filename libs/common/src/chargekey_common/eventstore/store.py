@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
 import msgspec
+import structlog
 from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     IntegrityError,
@@ -36,6 +37,8 @@ State = TypeVar("State")
 Event = TypeVar("Event", bound=DomainEvent)
 Result = TypeVar("Result")
 P = ParamSpec("P")
+
+log = structlog.get_logger()
 
 
 class CommandIdReusedError(InvalidArgumentError):
@@ -252,6 +255,8 @@ class EventStore(Application[str]):
         except IntegrityError:
             return None
         except OperationalError as error:
+            # SQLite names the trouble, never a value.
+            log.error("store_unavailable", service=self.service, error=str(error))  # noqa: TRY400 - nobody's bug to trace
             raise StoreUnavailableError from error
         for listener in self._listeners:
             listener()

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import grpc
 import msgspec
@@ -45,9 +45,6 @@ _STATUS: Mapping[type[errors.ChargekeyError], grpc.StatusCode] = {
 
 _caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller")
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
-
 log = structlog.get_logger()
 
 
@@ -80,13 +77,6 @@ class Service(msgspec.Struct, frozen=True):
 def command_context(request: HasCommandId) -> Context:
     """Return who commands and under which id; without one, the command gets a new one."""
     return Context(actor=_caller.get(), command_id=request.command_id or new_id())
-
-
-async def in_thread(
-    function: Callable[Concatenate[P], Result], /, *args: P.args, **kwargs: P.kwargs
-) -> Result:
-    """Run what blocks on a thread, as every call into a store must be."""
-    return await asyncio.to_thread(function, *args, **kwargs)
 
 
 class Server:

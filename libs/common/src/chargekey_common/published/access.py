@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from chargekey_common.published.envelope import Catalogue, PublishedEvent
+from chargekey_common.published.envelope import PublishedEvent
 
 Override = Literal["INHERIT", "REQUIRED", "NOT_REQUIRED"]
 IdentificationType = Literal["RFID", "PIN", "APP"]
@@ -134,4 +134,3 @@ EVENTS = (
     AuthorisationOverrideSet,
     IdentificationTypesSet,
 )
-CATALOGUE = Catalogue(*EVENTS)

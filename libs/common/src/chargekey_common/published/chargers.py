@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from chargekey_common.published.envelope import Catalogue, PublishedEvent
+from chargekey_common.published.envelope import PublishedEvent
 
 
 class _AboutCharger(PublishedEvent, frozen=True, kw_only=True):
@@ -42,4 +42,3 @@ class ConnectorStatusChanged(_AboutCharger, frozen=True, kw_only=True):
 
 
 EVENTS = (ChargerConnected, ChargerDisconnected, ChargerBooted, ConnectorStatusChanged)
-CATALOGUE = Catalogue(*EVENTS)

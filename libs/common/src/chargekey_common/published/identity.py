@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from chargekey_common.published.envelope import Catalogue, PublishedEvent
+from chargekey_common.published.envelope import PublishedEvent
 
 IdentificationType = Literal["RFID", "PIN"]
 IdentificationStatus = Literal["ACTIVE", "INACTIVE", "BLOCKED"]
@@ -126,4 +126,3 @@ EVENTS = (
     CodeReserved,
     CodeReleased,
 )
-CATALOGUE = Catalogue(*EVENTS)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from chargekey_common.published.envelope import Catalogue, PublishedEvent
+from chargekey_common.published.envelope import PublishedEvent
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,4 +105,3 @@ class SessionEnded(_AtCharger, frozen=True, kw_only=True):
 
 
 EVENTS = (AuthorizationRefused, SessionStarted, StartRefused, SessionEnded)
-CATALOGUE = Catalogue(*EVENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from grpc import aio
@@ -19,7 +20,7 @@ from chargekey_access.domain.installation import Installation
 from chargekey_access.domain.permission import Permission, Target
 from chargekey_common.accounts import Caller
 from chargekey_common.eventstore.waiting import HandledPositions
-from chargekey_common.grpc.server import Objects, Service, command_context, in_thread
+from chargekey_common.grpc.server import Objects, Service, command_context
 from chargekey_common.positions import Position
 
 NAME = "chargekey.access.v1.AccessService"
@@ -58,7 +59,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def CreateInstallation(
         self, request: pb.CreateInstallationRequest, _: Context
     ) -> pb.CreateInstallationResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.create_installation,
             command_context(request),
             name=request.name,
@@ -71,7 +72,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def SetAuthorisationRequired(
         self, request: pb.SetAuthorisationRequiredRequest, _: Context
     ) -> pb.SetAuthorisationRequiredResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.set_authorisation_required,
             command_context(request),
             installation_id=request.installation_id,
@@ -82,20 +83,20 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def GetInstallation(
         self, request: pb.GetInstallationRequest, _: Context
     ) -> pb.GetInstallationResponse:
-        site = await in_thread(self._directory.installation, request.installation_id)
+        site = await asyncio.to_thread(self._directory.installation, request.installation_id)
         return pb.GetInstallationResponse(installation=_installation(request.installation_id, site))
 
     async def ListInstallations(
         self, _: pb.ListInstallationsRequest, __: Context
     ) -> pb.ListInstallationsResponse:
-        found = await in_thread(self._directory.installations)
+        found = await asyncio.to_thread(self._directory.installations)
         return pb.ListInstallationsResponse(
             installations=[_installation(key, site) for key, site in found]
         )
 
     async def AddCharger(self, request: pb.AddChargerRequest, _: Context) -> pb.AddChargerResponse:
         context = command_context(request)
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.add_charger,
             context,
             installation_id=request.installation_id,
@@ -112,7 +113,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> pb.SetAuthorisationOverrideResponse:
         if request.authorisation_override not in _OVERRIDES:
             raise OverrideMissingError
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.set_authorisation_override,
             command_context(request),
             charger_id=request.charger_id,
@@ -125,7 +126,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> pb.SetIdentificationTypesResponse:
         if any(number not in _TYPES for number in request.identification_types):
             raise TypeUnknownError
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.set_identification_types,
             command_context(request),
             charger_id=request.charger_id,
@@ -135,14 +136,14 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
 
     async def GetCharger(self, request: pb.GetChargerRequest, _: Context) -> pb.GetChargerResponse:
         key = await self._charger_id(request)
-        return pb.GetChargerResponse(charger=await in_thread(self._charger, key))
+        return pb.GetChargerResponse(charger=await asyncio.to_thread(self._charger, key))
 
     async def ListChargers(
         self, request: pb.ListChargersRequest, _: Context
     ) -> pb.ListChargersResponse:
-        found = await in_thread(self._directory.chargers, request.installation_id)
+        found = await asyncio.to_thread(self._directory.chargers, request.installation_id)
         return pb.ListChargersResponse(
-            chargers=[await in_thread(self._charger, key) for key, _ in found]
+            chargers=[await asyncio.to_thread(self._charger, key) for key, _ in found]
         )
 
     async def GrantPermission(
@@ -150,7 +151,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> pb.GrantPermissionResponse:
         if any(number not in _ROLES for number in request.roles):
             raise RolesMissingError
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.grant_permission,
             command_context(request),
             target=await self._target(request),
@@ -165,7 +166,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def RevokePermission(
         self, request: pb.RevokePermissionRequest, _: Context
     ) -> pb.RevokePermissionResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._access.revoke_permission,
             command_context(request),
             permission_id=request.permission_id,
@@ -175,13 +176,13 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def ListPermissions(
         self, request: pb.ListPermissionsRequest, _: Context
     ) -> pb.ListPermissionsResponse:
-        found = await in_thread(self._directory.permissions, await self._target(request))
+        found = await asyncio.to_thread(self._directory.permissions, await self._target(request))
         return pb.ListPermissionsResponse(
             permissions=[_permission(key, held) for key, held in found]
         )
 
     async def Check(self, request: pb.CheckRequest, _: Context) -> pb.CheckResponse:
-        allowed = await in_thread(
+        allowed = await asyncio.to_thread(
             self._access.allowed, Caller(request.caller), request.action, request.object
         )
         return pb.CheckResponse(allowed=allowed)
@@ -214,7 +215,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def _charger_id(self, request: pb.GetChargerRequest) -> str:
         if request.charger_id:
             return request.charger_id
-        return await in_thread(self._directory.charger_id, request.ocpp_identity)
+        return await asyncio.to_thread(self._directory.charger_id, request.ocpp_identity)
 
     async def _charger_object(self, request: pb.GetChargerRequest) -> str:
         return f"charger:{await self._charger_id(request)}"
@@ -223,9 +224,11 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         self, request: pb.GrantPermissionRequest | pb.ListPermissionsRequest
     ) -> Target:
         if request.WhichOneof("target") == "charger_id":
-            charger = await in_thread(self._directory.charger, request.charger_id)
+            charger = await asyncio.to_thread(self._directory.charger, request.charger_id)
             return Target(charger.installation_id, request.charger_id)
-        await in_thread(self._directory.installation, request.installation_id)  # it must exist
+        await asyncio.to_thread(
+            self._directory.installation, request.installation_id
+        )  # it must exist
         return Target(request.installation_id)
 
     def _charger(self, key: str) -> pb.Charger:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from chargekey_access.application import Access
 from chargekey_common.eventstore.store import Reaction
-from chargekey_common.grpc.server import in_thread
 from chargekey_common.published.identity import LocalUserAdded
 from chargekey_common.reactions import On
 
@@ -13,6 +14,6 @@ def on_local_user_added(access: Access) -> On:
     """Return the reaction, acting on `access`."""
 
     async def react(event: LocalUserAdded, reaction: Reaction) -> None:
-        await in_thread(access.react_to_local_user_added, event, reaction)
+        await asyncio.to_thread(access.react_to_local_user_added, event, reaction)
 
     return On(LocalUserAdded, react)

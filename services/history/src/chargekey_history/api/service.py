@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from grpc import aio
 
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey.history.v1 import history_pb2_grpc
-from chargekey_common.grpc.server import Objects, Service, in_thread
+from chargekey_common.grpc.server import Objects, Service
 from chargekey_history.errors import LimitMalformedError
 from chargekey_history.projections.past import Filter, Past, Refusal, Session
 
@@ -35,7 +36,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             running_only=request.running_only,
             limit=_limit(request.limit),
         )
-        found = await in_thread(self._past.sessions, wanted)
+        found = await asyncio.to_thread(self._past.sessions, wanted)
         return pb.ListSessionsResponse(sessions=[_session(session) for session in found])
 
     async def ListRefusals(
@@ -47,7 +48,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             user_id=request.user_id,
             limit=_limit(request.limit),
         )
-        found = await in_thread(self._past.refusals, wanted)
+        found = await asyncio.to_thread(self._past.refusals, wanted)
         return pb.ListRefusalsResponse(refusals=[_refusal(refusal) for refusal in found])
 
     def objects(self) -> Objects:
@@ -58,7 +59,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         """Return the installation that all the answer can be of, or the system for several."""
         installation_id: str | None = request.installation_id
         if not installation_id and request.charger_id:
-            installation_id = await in_thread(self._past.installation_of, request.charger_id)
+            installation_id = await asyncio.to_thread(
+                self._past.installation_of, request.charger_id
+            )
         return f"installation:{installation_id}" if installation_id else "system"
 
 

@@ -13,7 +13,6 @@ from nats.aio.client import Client
 from prometheus_client import Counter
 
 from chargekey_common.follower import Follower, Message
-from chargekey_common.grpc.server import in_thread
 from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
     AuthorizationRefused,
@@ -51,7 +50,7 @@ class SessionsStream:
 
     async def follower(self, client: Client) -> Follower:
         """Return what reads on from where the rows end, to be run once."""
-        known = await in_thread(self._past.bookmark)
+        known = await asyncio.to_thread(self._past.bookmark)
         self._follower = Follower(
             client, STREAM, self._handle, after=known.sequence, made=known.made, subjects=SUBJECTS
         )
@@ -64,7 +63,7 @@ class SessionsStream:
         delay = FIRST_DELAY
         while True:
             try:
-                await in_thread(self._past.apply, facts, bookmark)
+                await asyncio.to_thread(self._past.apply, facts, bookmark)
             except sqlite3.OperationalError as error:  # locked, or the disk is full: it passes
                 log.warning("history_not_written", again_in=delay, error=str(error))
                 await asyncio.sleep(delay)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 from grpc import aio
 
 from chargekey.identity.v1 import identity_pb2 as pb
 from chargekey.identity.v1 import identity_pb2_grpc
-from chargekey_common.grpc.server import Objects, Service, command_context, in_thread
+from chargekey_common.grpc.server import Objects, Service, command_context
 from chargekey_identity.api.access import Access
 from chargekey_identity.application import Identity
 from chargekey_identity.domain.errors import StatusUnknownError, TypeUnknownError
@@ -53,7 +54,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: pb.AddLocalUserRequest, context: Context
     ) -> pb.AddLocalUserResponse:
         await self._access.time_zone(request.installation_id)  # it must exist
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.add_local_user,
             command_context(request),
             installation_id=request.installation_id,
@@ -72,7 +73,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         )
 
     async def RenameUser(self, request: pb.RenameUserRequest, _: Context) -> pb.RenameUserResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.rename_user,
             command_context(request),
             user_id=request.user_id,
@@ -82,7 +83,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         return pb.RenameUserResponse(position=str(answer.position))
 
     async def BlockUser(self, request: pb.BlockUserRequest, _: Context) -> pb.BlockUserResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.block_user, command_context(request), user_id=request.user_id
         )
         return pb.BlockUserResponse(position=str(answer.position))
@@ -90,18 +91,18 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def UnblockUser(
         self, request: pb.UnblockUserRequest, _: Context
     ) -> pb.UnblockUserResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.unblock_user, command_context(request), user_id=request.user_id
         )
         return pb.UnblockUserResponse(position=str(answer.position))
 
     async def GetUser(self, request: pb.GetUserRequest, _: Context) -> pb.GetUserResponse:
-        found = await in_thread(self._directory.user, request.user_id)
+        found = await asyncio.to_thread(self._directory.user, request.user_id)
         return pb.GetUserResponse(user=_user(request.user_id, found))
 
     async def ListUsers(self, request: pb.ListUsersRequest, _: Context) -> pb.ListUsersResponse:
         await self._access.time_zone(request.installation_id)  # it must exist
-        found = await in_thread(self._directory.users, request.installation_id)
+        found = await asyncio.to_thread(self._directory.users, request.installation_id)
         return pb.ListUsersResponse(users=[_user(key, state) for key, state in found])
 
     async def AddIdentification(
@@ -112,7 +113,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         status = request.status or pb.IDENTIFICATION_STATUS_ACTIVE
         if status not in _STATUSES:
             raise StatusUnknownError
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.add_identification,
             command_context(request),
             user_id=request.user_id,
@@ -131,8 +132,8 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.ChangeIdentificationResponse:
         if request.HasField("status") and request.status not in _STATUSES:
             raise StatusUnknownError
-        user_id = await in_thread(self._directory.holder_of, request.identification_id)
-        answer = await in_thread(
+        user_id = await asyncio.to_thread(self._directory.holder_of, request.identification_id)
+        answer = await asyncio.to_thread(
             self._identity.change_identification,
             command_context(request),
             identification_id=request.identification_id,
@@ -146,7 +147,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def RemoveIdentification(
         self, request: pb.RemoveIdentificationRequest, _: Context
     ) -> pb.RemoveIdentificationResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.remove_identification,
             command_context(request),
             identification_id=request.identification_id,
@@ -154,7 +155,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         return pb.RemoveIdentificationResponse(position=str(answer.position))
 
     async def RevealCode(self, request: pb.RevealCodeRequest, _: Context) -> pb.RevealCodeResponse:
-        answer = await in_thread(
+        answer = await asyncio.to_thread(
             self._identity.reveal_code,
             command_context(request),
             identification_id=request.identification_id,
@@ -164,7 +165,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     async def ListIdentifications(
         self, request: pb.ListIdentificationsRequest, _: Context
     ) -> pb.ListIdentificationsResponse:
-        found = await in_thread(self._directory.identifications, request.user_id)
+        found = await asyncio.to_thread(self._directory.identifications, request.user_id)
         return pb.ListIdentificationsResponse(
             identifications=[_identification(key, held) for key, held in found]
         )
@@ -190,18 +191,18 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
 
     async def _home_of_identification(self, request: pb.RevealCodeRequest) -> str:
         return await self._home(
-            await in_thread(self._directory.holder_of, request.identification_id)
+            await asyncio.to_thread(self._directory.holder_of, request.identification_id)
         )
 
     async def _home(self, user_id: str) -> str:
-        holder = await in_thread(self._directory.user, user_id)
+        holder = await asyncio.to_thread(self._directory.user, user_id)
         return f"installation:{holder.installation_id}"
 
     async def _time_zone(self, user_id: str, valid_until: str) -> str:
         """Return the zone of the user's installation; empty where no day is to be reckoned."""
         if not valid_until:
             return ""
-        holder = await in_thread(self._directory.user, user_id)
+        holder = await asyncio.to_thread(self._directory.user, user_id)
         return await self._access.time_zone(holder.installation_id)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from chargekey_common.eventstore.store import Reaction
-from chargekey_common.grpc.server import in_thread
 from chargekey_common.published.identity import UserBlocked
 from chargekey_common.reactions import On
 from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
@@ -21,6 +22,6 @@ def on_user_blocked(outbox: Outbox) -> On:
             installation_id=event.installation_id,
             at=reaction.at,
         )
-        await in_thread(outbox.add, mail, reaction.handled)
+        await asyncio.to_thread(outbox.add, mail, reaction.handled)
 
     return On(UserBlocked, react)
