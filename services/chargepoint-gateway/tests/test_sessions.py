@@ -460,6 +460,37 @@ async def test_following_behind_ones_own_writes_brings_nothing_back(replicas: Re
     assert not replica.running.lock("pin").held
 
 
+async def test_a_start_ends_what_the_charger_left_behind_at_that_connector(
+    replicas: Replicas,
+) -> None:
+    """R21: a lock never outlives its session, also when its stop was lost."""
+    replica, _ = replicas
+    lost = await replica.start(started_at=NOW - 3 * MINUTE, meter_start=100)
+    beside = await replica.start(token=CARD, connector=2, started_at=NOW - 2 * MINUTE)
+    again = await replica.start(started_at=NOW - MINUTE, meter_start=700)
+    assert again.decision.accepted
+    running = [session.transaction_id for session in replica.running.of_charger("first")]
+    assert running == [beside.transaction_id, again.transaction_id]
+    [ended] = [e for e in await events_of(replica.client) if isinstance(e, SessionEnded)]
+    assert (ended.transaction_id, ended.ended_at, ended.meter_stop) == (
+        lost.transaction_id,
+        NOW - MINUTE,
+        700,
+    )
+    # Its own stop, should it come after all, changes nothing, and neither does a retry.
+    await replica.end(lost.transaction_id)
+    assert await replica.start(started_at=NOW - MINUTE, meter_start=700) == again
+    assert [s.transaction_id for s in replica.running.of_charger("first")] == running
+
+
+async def test_an_older_start_told_late_ends_nothing(replicas: Replicas) -> None:
+    """R23: a start from before, delivered after, is judged but supersedes nobody."""
+    replica, _ = replicas
+    now = await replica.start(started_at=NOW - MINUTE)
+    await replica.start(token=CARD, started_at=NOW - 5 * MINUTE)
+    assert replica.running.get(now.transaction_id) is not None
+
+
 async def test_an_open_charger_takes_anybody_and_locks_nobody(replicas: Replicas) -> None:
     """S3-10; sessions there stay apart in reports (S3-41)."""
     replica, _ = replicas

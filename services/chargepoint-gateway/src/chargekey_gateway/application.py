@@ -45,7 +45,7 @@ from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
-from chargekey_gateway.sessions.stopping import match_open, may_stop
+from chargekey_gateway.sessions.stopping import match_open, may_stop, superseded
 from chargekey_gateway.view.entries import Charger, Identification
 from chargekey_gateway.view.view import View
 
@@ -117,6 +117,7 @@ class Gateway:
         self._start_keys = start_keys
         self._passwords = passwords
         self._clock = clock
+        self._patience = patience
 
     async def run(self) -> None:
         """Publish and reconcile until cancelled."""
@@ -237,8 +238,25 @@ class Gateway:
             started_at=started_at,
             meter_start=meter_start,
         )
-        recorded = await self._journal.start(start, inputs)
+        try:
+            async with asyncio.timeout(self._patience):  # for the two together
+                await self._end_superseded(start)
+                recorded = await self._journal.start(start, inputs)
+        except TimeoutError:
+            raise SessionsUnavailableError from None
         return Started(recorded.transaction_id, _verdict(recorded.event))
+
+    async def _end_superseded(self, start: Start) -> None:
+        """End what the charger has left behind, or its lock would outlive it (R21).
+
+        The new start's time and meter are the last that can be said of it.
+        """
+        for session in superseded(self.running.of_charger(start.charger_id), start):
+            log.warning(
+                "session_superseded", charger=start.charger_id, transaction=session.transaction_id
+            )
+            end = End(ended_at=start.started_at, meter_stop=start.meter_start, reason="Other")
+            await self._journal.end(session, end)
 
     async def end_session(
         self,

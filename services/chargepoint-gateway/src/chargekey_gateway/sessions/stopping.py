@@ -1,9 +1,11 @@
-"""Which session a StopTransaction ends, and whether whoever presented may end it."""
+"""Which session is over: by whose StopTransaction, or by what the charger does next."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chargekey_gateway.sessions.batches import Start
+from chargekey_gateway.sessions.keys import session_id
 from chargekey_gateway.sessions.running import RunningSession
 from chargekey_gateway.view.entries import Identification
 
@@ -20,6 +22,22 @@ def match_open(
     if len(begun) > 1 and presented is not None:
         begun = [session for session in begun if may_stop(session, presented)]
     return begun[0] if len(begun) == 1 else None
+
+
+def superseded(sessions: Sequence[RunningSession], start: Start) -> Sequence[RunningSession]:
+    """Find the charger's sessions that this start proves to be over: earlier ones there.
+
+    A connector carries one transaction at a time (OCPP 1.6 §3.7), so the charger has
+    ended the earlier one and its stop is lost, or the charger has forgotten it. The
+    same start sent again proves nothing.
+    """
+    return [
+        session
+        for session in sessions
+        if session.connector == start.connector
+        and session.started_at < start.started_at
+        and session.session_id != session_id(start.key)
+    ]
 
 
 def may_stop(session: RunningSession, presented: Identification | None) -> bool:
