@@ -24,6 +24,13 @@ def outcomes(path: Path) -> dict[str, str | None]:
         return dict(connection.execute("SELECT event_id, outcome FROM mails ORDER BY number"))
 
 
+async def settled(outbox: Outbox) -> None:
+    """Return once what went out is marked: a notifier that ends before may send it again."""
+    async with asyncio.timeout(20):
+        while outbox.waiting():
+            await asyncio.sleep(0.01)
+
+
 def test_the_reaction_is_named_as_its_event() -> None:
     with closing(Outbox(Path(":memory:"))) as outbox:
         on = on_user_blocked(outbox)
@@ -54,10 +61,11 @@ async def test_a_redelivered_event_sends_no_second_mail(
 ) -> None:
     neighbours.identity.add("u1", "Anna")
     neighbours.identity.add("u2", "Bo")
-    async with running():
+    async with running() as outbox:
         await stream.blocked(1, "u1")
         await stream.blocked(1, "u1")
         await mailbox.wait(1)
+        await settled(outbox)
     # Without the durable the server delivers everything again.
     await nats_client.jetstream().delete_consumer("IDENTITY", "notifier-on-user-blocked")
     async with running():
@@ -131,9 +139,7 @@ async def test_a_user_erased_meanwhile_is_not_told_of_and_holds_nothing_up(
         await stream.blocked(2, "u2", installation_id="gone")
         await stream.blocked(3, "u2")
         mails = await mailbox.wait(1)
-        async with asyncio.timeout(20):
-            while outbox.waiting():
-                await asyncio.sleep(0.01)
+        await settled(outbox)
     assert subjects(mails) == ["Bo Berg was blocked at Home"]
     assert outcomes(tmp_path / "notifier.db") == {
         event_id(1): "user_unknown",
