@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from eventsourcing.persistence import ConnectionPoolClosedError
 
 from chargekey_common.eventstore.mapper import RecordMapper
 from chargekey_common.eventstore.records import DomainEvent
@@ -208,6 +209,41 @@ def test_commits_are_made_for_a_power_cut(open_store: OpenStore) -> None:
         assert cursor.fetchone()[0] == "wal"
         cursor.execute("PRAGMA synchronous")
         assert cursor.fetchone()[0] == 2  # FULL
+
+
+def test_closing_waits_for_what_still_reads_and_lets_nobody_in(open_store: OpenStore) -> None:
+    """A cancelled task leaves its thread behind; SQLite would crash the process."""
+    store = open_store()
+    reading, go_on = threading.Event(), threading.Event()
+    counted: list[int] = []
+
+    def read() -> None:
+        with store.sqlite.datastore.transaction(commit=False) as cursor:
+            reading.set()
+            go_on.wait(20)
+            cursor.execute("SELECT count(*) FROM receipts")
+            counted.append(cursor.fetchone()[0])
+
+    reader = threading.Thread(target=read)
+    closer = threading.Thread(target=store.close)
+    reader.start()
+    reading.wait(20)
+    closer.start()
+    while not refuses(store):
+        pass
+    assert closer.is_alive()
+    go_on.set()
+    for thread in (reader, closer):
+        thread.join(20)
+    assert counted == [0]
+
+
+def refuses(store: EventStore) -> bool:
+    try:
+        store.sqlite.end()
+    except ConnectionPoolClosedError:
+        return True
+    return False
 
 
 def test_a_vacuum_moves_no_event(open_store: OpenStore, tmp_path: Path) -> None:

@@ -106,9 +106,16 @@ async def test_a_crashed_process_is_started_again_with_a_line_saying_so(
 async def test_delays_between_crashes_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "DELAYS", (0.01, 0.02, 0.03))
     lines: asyncio.Queue[str] = asyncio.Queue()
+    child = ProgramChild(script("fickle", "import time; time.sleep(60)"), tmp_path / "log")
+    told: list[str] = []
     async with supervised(tmp_path, lines) as running, asyncio.timeout(20):
-        await running.start([ProgramChild(script("fickle", "input()"), tmp_path / "log")])
-        told = [await lines.get() for _ in range(4)]
+        await running.start([child])
+        for _ in range(4):
+            crashed = child.pid
+            os.kill(crashed, signal.SIGKILL)
+            told.append(await lines.get())
+            while child.pid == crashed:
+                await asyncio.sleep(0.01)  # bounded by the timeout above
     assert [line.partition(" again in ")[2].split(" s.")[0] for line in told] == [
         "0.01",
         "0.02",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import ConnectionPoolClosedError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -40,6 +40,10 @@ HANDLED = """
         generation TEXT NOT NULL,
         number INTEGER NOT NULL) WITHOUT ROWID"""
 GENERATION = "CREATE TABLE IF NOT EXISTS generation (name TEXT NOT NULL)"
+
+
+# Seconds for what still runs when a store is closed.
+CLOSE_TIMEOUT = 10.0
 
 
 class StoreInUseError(Exception):
@@ -67,6 +71,25 @@ class Handled(msgspec.Struct, frozen=True):
 
 
 class _DurablePool(SQLiteConnectionPool):
+    _draining = False
+
+    def _get_connection(self, timeout: float = 0.0) -> SQLiteConnection:
+        with self._put_condition:
+            if self._draining:
+                raise ConnectionPoolClosedError
+            return super()._get_connection(timeout)
+
+    def close(self) -> None:
+        """Close when the last connection is back; the library would close it under its user.
+
+        SQLite crashes the process when that happens in the middle of a statement. A
+        thread that does not end in time keeps its connection until the process ends.
+        """
+        with self._put_condition:
+            self._draining = True
+            if self._put_condition.wait_for(lambda: not self._in_use, timeout=CLOSE_TIMEOUT):
+                super().close()
+
     def _create_connection(self) -> SQLiteConnection:
         connection = super()._create_connection()
         connection.cursor().execute("PRAGMA synchronous=FULL")
