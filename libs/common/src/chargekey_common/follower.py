@@ -80,11 +80,7 @@ class Follower:
         while True:
             try:
                 await self._follow()
-            except (
-                _InterruptedError,
-                nats.errors.Error,
-                OSError,
-            ) as error:
+            except (_InterruptedError, nats.errors.Error, OSError) as error:
                 log.debug("follower_interrupted", stream=self.stream, error=type(error).__name__)
                 await asyncio.sleep(RETRY)
 

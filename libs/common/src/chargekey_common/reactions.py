@@ -91,10 +91,7 @@ class Reactions:
                 self.reacting.set()
                 await self._consumers_vanish(js)
                 log.warning("reactions_start_over", service=self._service)
-            except (
-                nats.errors.Error,
-                OSError,
-            ) as error:
+            except (nats.errors.Error, OSError) as error:
                 log.info("reactions_wait", service=self._service, error=type(error).__name__)
                 await asyncio.sleep(WATCH / 4)
             finally:

@@ -104,12 +104,7 @@ class Relay:
         while True:
             try:
                 await self._relay()
-            except (
-                BatchRefusedError,
-                BatchUnansweredError,
-                nats.errors.Error,
-                OSError,
-            ) as error:
+            except (BatchRefusedError, BatchUnansweredError, nats.errors.Error, OSError) as error:
                 log.info("relay_retries", stream=self.stream, error=str(error) or repr(error))
                 await asyncio.to_thread(self._tell_lag)
                 await asyncio.sleep(RETRY)

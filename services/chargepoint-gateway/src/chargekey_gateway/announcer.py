@@ -17,9 +17,9 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from chargekey_common.jetstream import ensure_stream
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
+from chargekey_gateway.sessions.stream import SOURCE
 
 CHARGERS_STREAM = "CHARGERS"
-SOURCE = "chargepoint-gateway"
 CAPACITY = 10_000
 ATTEMPT = 2.0  # seconds for one acknowledgement
 PAUSES = (0.05, 0.25, 1.0)  # seconds before an event is sent again; the last one repeats

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from chargekey_common.published.sessions import Inputs
 from chargekey_gateway.view.entries import NEVER, Charger, Grant, Identification
 
@@ -27,12 +29,8 @@ def gather(
         return here
     user = identification.user
     grant = _grant_here(charger, user.grants)
-    return Inputs(
-        at=at,
-        charger_known=here.charger_known,
-        authorisation_required=here.authorisation_required,
-        token_type=token_type,
-        type_enabled=here.type_enabled,
+    return msgspec.structs.replace(
+        here,
         identification_id=identification.id,
         identification_status=identification.status,
         identification_valid_until=identification.valid_until,
@@ -42,7 +40,6 @@ def gather(
         permission_id=None if grant is None else grant.permission_id,
         permission_on=None if grant is None else grant.on,
         permission_valid_until=None if grant is None or grant.ends == NEVER else grant.ends,
-        positions=positions,
     )
 
 

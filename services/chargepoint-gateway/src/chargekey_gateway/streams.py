@@ -9,7 +9,6 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, ServiceUnavailableError
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
@@ -39,7 +38,7 @@ async def keep_streams(client: Client, running: RunningSessions, *, replicas: in
             if not chargers_declared or await _is_gone(js, CHARGERS_STREAM):
                 await declare_chargers_stream(client, replicas=replicas)
                 chargers_declared = True
-        except (APIError, ServiceUnavailableError, nats.errors.Error, OSError) as error:
+        except (nats.errors.Error, OSError) as error:
             log.info("streams_undeclared", error=type(error).__name__)
         await asyncio.sleep(WATCH)
 

@@ -62,9 +62,7 @@ class AuthorizationRefused(_AtCharger, frozen=True, kw_only=True):
     identification_id: str | None = None
 
 
-class SessionStarted(_AtCharger, frozen=True, kw_only=True):
-    """A charge began. Times in nanoseconds since the epoch, the meter in watt-hours."""
-
+class _Start(_AtCharger, frozen=True, kw_only=True):
     session_id: str
     connector: int
     started_at: int
@@ -74,21 +72,16 @@ class SessionStarted(_AtCharger, frozen=True, kw_only=True):
     inputs: Inputs
     user_id: str | None = None
     identification_id: str | None = None
+
+
+class SessionStarted(_Start, frozen=True, kw_only=True):
+    """A charge began. Times in nanoseconds since the epoch, the meter in watt-hours."""
+
     valid_until: int | None = None
 
 
-class StartRefused(_AtCharger, frozen=True, kw_only=True):
+class StartRefused(_Start, frozen=True, kw_only=True):
     """A transaction the charger began was refused; it still has its transaction id."""
-
-    session_id: str
-    connector: int
-    started_at: int
-    meter_start: int
-    status: str
-    reason: str
-    inputs: Inputs
-    user_id: str | None = None
-    identification_id: str | None = None
 
 
 class SessionEnded(_AtCharger, frozen=True, kw_only=True):

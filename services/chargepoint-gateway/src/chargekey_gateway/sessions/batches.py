@@ -10,14 +10,16 @@ batch is acknowledged with is the transaction id.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from chargekey_common.jetstream import OutMessage
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted, StartRefused
-from chargekey_gateway.decision import Reason, decide
+from chargekey_gateway.decision import decide
 from chargekey_gateway.sessions import keys
-from chargekey_gateway.sessions.running import Lock, RunningSession
+from chargekey_gateway.sessions.running import Lock, RunningSession, locked_by
 from chargekey_gateway.sessions.stream import (
     FREE,
     HELD,
@@ -62,40 +64,30 @@ def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
     decision = decide(inputs)
     mark = OutMessage(start_subject(start.key), b"", expected_subject_sequence=0)
     event_id = keys.start_event_id(start.key)
+    # Any: the fields that both events have, of every type.
+    told: dict[str, Any] = {
+        "installation_id": start.installation_id,
+        "charger_id": start.charger_id,
+        "session_id": keys.session_id(start.key),
+        "connector": start.connector,
+        "started_at": start.started_at,
+        "meter_start": start.meter_start,
+        "status": decision.status,
+        "reason": decision.reason,
+        "inputs": inputs,
+        "user_id": decision.user_id,
+        "identification_id": decision.identification_id,
+    }
     if not decision.accepted:
-        refused = StartRefused(
-            installation_id=start.installation_id,
-            charger_id=start.charger_id,
-            session_id=keys.session_id(start.key),
-            connector=start.connector,
-            started_at=start.started_at,
-            meter_start=start.meter_start,
-            status=decision.status,
-            reason=decision.reason,
-            inputs=inputs,
-            user_id=decision.user_id,
-            identification_id=decision.identification_id,
-        )
+        refused = StartRefused(**told)
         return Batch((mark, _message(refused, event_id, start.charger_id, now)), refused)
-    started = SessionStarted(
-        installation_id=start.installation_id,
-        charger_id=start.charger_id,
-        session_id=keys.session_id(start.key),
-        connector=start.connector,
-        started_at=start.started_at,
-        meter_start=start.meter_start,
-        status=decision.status,
-        reason=decision.reason,
-        inputs=inputs,
-        user_id=decision.user_id,
-        identification_id=decision.identification_id,
-        valid_until=decision.valid_until,
-    )
+    started = SessionStarted(**told, valid_until=decision.valid_until)
     messages = (mark, _message(started, event_id, start.charger_id, now))
-    if decision.identification_id is None or decision.reason is Reason.OPEN_CHARGER:
+    identification_id = locked_by(started)
+    if identification_id is None:
         return Batch(messages, started)
-    taken = _lock(decision.identification_id, HELD, lock.sequence)
-    return Batch((taken, *messages), started, decision.identification_id, held=True)
+    taken = _lock(identification_id, HELD, lock.sequence)
+    return Batch((taken, *messages), started, identification_id, held=True)
 
 
 def end_batch(session: RunningSession, end: End, lock: Lock, *, now: int) -> Batch:

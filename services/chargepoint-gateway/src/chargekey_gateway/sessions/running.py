@@ -140,6 +140,11 @@ class RunningSessions:
             self._locks[identification_id] = lock
 
 
+def locked_by(event: SessionStarted) -> str | None:
+    """Return the identification that the session locks; none where nothing was asked for."""
+    return None if event.reason == Reason.OPEN_CHARGER else event.identification_id
+
+
 def running_session(sequence: int, event: SessionStarted) -> RunningSession:
     """Return the session that the event at `sequence` begins."""
     return RunningSession(
@@ -151,7 +156,7 @@ def running_session(sequence: int, event: SessionStarted) -> RunningSession:
         user_id=event.user_id,
         identification_id=event.identification_id,
         started_at=event.started_at,
-        holds_lock=event.identification_id is not None and event.reason != Reason.OPEN_CHARGER,
+        holds_lock=locked_by(event) is not None,
     )
 
 
