@@ -50,7 +50,7 @@ contracts: setup ## generate libs/contracts from proto/
 lock: $(BIN)/uv ## pin every dependency again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev $(addsuffix /pyproject.toml,$(MEMBERS)) \
 		--universal --generate-hashes --no-emit-package chargekey --quiet --upgrade \
-		$(foreach member,common contracts access gateway history identity notifier,--no-emit-package chargekey-$(member)) \
+		$(foreach member,common contracts access gateway history identity notifier portal,--no-emit-package chargekey-$(member)) \
 		--custom-compile-command 'make lock' --output-file requirements.lock
 
 .PHONY: setup

@@ -12,8 +12,8 @@ import pytest
 from eventsourcing.persistence import ConnectionPoolClosedError
 
 from chargekey_common.eventstore.mapper import RecordMapper
+from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.records import DomainEvent
-from chargekey_common.eventstore.sqlite import Handled
 from chargekey_common.eventstore.store import (
     CommandIdMalformedError,
     CommandIdReusedError,
@@ -67,7 +67,7 @@ def test_a_refused_command_stores_nothing_and_may_be_sent_again(open_store: Open
     shelves = Shelves(open_store())
     with pytest.raises(EmptyError):
         shelves.clear(ask("c1"), shelf_id="s")
-    assert shelves.store.sqlite.end() == 0
+    assert shelves.store.recorder.end() == 0
     shelves.label(ask("c2"), shelf_id="s", label="tools")
     shelves.clear(ask("c1"), shelf_id="s")
     assert shelves.store.load(evolve, "s").state == Shelf("")
@@ -152,7 +152,7 @@ def test_a_reaction_handles_each_event_once_however_often_it_comes(open_store: O
         shelves.react(an_event(number), "s")
     effects = [record.event.label for _, record, _ in shelves.store.read(0, 10)]
     assert effects == ["after event-1", "after event-2", "after event-3"]
-    assert shelves.store.sqlite.handled("shelves-on-it") == an_event(3).handled.position
+    assert shelves.store.recorder.handled("shelves-on-it") == an_event(3).handled.position
 
 
 def test_events_carry_the_reaction_and_the_event_they_follow_from(open_store: OpenStore) -> None:
@@ -196,15 +196,15 @@ def test_a_personal_field_that_could_not_be_read_once_erased_is_refused_at_once(
 
 def test_a_store_keeps_its_generation_until_a_new_one_is_begun(open_store: OpenStore) -> None:
     store = open_store()
-    first = store.sqlite.generation
+    first = store.recorder.generation
     store.close()
     again = open_store()
-    assert again.sqlite.generation == first
-    assert again.sqlite.begin_new_generation() != first
+    assert again.recorder.generation == first
+    assert again.recorder.begin_new_generation() != first
 
 
 def test_commits_are_made_for_a_power_cut(open_store: OpenStore) -> None:
-    with open_store().sqlite.datastore.transaction(commit=False) as cursor:
+    with open_store().recorder.datastore.transaction(commit=False) as cursor:
         cursor.execute("PRAGMA journal_mode")
         assert cursor.fetchone()[0] == "wal"
         cursor.execute("PRAGMA synchronous")
@@ -218,7 +218,7 @@ def test_closing_waits_for_what_still_reads_and_lets_nobody_in(open_store: OpenS
     counted: list[int] = []
 
     def read() -> None:
-        with store.sqlite.datastore.transaction(commit=False) as cursor:
+        with store.recorder.datastore.transaction(commit=False) as cursor:
             reading.set()
             go_on.wait(20)
             cursor.execute("SELECT count(*) FROM receipts")
@@ -240,7 +240,7 @@ def test_closing_waits_for_what_still_reads_and_lets_nobody_in(open_store: OpenS
 
 def refuses(store: EventStore) -> bool:
     try:
-        store.sqlite.end()
+        store.recorder.end()
     except ConnectionPoolClosedError:
         return True
     return False

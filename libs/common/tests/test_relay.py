@@ -259,7 +259,7 @@ async def test_a_new_generation_of_the_store_fills_the_stream_anew(
     label(shelves, *range(5))
     async with running(Relay(nats_client, shelves.store, publication)):
         await agree(nats_client, shelves.store)
-    shelves.store.sqlite.begin_new_generation()
+    shelves.store.recorder.begin_new_generation()
     async with running(Relay(nats_client, shelves.store, publication)):
         await agree(nats_client, shelves.store)
 
@@ -287,7 +287,7 @@ async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
     async with running(Relay(nats_client, shelves.store, publication)):
         await agree(nats_client, shelves.store)
     other = Shelves(open_store("other.db"))
-    other.store.sqlite.generation = shelves.store.sqlite.generation
+    other.store.recorder.generation = shelves.store.recorder.generation
     label(other, 2)
     async with running(Relay(nats_client, other.store, publication)) as task:
         with pytest.raises(DivergedError):
@@ -307,7 +307,7 @@ async def test_a_relay_whose_stream_another_generation_took_over_stops_and_write
         source.backup(backup)
     label(old, 2)
     restored = Shelves(open_store("restored.db"))
-    restored.store.sqlite.begin_new_generation()
+    restored.store.recorder.begin_new_generation()
     async with running(Relay(nats_client, old.store, publication)) as task:
         await agree(nats_client, old.store)
         async with running(Relay(nats_client, restored.store, publication)):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chargekey_common.eventstore.sqlite import Handled
+from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import EventStore, Reaction
 from chargekey_common.eventstore.waiting import HandledPositions
 from chargekey_common.positions import Position
@@ -41,7 +41,7 @@ async def test_what_is_handled_between_looking_and_waiting_is_noticed_also_when_
 ) -> None:
     shelves = Shelves(open_store())
     waiting = HandledPositions(shelves.store)
-    look = shelves.store.sqlite.handled
+    look = shelves.store.recorder.handled
     looked, go_on = threading.Event(), threading.Event()
 
     def look_slowly(reaction: str) -> Position | None:
@@ -50,10 +50,10 @@ async def test_what_is_handled_between_looking_and_waiting_is_noticed_also_when_
         go_on.wait(10)
         return found
 
-    monkeypatch.setattr(shelves.store.sqlite, "handled", look_slowly)
+    monkeypatch.setattr(shelves.store.recorder, "handled", look_slowly)
     first = asyncio.create_task(waiting.wait_for(REACTION, at(1)))
     await asyncio.to_thread(looked.wait, 10)
-    monkeypatch.setattr(shelves.store.sqlite, "handled", look)
+    monkeypatch.setattr(shelves.store.recorder, "handled", look)
     await asyncio.to_thread(react, shelves, 1)
     second = asyncio.create_task(waiting.wait_for(REACTION, at(2)))
     await asyncio.sleep(0)  # its first step

@@ -25,7 +25,7 @@ from chargekey_access.projections.directory import Directory
 from chargekey_access.published import publication
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.eventstore.sqlite import Handled
+from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
 from chargekey_common.positions import Position
 from chargekey_common.published import access as published

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chargekey_common.eventstore.sqlite import new_id
+from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import CommandIdReusedError, Context, EventStore
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_identity.application import Identity
@@ -180,7 +180,7 @@ def test_a_reveal_is_recorded_with_the_caller_and_answers_the_code(
     _, last, _ = store.read(0, 100)[-1]
     assert (type(last.event).__name__, last.actor) == ("CodeRevealed", "user:owner")
     assert events(store).count("CodeRevealed") == 1
-    receipt = store.sqlite.receipt(context.command_id)
+    receipt = store.recorder.receipt(context.command_id)
     assert receipt is not None
     assert b"1234" not in receipt.answer
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from chargekey_common.eventstore.sqlite import new_id
+from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context, EventStore
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_identity.application import Identity

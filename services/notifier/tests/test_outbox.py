@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chargekey_common.eventstore.sqlite import Handled, StoreInUseError
+from chargekey_common.eventstore.recorder import Handled, StoreInUseError
 from chargekey_common.positions import Position
 from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
 

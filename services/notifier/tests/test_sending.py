@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chargekey_common.eventstore.sqlite import Handled
+from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.positions import Position
 from chargekey_common.process import Lifetime
 from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox

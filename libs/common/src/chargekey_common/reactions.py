@@ -27,7 +27,7 @@ from nats.js.errors import NotFoundError as NothingThereError
 from nats.js.manager import JetStreamManager
 from prometheus_client import Counter
 
-from chargekey_common.eventstore.sqlite import Handled
+from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.envelope import PublishedEvent, attributes
 

@@ -132,7 +132,7 @@ class Relay:
         return self._store.read(self._number, MAX_EVENTS_A_BATCH)
 
     def _tell_lag(self) -> None:
-        _LAG.labels(self.stream).set(self._store.sqlite.end() - self._number)
+        _LAG.labels(self.stream).set(self._store.recorder.end() - self._number)
 
     async def _declare(self) -> None:
         """Make the stream this generation's own; another generation's is filled anew.
@@ -149,7 +149,7 @@ class Relay:
             allow_atomic=True,
             allow_direct=False,
             deny_purge=False,
-            metadata={GENERATION: self._store.sqlite.generation},
+            metadata={GENERATION: self._store.recorder.generation},
         )
         try:
             info = await self._js.stream_info(self.stream)
@@ -166,7 +166,7 @@ class Relay:
         self._declared = True
 
     def _is_own(self, info: StreamInfo) -> bool:
-        return (info.config.metadata or {}).get(GENERATION) == self._store.sqlite.generation
+        return (info.config.metadata or {}).get(GENERATION) == self._store.recorder.generation
 
     def _require_own(self, info: StreamInfo) -> None:
         if not self._is_own(info):
@@ -175,7 +175,7 @@ class Relay:
 
     async def _require_filled(self, info: StreamInfo) -> None:
         """Take no full stream over with an empty store: that is a lost volume, not a restore."""
-        if info.state.messages and not await asyncio.to_thread(self._store.sqlite.end):
+        if info.state.messages and not await asyncio.to_thread(self._store.recorder.end):
             log.error("store_empty_beside_full_stream", stream=self.stream)
             raise DivergedError(self.stream)
 

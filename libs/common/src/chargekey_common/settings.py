@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chargekey_common.postgres import Postgres
+
 
 class ServiceSettings(BaseSettings):
     """What every service is told; each has a prefix of its own, as in `CHARGEKEY_ACCESS_`.
@@ -21,6 +23,8 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     data: Path
+    # Holds `postgresql://user:password@host/database`; without it everything is in files.
+    postgres_file: Path | None = None
     nats_url: str
     nats_token_file: Path | None = None
     grpc_address: str = "127.0.0.1:0"
@@ -30,6 +34,13 @@ class ServiceSettings(BaseSettings):
     account_key_file: Path
     health_address: str = "127.0.0.1:0"
     log_level: str = "INFO"
+
+    def tables(self, file: str) -> Path | Postgres:
+        """Return where tables are: a schema called like the service, or `file` under `data`."""
+        if self.postgres_file is None:
+            return self.data / file
+        service = str(self.model_config.get("env_prefix")).removeprefix("CHARGEKEY_").strip("_")
+        return Postgres(self.postgres_file.read_text().strip(), service.lower())
 
     @property
     def nats_token(self) -> str | None:

@@ -18,7 +18,7 @@ from chargekey_access.projections.directory import Directory
 from chargekey_common import local_days, names
 from chargekey_common.accounts import Caller
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.eventstore.sqlite import new_id
+from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Reaction, Work, command
 from chargekey_common.positions import Position
 from chargekey_common.published.identity import LocalUserAdded

@@ -13,7 +13,7 @@ import uuid
 import msgspec
 
 from chargekey_common import local_days, names
-from chargekey_common.eventstore.sqlite import new_id
+from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import (
     Answer,
     CommandIdReusedError,

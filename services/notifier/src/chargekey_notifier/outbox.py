@@ -16,7 +16,8 @@ from typing import Literal
 import msgspec
 
 from chargekey_common import sqlite_file
-from chargekey_common.eventstore.sqlite import HANDLED, Handled, StoreInUseError
+from chargekey_common.eventstore.recorder import Handled, StoreInUseError
+from chargekey_common.eventstore.sqlite import HANDLED
 from chargekey_common.positions import Position
 
 ADMINISTRATOR = "administrator"

@@ -40,3 +40,8 @@ class Record(msgspec.Struct, frozen=True):
         """Its id outside: the same for as long as the fact exists."""
         name = f"{self.originator_id}/{self.originator_version}"
         return str(uuid.uuid5(_EVENT_NAMESPACE, name))
+
+
+def new_id() -> str:
+    """Return a fresh random id."""
+    return str(uuid.uuid4())

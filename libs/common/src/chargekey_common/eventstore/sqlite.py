@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from eventsourcing.persistence import ConnectionPoolClosedError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
@@ -24,6 +22,12 @@ from eventsourcing.sqlite import (
     SQLiteDatastore,
 )
 
+from chargekey_common.eventstore.recorder import (
+    Handled,
+    Receipt,
+    Recorder,
+    StoreInUseError,
+)
 from chargekey_common.positions import Position
 
 RECEIPTS = """
@@ -44,30 +48,6 @@ GENERATION = "CREATE TABLE IF NOT EXISTS generation (name TEXT NOT NULL)"
 
 # Seconds for what still runs when a store is closed.
 CLOSE_TIMEOUT = 10.0
-
-
-class StoreInUseError(Exception):
-    """Another process has this store open."""
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What a command answered whom, kept so that it answers him so again.
-
-    `answer` is JSON and holds ids only. `number` is the log's end just after it.
-    """
-
-    command_id: str
-    command: str
-    actor: str
-    answer: bytes
-    number: int = 0
-
-
-class Handled(msgspec.Struct, frozen=True):
-    """How far a reaction has come in the log of another service."""
-
-    reaction: str
-    position: Position
 
 
 class _DurablePool(SQLiteConnectionPool):
@@ -103,7 +83,7 @@ class _DurableDatastore(SQLiteDatastore):
         self.originator_id_type = "text"
 
 
-class SQLiteStore(SQLiteApplicationRecorder):
+class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
     """The recorder of one service in one file.
 
     Raises StoreInUseError when another process holds the file. `generation`
@@ -200,8 +180,3 @@ class SQLiteStore(SQLiteApplicationRecorder):
         """Close every connection and let another process have the file."""
         self.datastore.close()
         self._lock.close()
-
-
-def new_id() -> str:
-    """Return a fresh random id."""
-    return str(uuid.uuid4())

@@ -26,8 +26,9 @@ from eventsourcing.persistence import (
 
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_common.eventstore.mapper import RecordMapper, Seal
+from chargekey_common.eventstore.recorder import Handled, Receipt, Recorder
 from chargekey_common.eventstore.records import DomainEvent, Record
-from chargekey_common.eventstore.sqlite import Handled, Receipt, SQLiteStore
+from chargekey_common.eventstore.sqlite import SQLiteRecorder
 from chargekey_common.positions import Position
 
 MAX_ATTEMPTS = 8
@@ -140,6 +141,8 @@ class Work:
 class EventStore(Application[str]):
     """One service's events, receipts and reaction positions. Blocking: call it from threads."""
 
+    recorder: Recorder
+
     def __init__(
         self,
         service: str,
@@ -149,7 +152,7 @@ class EventStore(Application[str]):
     ) -> None:
         self.service = service
         self._records = RecordMapper(service, events, seal)
-        self.sqlite = SQLiteStore(path)
+        self._path = path
         self._listeners: list[Callable[[], None]] = []
         super().__init__()
 
@@ -157,14 +160,14 @@ class EventStore(Application[str]):
         """Return our own mapper."""
         return self._records
 
-    def construct_recorder(self) -> SQLiteStore:
+    def construct_recorder(self) -> Recorder:
         """Return our own recorder."""
-        return self.sqlite
+        return SQLiteRecorder(self._path)
 
     def close(self) -> None:
         """Close the file; another process may open it."""
         super().close()
-        self.sqlite.close()
+        self.recorder.close()
 
     def on_saved(self, listener: Callable[[], None]) -> None:
         """Call `listener`, on the saving thread, after each save that changed anything."""
@@ -173,7 +176,9 @@ class EventStore(Application[str]):
     def position(self, number: int | None = None) -> Position:
         """Return the position of an event's number, or of the log's end."""
         return Position(
-            self.service, self.sqlite.generation, self.sqlite.end() if number is None else number
+            self.service,
+            self.recorder.generation,
+            self.recorder.end() if number is None else number,
         )
 
     def load(self, evolve: Aggregate[State], aggregate_id: str) -> Loaded[State]:
@@ -208,7 +213,7 @@ class EventStore(Application[str]):
         if not (0 < len(command_id) <= MAX_COMMAND_ID and command_id.isprintable()):
             raise CommandIdMalformedError
         for _ in range(MAX_ATTEMPTS):
-            done = self.sqlite.receipt(command_id)
+            done = self.recorder.receipt(command_id)
             if done is not None:
                 # Ids are published as causes, and an answer may be for its caller alone.
                 if (done.command, done.actor) != (name, context.actor):
@@ -231,7 +236,7 @@ class EventStore(Application[str]):
         """
         handled = reaction.handled
         for _ in range(MAX_ATTEMPTS):
-            last = self.sqlite.handled(handled.reaction)
+            last = self.recorder.handled(handled.reaction)
             if last is not None and last.includes(handled.position):
                 return self.position()
             work = Work(self, handled.reaction, reaction.event_id)

@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 
 from chargekey_common import errors
 from chargekey_common.accounts import Caller, Verifier
-from chargekey_common.eventstore.sqlite import new_id
+from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context
 
 LONGEST_CALL = 30.0

@@ -1,0 +1,64 @@
+"""What the event store asks of the database it stands on, beside what the library asks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import msgspec
+from eventsourcing.persistence import ApplicationRecorder
+
+from chargekey_common.positions import Position
+
+
+class StoreInUseError(Exception):
+    """Another process has this store open."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a command answered whom, kept so that it answers him so again.
+
+    `answer` is JSON and holds ids only. `number` is the log's end just after it.
+    """
+
+    command_id: str
+    command: str
+    actor: str
+    answer: bytes
+    number: int = 0
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """How far a reaction has come in the log of another service."""
+
+    reaction: str
+    position: Position
+
+
+class Recorder(ApplicationRecorder):
+    """Events, receipts and handled positions in one database, saved together or not at all.
+
+    `insert_events` also takes `receipt` and `handled`. `generation` names this life
+    of the store: 16 hex digits, new after a restore.
+    """
+
+    generation: str
+
+    @abstractmethod
+    def receipt(self, command_id: str) -> Receipt | None:
+        """Return what the command answered, if it was ever done."""
+
+    @abstractmethod
+    def handled(self, reaction: str) -> Position | None:
+        """Return how far the reaction has come, or None before its first event."""
+
+    @abstractmethod
+    def end(self) -> int:
+        """Return the number of the last event, 0 in an empty store."""
+
+    @abstractmethod
+    def begin_new_generation(self) -> str:
+        """Declare this store another life than the one its stream was filled from."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection."""
