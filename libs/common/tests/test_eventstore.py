@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from eventsourcing.persistence import ConnectionPoolClosedError
 
 from chargekey_common.eventstore.mapper import RecordMapper
 from chargekey_common.eventstore.recorder import Handled
@@ -163,12 +158,13 @@ def test_events_carry_the_reaction_and_the_event_they_follow_from(open_store: Op
 
 
 def test_personal_fields_are_sealed_in_the_store_and_empty_once_the_key_is_destroyed(
-    open_store: OpenStore, tmp_path: Path
+    open_store: OpenStore,
 ) -> None:
     seal = PlainSeal()
     shelves = Shelves(open_store(seal=seal))
     shelves.name(ask("c1"), shelf_id="s", user_id="u", name="Ada Lovelace")
-    assert b"Lovelace" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    [(_, _, stored)] = shelves.store.read(0, 10)
+    assert b"Lovelace" not in stored.state
     assert shelves.store.load(evolve, "s").state == Shelf("Ada Lovelace")
     seal.destroyed.add("u")
     assert shelves.store.load(evolve, "s").state == Shelf("")
@@ -201,82 +197,3 @@ def test_a_store_keeps_its_generation_until_a_new_one_is_begun(open_store: OpenS
     again = open_store()
     assert again.recorder.generation == first
     assert again.recorder.begin_new_generation() != first
-
-
-def test_commits_are_made_for_a_power_cut(open_store: OpenStore) -> None:
-    with open_store().recorder.datastore.transaction(commit=False) as cursor:
-        cursor.execute("PRAGMA journal_mode")
-        assert cursor.fetchone()[0] == "wal"
-        cursor.execute("PRAGMA synchronous")
-        assert cursor.fetchone()[0] == 2  # FULL
-
-
-def test_closing_waits_for_what_still_reads_and_lets_nobody_in(open_store: OpenStore) -> None:
-    """A cancelled task leaves its thread behind; SQLite would crash the process."""
-    store = open_store()
-    reading, go_on = threading.Event(), threading.Event()
-    counted: list[int] = []
-
-    def read() -> None:
-        with store.recorder.datastore.transaction(commit=False) as cursor:
-            reading.set()
-            go_on.wait(20)
-            cursor.execute("SELECT count(*) FROM receipts")
-            counted.append(cursor.fetchone()[0])
-
-    reader = threading.Thread(target=read)
-    closer = threading.Thread(target=store.close)
-    reader.start()
-    reading.wait(20)
-    closer.start()
-    while not refuses(store):
-        pass
-    assert closer.is_alive()
-    go_on.set()
-    for thread in (reader, closer):
-        thread.join(20)
-    assert counted == [0]
-
-
-def refuses(store: EventStore) -> bool:
-    try:
-        store.recorder.end()
-    except ConnectionPoolClosedError:
-        return True
-    return False
-
-
-def test_a_vacuum_moves_no_event(open_store: OpenStore, tmp_path: Path) -> None:
-    shelves = Shelves(open_store())
-    for number in range(3):
-        shelves.label(ask(str(number)), shelf_id=str(number), label="x")
-    before = shelves.store.read(0, 10)
-    with sqlite3.connect(tmp_path / "shelves.db", isolation_level=None) as other:
-        other.execute("VACUUM")
-    other.close()
-    assert shelves.store.read(0, 10) == before
-
-
-OPEN = """
-import sys
-from pathlib import Path
-from chargekey_common.eventstore.store import EventStore
-EventStore("shelves", Path(sys.argv[1]), []).close()
-"""
-
-
-def test_a_second_process_is_refused_while_the_first_has_the_store(
-    open_store: OpenStore, tmp_path: Path
-) -> None:
-    def open_elsewhere() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", OPEN, tmp_path / "shelves.db"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    store = open_store()
-    assert "StoreInUseError" in open_elsewhere().stderr
-    store.close()
-    assert open_elsewhere().returncode == 0

@@ -33,7 +33,7 @@ class Lifetime:
         """
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
-        self.closing.push_async_callback(_cancel, task)
+        self.closing.push_async_callback(cancel, task)
 
     def stop(self) -> None:
         """Begin to end."""
@@ -67,7 +67,8 @@ async def _status(starting: Awaitable[None]) -> int:
     return 0
 
 
-async def _cancel(task: asyncio.Future[Any]) -> None:
+async def cancel(task: asyncio.Future[Any]) -> None:
+    """Cancel until it has ended; what it raised stays in it."""
     # More than once: Python 3.11's wait_for, which libraries use too, swallows a
     # cancellation that meets a result.
     while not task.done():
@@ -93,7 +94,7 @@ def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
             status = 0
             if not starting.done():
-                await _cancel(starting)
+                await cancel(starting)
             elif (status := await starting) == 0:
                 await stopped
         finally:

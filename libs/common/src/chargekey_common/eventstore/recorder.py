@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder
@@ -28,16 +29,30 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Handled(msgspec.Struct, frozen=True):
-    """How far a reaction has come in the log of another service."""
+    """How far a reaction has come in the log of another service, from `after` on.
+
+    The save is refused with IntegrityError where it stands elsewhere by now.
+    """
 
     reaction: str
     position: Position
+    after: Position | None = None
+
+
+class Alongside(msgspec.Struct, frozen=True):
+    """What is written in the transaction of a save's events."""
+
+    receipt: Receipt | None = None
+    handled: Handled | None = None
+
+
+NOTHING = Alongside()
 
 
 class Recorder(ApplicationRecorder):
     """Events, receipts and handled positions in one database, saved together or not at all.
 
-    `insert_events` also takes `receipt` and `handled`. `generation` names this life
+    `insert_events` also takes `alongside`. `generation` names this life
     of the store: 16 hex digits, new after a restore.
     """
 
@@ -58,6 +73,10 @@ class Recorder(ApplicationRecorder):
     @abstractmethod
     def begin_new_generation(self) -> str:
         """Declare this store another life than the one its stream was filled from."""
+
+    @abstractmethod
+    def watch(self, saved: Callable[[], None]) -> None:
+        """Call `saved` on another thread whenever another process has saved, until closed."""
 
     @abstractmethod
     def close(self) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eventsourcing.persistence import ConnectionPoolClosedError, StoredEvent
+from eventsourcing.persistence import ConnectionPoolClosedError, IntegrityError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -23,7 +23,8 @@ from eventsourcing.sqlite import (
 )
 
 from chargekey_common.eventstore.recorder import (
-    Handled,
+    NOTHING,
+    Alongside,
     Receipt,
     Recorder,
     StoreInUseError,
@@ -123,11 +124,11 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
         c: SQLiteCursor,
         stored_events: Sequence[StoredEvent],
         *,
-        receipt: Receipt | None = None,
-        handled: Handled | None = None,
+        alongside: Alongside = NOTHING,
         **_: Any,  # noqa: ANN401 - the library passes what it does not use itself
     ) -> Sequence[int] | None:
         numbers = super()._insert_events(c, stored_events)
+        receipt, handled = alongside.receipt, alongside.handled
         if receipt is not None:
             number = numbers[-1] if numbers else self._max_notification_id(c) or 0
             c.execute(
@@ -135,6 +136,8 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
                 (receipt.command_id, receipt.command, receipt.actor, receipt.answer, number),
             )
         if handled is not None:
+            if _handled(c, handled.reaction) != handled.after:
+                raise IntegrityError(handled.reaction)
             position = handled.position
             c.execute(
                 "INSERT OR REPLACE INTO handled VALUES (?,?,?,?)",
@@ -152,11 +155,7 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
     def handled(self, reaction: str) -> Position | None:
         """Return how far the reaction has come, or None before its first event."""
         with self.datastore.transaction(commit=False) as cursor:
-            cursor.execute(
-                "SELECT service, generation, number FROM handled WHERE reaction=?", (reaction,)
-            )
-            row = cursor.fetchone()
-        return None if row is None else Position(*row)
+            return _handled(cursor, reaction)
 
     def end(self) -> int:
         """Return the number of the last event, 0 in an empty store."""
@@ -176,7 +175,16 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
             row = cursor.fetchone()
         return self.begin_new_generation() if row is None else str(row[0])
 
+    def watch(self, saved: Callable[[], None]) -> None:
+        """Do nothing: no other process saves here."""
+
     def close(self) -> None:
         """Close every connection and let another process have the file."""
         self.datastore.close()
         self._lock.close()
+
+
+def _handled(cursor: SQLiteCursor, reaction: str) -> Position | None:
+    cursor.execute("SELECT service, generation, number FROM handled WHERE reaction=?", (reaction,))
+    row = cursor.fetchone()
+    return None if row is None else Position(*row)

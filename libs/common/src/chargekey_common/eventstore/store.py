@@ -7,9 +7,11 @@ has happened and returns its answer; `@command` does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
@@ -18,6 +20,7 @@ import structlog
 from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     IntegrityError,
+    InterfaceError,
     Mapper,
     Notification,
     OperationalError,
@@ -26,13 +29,17 @@ from eventsourcing.persistence import (
 
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_common.eventstore.mapper import RecordMapper, Seal
-from chargekey_common.eventstore.recorder import Handled, Receipt, Recorder
+from chargekey_common.eventstore.postgres import PostgresRecorder
+from chargekey_common.eventstore.recorder import Alongside, Handled, Receipt, Recorder
 from chargekey_common.eventstore.records import DomainEvent, Record
 from chargekey_common.eventstore.sqlite import SQLiteRecorder
 from chargekey_common.positions import Position
+from chargekey_common.postgres import Postgres
 
 MAX_ATTEMPTS = 8
 MAX_COMMAND_ID = 128
+# It travels in a header of every event it causes.
+_COMMAND_ID = re.compile(rf"[!-~]{{1,{MAX_COMMAND_ID}}}")
 
 State = TypeVar("State")
 Event = TypeVar("Event", bound=DomainEvent)
@@ -53,7 +60,7 @@ class CommandIdMalformedError(InvalidArgumentError):
     """Not an id anyone could remember a command by."""
 
     code = "command_id_malformed"
-    sentence = f"A command_id has 1 to {MAX_COMMAND_ID} printable characters without spaces."
+    sentence = f"A command_id has 1 to {MAX_COMMAND_ID} characters of ASCII without spaces."
 
 
 class ContendedError(UnavailableError):
@@ -64,10 +71,10 @@ class ContendedError(UnavailableError):
 
 
 class StoreUnavailableError(UnavailableError):
-    """The store is locked or its disk is full; nothing was stored."""
+    """The store is locked, out of reach or its disk is full; nothing was stored."""
 
     code = "store_unavailable"
-    sentence = "The store cannot be written right now; nothing was changed. Try again in a moment."
+    sentence = "The store cannot be used right now; nothing was changed. Try again in a moment."
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -146,15 +153,16 @@ class EventStore(Application[str]):
     def __init__(
         self,
         service: str,
-        path: Path,
+        where: Path | Postgres,
         events: Iterable[type[DomainEvent]],
         seal: Seal | None = None,
     ) -> None:
         self.service = service
         self._records = RecordMapper(service, events, seal)
-        self._path = path
+        self._where = where
         self._listeners: list[Callable[[], None]] = []
         super().__init__()
+        self.recorder.watch(self._tell_listeners)
 
     def construct_mapper(self) -> Mapper[str]:
         """Return our own mapper."""
@@ -162,24 +170,36 @@ class EventStore(Application[str]):
 
     def construct_recorder(self) -> Recorder:
         """Return our own recorder."""
-        return SQLiteRecorder(self._path)
+        if isinstance(self._where, Postgres):
+            return PostgresRecorder(self._where)
+        return SQLiteRecorder(self._where)
 
     def close(self) -> None:
-        """Close the file; another process may open it."""
+        """Close every connection, and a file for another process to open."""
         super().close()
         self.recorder.close()
 
     def on_saved(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, on the saving thread, after each save that changed anything."""
+        """Call `listener`, on any thread, after each save of this process or another.
+
+        Now and then it is called for nothing.
+        """
         self._listeners.append(listener)
 
     def position(self, number: int | None = None) -> Position:
         """Return the position of an event's number, or of the log's end."""
-        return Position(
-            self.service,
-            self.recorder.generation,
-            self.recorder.end() if number is None else number,
-        )
+        end = self.end() if number is None else number
+        return Position(self.service, self.recorder.generation, end)
+
+    def end(self) -> int:
+        """Return the number of the last event, 0 in an empty store."""
+        with self._reachable():
+            return self.recorder.end()
+
+    def handled(self, reaction: str) -> Position | None:
+        """Return how far the reaction has come, or None before its first event."""
+        with self._reachable():
+            return self.recorder.handled(reaction)
 
     def load(self, evolve: Aggregate[State], aggregate_id: str) -> Loaded[State]:
         """Return the aggregate from its events."""
@@ -191,15 +211,24 @@ class EventStore(Application[str]):
             return loaded
 
         try:
-            found = self.repository.get(aggregate_id, projector_func=cast("Any", project))
+            with self._reachable():
+                found = self.repository.get(aggregate_id, projector_func=cast("Any", project))
         except AggregateNotFoundError:
             return Loaded(aggregate_id, 0, None)
         return cast("Loaded[State]", found)
 
     def read(self, after: int, limit: int) -> Sequence[tuple[int, Record, Notification]]:
         """Return up to `limit` events behind number `after`, in the order of the log."""
-        notifications = self.recorder.select_notifications(after, limit, inclusive_of_start=False)
-        return [(n.id, self._records.to_record(n), n) for n in notifications]
+        return [(row.id, self.record(row), row) for row in self.rows(after, limit)]
+
+    def rows(self, after: int, limit: int) -> Sequence[Notification]:
+        """Return the same, as they are stored and unread."""
+        with self._reachable():
+            return self.recorder.select_notifications(after, limit, inclusive_of_start=False)
+
+    def record(self, row: Notification) -> Record:
+        """Read a row; raises UnknownTopicError, msgspec.DecodeError or what the seal raises."""
+        return self._records.to_record(row)
 
     def execute(
         self,
@@ -210,10 +239,11 @@ class EventStore(Application[str]):
     ) -> Answer[Result]:
         """Run a command once and for all; see `command`."""
         command_id = context.command_id
-        if not (0 < len(command_id) <= MAX_COMMAND_ID and command_id.isprintable()):
+        if _COMMAND_ID.fullmatch(command_id) is None:
             raise CommandIdMalformedError
         for _ in range(MAX_ATTEMPTS):
-            done = self.recorder.receipt(command_id)
+            with self._reachable():
+                done = self.recorder.receipt(command_id)
             if done is not None:
                 # Ids are published as causes, and an answer may be for its caller alone.
                 if (done.command, done.actor) != (name, context.actor):
@@ -223,7 +253,7 @@ class EventStore(Application[str]):
             work = Work(self, context.actor, command_id)
             result = decide(work)
             receipt = Receipt(command_id, name, context.actor, msgspec.json.encode(result))
-            recordings = self._save(work, receipt=receipt)
+            recordings = self._save(work, Alongside(receipt=receipt))
             if recordings is not None:
                 return Answer(result, self._after(recordings))
         raise ContendedError
@@ -236,12 +266,14 @@ class EventStore(Application[str]):
         """
         handled = reaction.handled
         for _ in range(MAX_ATTEMPTS):
-            last = self.recorder.handled(handled.reaction)
+            last = self.handled(handled.reaction)
             if last is not None and last.includes(handled.position):
                 return self.position()
             work = Work(self, handled.reaction, reaction.event_id)
             decide(work)
-            recordings = self._save(work, handled=handled)
+            recordings = self._save(
+                work, Alongside(handled=msgspec.structs.replace(handled, after=last))
+            )
             if recordings is not None:
                 return self._after(recordings)
         raise ContendedError
@@ -249,23 +281,32 @@ class EventStore(Application[str]):
     def _after(self, recordings: list[Recording[str]]) -> Position:
         return self.position(recordings[-1].notification.id if recordings else None)
 
-    def _save(
-        self, work: Work, *, receipt: Receipt | None = None, handled: Handled | None = None
-    ) -> list[Recording[str]] | None:
-        """Save, or return None when another writer was first and the command must look again."""
+    def _save(self, work: Work, alongside: Alongside) -> list[Recording[str]] | None:
+        """Save, or return None when another writer was first and the command must look again.
+
+        That may have been this very save, on a connection that broke before its
+        answer: then the receipt, or the position handled, is found there.
+        """
         try:
-            recordings = self.save(
-                *cast("list[Any]", work.records), receipt=receipt, handled=handled
-            )
+            with self._reachable():
+                recordings = self.save(*cast("list[Any]", work.records), alongside=alongside)
         except IntegrityError:
             return None
-        except OperationalError as error:
-            # SQLite names the trouble, never a value.
-            log.error("store_unavailable", service=self.service, error=str(error))  # noqa: TRY400 - nobody's bug to trace
-            raise StoreUnavailableError from error
+        self._tell_listeners()
+        return recordings
+
+    def _tell_listeners(self) -> None:
         for listener in self._listeners:
             listener()
-        return recordings
+
+    @contextlib.contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except (InterfaceError, OperationalError) as error:
+            # Databases name the trouble here, never a value.
+            log.error("store_unavailable", service=self.service, error=str(error))  # noqa: TRY400 - nobody's bug to trace
+            raise StoreUnavailableError from error
 
 
 class HasStore(Protocol):

@@ -24,7 +24,7 @@ class HandledPositions:
         """
         while True:
             saved = self._saved  # taken before looking: the next save of all sets this one
-            handled = await asyncio.to_thread(self._store.recorder.handled, reaction)
+            handled = await asyncio.to_thread(self._store.handled, reaction)
             if handled is not None and handled.includes(position):
                 return await asyncio.to_thread(self._store.position)
             await saved.wait()

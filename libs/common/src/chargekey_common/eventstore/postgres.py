@@ -1,0 +1,247 @@
+"""PostgreSQL behind the event store: several writers, one order, everybody woken.
+
+Every save locks the table against other saves (readers are not held up), so that
+numbers appear in the order of the log: a reader that has seen a number will never
+find a smaller one later. The library's faster way, a function in the database,
+leaves that lock out and lets readers miss events; it is refused.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+import psycopg_pool
+import structlog
+from eventsourcing.persistence import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    StoredEvent,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.utils import retry
+from psycopg import Connection, Cursor
+from psycopg.rows import DictRow, dict_row
+from psycopg.sql import SQL, Composed, Identifier
+
+from chargekey_common.eventstore.recorder import NOTHING, Alongside, Receipt, Recorder
+from chargekey_common.positions import Position
+from chargekey_common.postgres import CONNECT_TIMEOUT, NotMigratedError, Postgres, migrating
+
+CONNECTIONS = 4
+MOST_CONNECTIONS = 16
+# Seconds that one of the library's ten attempts waits, so that a caller waits for
+# some seconds and not for ever: for a free connection, and for the table.
+CONNECTION_WAIT = 0.5
+TABLE_WAIT = 1
+# How often the listener looks whether it is to end, in seconds.
+LISTEN = 0.2
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS {schema}.receipts (
+        command_id text PRIMARY KEY,
+        command text NOT NULL,
+        actor text NOT NULL,
+        answer bytea NOT NULL,
+        number bigint NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS {schema}.handled (
+        reaction text PRIMARY KEY,
+        service text NOT NULL,
+        generation text NOT NULL,
+        number bigint NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS {schema}.generation (name text NOT NULL)",
+)
+# Behind the events of the same save, under the table's lock: the end is the save's own.
+_RECEIPT = """
+    INSERT INTO {schema}.receipts
+    SELECT %s, %s, %s, %s, COALESCE(max(notification_id), 0) FROM {schema}.stored_events
+    RETURNING number"""
+_FIRST_HANDLED = "INSERT INTO {schema}.handled VALUES (%s, %s, %s, %s) RETURNING number"
+_NEXT_HANDLED = """
+    UPDATE {schema}.handled SET service = %s, generation = %s, number = %s
+    WHERE reaction = %s AND service = %s AND generation = %s AND number = %s
+    RETURNING number"""
+
+log = structlog.get_logger()
+
+
+class _Datastore(PostgresDatastore):
+    """The library's, with a pool that takes the whole URL, its TLS settings too."""
+
+    def __init__(self, where: Postgres) -> None:
+        super().__init__(
+            dbname="",
+            host="",
+            port="",
+            user="",
+            password="",
+            schema=where.schema,
+            lock_timeout=TABLE_WAIT,
+            originator_id_type="text",
+        )
+        self.pool = psycopg_pool.ConnectionPool(  # type: ignore[assignment] # the library's adds a way to ask for passwords
+            where.dsn,
+            connection_class=Connection[DictRow],
+            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_TIMEOUT},
+            min_size=CONNECTIONS,
+            max_size=MOST_CONNECTIONS,
+            open=False,
+            configure=self.after_connect_func(),
+            timeout=CONNECTION_WAIT,
+        )
+
+
+class PostgresRecorder(PostgresApplicationRecorder, Recorder):
+    """The recorder of one service in one schema; any number of processes share it.
+
+    Raises NotMigratedError where `migrate` has not been run, and the library's
+    OperationalError while the database cannot be reached.
+    """
+
+    def __init__(self, where: Postgres, *, migrate: bool = False) -> None:
+        self._where = where
+        self._closed = threading.Event()
+        self._listener: threading.Thread | None = None
+        super().__init__(_Datastore(where))
+        # One channel a schema, not one a database.
+        self.channel_name = f"{where.schema}_saved"
+        # The function without the lock is not even made.
+        self.sql_create_statements.pop(self.create_insert_function_statement_index)
+        self.sql_create_statements += [self._sql(statement) for statement in _TABLES]
+        if migrate:
+            self.create_table()
+        self.generation = self._generation()
+
+    @classmethod
+    def migrate(cls, where: Postgres) -> None:
+        """Make what is missing; harmless to repeat, and one process does it at a time."""
+        with migrating(where):
+            cls(where, migrate=True).close()
+
+    def _insert_events(
+        self,
+        curs: Cursor[DictRow],
+        stored_events: Sequence[StoredEvent],
+        *,
+        alongside: Alongside = NOTHING,
+        **_: Any,  # noqa: ANN401 - the library passes what it does not use itself
+    ) -> None:
+        if not stored_events:
+            self._insert_alongside(curs, alongside)
+            # A reaction without events has its waiters too.
+            self._notify_channel(curs)
+
+    def _insert_stored_events(
+        self,
+        curs: Cursor[DictRow],
+        stored_events: Sequence[StoredEvent],
+        *,
+        alongside: Alongside = NOTHING,
+        **_: Any,  # noqa: ANN401 - the library passes what it does not use itself
+    ) -> None:
+        super()._insert_stored_events(curs, stored_events)
+        # Not on the same cursor: the numbers of the events are still to be fetched from it.
+        with curs.connection.cursor() as other:
+            self._insert_alongside(other, alongside)
+
+    def _insert_alongside(self, curs: Cursor[DictRow], alongside: Alongside) -> None:
+        receipt, handled = alongside.receipt, alongside.handled
+        if receipt is not None:
+            curs.execute(
+                self._sql(_RECEIPT),
+                (receipt.command_id, receipt.command, receipt.actor, receipt.answer),
+            )
+            # Fetched, so that a second receipt is an error here and not at the end.
+            curs.fetchone()
+        if handled is not None:
+            position = _columns(handled.position)
+            if handled.after is None:
+                curs.execute(self._sql(_FIRST_HANDLED), (handled.reaction, *position))
+            else:
+                curs.execute(
+                    self._sql(_NEXT_HANDLED),
+                    (*position, handled.reaction, *_columns(handled.after)),
+                )
+            if curs.fetchone() is None:
+                raise IntegrityError(handled.reaction)
+
+    def receipt(self, command_id: str) -> Receipt | None:
+        """Return what the command answered, if it was ever done."""
+        row = self._select("SELECT * FROM {schema}.receipts WHERE command_id = %s", command_id)
+        return None if row is None else Receipt(**row)
+
+    def handled(self, reaction: str) -> Position | None:
+        """Return how far the reaction has come, or None before its first event."""
+        row = self._select(
+            "SELECT service, generation, number FROM {schema}.handled WHERE reaction = %s", reaction
+        )
+        return None if row is None else Position(**row)
+
+    def end(self) -> int:
+        """Return the number of the last event, 0 in an empty store."""
+        return self.max_notification_id() or 0
+
+    def begin_new_generation(self) -> str:
+        """Declare this store another life than the one its stream was filled from.
+
+        No process may be running on the store: each keeps the name it started with.
+        """
+        self.generation = secrets.token_hex(8)
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(self._sql("DELETE FROM {schema}.generation"))
+            cursor.execute(
+                self._sql("INSERT INTO {schema}.generation VALUES (%s)"), (self.generation,)
+            )
+        return self.generation
+
+    def watch(self, saved: Callable[[], None]) -> None:
+        """Call `saved`, on a thread of its own, whenever any process has saved, until closed."""
+        self._listener = threading.Thread(
+            target=self._listen, args=(saved,), name="listen", daemon=True
+        )
+        self._listener.start()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._closed.set()
+        if self._listener is not None:
+            self._listener.join()
+        self.datastore.close()
+
+    def _listen(self, saved: Callable[[], None]) -> None:
+        while not self._closed.is_set():
+            try:
+                with self._where.connect() as connection:
+                    connection.execute(SQL("LISTEN {}").format(Identifier(self.channel_name)))
+                    saved()  # whatever it was that nobody listened to
+                    while not self._closed.is_set():
+                        for _ in connection.notifies(timeout=LISTEN, stop_after=1):
+                            saved()
+            except psycopg.Error as error:
+                log.info("store_listener_retries", error=type(error).__name__)
+                self._closed.wait(LISTEN)
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def _select(self, statement: LiteralString, value: str) -> dict[str, Any] | None:
+        with self.datastore.get_connection() as connection:
+            return connection.execute(self._sql(statement), (value,)).fetchone()
+
+    def _generation(self) -> str:
+        try:
+            with self.datastore.cursor() as cursor:
+                row = cursor.execute(self._sql("SELECT name FROM {schema}.generation")).fetchone()
+        except ProgrammingError as error:
+            raise NotMigratedError(self._where.schema) from error
+        return self.begin_new_generation() if row is None else str(row["name"])
+
+    def _sql(self, statement: LiteralString) -> Composed:
+        return SQL(statement).format(schema=Identifier(self._where.schema))
+
+
+def _columns(position: Position) -> tuple[str, str, int]:
+    return position.service, position.generation, position.number

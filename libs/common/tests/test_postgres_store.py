@@ -1,0 +1,212 @@
+"""What several processes on one PostgreSQL get: one order without gaps, and each other's news."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from chargekey_common.eventstore.postgres import PostgresRecorder
+from chargekey_common.eventstore.recorder import Handled
+from chargekey_common.eventstore.store import (
+    Context,
+    EventStore,
+    Reaction,
+    StoreUnavailableError,
+)
+from chargekey_common.eventstore.waiting import HandledPositions
+from chargekey_common.positions import Position
+from chargekey_common.postgres import NotMigratedError, Postgres
+
+from .shelves import EVENTS, Shelf, Shelves, evolve
+
+OpenStore = Callable[..., EventStore]
+
+WRITERS = 4
+COMMANDS = 100
+
+
+def ask(command_id: str) -> Context:
+    return Context(actor="administrator:local", command_id=command_id)
+
+
+def test_a_reader_behind_several_writers_misses_no_event(open_postgres_store: OpenStore) -> None:
+    """A sequence gives numbers out before they are committed: later ones may be seen first."""
+    stores = [open_postgres_store() for _ in range(WRITERS)]
+
+    def write(writer: int) -> None:
+        shelves = Shelves(stores[writer])
+        for number in range(COMMANDS):
+            name = f"{writer}-{number}"
+            shelves.label(ask(name), shelf_id=name, label=name)
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(WRITERS)]
+    reader, seen, number = open_postgres_store(), [], 0
+    for thread in threads:
+        thread.start()
+    while len(seen) < WRITERS * COMMANDS:
+        read = reader.read(number, 7)
+        seen += [record.originator_id for _, record, _ in read]
+        number = read[-1][0] if read else number
+        if not (read or any(thread.is_alive() for thread in threads)):
+            break
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == sorted(f"{w}-{n}" for w in range(WRITERS) for n in range(COMMANDS))
+
+
+def test_the_function_that_leaves_the_lock_out_is_not_in_the_database(
+    open_postgres_store: OpenStore, postgres: Postgres
+) -> None:
+    open_postgres_store()
+    with psycopg.connect(postgres.dsn) as connection:
+        found = connection.execute(
+            "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+            " WHERE nspname LIKE %s",
+            (f"{postgres.schema}%",),
+        ).fetchall()
+    assert found == []
+
+
+def test_two_replicas_given_the_same_command_do_it_once(open_postgres_store: OpenStore) -> None:
+    first, second = Shelves(open_postgres_store()), Shelves(open_postgres_store())
+    answers = {}
+
+    def meet() -> None:
+        first.before_save = lambda: None
+        answers["second"] = second.label(ask("c1"), shelf_id="s", label="tools")
+
+    first.before_save = meet
+    assert first.label(ask("c1"), shelf_id="s", label="tools") == answers["second"]
+    assert len(first.store.read(0, 10)) == 1
+
+
+def test_two_replicas_given_the_same_command_without_effect_remember_it_once(
+    open_postgres_store: OpenStore,
+) -> None:
+    first, second = Shelves(open_postgres_store()), Shelves(open_postgres_store())
+    first.label(ask("c0"), shelf_id="s", label="tools")
+    answers = {}
+
+    def meet() -> None:
+        first.before_save = lambda: None
+        answers["second"] = second.label(ask("c1"), shelf_id="s", label="tools")
+
+    first.before_save = meet
+    assert first.label(ask("c1"), shelf_id="s", label="tools") == answers["second"]
+
+
+def test_two_replicas_given_the_same_event_react_once(open_postgres_store: OpenStore) -> None:
+    first, second = open_postgres_store(), open_postgres_store()
+    event = Reaction(Handled("shelves-on-it", Position("x", "0" * 16, 7)), "event-7", 0, "somebody")
+    met = []
+
+    def decide(work):  # noqa: ANN001, ANN202 - as EventStore.react says
+        shelf = work.load(evolve, f"of attempt {len(met)}")
+        work.record(shelf, *[EVENTS[2]()])
+        if not met:
+            met.append(Shelves(second).react(event, "s"))
+
+    first.react(event, decide)
+    assert [record.originator_id for _, record, _ in first.read(0, 10)] == ["s"]
+
+
+async def test_a_save_of_one_replica_wakes_those_who_wait_at_another(
+    open_postgres_store: OpenStore,
+) -> None:
+    here, there = open_postgres_store(), Shelves(open_postgres_store())
+    waiting = HandledPositions(here)
+    position = Position("identity", "0" * 16, 7)
+    waiter = asyncio.create_task(waiting.wait_for("shelves-on-it", position))
+    event = Reaction(Handled("shelves-on-it", position), "event-7", 0, "somebody")
+    await asyncio.to_thread(there.react, event, "s")
+    async with asyncio.timeout(10):
+        assert await waiter == there.store.position()
+
+
+def test_a_save_whose_answer_got_lost_is_recognised_as_ones_own(
+    open_postgres_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks after the commit: the library repeats, and meets its own event."""
+    shelves = Shelves(open_postgres_store())
+    commit = psycopg.Transaction._exit_gen  # noqa: SLF001 - nothing public is this late
+    broken = []
+
+    def commit_and_break(self, *args):  # noqa: ANN001, ANN002, ANN202 - the library's own
+        done = yield from commit(self, *args)
+        if not broken:
+            broken.append(True)
+            raise psycopg.OperationalError
+        return done
+
+    monkeypatch.setattr(psycopg.Transaction, "_exit_gen", commit_and_break)
+    answer = shelves.label(ask("c1"), shelf_id="s", label="tools")
+    assert broken
+    assert answer.position.number == shelves.store.end()
+    assert len(shelves.store.read(0, 10)) == 1
+
+
+def test_sessions_that_were_ended_are_opened_again(
+    open_postgres_store: OpenStore, postgres: Postgres
+) -> None:
+    shelves = Shelves(open_postgres_store())
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    with psycopg.connect(postgres.dsn, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+    shelves.label(ask("c2"), shelf_id="s", label="paint")
+    assert shelves.store.load(evolve, "s").state == Shelf("paint")
+
+
+def test_a_locked_table_is_waited_for_some_seconds_and_then_unavailable(
+    open_postgres_store: OpenStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelves = Shelves(open_postgres_store())
+    monkeypatch.setattr("eventsourcing.utils.sleep", lambda _: None)
+    table = SQL("{}.stored_events").format(Identifier(f"{postgres.schema}_shelves"))
+    shelves.store.recorder.lock_table_statements[0] = "SET LOCAL lock_timeout = '1ms'"
+    with psycopg.connect(postgres.dsn) as other:
+        other.execute(SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(table))
+        with pytest.raises(StoreUnavailableError):
+            shelves.label(ask("c1"), shelf_id="s", label="tools")
+        assert shelves.store.load(evolve, "s").state is None  # reads go on
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    assert shelves.store.end() == 1
+
+
+MIGRATE = """
+import sys
+from chargekey_common.eventstore.postgres import PostgresRecorder
+from chargekey_common.postgres import Postgres
+PostgresRecorder.migrate(Postgres(sys.argv[1], sys.argv[2]))
+"""
+
+
+def test_four_that_migrate_at_once_do_not_break_each_other(
+    postgres: Postgres,
+) -> None:
+    command = [sys.executable, "-c", MIGRATE, postgres.dsn, postgres.schema]
+    migrating = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in migrating:
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, b"")
+    EventStore("shelves", postgres, EVENTS).close()
+
+
+def test_a_schema_without_tables_says_what_to_run(
+    postgres: Postgres,
+) -> None:
+    with pytest.raises(NotMigratedError):
+        PostgresRecorder(postgres)
+
+
+def test_the_password_of_the_database_is_not_shown() -> None:
+    where = Postgres("postgresql://user:hunter2@host/database", "access")
+    assert "hunter2" not in f"{where} {where!r}"
