@@ -63,3 +63,45 @@ def test_a_start_that_exits_says_no_more_than_it_meant_to() -> None:
         [sys.executable, "-c", LIVE.format(body)], capture_output=True, text=True, check=False
     )
     assert ended.stderr == "no such setting\n"
+
+
+MAIN = """
+from chargekey_common import process
+from chargekey_common.errors import CannotStartError
+async def start(lifetime):
+    print("started")
+    lifetime.stop()
+def migrate():
+    print("migrated")
+def refuse():
+    raise CannotStartError("Do this first.")
+async def refuse_to_start(lifetime):
+    raise CannotStartError("Do this first.")
+process.main({start}, migrate=migrate, refuse=refuse)
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "arguments", "status", "said"),
+    [
+        ("start", [], 0, "started"),
+        ("start", ["migrate"], 0, "migrated"),
+        ("start", ["migrat"], 2, "Usage: -c [migrate | refuse]"),
+        ("start", ["migrate", "now"], 2, "Usage: -c [migrate | refuse]"),
+        ("start", ["refuse"], 1, "Do this first."),
+        ("refuse_to_start", [], 1, "Do this first."),
+    ],
+)
+def test_a_process_serves_or_does_the_job_it_is_called_for(
+    start: str, arguments: list[str], status: int, said: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", MAIN.format(start=start), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == status
+    lines = (ended.stdout + ended.stderr).splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]

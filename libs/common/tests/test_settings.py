@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
+from chargekey_common.postgres import Postgres
 from chargekey_common.settings import ServiceSettings, load
 
 
@@ -70,3 +71,30 @@ def test_a_variable_that_no_setting_reads_is_refused_in_any_case(
     with pytest.raises(SystemExit):
         load(ShelfSettings)
     assert capsys.readouterr().err == "shelf_szie: no such setting\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["POSTGRES_ENABLE_DB_FUNCTIONS", "ACCESS_POSTGRES_ENABLE_DB_FUNCTIONS"]
+)
+def test_the_setting_with_which_readers_miss_events_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, "n")
+    load(ShelfSettings)
+    monkeypatch.setenv(name, "y")
+    with pytest.raises(SystemExit) as exit_:
+        load(ShelfSettings)
+    assert exit_.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name}: never switch this on")
+    assert said.count("\n") == 1
+
+
+def test_tables_are_in_a_file_or_in_a_schema_called_like_the_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert load(ShelfSettings).tables("shelf.db") == tmp_path / "shelf.db"
+    (tmp_path / "url").write_text("postgresql://user:hunter2@host/database\n")
+    monkeypatch.setenv("SHELF_POSTGRES_FILE", str(tmp_path / "url"))
+    expected = Postgres("postgresql://user:hunter2@host/database", "shelf")
+    assert load(ShelfSettings).tables("shelf.db") == expected

@@ -20,6 +20,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+class CannotStartError(Exception):
+    """A process ends at once, with this sentence, which says what to do."""
+
+
 class ChargekeyError(Exception):
     """Anything a caller is told by name; nothing was stored."""
 

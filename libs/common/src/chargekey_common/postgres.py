@@ -9,6 +9,8 @@ import msgspec
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from chargekey_common.errors import CannotStartError
+
 # Seconds for a connection to come about.
 CONNECT_TIMEOUT = 5
 
@@ -31,14 +33,31 @@ class Postgres(msgspec.Struct, frozen=True):
         return psycopg.connect(self.dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT)
 
 
-class NotMigratedError(Exception):
-    """The schema has no tables, or another version's: run the service with `migrate` first."""
+class DatabaseUnreachableError(CannotStartError):
+    """The database does not answer, or does not let this service in."""
+
+    def __init__(self, trouble: str) -> None:
+        super().__init__(f"The database cannot be used: {' '.join(trouble.split())}")
+
+
+class NotMigratedError(CannotStartError):
+    """The schema has no tables, or another version's."""
+
+    def __init__(self, where: Postgres) -> None:
+        super().__init__(
+            f"The database has no tables for {where.schema} yet:"
+            f" run `chargekey-{where.schema} migrate` once, then start again."
+        )
 
 
 @contextlib.contextmanager
 def migrating(where: Postgres) -> Iterator[None]:
     """Make the schema, and tables inside the block, one process at a time."""
-    with where.connect() as connection:
+    try:
+        connection = where.connect()
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachableError(str(error)) from error
+    with connection:
         connection.execute(
             "SELECT pg_advisory_lock(hashtextextended(%s, 0))",
             (f"chargekey migrates {where.schema}",),

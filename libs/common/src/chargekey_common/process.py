@@ -7,10 +7,13 @@ import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import structlog
 import uvloop
+
+from chargekey_common.errors import CannotStartError
 
 CANCEL_AGAIN = 0.5
 
@@ -64,7 +67,14 @@ async def _status(starting: Awaitable[None]) -> int:
         await starting
     except SystemExit as exited:
         return int(exited.code or 0)
+    except CannotStartError as error:
+        return _cannot_start(error)
     return 0
+
+
+def _cannot_start(error: CannotStartError) -> int:
+    log.error("cannot_start", reason=str(error))
+    return 1
 
 
 async def cancel(task: asyncio.Future[Any]) -> None:
@@ -76,10 +86,27 @@ async def cancel(task: asyncio.Future[Any]) -> None:
         await asyncio.wait({task}, timeout=CANCEL_AGAIN)
 
 
-def run(start: Callable[[Lifetime], Awaitable[None]]) -> None:
+def main(start: Callable[[Lifetime], Awaitable[None]], **jobs: Callable[[], None]) -> NoReturn:
+    """Run the service, or the job that the command line names, as in `chargekey-access migrate`."""
+    match sys.argv[1:]:
+        case []:
+            run(start)
+        case [job] if job in jobs:
+            try:
+                jobs[job]()
+            except CannotStartError as error:
+                sys.exit(_cannot_start(error))
+            sys.exit(0)
+        case _:
+            sys.stderr.write(f"Usage: {Path(sys.argv[0]).name} [{' | '.join(jobs)}]\n")
+            sys.exit(2)
+
+
+def run(start: Callable[[Lifetime], Awaitable[None]]) -> NoReturn:
     """Start a service, serve until SIGTERM or SIGINT, and exit: 0, or 1 if something failed.
 
-    A SystemExit of `start` ends the process with its own status.
+    A SystemExit of `start` ends the process with its own status, a CannotStartError
+    with one line.
     """
 
     async def live() -> int:

@@ -31,7 +31,13 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from chargekey_common.eventstore.recorder import NOTHING, Alongside, Receipt, Recorder
 from chargekey_common.positions import Position
-from chargekey_common.postgres import CONNECT_TIMEOUT, NotMigratedError, Postgres, migrating
+from chargekey_common.postgres import (
+    CONNECT_TIMEOUT,
+    DatabaseUnreachableError,
+    NotMigratedError,
+    Postgres,
+    migrating,
+)
 
 CONNECTIONS = 4
 MOST_CONNECTIONS = 16
@@ -99,15 +105,19 @@ class _Datastore(PostgresDatastore):
 class PostgresRecorder(PostgresApplicationRecorder, Recorder):
     """The recorder of one service in one schema; any number of processes share it.
 
-    Raises NotMigratedError where `migrate` has not been run, and the library's
-    OperationalError while the database cannot be reached.
+    Raises NotMigratedError where `migrate` has not been run, and at first
+    DatabaseUnreachableError, later the library's OperationalError, while the database
+    cannot be reached.
     """
 
     def __init__(self, where: Postgres, *, migrate: bool = False) -> None:
         self._where = where
         self._closed = threading.Event()
         self._listener: threading.Thread | None = None
-        super().__init__(_Datastore(where))
+        try:
+            super().__init__(_Datastore(where))
+        except OperationalError as error:
+            raise DatabaseUnreachableError(str(error)) from error
         # One channel a schema, not one a database.
         self.channel_name = f"{where.schema}_saved"
         # The function without the lock is not even made.
@@ -236,7 +246,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             with self.datastore.cursor() as cursor:
                 row = cursor.execute(self._sql("SELECT name FROM {schema}.generation")).fetchone()
         except ProgrammingError as error:
-            raise NotMigratedError(self._where.schema) from error
+            raise NotMigratedError(self._where) from error
         return self.begin_new_generation() if row is None else str(row["name"])
 
     def _sql(self, statement: LiteralString) -> Composed:

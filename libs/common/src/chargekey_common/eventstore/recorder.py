@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder
 
+from chargekey_common.errors import CannotStartError
 from chargekey_common.positions import Position
 
 
-class StoreInUseError(Exception):
+class StoreInUseError(CannotStartError):
     """Another process has this store open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"Another process has {path} open: end it first.")
 
 
 class Receipt(msgspec.Struct, frozen=True):

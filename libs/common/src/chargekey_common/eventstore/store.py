@@ -164,6 +164,15 @@ class EventStore(Application[str]):
         super().__init__()
         self.recorder.watch(self._tell_listeners)
 
+    @staticmethod
+    def migrate(where: Path | Postgres) -> None:
+        """Make the tables that are missing in a schema; a file's are made when it is opened.
+
+        Raises DatabaseUnreachableError.
+        """
+        if isinstance(where, Postgres):
+            PostgresRecorder.migrate(where)
+
     def construct_mapper(self) -> Mapper[str]:
         """Return our own mapper."""
         return self._records
