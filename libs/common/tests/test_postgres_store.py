@@ -8,8 +8,10 @@ import sys
 import threading
 from collections.abc import Callable
 
+import msgspec
 import psycopg
 import pytest
+from nats.aio.client import Client
 from psycopg.sql import SQL, Identifier
 
 from chargekey_common.eventstore.postgres import PostgresRecorder
@@ -21,10 +23,13 @@ from chargekey_common.eventstore.store import (
     StoreUnavailableError,
 )
 from chargekey_common.eventstore.waiting import HandledPositions
+from chargekey_common.leadership import lead
 from chargekey_common.positions import Position
 from chargekey_common.postgres import NotMigratedError, Postgres
+from chargekey_common.relay import Relay
 
-from .shelves import EVENTS, Shelf, Shelves, evolve
+from .agreement import agree
+from .shelves import EVENTS, Shelf, Shelves, evolve, publication
 
 OpenStore = Callable[..., EventStore]
 
@@ -179,6 +184,38 @@ def test_a_locked_table_is_waited_for_some_seconds_and_then_unavailable(
         assert shelves.store.load(evolve, "s").state is None  # reads go on
     shelves.label(ask("c1"), shelf_id="s", label="tools")
     assert shelves.store.end() == 1
+
+
+async def test_the_stream_tells_the_log_while_the_relay_goes_from_replica_to_replica(
+    open_postgres_store: OpenStore, postgres: Postgres, nats_client: Client
+) -> None:
+    stores = [open_postgres_store(), open_postgres_store()]
+    place = msgspec.structs.replace(postgres, schema=f"{postgres.schema}_shelves")
+    replicas = [
+        asyncio.create_task(lead(place, "relay", Relay(nats_client, store, publication).run))
+        for store in stores
+    ]
+    for round_ in range(3):
+        for number, store in enumerate(stores):
+            for item in range(20):
+                name = f"{round_}-{number}-{item}"
+                await asyncio.to_thread(Shelves(store).label, ask(name), shelf_id=name, label=name)
+        await asyncio.to_thread(end_leader, postgres)
+    await agree(nats_client, stores[0])
+    for replica in replicas:
+        replica.cancel()
+    await asyncio.gather(*replicas, return_exceptions=True)
+
+
+def end_leader(postgres: Postgres) -> None:
+    """End the session of whoever leads, as soon as somebody does."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as other:
+        ended = None
+        while ended is None:
+            ended = other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND granted"
+            ).fetchone()
 
 
 MIGRATE = """
