@@ -1,0 +1,41 @@
+"""The portal as a process: settings, wiring, run."""
+
+from __future__ import annotations
+
+from chargekey_common import process
+from chargekey_common.process import Lifetime
+from chargekey_common.settings import load
+from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_portal.app import portal
+from chargekey_portal.guard import Guard
+from chargekey_portal.http_server import HttpServer
+from chargekey_portal.services import Services
+from chargekey_portal.settings import PortalSettings
+
+
+async def start(lifetime: Lifetime) -> None:
+    """Serve; ready whatever the services' states are, which is what it is there to tell."""
+    settings = load(PortalSettings)
+    configure_logging("portal", settings.log_level)
+    services = Services(
+        {
+            "access": settings.access_address,
+            "identity": settings.identity_address,
+            "gateway": settings.gateway_address,
+            "history": settings.history_address,
+        }
+    )
+    lifetime.closing.push_async_callback(services.close)
+    host = settings.http_address.rpartition(":")[0]
+    app = Guard(portal(services.ask, settings.ocpp_url), {host})
+    http = HttpServer(app, settings.http_address)
+    health = HealthServer(lambda: Readiness(ready=http.serving))
+    await health.start(settings.health_address)
+    lifetime.closing.push_async_callback(health.stop)
+    lifetime.own(http.run(), "http")
+    lifetime.closing.push_async_callback(http.stop)
+
+
+def main() -> None:
+    """Run until told to stop."""
+    process.run(start)

@@ -1,0 +1,166 @@
+"""What the portal answers: pages, JSON, refusals in both forms, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from chargekey_portal.services import Service
+
+from .neighbours import NAMES
+from .outline import Outline
+from .portal import OCPP_URL, Portal, serving
+
+PATHS = ("/", "/api/v1/status", "/assets/portal.css", "/nowhere", "/api/v1/nowhere")
+
+# One portal for all, which changes nothing by being asked.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served() -> AsyncIterator[Portal]:
+    async def all_serve() -> tuple[Service, ...]:
+        return tuple(Service(name, "SERVING") for name in NAMES)
+
+    async with serving(all_serve) as portal:
+        yield portal
+
+
+async def test_the_page_says_where_chargers_connect_and_how_to_begin(served: Portal) -> None:
+    text = Outline((await served.get("/")).body).text
+    assert f"{OCPP_URL}/IDENTITY" in text
+    for command in (
+        "installation create",
+        "charger add",
+        "user add-local",
+        "identification add",
+        "simulate",
+    ):
+        assert f"chargekey {command} --" in text
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+async def test_a_page_is_whole_html_with_a_language_a_title_and_landmarks(
+    served: Portal, path: str
+) -> None:
+    html = (await served.get(path)).body
+    assert html.startswith("<!DOCTYPE html>\n")
+    page = Outline(html)
+    assert page.all("html") == [{"lang": "en"}]
+    for once in ("title", "header", "main", "h1"):
+        assert len(page.all(once)) == 1
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert ids == [section["aria-labelledby"] for section in page.all("section")]
+    metas = {meta.get("name"): meta.get("content") for meta in page.all("meta")}
+    assert metas["viewport"] == "width=device-width, initial-scale=1"
+    assert metas["color-scheme"] == "light dark"
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+async def test_a_page_needs_no_script_and_nothing_from_elsewhere(served: Portal, path: str) -> None:
+    page = Outline((await served.get(path)).body)
+    assert page.all("script") == page.all("style") == []
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+    for link in page.all("link"):
+        address = link["href"] or ""
+        assert address.startswith("/assets/")
+        assert (await served.get(address)).status == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("host", ["localhost", "elsewhere.example"])
+async def test_every_answer_tells_browsers_what_they_may_not_do(
+    served: Portal, path: str, host: str
+) -> None:
+    headers = (await served.get(path, host=host)).headers
+    policy = headers["content-security-policy"].split("; ")
+    assert {"default-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.1:80", "localhost", "LocalHost:9", "[::1]", "[::1]:80", "portal.test:1"],
+)
+async def test_the_portal_answers_under_its_own_address(served: Portal, host: str) -> None:
+    assert (await served.get("/api/v1/status", host=host)).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "elsewhere.example",
+        "elsewhere.example:80",
+        "localhost.elsewhere.example",
+        "127.0.0.1.elsewhere.example",
+        "localhost:80:80",
+        "localhost@elsewhere.example",
+        "[::1]elsewhere.example",
+        "",
+        None,
+    ],
+)
+async def test_another_host_is_refused_against_rebound_names(
+    served: Portal, host: str | None
+) -> None:
+    refused = await served.get("/api/v1/status", host=host)
+    assert refused.status == 421
+    error = refused.json()["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "host_unknown"
+    page = await served.get("/", host=host)
+    assert page.status == 421
+    assert OCPP_URL not in page.body
+    assert "elsewhere" not in page.body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/docs", 404, "not_found"),
+        ("GET", "/openapi.json", 404, "not_found"),
+        ("GET", "/assets/", 404, "not_found"),
+        ("GET", "/assets/nothing.css", 404, "not_found"),
+        ("GET", "/assets/../main.py", 404, "not_found"),
+        ("GET", "/assets/%2e%2e/main.py", 404, "not_found"),
+        ("GET", "/assets/%00", 404, "not_found"),
+        ("GET", "/assets/" + "x" * 4000, 404, "not_found"),
+        ("GET", "/status/", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
+        ("DELETE", "/assets/portal.css", 405, "method_not_allowed"),
+        ("GET", "/api/v1/nowhere", 404, "not_found"),
+        ("GET", "/api/", 404, "not_found"),
+        ("PUT", "/api/v1/status", 405, "method_not_allowed"),
+    ],
+)
+async def test_what_is_not_there_is_refused_by_name_in_the_form_asked_for(
+    served: Portal, method: str, path: str, status: int, code: str
+) -> None:
+    refused = await served.get(path, method=method)
+    assert refused.status == status
+    assert ("allow" in refused.headers) == (status == 405)
+    if path.startswith("/api/"):
+        error = refused.json()["error"]
+        assert isinstance(error, dict)
+        assert set(error) == {"code", "message"}
+        assert error["code"] == code
+    else:
+        assert refused.headers["content-type"].startswith("text/html")
+        assert f"Code: {code}" in Outline(refused.body).text
+    assert "nowhere" not in refused.body
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_head_answers_as_get_does_without_the_body(served: Portal, path: str) -> None:
+    whole, head = await served.get(path), await served.get(path, method="HEAD")
+    assert head.status == whole.status
+    assert head.body == ""
+    assert head.headers.keys() == whole.headers.keys()
+    assert head.headers["content-length"] == whole.headers["content-length"]

@@ -1,0 +1,145 @@
+"""`chargekey-portal` as it is run: settings in, pages out, and an end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chargekey_portal.services import Service
+
+from .neighbours import NAMES
+from .portal import OCPP_URL, Portal, serving
+
+PROGRAM = (sys.executable, str(Path(sysconfig.get_path("scripts")) / "chargekey-portal"))
+
+
+class Reserved:
+    """A port that nobody else is given, and that the portal may listen on."""
+
+    def __init__(self, held: contextlib.ExitStack) -> None:
+        holder = held.enter_context(socket.socket())
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        self.port: int = holder.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+
+
+def environment(**settings: str) -> dict[str, str]:
+    return os.environ | {f"CHARGEKEY_PORTAL_{name}": value for name, value in settings.items()}
+
+
+class Run:
+    """A portal's process, and where it answers."""
+
+    def __init__(self, process: asyncio.subprocess.Process, http: int, health: int) -> None:
+        self.process = process
+        self.pages = Portal(http)
+        self.health = Portal(health)
+
+
+@asynccontextmanager
+async def running(neighbour: str) -> AsyncIterator[Run]:
+    """Run a portal that is told one address for all services, until the block ends it."""
+    with contextlib.ExitStack() as held:
+        http, health = Reserved(held), Reserved(held)
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            env=environment(
+                HTTP_ADDRESS=http.address,
+                HEALTH_ADDRESS=health.address,
+                OCPP_URL=OCPP_URL,
+                **{f"{name.upper()}_ADDRESS": neighbour for name in NAMES},
+            ),
+            stderr=subprocess.PIPE,
+        )
+        run = Run(process, http.port, health.port)
+        try:
+            async with asyncio.timeout(30):
+                while not await _ready(run):
+                    await asyncio.sleep(0.05)
+            yield run
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _ready(run: Run) -> bool:
+    try:
+        return (await run.health.get("/readyz")).status == 200
+    except ConnectionRefusedError:
+        return False
+
+
+async def test_it_is_ready_and_tells_the_truth_while_nothing_else_runs() -> None:
+    with contextlib.ExitStack() as held:
+        async with running(Reserved(held).address) as run:
+            assert (await run.pages.get("/api/v1/status")).json() == {
+                "services": [{"name": name, "state": "UNREACHABLE"} for name in NAMES],
+                "ocpp": OCPP_URL,
+            }
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
+    how: signal.Signals,
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as neighbour:
+        port = neighbour.sockets[0].getsockname()[1]
+        async with running(f"127.0.0.1:{port}") as run, asyncio.timeout(30):
+            # A connection that asks nothing, as browsers keep them, holds up nobody.
+            _, idle = await asyncio.open_connection("127.0.0.1", run.pages.port)
+            answer = asyncio.create_task(run.pages.get("/"))
+            await asked.wait()
+            run.process.send_signal(how)
+            assert "4 of 4 services cannot be used now." in (await answer).body
+            assert await run.process.wait() == 0
+            assert run.process.stderr is not None
+            assert await run.process.stderr.read() == b""
+            with pytest.raises(ConnectionRefusedError):
+                await run.pages.get("/")
+            idle.close()
+
+
+async def test_serving_leaves_signals_to_the_process() -> None:
+    async def nobody() -> tuple[Service, ...]:
+        return ()
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    async with serving(nobody) as portal:
+        assert (await portal.get("/")).status == 200
+        assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_settings_that_are_missing_or_unknown_are_named_line_by_line() -> None:
+    ended = subprocess.run(
+        PROGRAM,
+        env=environment(HTTP_ADDRESS="127.0.0.1:0", OCPP_URL=OCPP_URL, NATS_URL="nats://bus"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "CHARGEKEY_PORTAL_NATS_URL: no such setting",
+        *(f"CHARGEKEY_PORTAL_{name.upper()}_ADDRESS: Field required" for name in NAMES),
+    ]
