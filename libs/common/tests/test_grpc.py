@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -205,33 +206,85 @@ async def test_a_method_that_nobody_thought_about_is_not_served(tmp_path: Path) 
 
 
 class Streaming:
-    """A service with a method that answers more than once, which the gate cannot guard."""
+    """A service that answers more than once, and one that is asked more than once."""
 
     async def Watch(self, request: bytes, _: object) -> AsyncIterator[bytes]:
         yield request
+        if request == b"lost":
+            raise LostError
+        if request == b"slow":
+            await asyncio.Event().wait()
+        yield request
+
+    async def Chat(self, requests: AsyncIterator[bytes], _: object) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request
 
 
 def _add_streaming(streaming: Streaming, server: aio.Server) -> None:
-    watch = grpc.unary_stream_rpc_method_handler(streaming.Watch)
-    handler = grpc.method_handlers_generic_handler("chargekey.example.v1.Example", {"Watch": watch})
+    methods = {
+        "Watch": grpc.unary_stream_rpc_method_handler(streaming.Watch),
+        "Chat": grpc.stream_stream_rpc_method_handler(streaming.Chat),
+    }
+    handler = grpc.method_handlers_generic_handler("chargekey.example.v1.Example", methods)
     server.add_generic_rpc_handlers((handler,))
 
 
-def _streaming(objects: Objects) -> Service:
+def _streaming(*methods: str) -> Service:
+    objects: Objects = {method: lambda _: "system" for method in methods}
     return Service("chargekey.example.v1.Example", _add_streaming, Streaming(), objects)
 
 
-async def test_a_stream_is_not_served_past_the_gate(tmp_path: Path) -> None:
-    server = Server(_streaming({"Watch": lambda _: "system"}), Verifier(tmp_path), Asked())
+STREAMS = _streaming("Watch", "Chat")
+
+
+async def stream_refusal(call: Any) -> tuple[aio.AioRpcError, list[bytes]]:
+    heard: list[bytes] = []
+
+    async def listen() -> None:
+        async for answer in call:
+            heard.append(answer)  # noqa: PERF401 - what was heard before the refusal counts
+
+    with pytest.raises(aio.AioRpcError) as refused:
+        await listen()
+    return refused.value, heard
+
+
+async def test_a_stream_of_answers_is_guarded_like_any_call(tmp_path: Path) -> None:
+    asked = Asked()
+    method = "/chargekey.example.v1.Example/Watch"
+    async with served(SERVICE, tmp_path, asked, STREAMS) as as_caller:
+        watch = as_caller(ADMINISTRATOR).unary_stream(method)
+        assert [answer async for answer in watch(b"hello")] == [b"hello"] * 2
+        assert asked.questions == [(ADMINISTRATOR, "example.Watch", "system")]
+        error, heard = await stream_refusal(watch(b"lost"))
+        assert (remote_error(error).code, heard) == ("lost", [b"lost"])
+        error, heard = await stream_refusal(watch(b"slow", timeout=0.2))
+        assert (error.code(), heard) == (grpc.StatusCode.DEADLINE_EXCEEDED, [b"slow"])
+        stranger = as_caller(Caller("user:somebody")).unary_stream(method)
+        error, heard = await stream_refusal(stranger(b"hello"))
+        assert (error.code(), heard) == (grpc.StatusCode.PERMISSION_DENIED, [])
+
+
+async def test_services_beside_each_other_are_all_served_and_healthy(tmp_path: Path) -> None:
+    async with served(SERVICE, tmp_path, Asked(), STREAMS) as as_caller:
+        channel = as_caller(ADMINISTRATOR)
+        assert (await AccessServiceStub(channel).GetInstallation(home())).installation.name
+        health = health_pb2_grpc.HealthStub(channel)
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=STREAMS.name))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_stream_of_requests_is_not_served_past_the_gate(tmp_path: Path) -> None:
+    server = Server(STREAMS, Verifier(tmp_path), Asked())
     port = await server.start("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
-        watch = anonymous.unary_stream("/chargekey.example.v1.Example/Watch")
-        with pytest.raises(aio.AioRpcError) as refused:
-            _ = [answer async for answer in watch(b"")]
+        chat = anonymous.stream_stream("/chargekey.example.v1.Example/Chat")
+        error, _ = await stream_refusal(chat(iter([b""])))
     await server.stop(grace=0)
-    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert error.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_stream_that_nobody_thought_about_is_not_served_either(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="Watch"):
-        Server(_streaming({}), Verifier(tmp_path), Asked())
+        Server(_streaming("Chat"), Verifier(tmp_path), Asked())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargekey_common import local_days, names
-from chargekey_common.keyed_ids import CodeClass, KeyedIds, classify
+from chargekey_common.keyed_ids import CodeClass, KeyedIds, classify, is_malformed
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import (
@@ -83,7 +83,10 @@ def test_a_day_ends_at_the_local_midnight_after_it() -> None:
     assert local_days.end_of("", "Europe/Oslo", now=0) is None
 
 
-@pytest.mark.parametrize("day", ["2026-02-30", "29.03.2026", "tomorrow", "2026-3"])
+@pytest.mark.parametrize(
+    "day",
+    ["2026-02-30", "29.03.2026", "tomorrow", "2026-3", "2026-3-9", "20260309", "2026-W11-1", " "],
+)
 def test_what_is_no_day_is_refused(day: str) -> None:
     with pytest.raises(local_days.DateMalformedError):
         local_days.end_of(day, "Europe/Oslo", now=0)
@@ -103,9 +106,36 @@ def test_a_day_that_no_64_bits_can_tell_is_refused(day: str) -> None:
         local_days.end_of(day, "Europe/Oslo", now=0)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Mars/Olympus",
+        "europe/oslo",
+        "Europe",
+        "Europe/Oslo ",
+        "posix/Europe/Oslo",
+        "right/Europe/Oslo",
+        "posixrules",
+        "localtime",
+        "Factory",
+        "zone.tab",
+        "../etc/passwd",
+        "/etc/localtime",
+        "Europe/../Europe/Oslo",
+        "a\0b",
+        "\ud800",
+        "x" * 10_000,
+    ],
+)
+def test_what_is_no_zone_of_the_iana_list_is_refused(name: str) -> None:
+    with pytest.raises(local_days.TimeZoneUnknownError):
+        local_days.time_zone(name)
+
+
 @given(
     st.dates(dt.date(1971, 1, 1), dt.date(2100, 1, 1)),
-    st.sampled_from(sorted(zoneinfo.available_timezones())),
+    st.sampled_from(sorted(zoneinfo.available_timezones() - {"Factory", "localtime"})),
 )
 def test_the_last_nanosecond_of_a_day_still_has_its_date(day: dt.date, zone: str) -> None:
     end = local_days.end_of(day.isoformat(), zone, now=0)
@@ -114,10 +144,48 @@ def test_the_last_nanosecond_of_a_day_still_has_its_date(day: dt.date, zone: str
     assert last.date() <= day
 
 
-@pytest.mark.parametrize("text", ["", "   ", "x" * 201, "a\x00b", "two\nlines"])
+@pytest.mark.parametrize("text", ["", "   ", "x" * 201, "a\x00b", "two\nlines", "\u202etxet"])
 def test_an_impossible_name_is_refused(text: str) -> None:
     with pytest.raises(names.NameMalformedError):
         names.name(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u200b", "\u3164", "\u2800", "\u115f \u1160", "\u0301", "\ufe0f"]
+)
+def test_a_name_that_nobody_sees_is_refused(text: str) -> None:
+    with pytest.raises(names.NameMalformedError):
+        names.name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Ada", "Søren Ó Briain", "李小龍", "Владимир", "محمد", "O'Neil-Smith Jr.", "5", "⚡", "é"],
+)
+def test_the_names_of_people_are_names(text: str) -> None:
+    assert names.name(f"  {text} ") == text
+
+
+@pytest.mark.parametrize("pin", ["#", "#123", "#123456789", "#12a4", "# 1234", "#1234\n", "##123"])
+def test_a_pin_of_another_form_is_malformed(pin: str) -> None:
+    """R13."""
+    assert is_malformed(pin)
+    assert is_malformed(pin.removeprefix("#"), CodeClass.PIN)
+    assert not is_malformed("#1234")
+    assert not is_malformed("#12345678", CodeClass.PIN)
+
+
+@pytest.mark.parametrize("token", ["0102030405", "1234", "TAG-1", "04A1B2\ufb00"])
+def test_what_is_no_card_number_is_malformed_only_where_it_is_said_to_be_one(token: str) -> None:
+    """R15."""
+    assert not is_malformed(token)
+    assert is_malformed(token, CodeClass.UID)
+    assert not is_malformed("04:a1:b2:c3", CodeClass.UID)
+
+
+@pytest.mark.parametrize("token", ["", "\t", "A\nB", "\u202eA", "x" * 256])
+def test_a_token_that_no_ocpp_version_has_is_malformed(token: str) -> None:
+    assert is_malformed(token)
 
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda event: event.__name__)

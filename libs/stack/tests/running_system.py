@@ -74,12 +74,12 @@ def _answer(out: str, err: str) -> Any:
 
 
 @contextmanager
-def up(data: Path, said: Path, *, working_directory: Path) -> Iterator[RunningSystem]:
+def up(data: Path, said: Path, *options: str, working_directory: Path) -> Iterator[RunningSystem]:
     """Run `chargekey up` for the length of the block, unless the block ends it."""
     with (
         said.open("w") as stderr,
         subprocess.Popen(
-            [*CHARGEKEY, "up", "--json", "--data", data],
+            [*CHARGEKEY, "up", *options, "--json", "--data", data],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

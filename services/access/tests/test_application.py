@@ -10,19 +10,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chargekey_access.application import Access
+from chargekey_access.application import REACTIONS, Access
 from chargekey_access.domain import rules
 from chargekey_access.domain.errors import (
     LocalUserCannotOwnError,
     LocalUserElsewhereError,
     ObjectMalformedError,
-    PermissionUnknownError,
     UserUnknownError,
 )
 from chargekey_access.domain.events import EVENTS, Role
 from chargekey_access.domain.permission import Target
 from chargekey_access.projections.directory import Directory
 from chargekey_access.published import publication
+from chargekey_access.reactions.on_local_user_added import on_local_user_added
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.eventstore.recorder import Handled
@@ -225,11 +225,24 @@ def test_what_no_rule_names_is_refused_to_everybody(access: Access) -> None:
         assert not access.allowed(caller, "access.Explode", f"installation:{home}")
 
 
-def test_an_object_nobody_can_name_is_refused(access: Access) -> None:
+@pytest.mark.parametrize("obj", ["", "galaxy:7", "system:", "installation", " charger:x"])
+@pytest.mark.parametrize("caller", [USER, ADMINISTRATOR])
+def test_an_object_nobody_can_name_is_refused(access: Access, caller: Caller, obj: str) -> None:
     with pytest.raises(ObjectMalformedError):
-        access.allowed(USER, "access.GetInstallation", "galaxy:7")
-    with pytest.raises(PermissionUnknownError):
-        access.allowed(USER, "access.RevokePermission", "permission:none")
+        access.allowed(caller, "access.GetInstallation", obj)
+
+
+@pytest.mark.parametrize("kind", ["installation", "charger", "permission"])
+@pytest.mark.parametrize("name", ["none", "", "a:b", "x" * 10_000, "\n"])
+def test_people_may_nothing_to_what_does_not_exist(access: Access, kind: str, name: str) -> None:
+    """They hear of it what they hear of what others have."""
+    assert not access.allowed(USER, "access.GetCharger", f"{kind}:{name}")
+    assert access.allowed(ADMINISTRATOR, "access.GetCharger", f"{kind}:{name}")
+
+
+def test_what_can_be_waited_for_are_the_reactions_there_are(access: Access) -> None:
+    ons = [on_local_user_added(access)]
+    assert {on.name("access"): on.event for on in ons} == REACTIONS
 
 
 @pytest.mark.parametrize("action", sorted(rules.RULES))

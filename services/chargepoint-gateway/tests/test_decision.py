@@ -39,6 +39,7 @@ OBSTACLES: list[tuple[dict[str, Any], Reason]] = [
     ({"authorisation_required": False}, Reason.OPEN_CHARGER),
     ({"type_enabled": False}, Reason.TYPE_DISABLED),
     ({"locked_out": True}, Reason.PIN_LOCKED_OUT),
+    ({"identification_id": None, "token_malformed": True}, Reason.IDENTIFICATION_MALFORMED),
     ({"identification_id": None}, Reason.IDENTIFICATION_UNKNOWN),
     ({"user_blocked": True}, Reason.USER_BLOCKED),
     ({"identification_status": "BLOCKED"}, Reason.IDENTIFICATION_BLOCKED),
@@ -81,6 +82,12 @@ def test_of_several_obstacles_the_first_in_the_order_decides(first: int) -> None
     for obstacle, _ in reversed(OBSTACLES[first:]):
         changes |= obstacle
     assert decide(changed(**changes)).reason is OBSTACLES[first][1]
+
+
+def test_nobody_learns_by_a_malformed_pin_whether_pins_are_locked_out() -> None:
+    """R14: the lockout answers first, whatever is typed."""
+    malformed = changed(locked_out=True, identification_id=None, token_malformed=True)
+    assert decide(malformed).reason is Reason.PIN_LOCKED_OUT
 
 
 def test_a_lockout_of_pins_leaves_cards_usable() -> None:

@@ -31,6 +31,22 @@ IDENTIFICATIONS = {
     "ada-card": ("ada", "RFID", ("04A1B2C3", "04A1B2C3D4E5F6")),
     "bob-card": ("bob", "RFID", ("BOBS-OLD-CARD", "0BADCAFE")),
 }
+# What can be nobody's code: a PIN has 4 to 8 digits, and no token what cannot be printed.
+IMPOSSIBLE = [
+    "",
+    "#",
+    "#123",
+    "#123456789",
+    "#12a4",
+    "# 1234",
+    "#١٢٣٤",
+    "CARD\n",
+    "\x07",
+    "x" * 256,
+]
+# What may be, as far as anybody can tell: cards that are no card of ours, or of no known kind.
+NOBODYS = ["#87654321", "0102030405", "08A1B2C3", "NO-TAP-0001", "x" * 255, " "]
+STRANGE = [*IMPOSSIBLE, *NOBODYS]
 CODES = ["#9999", *(code for _, _, codes in IDENTIFICATIONS.values() for code in codes)]
 ENDS = (None, 1_000, 2_000)
 TIMES = (0, 999, 1_000, 1_001, 1_999, 2_000, 2_001)
@@ -267,6 +283,8 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
         return "Accepted", "open_charger", None
     if ("PIN" if code.startswith("#") else "RFID") not in enabled[-1]:
         return "Invalid", "type_disabled", None
+    if owner is None and code in IMPOSSIBLE:
+        return "Invalid", "identification_malformed", None
     if owner is None:
         return "Invalid", "identification_unknown", None
     if blocked_here:
@@ -326,7 +344,8 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
     taps=st.lists(
         st.tuples(
             st.sampled_from(sorted(SITES)),
-            st.sampled_from(CODES),
+            # Mostly those that somebody has: they get furthest.
+            st.sampled_from(CODES) | st.sampled_from(CODES) | st.sampled_from(STRANGE),
             st.sampled_from(TIMES),
             st.booleans(),
         ),
@@ -359,7 +378,14 @@ def test_the_decision_agrees_with_the_model(
         code_class, keyed_id = KEYED_IDS.of_token(code, charger.installation.id)
         token_type = "PIN" if code_class == "pin" else "RFID"
         identification = view.identification(keyed_id)
-        inputs = gather(charger, token_type, identification, at=at, positions=())
+        inputs = gather(
+            charger,
+            token_type,
+            identification,
+            malformed=code in IMPOSSIBLE,
+            at=at,
+            positions=(),
+        )
         assert not inputs.charging_elsewhere
         decision = decide(inputs)
         assert (decision.status, decision.reason, decision.valid_until) == expected(

@@ -110,7 +110,9 @@ async def reconciler(site: Site) -> AsyncIterator[Reconciler]:
     await reconciler.close()
 
 
-SESSION = RunningSession(7, "session", "first", "site", 1, "ada", "pin", 0, holds_lock=True)
+SESSION = RunningSession(
+    7, "session", "first", "site", 1, "ada", "pin", 0, holds_lock=True, sequence=7
+)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.follower import Follower, Message
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.process import cancel
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
@@ -25,6 +26,7 @@ from chargekey_common.published.sessions import (
     SessionStarted,
     StartRefused,
 )
+from chargekey_gateway import streams
 from chargekey_gateway.application import Gateway, SessionsUnavailableError, Started
 from chargekey_gateway.decision import Decision, Reason, Status, decide
 from chargekey_gateway.sessions import stream
@@ -564,6 +566,99 @@ async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
     ]
 
 
+@contextlib.asynccontextmanager
+async def keeping_streams(replica: Replica) -> AsyncIterator[None]:
+    task = asyncio.create_task(
+        streams.keep_streams(replica.client, replica.gateway.journal, replicas=1)
+    )
+    try:
+        yield
+    finally:
+        await cancel(task)
+
+
+async def lose_stream(replica: Replica) -> None:
+    await replica.client.jetstream().delete_stream(stream.STREAM)
+
+
+@pytest.fixture
+def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "WATCH", 0.05)
+
+
+@pytest.mark.usefixtures("_watched")
+@pytest.mark.parametrize("restarted", [False, True], ids=["same gateway", "next gateway"])
+async def test_a_lost_stream_is_told_of_what_still_runs(
+    replicas: Replicas,
+    restarted: bool,
+) -> None:
+    """Id, verdict and lock stay; the end is recorded and frees the lock (R21, R23)."""
+    replica, other = replicas
+    async with keeping_streams(replica), following(replica):
+        ended = await replica.start(token=OTHERS_CARD, meter_start=1)
+        await replica.end(ended.transaction_id, token=OTHERS_CARD)
+        started = await replica.start()
+        anonymous = await replica.start("open", token=CARD)
+        await lose_stream(replica)
+        # Waits until the stream is back, and whole.
+        assert (await replica.start("second")).decision.reason is Reason.ALREADY_CHARGING
+    told = [event for event in await events_of(replica.client) if isinstance(event, SessionStarted)]
+    assert [event.transaction_id for event in told] == [
+        started.transaction_id,
+        anonymous.transaction_id,
+    ]
+
+    later = other if restarted else replica
+    async with following(later) as caught_up:
+        await caught_up()
+        assert await later.start() == started
+        assert (await later.start("second")).decision.reason is Reason.ALREADY_CHARGING
+        await later.end(started.transaction_id)
+        await later.end(started.transaction_id)
+        await later.end(anonymous.transaction_id, "open", token=None)
+        again = await later.start("second", meter_start=7)
+        assert again.decision.accepted
+        assert again.transaction_id > anonymous.transaction_id
+        assert [each.transaction_id for each in later.running.of_user("ada")] == [
+            again.transaction_id
+        ]
+    ends = [event for event in await events_of(replica.client) if isinstance(event, SessionEnded)]
+    assert [event.transaction_id for event in ends] == [
+        started.transaction_id,
+        anonymous.transaction_id,
+    ]
+
+
+@pytest.mark.usefixtures("_watched")
+async def test_an_end_that_meets_the_loss_of_the_stream_leaves_no_lock_behind(
+    replicas: Replicas,
+) -> None:
+    replica, other = replicas
+    async with (
+        keeping_streams(replica),
+        following(replica) as one_caught_up,
+        following(other) as other_caught_up,
+    ):
+        for meter in range(10):
+            started = await replica.start(meter_start=meter)
+            assert started.decision.accepted
+            # What one has not heard of the other yet is lost with the stream.
+            await one_caught_up()
+            await other_caught_up()
+            await lose_stream(replica)
+            # On the one that makes it again, and on one that only finds it so.
+            await (replica, other)[meter % 2].end(started.transaction_id)
+
+
+async def test_without_the_stream_no_end_is_taken_for_one_of_nothing(replicas: Replicas) -> None:
+    """A gateway that has just started asks the stream about sessions it does not know."""
+    replica, other = replicas
+    started = await replica.start()
+    await lose_stream(replica)
+    with pytest.raises(SessionsUnavailableError):
+        await other.end(started.transaction_id)
+
+
 async def test_what_a_charger_was_told_is_not_stored_is_not_stored_later(
     replicas: Replicas, nats_server: NatsServer
 ) -> None:
@@ -614,6 +709,26 @@ async def test_a_refused_tap_is_published_and_an_accepted_one_is_not(replicas: R
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
+
+
+@pytest.mark.parametrize("token", ["", "#123", "#12345678901234567", "\n", "\u202e04A1"])
+async def test_what_can_be_nobodys_code_starts_nothing_and_is_told_as_such(
+    replicas: Replicas, token: str
+) -> None:
+    replica, _ = replicas
+    started = await replica.start(token=token)
+    assert (started.decision.status, started.decision.reason) == (
+        Status.INVALID,
+        Reason.IDENTIFICATION_MALFORMED,
+    )
+    assert replica.running.of_charger("first") == []
+    (event,) = await events_of(replica.client)
+    assert isinstance(event, StartRefused)
+    assert decide(event.inputs) == started.decision  # "why?" has all it needs
+    again = await replica.start(token=token)
+    assert again == started
+    at_open_charger = await replica.start("open", token=token)
+    assert at_open_charger.decision.reason is Reason.OPEN_CHARGER
 
 
 async def test_no_code_gets_into_the_stream(replicas: Replicas) -> None:

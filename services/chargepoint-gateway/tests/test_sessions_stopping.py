@@ -19,7 +19,16 @@ def session(
     number: int, *, user: str | None = "ada", card: str | None = "card", started_at: int = 10
 ) -> RunningSession:
     return RunningSession(
-        number, f"s{number}", "charger", "site", number, user, card, started_at, holds_lock=True
+        number,
+        f"s{number}",
+        "charger",
+        "site",
+        number,
+        user,
+        card,
+        started_at,
+        holds_lock=True,
+        sequence=number,
     )
 
 

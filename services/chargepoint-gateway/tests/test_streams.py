@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from nats.js.errors import NotFoundError
 
 from chargekey_gateway import streams
 from chargekey_gateway.announcer import CHARGERS_STREAM
+from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
 
@@ -24,7 +26,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def kept(client: Client, running: RunningSessions) -> AsyncIterator[None]:
-    task = asyncio.create_task(streams.keep_streams(client, running, replicas=1))
+    journal = Journal(client, running, clock=time.time_ns)
+    task = asyncio.create_task(streams.keep_streams(client, journal, replicas=1))
     try:
         yield
     finally:
@@ -80,7 +83,7 @@ async def test_transaction_ids_of_a_lost_stream_are_not_given_again(nats_client:
     running = RunningSessions()
     async with kept(nats_client, running):
         info = await _until(nats_client, STREAM, _is_there)
-        running.followed = info.config.first_seq + 1_000_000
+        running.last_known = info.config.first_seq + 1_000_000
         await js.delete_stream(STREAM)
         info = await _until(nats_client, STREAM, _is_there)
-    assert running.followed < info.config.first_seq < 2**31
+    assert running.last_known < info.config.first_seq < 2**31

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,12 @@ from chargekey_common.follower import Message
 from chargekey_common.keyed_ids import KeyedId
 from chargekey_common.positions import Position
 from chargekey_common.published import access, identity
-from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
+from chargekey_common.published.envelope import (
+    POSITION_HEADER,
+    Attributes,
+    PublishedEvent,
+    headers,
+)
 from chargekey_gateway.decision import decide
 from chargekey_gateway.inputs import gather
 from chargekey_gateway.view.view import View
@@ -87,7 +93,9 @@ def reason(view: View, key: str = KEY, at: int = 0) -> str:
     charger = view.charger("charger")
     assert charger is not None
     identification = view.identification(KeyedId(bytes.fromhex(key)))
-    return decide(gather(charger, "PIN", identification, at=at, positions=())).reason
+    return decide(
+        gather(charger, "PIN", identification, malformed=False, at=at, positions=())
+    ).reason
 
 
 def test_a_pin_added_from_then_on_authorizes() -> None:
@@ -279,6 +287,32 @@ def test_an_unreadable_private_message_does_not_hide_the_event_behind_it() -> No
     assert view.poison_events == 1
     assert view.charger("charger") is not None
     assert view.positions == (f"access:{FIRST}:2",)
+
+
+@pytest.mark.parametrize(
+    "header", ["", "nonsense", "access", f"access:{FIRST}:-1", f"access:{FIRST}:7x", "x" * 10_000]
+)
+def test_an_event_without_a_readable_position_is_counted_and_passed(header: str) -> None:
+    """It may have been applied before, and nobody can say; what follows it counts."""
+    view = loaded()
+    known = message(REVOKE, 6)
+    view.handle(msgspec.structs.replace(known, headers={**known.headers, POSITION_HEADER: header}))
+    assert (view.unknown_events, view.poison_events) == (0, 1)
+    assert reason(view, KEY) == "installation_permission"
+    view.handle(message(REVOKE, 7))
+    assert reason(view, KEY) == "no_permission"
+
+
+@pytest.mark.parametrize("keyed_id", ["", "zz" * 16, "aa" * 15, "aa" * 17, "aa" * 15 + "a", "é"])
+def test_a_key_that_is_none_is_counted_and_finds_nothing(keyed_id: str) -> None:
+    """Nor does the key before it: the code was changed, and only that is certain."""
+    view = loaded()
+    broken = identity.IdentificationKey(identification_id="pin", keyed_id=keyed_id)
+    view.handle(message(broken, 4))
+    view.handle(message(NEW_CODE, 4))
+    assert view.poison_events == 1
+    assert reason(view, KEY) == "identification_unknown"
+    assert view.positions[1] == f"identity:{FIRST}:4"
 
 
 HISTORY = {

@@ -1,25 +1,40 @@
-"""The past in a file, and the stream as the gateway fills it."""
+"""The past in a file and in a schema, and the stream as the gateway fills it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
+from chargekey_common.postgres import Postgres
 from chargekey_history.projections.past import Past
 
 from .sessions import Stream
 
+OpenPast = Callable[..., Past]
+
+
+def beside(place: Path | Postgres, name: str) -> Path | Postgres:
+    """Return another place of the same kind."""
+    if isinstance(place, Postgres):
+        return msgspec.structs.replace(place, schema=f"{place.schema}_{name}")
+    return place.with_name(f"{name}.db")
+
 
 @pytest.fixture
-def open_past(tmp_path: Path) -> Iterator[Callable[[str], Past]]:
+def open_past(place: Path | Postgres) -> Iterator[OpenPast]:
+    """Return what opens a past: the same one again, as another replica, or a named one."""
     opened: list[Past] = []
 
-    def open_one(name: str = "history.db") -> Past:
-        opened.append(Past(tmp_path / name))
+    def open_one(name: str = "", *, lock_timeout: float = 5.0) -> Past:
+        where = beside(place, name) if name else place
+        if isinstance(where, Postgres):
+            Past.migrate(where)
+        opened.append(Past(where, lock_timeout=lock_timeout))
         return opened[-1]
 
     yield open_one
@@ -28,7 +43,7 @@ def open_past(tmp_path: Path) -> Iterator[Callable[[str], Past]]:
 
 
 @pytest.fixture
-def past(open_past: Callable[[], Past]) -> Past:
+def past(open_past: OpenPast) -> Past:
     return open_past()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
+import random
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,11 +14,24 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
+from chargekey_common.database import DatabaseUnavailableError
+from chargekey_common.postgres import NotMigratedError, Postgres
 from chargekey_common.published.sessions import SessionEnded, SessionStarted, StartRefused
+from chargekey_common.testing.tables import execute, session
 from chargekey_history.errors import HistoryUnavailableError
-from chargekey_history.projections.past import Bookmark, Fact, Filter, Past, Refusal, Session
+from chargekey_history.projections.past import (
+    Bookmark,
+    Fact,
+    FilledAnewError,
+    Filter,
+    Past,
+    Refusal,
+    Session,
+)
 
+from .conftest import OpenPast
 from .sessions import HOUR, NOON, ended, fact, refused, start_refused, started
 
 EVERYTHING = Filter(limit=1000)
@@ -62,8 +77,10 @@ def test_energy_is_never_negative_and_never_more_than_can_be_told(
 def test_a_stream_made_again_does_not_change_the_number_the_charger_was_told(past: Past) -> None:
     tell(past, fact(started("s1"), 500), fact(refused(), 501, event_id="r1"))
     before = rows(past)
-    tell(past, fact(started("s1"), 3), fact(refused(), 4, event_id="r1"))
+    again = [fact(started("s1"), 3), fact(refused(), 4, event_id="r1")]
+    past.apply(again, Bookmark("again", 4))
     assert rows(past) == before
+    assert past.bookmark() == Bookmark("again", 4)
 
 
 def test_refusals_tell_their_stage_and_the_servers_time(past: Past) -> None:
@@ -110,47 +127,127 @@ def test_a_charger_names_an_installation_only_while_all_its_entries_are_of_one(p
 
 
 def test_the_bookmark_is_written_with_the_rows_or_not_at_all(
-    past: Past, open_past: Callable[[], Past]
+    past: Past, open_past: OpenPast
 ) -> None:
     tell(past, fact(started("s1"), 17))
     impossible = started("s2", charger_id=None)
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(IntegrityError):
         tell(past, fact(started("s3"), 18), fact(impossible, 19))
     for each in (past, open_past()):
         assert each.bookmark() == Bookmark("then", 17)
         assert [session.id for session in each.sessions(EVERYTHING)] == ["s1"]
 
 
-def test_a_file_of_another_schema_is_filled_anew(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    with closing(Past(path)) as past:
-        tell(past, fact(started("s1"), 17))
-    with closing(sqlite3.connect(path)) as other:
-        other.executescript(
-            "PRAGMA user_version = 999; ALTER TABLE sessions RENAME reason TO because;"
-        )
-    with closing(Past(path)) as past:
-        assert past.bookmark() == Bookmark()
-        assert rows(past) == ([], [])
+def test_tables_of_another_schema_are_filled_anew(
+    place: Path | Postgres, open_past: OpenPast
+) -> None:
+    before = open_past()
+    tell(before, fact(started("s1"), 17))
+    execute(place, "UPDATE bookmark SET schema = 999")
+    execute(place, "ALTER TABLE sessions RENAME reason TO because")
+    past = open_past()
+    assert past.bookmark() == Bookmark()
+    assert rows(past) == ([], [])
+    # Its reader knows rows that are gone: had it gone on, they would be missing for ever.
+    with pytest.raises(FilledAnewError):
+        tell(before, fact(started("s2"), 18))
+    assert past.bookmark() == Bookmark()
 
 
-def test_a_locked_file_cannot_be_written_but_is_still_read(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    with closing(Past(path, lock_timeout=0.01)) as past, closing(sqlite3.connect(path)) as other:
-        tell(past, fact(started("s1"), 17))
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
+def test_opening_again_keeps_what_is_there(past: Past, open_past: OpenPast) -> None:
+    tell(past, fact(started("s1"), 17))
+    assert rows(open_past()) == rows(past)
+
+
+def test_a_schema_without_tables_or_with_anothers_is_refused(postgres: Postgres) -> None:
+    with pytest.raises(NotMigratedError):
+        Past(postgres)
+    Past.migrate(postgres)
+    execute(postgres, "UPDATE bookmark SET schema = 999")
+    with pytest.raises(NotMigratedError):
+        Past(postgres)
+
+
+def test_while_another_writes_nothing_is_written_but_all_is_read(
+    place: Path | Postgres, open_past: OpenPast
+) -> None:
+    past = open_past(lock_timeout=0.01)
+    tell(past, fact(started("s1"), 17))
+    with session(place) as other:
+        if isinstance(place, Postgres):
+            other.execute("BEGIN")
+            other.execute("UPDATE bookmark SET sequence = sequence")
+        else:
+            other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnavailableError):
             tell(past, fact(started("s2"), 18))
         assert [session.id for session in past.sessions(EVERYTHING)] == ["s1"]
         other.execute("ROLLBACK")
-        tell(past, fact(started("s2"), 18))
+    tell(past, fact(started("s2"), 18))
+    assert past.bookmark().sequence == 18
 
 
-def test_what_cannot_be_read_is_said_by_name(tmp_path: Path, past: Past) -> None:
-    with closing(sqlite3.connect(tmp_path / "history.db")) as other:
-        other.execute("DROP TABLE refusals")
+def test_what_cannot_be_read_is_said_by_name(place: Path | Postgres, past: Past) -> None:
+    execute(place, "DROP TABLE refusals")
     with pytest.raises(HistoryUnavailableError):
         past.refusals(EVERYTHING)
+
+
+def test_a_replica_behind_another_writes_nothing_twice_and_no_bookmark_back(
+    past: Past, open_past: OpenPast
+) -> None:
+    behind = open_past()
+    story = [fact(started(f"s{number}"), number) for number in range(1, 13)]
+    past.apply(story[:10], Bookmark("then", 10))
+    # Were it written once more it would be an error.
+    impossible = msgspec.structs.replace(story[3], event=started("s4", charger_id=None))
+    behind.apply([*story[:3], impossible], Bookmark("then", 4))
+    assert past.bookmark() == Bookmark("then", 10)
+    behind.apply([impossible, *story[4:]], Bookmark("then", 12))
+    assert past.bookmark() == Bookmark("then", 12)
+    assert len(past.sessions(EVERYTHING)) == 12
+
+
+def test_a_stream_that_lost_its_tail_is_written_from_its_beginning(past: Past) -> None:
+    tell(past, fact(started("s1"), 17))
+    past.apply([fact(started("s2"), 3)], Bookmark("then", 3), starting_over=True)
+    assert past.bookmark() == Bookmark("then", 3)
+    assert len(past.sessions(EVERYTHING)) == 2
+
+
+def test_replicas_that_write_together_make_the_rows_of_one(postgres: Postgres) -> None:
+    Past.migrate(postgres)
+    story: list[Fact] = []
+    for number in range(1, 301, 3):
+        story.append(fact(started(f"s{number}"), number))
+        story.append(fact(ended(f"s{number}", number), number + 1))
+        story.append(fact(refused(), number + 2))
+    together = threading.Barrier(3)
+
+    def follow(seed: int) -> None:
+        sizes = random.Random(seed)  # noqa: S311 - nobody's secret
+        told = list(story)
+        with closing(Past(postgres)) as replica:
+            together.wait()
+            while told:
+                size = sizes.randint(1, 9)
+                tell(replica, *told[:size])
+                told = told[size:]
+
+    with closing(Past(postgres)) as past, ThreadPoolExecutor(3) as threads:
+        following = [threads.submit(follow, seed) for seed in range(3)]
+        reached = [0]
+        while not all(each.done() for each in following):
+            reached.append(past.bookmark().sequence)
+        for each in following:
+            each.result()
+        assert reached == sorted(reached)
+        assert past.bookmark() == Bookmark("then", 300)
+        with tempfile.TemporaryDirectory() as directory:
+            with closing(Past(Path(directory) / "rebuilt.db")) as rebuilt:
+                tell(rebuilt, *story)
+                assert rows(past) == rows(rebuilt)
+            assert len(past.sessions(EVERYTHING)) == 100
 
 
 @st.composite
@@ -208,7 +305,7 @@ def test_any_order_any_batches_and_any_repetition_make_the_rows_of_a_rebuild_fro
             while told:
                 size = data.draw(st.integers(1, len(told)))
                 batch, told = told[:size], told[size:]
-                tell(lived, *batch)
+                lived.apply(batch, Bookmark("then", 1), starting_over=True)
             sessions, refusals = rows(lived)
             assert (sessions, refusals) == rows(rebuilt)
     assert (

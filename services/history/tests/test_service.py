@@ -19,6 +19,7 @@ from chargekey_common.testing.grpc import served
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Bookmark, Past
 
+from .neighbours import small_access
 from .sessions import HOUR, NOON, ended, fact, refused, started
 
 Asked = list[tuple[str, str]]
@@ -37,7 +38,10 @@ async def stub(past: Past, tmp_path: Path, asked: Asked) -> AsyncIterator[Histor
         if caller != "user:owner-of-home" or obj != "installation:home":
             raise PermissionDeniedError
 
-    async with served(service(past), tmp_path, check) as as_caller:
+    async with (
+        small_access(tmp_path) as access,
+        served(service(past, access), tmp_path, check) as as_caller,
+    ):
         yield HistoryServiceStub(as_caller(Caller("user:owner-of-home")))
 
 
@@ -130,6 +134,26 @@ async def test_access_is_asked_about_the_one_installation_that_the_answer_is_of(
         ("history.ListSessions", "system"),
         ("history.ListSessions", "installation:office"),
     ]
+
+
+async def test_nothing_is_told_of_what_exists_and_has_no_past_and_what_exists_no_more_still_is(
+    past: Past, stub: HistoryServiceStub
+) -> None:
+    """Only where nothing is found does it matter whether there is such a thing."""
+    for request in (
+        pb.ListSessionsRequest(installation_id="home"),
+        pb.ListSessionsRequest(installation_id="home", charger_id="garage"),
+        pb.ListSessionsRequest(installation_id="home", user_id="nobody"),
+    ):
+        assert not (await stub.ListSessions(request)).sessions
+    past.apply([fact(started("s1", charger_id="scrapped"), 1)], Bookmark("then", 1))
+    scrapped = pb.ListSessionsRequest(charger_id="scrapped")
+    assert [each.id for each in (await stub.ListSessions(scrapped)).sessions] == ["s1"]
+    never = pb.ListSessionsRequest(installation_id="home", charger_id="never-was")
+    assert await refusal(stub.ListSessions(never)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "charger_unknown",
+    )
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 100), (7, 7), (5_000, 1_000)])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
+from chargekey_common.postgres import Postgres
 from chargekey_common.published.envelope import Attributes, headers
+from chargekey_common.testing.tables import execute, session
 from chargekey_history.projections.past import Filter, Past
 from chargekey_history.projections.sessions_stream import SessionsStream
 
+from .conftest import OpenPast
 from .sessions import FIRST, NOON, Stream, ended, refused, start_refused, started
 
 EVERYTHING = Filter(limit=1000)
@@ -64,7 +67,7 @@ async def test_a_start_gets_its_sequence_as_transaction_id_and_marks_are_passed_
 
 
 async def test_a_restart_goes_on_where_it_was(
-    open_past: Callable[[], Past], stream: Stream, tmp_path: Path
+    open_past: OpenPast, stream: Stream, place: Path | Postgres
 ) -> None:
     past = open_past()
     async with following(past, stream):
@@ -74,18 +77,16 @@ async def test_a_restart_goes_on_where_it_was(
     past = open_past()
     assert past.bookmark().sequence == first
     # Were it read from its beginning, s1 would come again.
-    with contextlib.closing(sqlite3.connect(tmp_path / "history.db")) as other:
-        other.execute("DELETE FROM sessions")
-        other.commit()
+    await asyncio.to_thread(execute, place, "DELETE FROM sessions")
     async with following(past, stream) as sessions:
         assert sessions.applied == last
         assert ids(past) == ["s2"]
 
 
 async def test_rebuilding_from_zero_gives_the_same_rows(
-    open_past: Callable[[str], Past], stream: Stream
+    open_past: OpenPast, stream: Stream
 ) -> None:
-    lived = open_past("lived.db")
+    lived = open_past("lived")
     async with following(lived, stream):
         last = 0
         for number in range(30):
@@ -95,7 +96,7 @@ async def test_rebuilding_from_zero_gives_the_same_rows(
             if number % 2:
                 last = await stream.publish(ended(f"s{number}", sequence))
         await until_applied(lived, last)
-    rebuilt = open_past("rebuilt.db")
+    rebuilt = open_past("rebuilt")
     async with following(rebuilt, stream):
         pass
     assert len(rebuilt.refusals(EVERYTHING)) == 60
@@ -123,6 +124,20 @@ async def test_a_stream_made_again_while_history_was_down_is_read_from_its_begin
         await stream.publish(started(f"s{number}"))
     async with following(past, stream):
         assert ids(past) == ["s1", "s2", "s3", "s4"]
+
+
+async def test_a_stream_that_lost_its_tail_is_read_from_its_beginning(
+    past: Past, stream: Stream, place: Path | Postgres
+) -> None:
+    async with following(past, stream):
+        last = await stream.publish(started("s1"))
+        await until_applied(past, last)
+    # The rows go further than the stream does now, and what it has instead is new.
+    await asyncio.to_thread(execute, place, "UPDATE bookmark SET sequence = sequence + 9")
+    await asyncio.to_thread(execute, place, "UPDATE sessions SET id = 'lost'")
+    async with following(past, stream):
+        await until_applied(past, last)
+    assert ids(past) == ["lost", "s1"]
 
 
 async def test_what_cannot_be_read_is_skipped_and_holds_nothing_up(
@@ -157,17 +172,40 @@ async def test_a_number_no_column_holds_is_skipped_and_holds_nothing_up(
     assert ids(past) == ["good"]
 
 
-async def test_a_file_that_cannot_be_written_for_a_while_is_written_later(
-    stream: Stream, tmp_path: Path
+@pytest.mark.parametrize("text", ["s\0", "s" * 10_000])
+async def test_a_text_that_postgresql_refuses_is_skipped_on_either_and_holds_nothing_up(
+    past: Past, stream: Stream, text: str
 ) -> None:
-    path = tmp_path / "history.db"
-    with (
-        contextlib.closing(Past(path, lock_timeout=0.01)) as past,
-        contextlib.closing(sqlite3.connect(path)) as other,
-        capture_logs() as logs,
-    ):
+    async with following(past, stream):
+        await stream.publish(started(text))
+        await until_applied(past, await stream.publish(started("good")))
+    assert ids(past) == ["good"]
+
+
+async def test_two_replicas_follow_and_write_everything_once(
+    open_past: OpenPast, stream: Stream
+) -> None:
+    one, other = open_past(), open_past()
+    async with following(one, stream), following(other, stream):
+        for number in range(20):
+            last = await stream.publish(started(f"s{number}", started_at=NOON - number))
+            last = await stream.publish(refused())
+        await until_applied(one, last)
+    assert len(ids(one)) == 20
+    assert len(one.refusals(EVERYTHING)) == 20
+
+
+async def test_what_cannot_be_written_for_a_while_is_written_later(
+    open_past: OpenPast, stream: Stream, place: Path | Postgres
+) -> None:
+    past = open_past(lock_timeout=0.01)
+    with session(place) as other, capture_logs() as logs:
         async with following(past, stream):
-            other.execute("BEGIN IMMEDIATE")
+            if isinstance(place, Postgres):
+                other.execute("BEGIN")
+                other.execute("UPDATE bookmark SET sequence = sequence")
+            else:
+                other.execute("BEGIN IMMEDIATE")
             last = await stream.publish(started("s1"))
             async with asyncio.timeout(20):
                 while not any(line["event"] == "history_not_written" for line in logs):

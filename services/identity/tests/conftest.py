@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 import pytest_asyncio
+from grpc import aio
 
 from chargekey.access.v1 import access_pb2 as pb
 from chargekey.access.v1 import access_pb2_grpc
@@ -101,8 +103,11 @@ class Served(msgspec.Struct, frozen=True):
     directory: Directory
 
 
-@pytest_asyncio.fixture
-async def running(identity: Identity, tmp_path: Path) -> AsyncIterator[Served]:
+@asynccontextmanager
+async def serving(
+    identity: Identity, directory: Directory, place: Path
+) -> AsyncIterator[tuple[Callable[[Caller], aio.Channel], SmallAccess]]:
+    """Serve identity beside a small access; yield a maker of channels, and that access."""
     access = SmallAccess()
 
     async def only_identity(caller: Caller, _: str, __: str) -> None:
@@ -115,14 +120,20 @@ async def running(identity: Identity, tmp_path: Path) -> AsyncIterator[Served]:
         access,
         dict.fromkeys(("Check", "GetInstallation", "AwaitReaction"), lambda _: "system"),
     )
-    directory = Directory(identity.store)
-    async with served(small, tmp_path, only_identity) as to_access:
+    async with served(small, place, only_identity) as to_access:
         channel = to_access(service_account("identity"))
         ours = service(identity, directory, Access(channel))
-        async with served(ours, tmp_path, RemoteCheck(channel)) as as_caller:
-            yield Served(
-                IdentityServiceStub(as_caller(ADMINISTRATOR)),
-                IdentityServiceStub(as_caller(Caller("user:somebody"))),
-                access,
-                directory,
-            )
+        async with served(ours, place, RemoteCheck(channel)) as as_caller:
+            yield as_caller, access
+
+
+@pytest_asyncio.fixture
+async def running(identity: Identity, tmp_path: Path) -> AsyncIterator[Served]:
+    directory = Directory(identity.store)
+    async with serving(identity, directory, tmp_path) as (as_caller, access):
+        yield Served(
+            IdentityServiceStub(as_caller(ADMINISTRATOR)),
+            IdentityServiceStub(as_caller(Caller("user:somebody"))),
+            access,
+            directory,
+        )

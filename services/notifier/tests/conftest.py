@@ -71,7 +71,7 @@ def running(tmp_path: Path, nats_server: NatsServer, sender: Callable[[Outbox], 
         outbox = Outbox(tmp_path / "notifier.db")
         lifetime.closing.callback(outbox.close)
         reactions = Reactions(
-            "notifier", nats_server.url, nats_server.token, on_user_blocked(outbox)
+            "notifier", nats_server.url, nats_server.token, outbox, on_user_blocked(outbox)
         )
         lifetime.own(sender(outbox).run(), "sender")
         lifetime.own(reactions.run(), "reactions")

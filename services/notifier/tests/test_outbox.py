@@ -1,8 +1,10 @@
-"""The queue: once an event, in order, durable, one process."""
+"""The queue: once an event, in order, durable; one process's file, or any replicas' schema."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 
 from chargekey_common.eventstore.recorder import Handled, StoreInUseError
 from chargekey_common.positions import Position
+from chargekey_common.postgres import NotMigratedError, Postgres
+from chargekey_common.testing.tables import execute
 from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
 
 MAIL = Mail("e1", ADMINISTRATOR, "user_blocked", "u1", "home", 5)
@@ -23,9 +27,28 @@ def handled(number: int, generation: str = "a1") -> Handled:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    with closing(Outbox(tmp_path / "notifier.db")) as outbox:
+def made(place: Path | Postgres) -> Path | Postgres:
+    """Return a place with its tables."""
+    if isinstance(place, Postgres):
+        Outbox.migrate(place)
+    return place
+
+
+@pytest.fixture
+def outbox(made: Path | Postgres) -> Iterator[Outbox]:
+    with closing(Outbox(made)) as outbox:
         yield outbox
+
+
+@pytest.fixture
+def replicas(postgres: Postgres) -> Iterator[tuple[Outbox, Outbox]]:
+    Outbox.migrate(postgres)
+    with closing(Outbox(postgres)) as one, closing(Outbox(postgres)) as other:
+        yield one, other
+
+
+def outcomes(place: Path | Postgres) -> dict[str, str | None]:
+    return dict(execute(place, "SELECT event_id, outcome FROM mails"))
 
 
 def test_mails_come_out_in_the_order_they_went_in_and_each_until_it_is_settled(
@@ -61,20 +84,76 @@ def test_another_recipient_of_the_same_event_gets_a_mail_too(outbox: Outbox) -> 
     assert outbox.waiting() == 2
 
 
-def test_what_waits_and_what_was_handled_outlive_the_process(tmp_path: Path) -> None:
-    path = tmp_path / "notifier.db"
-    with closing(Outbox(path)) as outbox:
+def test_what_waits_and_what_was_handled_outlive_the_process(made: Path | Postgres) -> None:
+    with closing(Outbox(made)) as outbox:
         outbox.add(MAIL, handled(5))
-    with closing(Outbox(path)) as outbox:
+    with closing(Outbox(made)) as outbox:
         assert outbox.first_waiting() == MAIL
         outbox.add(msgspec.structs.replace(MAIL, event_id="e2"), handled(5))
         assert outbox.waiting() == 1
 
 
-def test_a_second_process_is_refused(tmp_path: Path, outbox: Outbox) -> None:
-    assert outbox.waiting() == 0
-    with pytest.raises(StoreInUseError):
-        Outbox(tmp_path / "notifier.db")
+def test_a_second_process_is_refused_a_file(tmp_path: Path) -> None:
+    with closing(Outbox(tmp_path / "notifier.db")) as outbox:
+        assert outbox.waiting() == 0
+        with pytest.raises(StoreInUseError):
+            Outbox(tmp_path / "notifier.db")
+
+
+def test_a_schema_without_tables_is_refused(postgres: Postgres) -> None:
+    with pytest.raises(NotMigratedError):
+        Outbox(postgres)
+
+
+def test_the_first_outcome_of_a_mail_stays(
+    replicas: tuple[Outbox, Outbox], postgres: Postgres
+) -> None:
+    """A sender that lost its lead may still come with its own."""
+    one, other = replicas
+    one.add(MAIL, handled(1))
+    assert one.first_waiting() == other.first_waiting() == MAIL
+    one.settle(MAIL, "sent")
+    other.settle(MAIL, "user_unknown")
+    assert outcomes(postgres) == {"e1": "sent"}
+
+
+def test_replicas_with_the_same_event_queue_one_mail(replicas: tuple[Outbox, Outbox]) -> None:
+    told: list[str] = []
+    for outbox in replicas:
+        outbox.on_added(lambda: told.append("added"))
+    for number in range(1, 41):
+        mail = msgspec.structs.replace(MAIL, event_id=f"e{number}")
+        meet(replicas, [(mail, handled(number))] * 2)
+    assert replicas[0].waiting() == 40
+    assert len(told) == 40
+
+
+def test_replicas_with_two_events_never_take_the_position_back(
+    replicas: tuple[Outbox, Outbox],
+) -> None:
+    """Also at a reaction's first event, when there is no row yet to wait for."""
+    for number in range(1, 41):
+        reaction = f"notifier-on-{number}"
+        mails = [msgspec.structs.replace(MAIL, event_id=f"{number}-{n}") for n in (1, 2)]
+        positions = [Handled(reaction, Position("identity", "a1", n)) for n in (1, 2)]
+        meet(replicas, list(zip(mails, positions, strict=True)))
+        assert replicas[0].handled(reaction) == positions[1].position
+
+
+def meet(replicas: tuple[Outbox, Outbox], told: list[tuple[Mail, Handled]]) -> None:
+    """Tell each replica its own at the same moment."""
+    together = threading.Barrier(len(replicas))
+
+    def add(outbox: Outbox, mail: Mail, position: Handled) -> None:
+        together.wait()
+        outbox.add(mail, position)
+
+    with ThreadPoolExecutor(len(replicas)) as threads:
+        adding = [
+            threads.submit(add, outbox, *each) for outbox, each in zip(replicas, told, strict=True)
+        ]
+    for each in adding:
+        each.result()
 
 
 @given(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.positions import Position
+from chargekey_common.postgres import Postgres
 from chargekey_common.process import Lifetime
+from chargekey_notifier import sending as module
 from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
 from chargekey_notifier.sending import Sender
 
@@ -188,10 +190,28 @@ async def test_a_sent_mail_is_not_sent_again_while_it_cannot_be_marked(
     def settle_in_the_end(mail: Mail, outcome: str) -> None:
         if next(failures, None) is not None:
             reason = "database or disk is full"
-            raise sqlite3.OperationalError(reason)
+            raise DatabaseUnavailableError(reason)
         settle(mail, outcome)
 
     monkeypatch.setattr(outbox, "settle", settle_in_the_end)
     async with sending(sender(outbox)):
         await until_settled(outbox)
     assert len(mailbox.mails) == 1
+
+
+async def test_a_mail_that_another_replica_added_is_found(
+    postgres: Postgres,
+    sender: MakeSender,
+    neighbours: Neighbours,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.02)
+    neighbours.identity.add("u1", "Anna")
+    await asyncio.to_thread(Outbox.migrate, postgres)
+    with closing(Outbox(postgres)) as outbox, closing(Outbox(postgres)) as other:
+        async with sending(sender(outbox)):
+            put(other, 1, "u1")
+            (mail,) = await mailbox.wait(1)
+            await until_settled(other)
+    assert mail["Subject"] == "Anna Berg was blocked at Home"

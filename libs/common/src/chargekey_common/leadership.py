@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from prometheus_client import Gauge
 
-from chargekey_common.postgres import CONNECT_TIMEOUT, Postgres
+from chargekey_common.postgres import Postgres
 from chargekey_common.process import cancel
 
 # Seconds between a follower's attempts, and between a leader's looks at its session.
@@ -47,7 +47,7 @@ async def lead(
         _LEADING.labels(name).set(0)
         try:
             async with await psycopg.AsyncConnection.connect(
-                where.dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT
+                where.conninfo, autocommit=True
             ) as session:
                 await session.execute(_KEEPALIVES)
                 await _elected(session, f"chargekey {where.schema} {name}")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+import functools
+import re
+from zoneinfo import ZoneInfo, available_timezones
 
 from chargekey_common.errors import InvalidArgumentError
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LAST = 2**63 - 1
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# In the files of zones, and no zone: whatever this machine's is, and a placeholder.
+_NO_ZONES = frozenset({"Factory", "localtime"})
 
 
 class TimeZoneUnknownError(InvalidArgumentError):
@@ -41,10 +46,15 @@ class DateInPastError(InvalidArgumentError):
 
 def time_zone(name: str) -> ZoneInfo:
     """Return the zone; raises TimeZoneUnknownError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise TimeZoneUnknownError from None
+    # Not by trying: a file system may be blind to case, and has other files below its zones.
+    if name not in _zones():
+        raise TimeZoneUnknownError
+    return ZoneInfo(name)
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones()) - _NO_ZONES
 
 
 def end_of(day: str, zone: str, *, now: int) -> int | None:
@@ -55,8 +65,10 @@ def end_of(day: str, zone: str, *, now: int) -> int | None:
     """
     if not day:
         return None
+    if _DAY.fullmatch(day) is None:
+        raise DateMalformedError
     try:
-        last = dt.datetime.strptime(day, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+        last = dt.date.fromisoformat(day)
     except ValueError:
         raise DateMalformedError from None
     try:

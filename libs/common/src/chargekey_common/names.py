@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from chargekey_common.errors import InvalidArgumentError
 
 LONGEST_NAME = 200
+# Letters and symbols by their category, and yet nothing to see: Hangul and Braille blanks.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_SEEN = frozenset("LNPS")  # letters, numbers, punctuation, symbols
 
 
 class NameMalformedError(InvalidArgumentError):
-    """Empty, endless, or not made of printable characters."""
+    """Empty, endless, invisible, or with characters that would write over what is beside it."""
 
     code = "name_malformed"
-    sentence = f"A name has 1 to {LONGEST_NAME} printable characters."
+    sentence = f"A name has 1 to {LONGEST_NAME} printable characters, one of them to be seen."
 
 
 def name(text: str) -> str:
     """Return the name without white space around it; raises NameMalformedError."""
     stripped = text.strip()
-    if not 0 < len(stripped) <= LONGEST_NAME or not stripped.isprintable():
+    if len(stripped) > LONGEST_NAME or not stripped.isprintable() or not _is_seen(stripped):
         raise NameMalformedError
     return stripped
+
+
+def _is_seen(text: str) -> bool:
+    return any(unicodedata.category(each)[0] in _SEEN and each not in _BLANK for each in text)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from chargekey_common.errors import CannotStartError
 
-# Seconds for a connection to come about.
-CONNECT_TIMEOUT = 5
+# A server that is gone without a word is noticed after some seconds, not after the
+# quarter of an hour that TCP gives it.
+PATIENCE: Mapping[str, int] = {
+    "connect_timeout": 5,  # s
+    "keepalives_idle": 5,  # s
+    "keepalives_interval": 2,  # s
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # ms
+}
 
 
 class Postgres(msgspec.Struct, frozen=True):
@@ -28,9 +36,14 @@ class Postgres(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Postgres(schema={self.schema!r})"
 
+    @property
+    def conninfo(self) -> str:
+        """What to connect with: the URL, and `PATIENCE` where it leaves that open."""
+        return make_conninfo("", **{**PATIENCE, **conninfo_to_dict(self.dsn)})
+
     def connect(self) -> psycopg.Connection:
         """Open a session of its own, every statement committed at once."""
-        return psycopg.connect(self.dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT)
+        return psycopg.connect(self.conninfo, autocommit=True)
 
 
 class DatabaseUnreachableError(CannotStartError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,13 +44,18 @@ class ServiceSettings(ProcessSettings):
     # This service's own private key, to call others with.
     account_key_file: Path
 
-    def tables(self, file: str) -> Path | Postgres:
-        """Return where tables are: a schema called like the service, or `file` under `data`."""
+    @property
+    def postgres(self) -> Postgres | None:
+        """The schema to keep everything in, called like the service, if not in files."""
         if self.postgres_file is None:
-            return self.data / file
+            return None
         prefix = str(self.model_config.get("env_prefix"))
         service = prefix.removeprefix("CHARGEKEY_").strip("_")
         return Postgres(self.postgres_file.read_text().strip(), service.lower())
+
+    def tables(self, file: str) -> Path | Postgres:
+        """Return where tables are: in the schema, or in `file` under `data`."""
+        return self.postgres or self.data / file
 
     @property
     def nats_token(self) -> str | None:
@@ -100,3 +106,20 @@ def load(settings: type[Settings]) -> Settings:
         sys.exit(2)
     result: Settings = loaded
     return result
+
+
+def migration(
+    settings: type[ServiceSettings], *makers: Callable[[Postgres], None]
+) -> Callable[[], None]:
+    """Return the job that makes a service's tables, once, before its first replica.
+
+    Files get their tables when they are opened.
+    """
+
+    def migrate() -> None:
+        where = load(settings).postgres
+        if where is not None:
+            for make in makers:
+                make(where)
+
+    return migrate

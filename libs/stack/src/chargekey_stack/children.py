@@ -26,10 +26,10 @@ class Child(Protocol):
         """The process id, 0 where none was started."""
 
     async def start(self) -> None:
-        """Start; raises StartFailedError."""
+        """Start the process; raises StartFailedError, and then none runs."""
 
     async def ready(self) -> None:
-        """Return once it serves."""
+        """Return once it serves; may raise StartFailedError when it never will."""
 
     async def ended(self) -> int:
         """Return the exit status once it has ended."""
@@ -54,8 +54,8 @@ class ProgramChild:
 
     async def start(self) -> None:
         """Start, and return at once."""
-        self.log.touch(mode=0o600)
         try:
+            self.log.touch(mode=0o600)
             with self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._program.command,
@@ -99,37 +99,47 @@ class NatsChild:
         self.name = "nats"
         self.log = server.log
         self._server = server
-        self._starting: asyncio.Future[None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     @property
     def pid(self) -> int:
         """The process id, 0 where none was started."""
-        return 0 if self._server.process is None else self._server.process.pid
+        return 0 if self._process is None else self._process.pid
 
     async def start(self) -> None:
-        """Start and wait until clients are served."""
-        self._starting = asyncio.ensure_future(asyncio.to_thread(self._server.start))
+        """Start, and return at once."""
+        try:
+            self._server.launch()
+        except NatsServerError as error:
+            raise StartFailedError(str(error)) from None
+        self._process = self._server.process
+
+    async def ready(self) -> None:
+        """Return once clients are served; raises StartFailedError."""
+        self._waiting = asyncio.ensure_future(asyncio.to_thread(self._server.wait_until_serving))
         try:
             # A thread cannot be cancelled: `stop` waits for it.
-            await asyncio.shield(self._starting)
+            await asyncio.shield(self._waiting)
         except NatsServerError as error:
             raise StartFailedError(str(error)) from None
 
-    async def ready(self) -> None:
-        """Return at once: started is ready."""
-
     async def ended(self) -> int:
         """Return the exit status once it has ended."""
-        process = self._server.process
+        process = self._process
         while process is not None and process.poll() is None:  # noqa: ASYNC110 - nothing tells us
             await asyncio.sleep(NATS_POLL)
         return 0 if process is None else process.returncode
 
-    async def stop(self, grace: float) -> None:  # noqa: ARG002 - the server has a grace of its own
-        """End it, by force after the server's own grace."""
-        if self._starting is not None:
-            await asyncio.gather(self._starting, return_exceptions=True)
-        try:
-            await asyncio.to_thread(self._server.stop)
-        except subprocess.TimeoutExpired:
-            await asyncio.to_thread(self._server.kill)
+    async def stop(self, grace: float) -> None:
+        """End it within `grace` seconds, by force after that."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                await asyncio.to_thread(process.wait, grace)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        if self._waiting is not None:
+            await asyncio.gather(self._waiting, return_exceptions=True)

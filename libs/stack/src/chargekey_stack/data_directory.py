@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from chargekey_common import whole_files
 from chargekey_common.accounts import ADMINISTRATOR, Caller, make_account
 from chargekey_stack.errors import (
     DataForeignError,
@@ -47,6 +48,8 @@ class DataDirectory:
         self.nats = self.path / "nats"
         # Where the running system says how to reach it.
         self.system_file = self.path / "run" / "system.json"
+        # The URL of the database that has the events; without it they are in files.
+        self.postgres = self.secrets / "postgres"
         self.administrator_key = self.keys / f"{ADMINISTRATOR.replace(':', '_')}.key"
 
     @contextlib.contextmanager
@@ -57,7 +60,7 @@ class DataDirectory:
         DataInUseError, DataVersionError, DataForeignError or DataUnusableError.
         """
         with contextlib.ExitStack() as opened:
-            try:
+            with self._usable():
                 self._make()
                 lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
                 opened.callback(os.close, lock)
@@ -65,15 +68,31 @@ class DataDirectory:
                 self._check_version()
                 for name in ("secrets", "keys", "accounts", "mail", "nats", "logs", "run"):
                     (self.path / name).mkdir(mode=0o700, exist_ok=True)
-            except OSError as error:
-                trouble = f"{self.path} ({error.strerror})"
-                raise DataUnusableError(trouble) from None
             yield lock
+
+    def exists(self) -> bool:
+        """Whether a system has ever used the directory."""
+        return (self.path / "version").exists()
+
+    def in_use(self) -> bool:
+        """Whether a system holds the directory at this moment."""
+        try:
+            lock = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
 
     def service(self, name: str) -> Path:
         """Return a service's own directory, made if need be."""
         own = self.path / name
-        own.mkdir(mode=0o700, exist_ok=True)
+        with self._usable():
+            own.mkdir(mode=0o700, exist_ok=True)
         return own
 
     def log(self, name: str) -> Path:
@@ -88,9 +107,36 @@ class DataDirectory:
         """Return the file of a secret in letters, made at the first call ever."""
         return self._once(self.secrets / name, secrets.token_hex(SECRET_BYTES).encode())
 
+    def remember_postgres(self, url: str) -> None:
+        """Keep the URL of the database that has this system's events."""
+        self._write(self.postgres, url.encode())
+
+    def has_events(self) -> bool:
+        """Return whether a system has kept events in files here."""
+        return any(self.path.glob("*/*.db"))
+
     def account(self, caller: Caller) -> Path:
         """Return the file of an account's private key, made at the first call ever."""
-        return make_account(caller, keys=self.keys, accounts=self.accounts)
+        with self._usable():
+            return make_account(caller, keys=self.keys, accounts=self.accounts)
+
+    @contextlib.contextmanager
+    def announced(self, system: bytes) -> Iterator[None]:
+        """Say how to reach the system that runs for the length of the block."""
+        self._write(self.system_file, system)
+        try:
+            yield
+        finally:
+            self.system_file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Raise DataUnusableError where the file system refuses: a full disk, no permission."""
+        try:
+            yield
+        except OSError as error:
+            trouble = f"{self.path} ({error.strerror})"
+            raise DataUnusableError(trouble) from None
 
     def _make(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,16 +156,13 @@ class DataDirectory:
         if version.read_text().strip() != VERSION:
             raise DataVersionError(str(self.path))
 
-    @staticmethod
-    def _once(file: Path, content: bytes) -> Path:
-        """Write `file` unless it is there; never half of it, even if the power fails."""
+    def _once(self, file: Path, content: bytes) -> Path:
+        """Write `file` unless it is there."""
         if not file.exists():
-            fresh = file.with_suffix(".new")
-            with os.fdopen(
-                os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-            ) as new:
-                new.write(content)
-                new.flush()
-                os.fsync(new.fileno())
-            fresh.rename(file)
+            self._write(file, content)
         return file
+
+    def _write(self, file: Path, content: bytes) -> None:
+        """Write all of `file` or leave it as it was, even if the power fails."""
+        with self._usable():
+            whole_files.write(file, content)

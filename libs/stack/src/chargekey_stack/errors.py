@@ -4,16 +4,23 @@ ChargekeyError
 ├── InvalidArgumentError
 │   ├── ChoiceUnknownError        choice_unknown
 │   ├── CodeTooLongError          code_too_long
+│   ├── StoreMalformedError       store_malformed
 │   └── TargetMissingError        target_missing
 ├── FailedPreconditionError
 │   ├── DataInUseError            data_in_use
 │   ├── DataVersionError          data_version
 │   ├── DataForeignError          data_foreign
+│   ├── StoreElsewhereError       store_elsewhere
+│   ├── DatabaseInUseError        database_in_use
 │   ├── UserElsewhereError        local_user_elsewhere
 │   ├── PortTakenError            port_taken
+│   ├── StoreMissingError         store_missing
+│   ├── AuditDifferedError        audit_differed
 │   └── DemoDifferedError         demo_differed
 └── UnavailableError
     ├── DataUnusableError         data_unusable
+    ├── OutputFailedError         output_failed
+    ├── DatabaseUnusableError     database_unusable
     ├── NotRunningError           not_running
     ├── StartFailedError          start_failed
     └── ChargerDisconnectedError  charger_disconnected
@@ -75,6 +82,37 @@ class DataForeignError(FailedPreconditionError):
     )
 
 
+class StoreElsewhereError(FailedPreconditionError):
+    """Events do not move by being started somewhere else."""
+
+    code = "store_elsewhere"
+    sentence = (
+        "This data directory keeps its events in another place; leave --store out, "
+        "or name a new directory with --data."
+    )
+
+
+class DatabaseInUseError(FailedPreconditionError):
+    """One database, one system."""
+
+    code = "database_in_use"
+    sentence = "Another Chargekey runs on this database; end it, or name another with --store."
+
+
+class StoreMalformedError(InvalidArgumentError):
+    """Not a URL of PostgreSQL."""
+
+    code = "store_malformed"
+    sentence = "A store is a URL as in postgresql://user:password@host:5432/database."
+
+
+class DatabaseUnusableError(UnavailableError):
+    """It does not answer, or does not let us in."""
+
+    code = "database_unusable"
+    sentence = "The database of --store cannot be used:"
+
+
 class UserElsewhereError(FailedPreconditionError):
     """A local user belongs to one installation."""
 
@@ -89,6 +127,20 @@ class PortTakenError(FailedPreconditionError):
     sentence = "This port is taken; name another one, or 0 for any that is free:"
 
 
+class StoreMissingError(FailedPreconditionError):
+    """There is nothing that could have been restored."""
+
+    code = "store_missing"
+    sentence = "There is no store here; name the data directory that was restored with --data:"
+
+
+class AuditDifferedError(FailedPreconditionError):
+    """Store and stream tell different stories."""
+
+    code = "audit_differed"
+    sentence = "A store and its stream differ."
+
+
 class DemoDifferedError(FailedPreconditionError):
     """The system did something else than the story says."""
 
@@ -101,6 +153,13 @@ class DataUnusableError(UnavailableError):
 
     code = "data_unusable"
     sentence = "The data directory cannot be used; name another with --data:"
+
+
+class OutputFailedError(UnavailableError):
+    """A full disk, most likely; what was asked for was done."""
+
+    code = "output_failed"
+    sentence = "It was done, but the answer could not be written:"
 
 
 class NotRunningError(UnavailableError):

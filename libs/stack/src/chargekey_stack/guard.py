@@ -67,13 +67,19 @@ def main() -> None:
             children.add(int(line[1:]))
         else:
             children.discard(int(line[1:]))
-    left = _signal(children, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
-    while left and time.monotonic() < deadline:
-        time.sleep(POLL)
-        left = _signal(left, None)
-    _signal(left, signal.SIGKILL)
+    left = _gone(_signal(children, signal.SIGTERM))
+    # The lock, which ends with this process, must not be free before they are gone.
+    _gone(_signal(left, signal.SIGKILL))
     Path(sys.argv[1]).unlink(missing_ok=True)
+
+
+def _gone(pids: set[int]) -> set[int]:
+    """Return once they have ended, or after GRACE those that have not."""
+    deadline = time.monotonic() + GRACE
+    while pids and time.monotonic() < deadline:
+        time.sleep(POLL)
+        pids = _signal(pids, None)
+    return pids
 
 
 def _signal(pids: Iterable[int], how: signal.Signals | None) -> set[int]:

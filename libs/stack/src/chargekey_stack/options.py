@@ -79,3 +79,25 @@ OcppPort = Annotated[
         help="Where chargers connect; 0 for any free port.",
     ),
 ]
+PortalPort = Annotated[
+    int,
+    typer.Option(
+        "--portal-port",
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="Where people find the portal; 0 for any free port.",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        callback=_from_standard_input,
+        envvar="CHARGEKEY_STORE",
+        show_envvar=True,
+        metavar="URL",
+        help="Keep everything in this PostgreSQL, as in postgresql://user:password@host/database;"
+        " - reads it from standard input. Named once, the data directory remembers it.",
+    ),
+]

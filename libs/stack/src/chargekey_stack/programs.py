@@ -19,18 +19,20 @@ ADMINISTRATOR_ADDRESS = "administrator@chargekey.example"
 SENDER_ADDRESS = "chargekey@chargekey.example"
 
 _PREFIX = "CHARGEKEY_"
+_DATABASE = "POSTGRES_FILE"
 
 
 class Addresses(msgspec.Struct, frozen=True):
     """Where everything listens, as `host:port`; `grpc` and `health` by service."""
 
     ocpp: str
+    http: str
     smtp: str
     grpc: Mapping[str, str]
     health: Mapping[str, str]
 
     @classmethod
-    def reserve(cls, ports: Ports, *, ocpp_port: int) -> Addresses:
+    def reserve(cls, ports: Ports, *, ocpp_port: int, portal_port: int = 0) -> Addresses:
         """Reserve a port for each; raises PortTakenError."""
 
         def address(port: int = 0) -> str:
@@ -38,10 +40,16 @@ class Addresses(msgspec.Struct, frozen=True):
 
         return cls(
             ocpp=address(ocpp_port),
+            http=address(portal_port),
             smtp=address(),
             grpc={name: address() for name in GRPC_SERVICES},
-            health={name: address() for name in (*GRPC_SERVICES, "notifier")},
+            health={name: address() for name in (*GRPC_SERVICES, "notifier", "portal")},
         )
+
+    @property
+    def ocpp_url(self) -> str:
+        """Where chargers connect, before their identity."""
+        return f"ws://{self.ocpp}/ocpp"
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -50,21 +58,30 @@ class Program(msgspec.Struct, frozen=True):
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    # Has tables to make before it starts.
+    migrates: bool = False
     smtp: str | None = None
     health: str | None = None
     grpc: str | None = None
 
 
-def programs(data: DataDirectory, addresses: Addresses, nats_url: str) -> tuple[Program, ...]:
-    """Return every process but NATS, which all of them need."""
+def programs(
+    data: DataDirectory, addresses: Addresses, nats_url: str, *, postgres: Path | None = None
+) -> tuple[Program, ...]:
+    """Return every process but NATS, which all of them need.
+
+    `postgres` is the file with the URL of the database that they keep things in, if not in files.
+    """
+    store: Mapping[str, Path] = {} if postgres is None else {_DATABASE: postgres}
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
     charger_passwords = {"CHARGER_PASSWORD_SECRET_FILE": data.secret("charger_passwords")}
     access = {"ACCESS_ADDRESS": addresses.grpc["access"]}
     settings: Mapping[str, Mapping[str, str | Path]] = {
-        "access": charger_passwords,
+        "access": {**charger_passwords, **store},
         "identity": {
             **keyed_ids,
             **access,
+            **store,
             "MASTER_KEY_FILE": data.secret("identity_master_key"),
         },
         "gateway": {
@@ -73,9 +90,10 @@ def programs(data: DataDirectory, addresses: Addresses, nats_url: str) -> tuple[
             **access,
             "OCPP_ADDRESS": addresses.ocpp,
         },
-        "history": access,
+        "history": {**access, **store},
         "notifier": {
             **access,
+            **store,
             "IDENTITY_ADDRESS": addresses.grpc["identity"],
             "SMTP_ADDRESS": addresses.smtp,
             "SENDER_ADDRESS": SENDER_ADDRESS,
@@ -89,23 +107,32 @@ def programs(data: DataDirectory, addresses: Addresses, nats_url: str) -> tuple[
         _inherited(),
         smtp=addresses.smtp,
     )
-    return sink, *(_service(name, own, data, addresses, nats_url) for name, own in settings.items())
+    services = (
+        _program(name, {**_every_service(name, data, nats_url), **own}, addresses)
+        for name, own in settings.items()
+    )
+    # Keeps nothing and is known to nobody: it gets no directory, no broker and no account.
+    portal = {
+        "HTTP_ADDRESS": addresses.http,
+        "OCPP_URL": addresses.ocpp_url,
+        **{f"{name.upper()}_ADDRESS": address for name, address in addresses.grpc.items()},
+    }
+    return sink, *services, _program("portal", portal, addresses)
 
 
-def _service(
-    name: str,
-    own: Mapping[str, str | Path],
-    data: DataDirectory,
-    addresses: Addresses,
-    nats_url: str,
-) -> Program:
-    grpc = addresses.grpc.get(name)
-    settings: dict[str, str | Path] = {
+def _every_service(name: str, data: DataDirectory, nats_url: str) -> Mapping[str, str | Path]:
+    return {
         "DATA": data.service(name),
         "NATS_URL": nats_url,
         "NATS_TOKEN_FILE": data.token("nats_token"),
         "ACCOUNTS": data.accounts,
         "ACCOUNT_KEY_FILE": data.account(service_account(name)),
+    }
+
+
+def _program(name: str, own: Mapping[str, str | Path], addresses: Addresses) -> Program:
+    grpc = addresses.grpc.get(name)
+    settings: dict[str, str | Path] = {
         "HEALTH_ADDRESS": addresses.health[name],
         **({} if grpc is None else {"GRPC_ADDRESS": grpc}),
         **own,
@@ -116,6 +143,7 @@ def _service(
         name,
         (sys.executable, str(script)),
         _inherited() | {prefix + key: str(value) for key, value in settings.items()},
+        migrates=_DATABASE in own,
         health=addresses.health[name],
         grpc=grpc,
     )

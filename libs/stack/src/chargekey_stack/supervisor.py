@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from chargekey_common.nats_server import NatsServer
 from chargekey_stack.answers import Tell
 from chargekey_stack.children import Child, NatsChild, ProgramChild
 from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.database import database
 from chargekey_stack.errors import StartFailedError
 from chargekey_stack.guard import Guard
 from chargekey_stack.ports import Ports
-from chargekey_stack.programs import Addresses, programs
+from chargekey_stack.programs import Addresses, Program, programs
 from chargekey_stack.system import System
 
 START_TIMEOUT = 60.0
@@ -30,39 +32,77 @@ STOP_GRACE = 15.0
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 # Whoever ran this long has got over what made it crash.
 STEADY = 60.0
+# Bytes; with less, no process can say what it lacks.
+FULL = 65_536
 
 
 @asynccontextmanager
-async def running(data: DataDirectory, *, ocpp_port: int = 0, tell: Tell) -> AsyncIterator[System]:
+async def running(
+    data: DataDirectory,
+    *,
+    ocpp_port: int = 0,
+    portal_port: int = 0,
+    store: str | None = None,
+    tell: Tell,
+) -> AsyncIterator[System]:
     """Run the whole system on `data` for the length of the block, ready when it begins.
 
-    `tell` is given a line for each process that crashes. Raises what
-    `DataDirectory.locked` and `Ports.reserve` do, and StartFailedError. However
-    the block is left, every process has ended afterwards.
+    `store` is the URL of a PostgreSQL to keep everything in, if not in files.
+
+    `tell` is given a line for each process that crashes, and one when it runs again.
+    Raises what `DataDirectory.locked`, `database` and `Ports.reserve` do, and
+    StartFailedError. However the block is left, every process has ended afterwards.
     """
     with contextlib.ExitStack() as held:
         lock = held.enter_context(data.locked())
+        postgres = held.enter_context(database(data, store))
         ports = held.enter_context(contextlib.closing(Ports()))
-        addresses = Addresses.reserve(ports, ocpp_port=ocpp_port)
+        addresses = Addresses.reserve(ports, ocpp_port=ocpp_port, portal_port=portal_port)
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file)))
         data.account(ADMINISTRATOR)
         server = NatsServer(data.nats, token=data.token("nats_token").read_text())
         async with _supervised(guard, tell) as supervisor:
             await supervisor.start([NatsChild(server)])
+            ours = programs(data, addresses, server.url, postgres=postgres)
+            await _together(
+                _migrate(program, data.log(program.name)) for program in ours if program.migrates
+            )
             await supervisor.start(
-                [
-                    ProgramChild(program, data.log(program.name))
-                    for program in programs(data, addresses, server.url)
-                ]
+                [ProgramChild(program, data.log(program.name)) for program in ours]
             )
             system = System(
-                ocpp=f"ws://{addresses.ocpp}/ocpp",
+                ocpp=addresses.ocpp_url,
+                portal=f"http://{addresses.http}",
                 nats=server.url,
                 grpc=dict(addresses.grpc),
                 data=str(data.path),
             )
-            with _announced(system, data.system_file):
+            with data.announced(msgspec.json.encode(system)):
                 yield system
+
+
+async def _together(steps: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do all at once; the first that fails ends the others, and its StartFailedError is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+    except* StartFailedError as failed:
+        raise failed.exceptions[0] from None
+
+
+async def _migrate(program: Program, log: Path) -> None:
+    """Let a program make its tables; raises StartFailedError."""
+    job = msgspec.structs.replace(program, command=(*program.command, "migrate"))
+    child = ProgramChild(job, log)
+    await child.start()
+    try:
+        if status := await child.ended():
+            trouble = f"{program.name} could not make its tables ({_how(status)})"
+            trouble = f"{trouble}. {_last_words(log)}"
+            raise StartFailedError(trouble)
+    finally:
+        await child.stop(STOP_GRACE)
 
 
 @asynccontextmanager
@@ -72,18 +112,6 @@ async def _supervised(guard: Guard, tell: Tell) -> AsyncIterator[Supervisor]:
         yield supervisor
     finally:
         await supervisor.stop()
-
-
-@contextlib.contextmanager
-def _announced(system: System, file: Path) -> Iterator[None]:
-    fresh = file.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(msgspec.json.encode(system))
-    fresh.rename(file)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
 
 
 class Supervisor:
@@ -104,12 +132,7 @@ class Supervisor:
             self._children.append(child)
             await child.start()
             self._guard.started(child.pid)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for child in children:
-                    group.create_task(_first_ready(child))
-        except* StartFailedError as failed:
-            raise failed.exceptions[0] from None
+        await _together(_first_ready(child) for child in children)
         self._keepers += [
             asyncio.create_task(self._keep(child), name=child.name) for child in children
         ]
@@ -126,25 +149,47 @@ class Supervisor:
 
     async def _keep(self, child: Child) -> None:
         crashes = 0
-        while True:
-            started = time.monotonic()
-            status = await child.ended()
-            self._guard.ended(child.pid)
-            if time.monotonic() - started > STEADY:
-                crashes = 0
-            delay = DELAYS[min(crashes, len(DELAYS) - 1)]
-            crashes += 1
-            self._tell(
-                f"{child.name} ended unexpectedly ({_how(status)}); "
-                f"starting it again in {delay:g} s. Its log: {child.log}"
-            )
-            await asyncio.sleep(delay)
-            try:
-                await child.start()
-            except StartFailedError as error:
-                self._tell(str(error))
-            else:
-                self._guard.started(child.pid)
+        telling: asyncio.Task[None] | None = None
+        try:
+            while True:
+                since = time.monotonic()
+                status = await child.ended()
+                if telling is not None:
+                    telling.cancel()
+                self._guard.ended(child.pid)
+                if time.monotonic() - since > STEADY:
+                    crashes = 0
+                trouble = f"{child.name} ended unexpectedly ({_how(status)})"
+                while trouble:
+                    delay = DELAYS[min(crashes, len(DELAYS) - 1)]
+                    crashes += 1
+                    self._say(f"{trouble}; starting it again in {delay:g} s. Its log: {child.log}")
+                    await asyncio.sleep(delay)
+                    trouble = await self._start_again(child)
+                telling = asyncio.create_task(self._tell_ready(child))
+        finally:
+            if telling is not None:
+                telling.cancel()
+
+    async def _start_again(self, child: Child) -> str:
+        """Return why it could not be started, or nothing."""
+        try:
+            await child.start()
+        except StartFailedError as error:
+            return str(error).removeprefix(error.sentence).strip()
+        self._guard.started(child.pid)
+        return ""
+
+    async def _tell_ready(self, child: Child) -> None:
+        # One that never will be ready ends, which is told as every end.
+        with contextlib.suppress(StartFailedError):
+            await child.ready()
+            self._say(f"{child.name} runs again")
+
+    def _say(self, line: str) -> None:
+        # Whoever read it is gone; the system is not.
+        with contextlib.suppress(OSError):
+            self._tell(line)
 
 
 async def _first_ready(child: Child) -> None:
@@ -169,14 +214,24 @@ async def _first_ready(child: Child) -> None:
 
 
 def _how(status: int) -> str:
-    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:  # a real-time one
+        return f"signal {-status}"
 
 
 def _last_words(log: Path) -> str:
     """Return the last line of a log, and where to read on."""
-    with log.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 4096))
-        lines = file.read().decode(errors="replace").split("\n")
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4096))
+            lines = file.read().decode(errors="replace").split("\n")
+    except FileNotFoundError:  # somebody has tidied up
+        lines = []
+    if shutil.disk_usage(log.parent).free < FULL:
+        return f"The disk is full - its log: {log}"
     last = next((line.strip() for line in reversed(lines) if line.strip()), "It said nothing")
     return f"{last} - its log: {log}"

@@ -10,6 +10,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
     ready: bool = True
     ocpp: str
+    portal: str
     nats: str
     grpc: dict[str, str]
     data: str

@@ -6,9 +6,10 @@ the caller's `Context` in its place; they block, and answer result and position.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chargekey_access.domain import charger, installation, owners, permission, rules
 from chargekey_access.domain.errors import LocalUserElsewhereError, ObjectMalformedError
@@ -18,12 +19,19 @@ from chargekey_access.projections.directory import Directory
 from chargekey_common import local_days, names
 from chargekey_common.accounts import Caller
 from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.errors import NotFoundError
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Reaction, Work, command
 from chargekey_common.positions import Position
+from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.published.identity import LocalUserAdded
 
+# The reactions that can be waited for, each with the event it follows.
+REACTIONS: Mapping[str, type[PublishedEvent]] = {"access-on-local-user-added": LocalUserAdded}
+
 _NAMESPACE = uuid.UUID("0f6c7c0e-51a1-5a3c-8f0e-8a3c2f6f1d21")
+
+_OBJECT = re.compile(r"system|(?:installation|charger|permission):.*", re.DOTALL)
 
 
 def _derived_id(kind: str, *parts: str) -> str:
@@ -124,28 +132,36 @@ class Access:
         return self.store.react(reaction, decide)
 
     def allowed(self, caller: Caller, action: str, obj: str) -> bool:
-        """Whether the caller may do `action` to `obj` (`installation:<id>`, ..., `system`)."""
+        """Whether the caller may do `action` to `obj` (`installation:<id>`, ..., `system`).
+
+        People may nothing to what does not exist, so they hear of it what they hear of
+        what others have. Raises ObjectMalformedError.
+        """
+        if _OBJECT.fullmatch(obj) is None:
+            raise ObjectMalformedError
         kind, _, name = caller.partition(":")
         if kind != "user":
             return rules.allowed(kind, name, action, frozenset())
-        target = self._target(obj)
+        try:
+            target = self._target(obj)
+        except NotFoundError:
+            return False
         if target is None:
             return False
         roles = self.directory.roles(name, target, now=time.time_ns())
         return rules.allowed(kind, name, action, roles)
 
     def _target(self, obj: str) -> Target | None:
-        match obj.partition(":"):
-            case ("system", "", ""):
-                return None
-            case ("installation", ":", installation_id):
-                return Target(installation_id)
-            case ("charger", ":", charger_id):
-                return Target(self.directory.charger(charger_id).installation_id, charger_id)
-            case ("permission", ":", permission_id):
-                return self.directory.target_of(permission_id)
+        kind, _, key = obj.partition(":")
+        match kind:
+            case "installation":
+                return Target(key)
+            case "charger":
+                return Target(self.directory.charger(key).installation_id, key)
+            case "permission":
+                return self.directory.target_of(key)
             case _:
-                raise ObjectMalformedError
+                return None
 
     def _grant(
         self,

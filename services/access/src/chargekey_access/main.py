@@ -13,15 +13,17 @@ from chargekey_access.reactions.on_local_user_added import on_local_user_added
 from chargekey_access.settings import AccessSettings
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Caller, Verifier
+from chargekey_common.audit import service as audit
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.eventstore.waiting import HandledPositions
 from chargekey_common.grpc.server import Server
+from chargekey_common.leadership import lead
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
 from chargekey_common.relay import Relay
-from chargekey_common.settings import load
+from chargekey_common.settings import load, migration
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
 
 
@@ -29,7 +31,8 @@ async def start(lifetime: Lifetime) -> None:
     """Open the store and serve at once; the bus may come later."""
     settings = load(AccessSettings)
     configure_logging("access", settings.log_level)
-    store = EventStore("access", settings.data / "access.db", EVENTS)
+    where = settings.tables("access.db")
+    store = EventStore("access", where, EVENTS)
     lifetime.closing.callback(store.close)
     passwords = ChargerPasswords(settings.charger_password_secret_file.read_bytes())
     access = Access(store, Directory(store), passwords)
@@ -38,22 +41,27 @@ async def start(lifetime: Lifetime) -> None:
         if not await asyncio.to_thread(access.allowed, caller, action, obj):
             raise PermissionDeniedError
 
-    server = Server(service(access, HandledPositions(store)), Verifier(settings.accounts), check)
+    server = Server(
+        service(access, HandledPositions(store)),
+        Verifier(settings.accounts),
+        check,
+        audit.service(store, publication, settings),
+    )
     health = HealthServer(lambda: Readiness(ready=server.serving))
     await health.start(settings.health_address)
     lifetime.closing.push_async_callback(health.stop)
     await server.start(settings.grpc_address)
     lifetime.closing.push_async_callback(server.stop)
     client = await jetstream.connect(settings.nats_url, "access", token=settings.nats_token)
-    lifetime.closing.push_async_callback(client.close)
-    lifetime.own(Relay(client, store, publication).run(), "relay")
+    lifetime.closing.push_async_callback(jetstream.close, client)
+    lifetime.own(lead(where, "relay", Relay(client, store, publication).run), "relay")
     reactions = Reactions(
-        "access", settings.nats_url, settings.nats_token, on_local_user_added(access)
+        "access", settings.nats_url, settings.nats_token, store, on_local_user_added(access)
     )
     lifetime.own(reactions.run(), "reactions")
     await server.ready()
 
 
 def main() -> None:
-    """Run until told to stop."""
-    process.run(start)
+    """Run until told to stop, or make the tables."""
+    process.main(start, migrate=migration(AccessSettings, EventStore.migrate))

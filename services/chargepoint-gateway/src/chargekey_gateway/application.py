@@ -13,7 +13,7 @@ import structlog
 from nats.aio.client import Client
 
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.keyed_ids import CodeClass, KeyedIds
+from chargekey_common.keyed_ids import CodeClass, KeyedIds, is_malformed
 from chargekey_common.published.chargers import (
     ChargerBooted,
     ChargerConnected,
@@ -109,7 +109,7 @@ class Gateway:
         self.view = view
         self.running = running
         self.reconciler = reconcile.Reconciler(view, running)
-        self._journal = Journal(client, running, clock=clock, patience=patience)
+        self.journal = Journal(client, running, clock=clock, patience=patience)
         # Apart from each other, so that a storm of refusals drops no charger's report.
         self._refusals = Announcer(client)
         self._reports = Announcer(client)
@@ -193,20 +193,26 @@ class Gateway:
             if accepted is not None:
                 COUNT_DECISION[accepted.reason]()
                 return accepted
-        inputs = self._inputs(charger, token_type, identification, now)
+        inputs = self._inputs(charger, token, token_type, identification, now)
         decision = decide(inputs)
         COUNT_DECISION[decision.reason]()
         if not decision.accepted:
             self._refused(charger, inputs, decision)
         return decision
 
-    def dry_run(self, charger: Charger | None, token: str) -> DryRun:
-        """Decide as `authorize` would, explain it, and leave no trace; None: no such charger."""
+    def dry_run(
+        self, charger: Charger | None, token: str, announced: CodeClass | None = None
+    ) -> DryRun:
+        """Decide as `authorize` would, explain it, and leave no trace; None: no such charger.
+
+        `announced` is what the token is said to be, where anything is said.
+        """
         now = self._clock()
         if charger is None:
             inputs = Inputs(at=now, charger_known=False, positions=self.view.positions)
         else:
-            inputs = self._inputs(charger, *self._look_up(charger, token), now)
+            token_type, identification = self._look_up(charger, token)
+            inputs = self._inputs(charger, token, token_type, identification, now, announced)
         return DryRun(decide(inputs), explain(inputs), inputs.positions)
 
     # Sessions.
@@ -222,7 +228,7 @@ class Gateway:
         """
         now = self._clock()
         judged_at = max(min(started_at, now), now - LONGEST_OFFLINE)
-        inputs = self._inputs(charger, *self._look_up(charger, token), judged_at)
+        inputs = self._inputs(charger, token, *self._look_up(charger, token), judged_at)
         key = self._start_keys.of(
             charger_id=charger.id,
             connector=connector,
@@ -241,7 +247,7 @@ class Gateway:
         try:
             async with asyncio.timeout(self._patience):  # for the two together
                 await self._end_superseded(start)
-                recorded = await self._journal.start(start, inputs)
+                recorded = await self.journal.start(start, inputs)
         except TimeoutError:
             raise SessionsUnavailableError from None
         return Started(recorded.transaction_id, _verdict(recorded.event))
@@ -256,7 +262,7 @@ class Gateway:
                 "session_superseded", charger=start.charger_id, transaction=session.transaction_id
             )
             end = End(ended_at=start.started_at, meter_stop=start.meter_start, reason="Other")
-            await self._journal.end(session, end)
+            await self.journal.end(session, end)
 
     async def end_session(
         self,
@@ -281,7 +287,7 @@ class Gateway:
             # OCPP 1.6 cannot refuse a stop, and the energy no longer flows.
             log.warning("stopped_by_another", charger=charger.id, transaction=transaction_id)
         end = End(ended_at=ended_at, meter_stop=meter_stop, reason=reason)
-        await self._journal.end(session, end)
+        await self.journal.end(session, end)
 
     async def _session_to_end(
         self,
@@ -297,7 +303,7 @@ class Gateway:
         session = self.running.get(transaction_id)
         if session is None:
             # Another replica may have begun it a moment ago, or it has ended.
-            return await self._journal.find(transaction_id, charger.id)
+            return await self.journal.find(transaction_id, charger.id)
         return session if session.charger_id == charger.id else None
 
     def _look_up(self, charger: Charger, token: str) -> tuple[str, Identification | None]:
@@ -305,9 +311,23 @@ class Gateway:
         return TYPES[code_class], self.view.identification(keyed_id)
 
     def _inputs(
-        self, charger: Charger, token_type: str, identification: Identification | None, at: int
+        self,
+        charger: Charger,
+        token: str,
+        token_type: str,
+        identification: Identification | None,
+        at: int,
+        announced: CodeClass | None = None,
     ) -> Inputs:
-        return gather(charger, token_type, identification, at=at, positions=self.view.positions)
+        return gather(
+            charger,
+            token_type,
+            identification,
+            # Also of what is known, so that finding a PIN takes as long as not finding it.
+            malformed=is_malformed(token, announced),
+            at=at,
+            positions=self.view.positions,
+        )
 
     def _refused(self, charger: Charger, inputs: Inputs, decision: Decision) -> None:
         event = AuthorizationRefused(

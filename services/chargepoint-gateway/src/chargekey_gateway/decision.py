@@ -130,7 +130,10 @@ def _locked_out(inputs: Inputs) -> Reason | None:
 
 
 def _unknown(inputs: Inputs) -> Reason | None:
-    return Reason.IDENTIFICATION_UNKNOWN if inputs.identification_id is None else None
+    if inputs.identification_id is not None:
+        return None
+    malformed = inputs.token_malformed
+    return Reason.IDENTIFICATION_MALFORMED if malformed else Reason.IDENTIFICATION_UNKNOWN
 
 
 def _blocked(inputs: Inputs) -> Reason | None:

@@ -13,15 +13,20 @@ def gather(
     token_type: str,
     identification: Identification | None,
     *,
+    malformed: bool,
     at: int,
     positions: tuple[str, ...],
 ) -> Inputs:
-    """Collect what is known at `at` (nanoseconds since the epoch) of who presents what where."""
+    """Collect what is known at `at` (nanoseconds since the epoch) of who presents what where.
+
+    `malformed` where no identification can have what was presented as its code.
+    """
     here = Inputs(
         at=at,
         charger_known=charger.registered,
         authorisation_required=charger.authorisation_required,
         token_type=token_type,
+        token_malformed=malformed,
         type_enabled=token_type in charger.identification_types,
         positions=positions,
     )

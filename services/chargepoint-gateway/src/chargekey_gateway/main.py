@@ -23,6 +23,7 @@ from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.streams import keep_streams
+from chargekey_gateway.view.refill import refilled
 from chargekey_gateway.view.view import View
 
 
@@ -38,7 +39,7 @@ async def start(lifetime: Lifetime) -> None:
     await health.start(settings.health_address)
     lifetime.closing.push_async_callback(health.stop)
     client = await jetstream.connect(settings.nats_url, "gateway", token=settings.nats_token)
-    lifetime.closing.push_async_callback(client.close)
+    lifetime.closing.push_async_callback(jetstream.close, client)
     keyed_id_secret = settings.keyed_id_secret_file.read_bytes()
     gateway = Gateway(
         client,
@@ -49,7 +50,9 @@ async def start(lifetime: Lifetime) -> None:
         passwords=ChargerPasswords(settings.charger_password_secret_file.read_bytes()),
         clock=time.time_ns,
     )
-    lifetime.own(keep_streams(client, running, replicas=settings.stream_replicas), "streams")
+    lifetime.own(
+        keep_streams(client, gateway.journal, replicas=settings.stream_replicas), "streams"
+    )
     lifetime.own(gateway.run(), "gateway")
     lifetime.closing.push_async_callback(gateway.tell_the_rest)
     followers = [
@@ -63,10 +66,12 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.closing.push_async_callback(access.close)
     chargers = OcppServer(gateway)
     server = Server(service(gateway, chargers), Verifier(settings.accounts), RemoteCheck(access))
-    await server.start(settings.grpc_address)
-    lifetime.closing.push_async_callback(server.stop)
     for follower in followers:
         await follower.caught_up.wait()
+    await refilled(client, view)
+    # Not earlier: asked by gRPC it would answer from what it has read so far.
+    await server.start(settings.grpc_address)
+    lifetime.closing.push_async_callback(server.stop)
     # The entries of the view live as long as the process: nothing for the collector.
     gc.collect()
     gc.freeze()
@@ -75,6 +80,7 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.closing.push_async_callback(chargers.stop)
     await server.ready()
     ready.set()
+    lifetime.closing.callback(ready.clear)
 
 
 def main() -> None:

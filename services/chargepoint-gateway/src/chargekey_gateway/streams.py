@@ -11,8 +11,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 
+from chargekey_common.jetstream import BatchRefusedError, BatchUnansweredError
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
-from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.stream import STREAM, declare
 
 WATCH = 1.0
@@ -20,25 +21,30 @@ WATCH = 1.0
 log = structlog.get_logger()
 
 
-async def keep_streams(client: Client, running: RunningSessions, *, replicas: int) -> None:
+async def keep_streams(client: Client, journal: Journal, *, replicas: int) -> None:
     """Declare SESSIONS and CHARGERS, and look after them until cancelled.
 
     A bus that lost its disk has lost the streams too, and starts wait until they are
-    back: their numbers continue above those that `running` has followed. A stream that
-    is there is brought in line once and then left alone: every update is written by
-    the servers, and replicas of two releases would undo each other's.
+    back: their numbers continue above those that this replica knows of, and SESSIONS
+    is told of what still runs. A stream that is there is brought in line once and then
+    left alone: every update is written by the servers, and replicas of two releases
+    would undo each other's.
     """
     js = client.jetstream()
     sessions_declared = chargers_declared = False
     while True:
         try:
             if not sessions_declared or await _is_gone(js, STREAM):
-                await declare(js, now=time.time_ns(), replicas=replicas, followed=running.followed)
+                sessions_declared = False  # until it is whole again
+                async with journal.made_again():
+                    await declare(
+                        js, now=time.time_ns(), replicas=replicas, last_known=journal.last_known
+                    )
                 sessions_declared = True
             if not chargers_declared or await _is_gone(js, CHARGERS_STREAM):
                 await declare_chargers_stream(client, replicas=replicas)
                 chargers_declared = True
-        except (nats.errors.Error, OSError) as error:
+        except (BatchRefusedError, BatchUnansweredError, nats.errors.Error, OSError) as error:
             log.info("streams_undeclared", error=type(error).__name__)
         await asyncio.sleep(WATCH)
 

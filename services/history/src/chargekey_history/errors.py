@@ -3,13 +3,16 @@
 ChargekeyError
 ├── InvalidArgumentError
 │   └── LimitMalformedError       limit_malformed
+├── NotFoundError
+│   ├── InstallationUnknownError  installation_unknown
+│   └── ChargerUnknownError       charger_unknown
 └── UnavailableError
     └── HistoryUnavailableError   history_unavailable
 """
 
 from __future__ import annotations
 
-from chargekey_common.errors import InvalidArgumentError, UnavailableError
+from chargekey_common.errors import InvalidArgumentError, NotFoundError, UnavailableError
 
 
 class LimitMalformedError(InvalidArgumentError):
@@ -17,6 +20,20 @@ class LimitMalformedError(InvalidArgumentError):
 
     code = "limit_malformed"
     sentence = "Ask for 1 to 1000 entries; 0 means 100."
+
+
+class InstallationUnknownError(NotFoundError):
+    """Nothing is recorded of it, and access knows no installation with this id."""
+
+    code = "installation_unknown"
+    sentence = "There is no such installation; `chargekey installation list` shows them."
+
+
+class ChargerUnknownError(NotFoundError):
+    """Nothing is recorded of it, and access knows no charger with this id."""
+
+    code = "charger_unknown"
+    sentence = "There is no such charger; `chargekey charger list` shows an installation's."
 
 
 class HistoryUnavailableError(UnavailableError):

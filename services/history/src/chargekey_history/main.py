@@ -7,8 +7,9 @@ from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.grpc.client import RemoteCheck, channel
 from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
-from chargekey_common.settings import load
+from chargekey_common.settings import load, migration
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_history.api.access import Access
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Past
 from chargekey_history.projections.sessions_stream import STREAM, SessionsStream
@@ -19,12 +20,13 @@ async def start(lifetime: Lifetime) -> None:
     """Open the past and read on; ready once the end of the stream is reached."""
     settings = load(HistorySettings)
     configure_logging("history", settings.log_level)
-    past = Past(settings.data / "history.db")
+    past = Past(settings.tables("history.db"))
     lifetime.closing.callback(past.close)
     sessions = SessionsStream(past)
     access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
     lifetime.closing.push_async_callback(access.close)
-    server = Server(service(past), Verifier(settings.accounts), RemoteCheck(access))
+    served = service(past, Access(access))
+    server = Server(served, Verifier(settings.accounts), RemoteCheck(access))
     health = HealthServer(
         lambda: Readiness(ready=server.serving, detail={STREAM: str(sessions.applied)})
     )
@@ -33,7 +35,7 @@ async def start(lifetime: Lifetime) -> None:
     await server.start(settings.grpc_address)
     lifetime.closing.push_async_callback(server.stop)
     client = await jetstream.connect(settings.nats_url, "history", token=settings.nats_token)
-    lifetime.closing.push_async_callback(client.close)
+    lifetime.closing.push_async_callback(jetstream.close, client)
     follower = await sessions.follower(client)
     lifetime.own(follower.run(), "follower")
     await follower.caught_up.wait()
@@ -41,5 +43,5 @@ async def start(lifetime: Lifetime) -> None:
 
 
 def main() -> None:
-    """Run until told to stop."""
-    process.run(start)
+    """Run until told to stop, or make the tables."""
+    process.main(start, migrate=migration(HistorySettings, Past.migrate))

@@ -2,8 +2,14 @@
 
 A data key seals names, codes and keyed ids with AES-256-GCM under nonces of 12
 random bytes; the context (which event, where) is authenticated with them. Data
-keys themselves are kept wrapped by the master key, in a file of their own beside
-the event store: a copy of either file alone tells nothing.
+keys themselves are kept wrapped by the master key, in tables of their own beside
+the events: a copy of the database without the master key tells nothing.
+
+Keys are remembered, and other replicas may destroy them. Every destruction counts
+up one number, and whoever has not read that number within the last `LEASE` reads
+it before a remembered key is used; when it has changed, all are forgotten. So a
+key is in use nowhere once `LEASE` has passed, which `destroy` waits for, and a
+rebuild from a million events asks once a second and not once an event.
 """
 
 from __future__ import annotations
@@ -11,28 +17,58 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sqlite3
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    select,
+    update,
+)
 
-from chargekey_common import sqlite_file
+from chargekey_common import database
+from chargekey_common.database import ID, NUMBER, Database, DatabaseUnavailableError
 from chargekey_common.eventstore.store import StoreUnavailableError
+from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import UserUnknownError
 
 NONCE = 12
 KEY_BITS = 256
 MAX_CACHED = 1024
+# Seconds that remembered keys are used without asking whether one was destroyed.
+LEASE = 1.0
 
-_DATA_KEYS = """
-    CREATE TABLE IF NOT EXISTS data_keys (
-        user_id TEXT PRIMARY KEY,
-        wrapped BLOB) WITHOUT ROWID"""
-_MASTER = "CREATE TABLE IF NOT EXISTS master (proof BLOB NOT NULL)"
+_TABLES = MetaData()
+_KEYS = Table(
+    "data_keys",
+    _TABLES,
+    Column("user_id", ID, primary_key=True),
+    # Nothing once it is destroyed.
+    Column("wrapped", LargeBinary),
+    sqlite_with_rowid=False,
+)
+# One row.
+_RING = Table(
+    "key_ring",
+    _TABLES,
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
+    # Sealed by the master key, to recognise it by.
+    Column("proof", LargeBinary, nullable=False),
+    Column("destroyed", BigInteger, nullable=False),
+)
+_DESTROYED = select(_RING.c.destroyed)
+_WRAPPED = select(_KEYS.c.wrapped).where(_KEYS.c.user_id == bindparam("owner"))
 
 
 class MasterKeyMismatchError(Exception):
@@ -40,18 +76,18 @@ class MasterKeyMismatchError(Exception):
 
 
 class DataKeyMissingError(Exception):
-    """A user's data key is neither there nor destroyed: the key file is lost or too old."""
+    """A user's data key is neither there nor destroyed: the keys are lost or too old."""
 
 
 class KeyRing:
     """The service's `Seal`; safe from any thread, one a process.
 
-    A key is on disk before anything is sealed with it. `secret` of 16 to 64 bytes
+    A key is durable before anything is sealed with it. `secret` of 16 to 64 bytes
     makes the master key. Raises ValueError for a shorter one and
     MasterKeyMismatchError for another than before.
     """
 
-    def __init__(self, path: Path, secret: bytes) -> None:
+    def __init__(self, where: Path | Postgres, secret: bytes) -> None:
         if len(secret) < 16:  # noqa: PLR2004 - 128 bits, the least a key has
             message = "the master key must have at least 16 bytes"
             raise ValueError(message)
@@ -60,17 +96,27 @@ class KeyRing:
         )
         self._lock = threading.Lock()
         self._cached: OrderedDict[str, AESGCM] = OrderedDict()
-        self._db = sqlite_file.open_file(path)
+        self._destroyed = 0
+        self._asked = -LEASE
+        self._db = Database(where, _TABLES, overwriting=True)
+        self._new_key = self._db.insert(_KEYS).on_conflict_do_nothing()
+        gone = self._db.insert(_KEYS)
+        self._no_key = gone.on_conflict_do_update(
+            index_elements=[_KEYS.c.user_id], set_={"wrapped": gone.excluded.wrapped}
+        )
         try:
-            for statement in ("PRAGMA secure_delete=ON", _DATA_KEYS, _MASTER):
-                self._db.execute(statement)
             self._require_same_master()
         except BaseException:
             self._db.close()
             raise
 
+    @staticmethod
+    def migrate(where: Postgres) -> None:
+        """Make the tables, once before the first replica; harmless to repeat."""
+        database.migrate(where, _TABLES)
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         with self._lock:
             self._cached.clear()
             self._db.close()
@@ -96,57 +142,90 @@ class KeyRing:
     def destroy(self, user_id: str) -> None:
         """Make everything sealed for the user unreadable, for ever and in every copy made later.
 
-        The key's bytes are overwritten in the file and gone from its log before
-        this returns. What remains is that there was one, so that none is made again.
+        When this returns no replica uses the key any more, and its bytes are gone from
+        where it stood: overwritten in a file and gone from the file's log; on
+        PostgreSQL as far as `Database.scrub` says. What remains is that there was one,
+        so that none is made again. After an error, destroy it again.
         """
         with self._opened():
             self._cached.pop(user_id, None)
-            self._db.execute("INSERT OR REPLACE INTO data_keys VALUES (?, NULL)", (user_id,))
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with self._db.writing() as connection:
+                # First, so that of two replicas one waits here and the number counts both.
+                connection.execute(update(_RING).values(destroyed=_RING.c.destroyed + 1))
+                connection.execute(self._no_key, {"user_id": user_id, "wrapped": None})
+        if self._db.shared:
+            time.sleep(LEASE)
+        with self._opened():
+            self._db.scrub(_KEYS)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
         with self._lock:
             try:
                 yield
-            except sqlite3.OperationalError as error:
+            except DatabaseUnavailableError as error:
                 raise StoreUnavailableError from error
 
     def _key(self, owner: str, *, or_new: bool) -> AESGCM | None:
         """Return the owner's key, None when destroyed; the lock is held."""
+        self._forget_destroyed()
         cached = self._cached.get(owner)
         if cached is not None:
             self._cached.move_to_end(owner)
             return cached
-        row = self._db.execute("SELECT wrapped FROM data_keys WHERE user_id=?", (owner,)).fetchone()
-        if row is None and not or_new:
-            raise DataKeyMissingError(owner)
-        if row is not None and row[0] is None:
+        with self._db.reading() as connection:
+            row = _row(connection, owner)
+        if row is None:
+            if not or_new:
+                raise DataKeyMissingError(owner)
+            row = self._make(owner)
+        (wrapped,) = row
+        if wrapped is None:
             return None
-        data_key = (
-            self._make(owner) if row is None else _decrypt(self._master, row[0], owner.encode())
-        )
-        key = AESGCM(data_key)
+        key = AESGCM(_decrypt(self._master, wrapped, owner.encode()))
         self._cached[owner] = key
         if len(self._cached) > MAX_CACHED:
             self._cached.popitem(last=False)
         return key
 
-    def _make(self, owner: str) -> bytes:
-        data_key = AESGCM.generate_key(KEY_BITS)
-        wrapped = _encrypt(self._master, data_key, owner.encode())
-        self._db.execute("INSERT INTO data_keys VALUES (?, ?)", (owner, wrapped))
-        return data_key
+    def _forget_destroyed(self) -> None:
+        # From before the question: what is destroyed while it is answered counts as later.
+        now = time.monotonic()
+        if now - self._asked < LEASE:
+            return
+        with self._db.reading() as connection:
+            destroyed: int = connection.execute(_DESTROYED).scalar_one()
+        if destroyed != self._destroyed:
+            self._cached.clear()
+            self._destroyed = destroyed
+        self._asked = now
+
+    def _make(self, owner: str) -> tuple[bytes | None]:
+        """Return the row of the owner's new key, or the one that another made meanwhile."""
+        wrapped = _encrypt(self._master, AESGCM.generate_key(KEY_BITS), owner.encode())
+        with self._db.writing() as connection:
+            connection.execute(self._new_key, {"user_id": owner, "wrapped": wrapped})
+            row = _row(connection, owner)
+        if row is None:
+            raise DataKeyMissingError(owner)
+        return row
 
     def _require_same_master(self) -> None:
-        row = self._db.execute("SELECT proof FROM master").fetchone()
-        if row is None:
-            self._db.execute("INSERT INTO master VALUES (?)", (_encrypt(self._master, b"", b""),))
-            return
+        with self._db.writing() as connection:
+            connection.execute(
+                self._db.insert(_RING).on_conflict_do_nothing(),
+                {"id": 1, "proof": _encrypt(self._master, b"", b""), "destroyed": 0},
+            )
+            proof: bytes = connection.execute(select(_RING.c.proof)).scalar_one()
         try:
-            _decrypt(self._master, row[0], b"")
+            _decrypt(self._master, proof, b"")
         except InvalidTag:
             raise MasterKeyMismatchError from None
+
+
+def _row(connection: Connection, owner: str) -> tuple[bytes | None] | None:
+    found = connection.execute(_WRAPPED, {"owner": owner}).first()
+    return None if found is None else (found.wrapped,)
 
 
 def _encrypt(key: AESGCM, plain: bytes, context: bytes) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from chargekey_common import process
 from chargekey_common.accounts import Signer
 from chargekey_common.grpc.client import channel
+from chargekey_common.leadership import lead
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
-from chargekey_common.settings import load
+from chargekey_common.settings import load, migration
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
 from chargekey_notifier.outbox import ADMINISTRATOR, Outbox
 from chargekey_notifier.post import Post
@@ -20,10 +21,11 @@ async def start(lifetime: Lifetime) -> None:
     """Send what waits and react to what comes; ready while events reach the reactions."""
     settings = load(NotifierSettings)
     configure_logging("notifier", settings.log_level)
-    outbox = Outbox(settings.data / "notifier.db")
+    where = settings.tables("notifier.db")
+    outbox = Outbox(where)
     lifetime.closing.callback(outbox.close)
     reactions = Reactions(
-        "notifier", settings.nats_url, settings.nats_token, on_user_blocked(outbox)
+        "notifier", settings.nats_url, settings.nats_token, outbox, on_user_blocked(outbox)
     )
     health = HealthServer(lambda: Readiness(ready=reactions.reacting.is_set()))
     await health.start(settings.health_address)
@@ -40,11 +42,11 @@ async def start(lifetime: Lifetime) -> None:
         access=access,
         addresses={ADMINISTRATOR: settings.administrator_address},
     )
-    lifetime.own(sender.run(), "sender")
+    lifetime.own(lead(where, "sending", sender.run), "sender")
     lifetime.own(reactions.run(), "reactions")
     await reactions.reacting.wait()
 
 
 def main() -> None:
-    """Run until told to stop."""
-    process.run(start)
+    """Run until told to stop, or make the tables."""
+    process.main(start, migrate=migration(NotifierSettings, Outbox.migrate))

@@ -6,7 +6,7 @@ Names are asked for at the moment of sending and kept nowhere.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import contextlib
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from chargekey.access.v1 import access_pb2, access_pb2_grpc
 from chargekey.identity.v1 import identity_pb2, identity_pb2_grpc
+from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.grpc.client import remote_error
 from chargekey_notifier.letters import Letter, letter, local_time
 from chargekey_notifier.outbox import Mail, Outbox
@@ -25,6 +26,7 @@ from chargekey_notifier.post import Post, RefusedError
 
 FIRST_DELAY = 0.5  # seconds before a mail is tried again, doubled each time
 LONGEST_DELAY = 60.0
+LOOK = 2.0  # seconds between looks for mails that other replicas have added
 SENT = "sent"
 
 _MAILS = Counter("notifier_mails_total", "Mails sent, dropped, or to be tried again.", ["result"])
@@ -74,7 +76,7 @@ class Sender:
                 aio.AioRpcError,
                 aiosmtplib.SMTPException,
                 OSError,
-                sqlite3.OperationalError,
+                DatabaseUnavailableError,
             ) as error:
                 _MAILS.labels("again").inc()
                 # Not the error itself: SMTP's quote addresses.
@@ -84,7 +86,9 @@ class Sender:
             else:
                 delay = FIRST_DELAY
                 if not was_there_one:
-                    await self._woken.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK):
+                            await self._woken.wait()
 
     async def _send_first(self) -> bool:
         """Send or drop the oldest mail; return whether there was one."""

@@ -8,6 +8,7 @@ leaves that lock out and lets readers miss events; it is refused.
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -29,10 +30,10 @@ from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Composed, Identifier
 
+from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.recorder import NOTHING, Alongside, Receipt, Recorder
 from chargekey_common.positions import Position
 from chargekey_common.postgres import (
-    CONNECT_TIMEOUT,
     DatabaseUnreachableError,
     NotMigratedError,
     Postgres,
@@ -43,7 +44,7 @@ CONNECTIONS = 4
 MOST_CONNECTIONS = 16
 # Seconds that one of the library's ten attempts waits, so that a caller waits for
 # some seconds and not for ever: for a free connection, and for the table.
-CONNECTION_WAIT = 0.5
+CONNECTION_WAIT = 0.1
 TABLE_WAIT = 1
 # How often the listener looks whether it is to end, in seconds.
 LISTEN = 0.2
@@ -91,9 +92,9 @@ class _Datastore(PostgresDatastore):
             originator_id_type="text",
         )
         self.pool = psycopg_pool.ConnectionPool(  # type: ignore[assignment] # the library's adds a way to ask for passwords
-            where.dsn,
+            where.conninfo,
             connection_class=Connection[DictRow],
-            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_TIMEOUT},
+            kwargs={"row_factory": dict_row},
             min_size=CONNECTIONS,
             max_size=MOST_CONNECTIONS,
             open=False,
@@ -123,6 +124,11 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         # The function without the lock is not even made.
         self.sql_create_statements.pop(self.create_insert_function_statement_index)
         self.sql_create_statements += [self._sql(statement) for statement in _TABLES]
+        self.sql_create_statements.append(
+            SQL(quarantine.MAKE).format(
+                table=Identifier(where.schema, quarantine.TABLE), bytes=SQL("bytea")
+            )
+        )
         if migrate:
             self.create_table()
         self.generation = self._generation()
@@ -168,7 +174,13 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             )
             # Fetched, so that a second receipt is an error here and not at the end.
             curs.fetchone()
-        if handled is not None:
+        execute = functools.partial(self._execute, curs)
+        if alongside.set_aside is not None:
+            quarantine.put_in(execute, alongside.set_aside)
+        if handled is not None and handled.again is not None:
+            if not quarantine.take_out(execute, handled.reaction, handled.again):
+                raise IntegrityError(handled.again)
+        elif handled is not None:
             position = _columns(handled.position)
             if handled.after is None:
                 curs.execute(self._sql(_FIRST_HANDLED), (handled.reaction, *position))
@@ -191,6 +203,13 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             "SELECT service, generation, number FROM {schema}.handled WHERE reaction = %s", reaction
         )
         return None if row is None else Position(**row)
+
+    def ask_quarantine(
+        self, statement: LiteralString, values: Sequence[Any]
+    ) -> Sequence[Sequence[Any]]:
+        """Read what is set aside, outside of any save; see `quarantine.Execute`."""
+        with self.datastore.transaction(commit=False) as cursor:
+            return self._execute(cursor, statement, values)
 
     def end(self) -> int:
         """Return the number of the last event, 0 in an empty store."""
@@ -240,6 +259,13 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
     def _select(self, statement: LiteralString, value: str) -> dict[str, Any] | None:
         with self.datastore.get_connection() as connection:
             return connection.execute(self._sql(statement), (value,)).fetchone()
+
+    def _execute(
+        self, curs: Cursor[DictRow], statement: LiteralString, values: Sequence[Any]
+    ) -> Sequence[Sequence[Any]]:
+        table = Identifier(self._where.schema, quarantine.TABLE)
+        curs.execute(SQL(statement.replace("?", "%s")).format(table=table), values)
+        return [tuple(row.values()) for row in curs.fetchall()]
 
     def _generation(self) -> str:
         try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, LiteralString
 
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder
 
 from chargekey_common.errors import CannotStartError
+from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.positions import Position
 
 
@@ -36,12 +38,15 @@ class Receipt(msgspec.Struct, frozen=True):
 class Handled(msgspec.Struct, frozen=True):
     """How far a reaction has come in the log of another service, from `after` on.
 
-    The save is refused with IntegrityError where it stands elsewhere by now.
+    The save is refused with IntegrityError where it stands elsewhere by now. `again`
+    is the id of an event that was set aside and is handled now: it comes out of the
+    quarantine, and the reaction stands where it stood.
     """
 
     reaction: str
     position: Position
     after: Position | None = None
+    again: str | None = None
 
 
 class Alongside(msgspec.Struct, frozen=True):
@@ -49,6 +54,7 @@ class Alongside(msgspec.Struct, frozen=True):
 
     receipt: Receipt | None = None
     handled: Handled | None = None
+    set_aside: SetAside | None = None
 
 
 NOTHING = Alongside()
@@ -70,6 +76,12 @@ class Recorder(ApplicationRecorder):
     @abstractmethod
     def handled(self, reaction: str) -> Position | None:
         """Return how far the reaction has come, or None before its first event."""
+
+    @abstractmethod
+    def ask_quarantine(
+        self, statement: LiteralString, values: Sequence[Any]
+    ) -> Sequence[Sequence[Any]]:
+        """Read what is set aside, outside of any save; see `quarantine.Execute`."""
 
     @abstractmethod
     def end(self) -> int:

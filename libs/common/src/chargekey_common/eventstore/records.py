@@ -37,8 +37,12 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def event_id(self) -> str:
-        """Its id outside: the same for as long as the fact exists."""
-        name = f"{self.originator_id}/{self.originator_version}"
+        """Its id outside: the same for as long as the fact exists.
+
+        Not without its time: in a store restored from a backup another fact comes to
+        stand at a lost one's place.
+        """
+        name = f"{self.originator_id}/{self.originator_version}/{self.at}"
         return str(uuid.uuid5(_EVENT_NAMESPACE, name))
 
 

@@ -8,10 +8,11 @@ in the transaction of its events.
 from __future__ import annotations
 
 import fcntl
+import functools
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 from eventsourcing.persistence import ConnectionPoolClosedError, IntegrityError, StoredEvent
 from eventsourcing.sqlite import (
@@ -22,9 +23,11 @@ from eventsourcing.sqlite import (
     SQLiteDatastore,
 )
 
+from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.recorder import (
     NOTHING,
     Alongside,
+    Handled,
     Receipt,
     Recorder,
     StoreInUseError,
@@ -117,7 +120,8 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
                 topic TEXT NOT NULL,
                 state BLOB NOT NULL,
                 UNIQUE (originator_id, originator_version))"""
-        return [events, RECEIPTS, HANDLED, GENERATION]
+        set_aside = quarantine.MAKE.format(table=quarantine.TABLE, bytes="BLOB")
+        return [events, RECEIPTS, HANDLED, GENERATION, set_aside]
 
     def _insert_events(
         self,
@@ -136,13 +140,9 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
                 (receipt.command_id, receipt.command, receipt.actor, receipt.answer, number),
             )
         if handled is not None:
-            if _handled(c, handled.reaction) != handled.after:
-                raise IntegrityError(handled.reaction)
-            position = handled.position
-            c.execute(
-                "INSERT OR REPLACE INTO handled VALUES (?,?,?,?)",
-                (handled.reaction, position.service, position.generation, position.number),
-            )
+            _insert_handled(c, handled)
+        if alongside.set_aside is not None:
+            quarantine.put_in(functools.partial(_execute, c), alongside.set_aside)
         return numbers
 
     def receipt(self, command_id: str) -> Receipt | None:
@@ -156,6 +156,13 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
         """Return how far the reaction has come, or None before its first event."""
         with self.datastore.transaction(commit=False) as cursor:
             return _handled(cursor, reaction)
+
+    def ask_quarantine(
+        self, statement: LiteralString, values: Sequence[Any]
+    ) -> Sequence[Sequence[Any]]:
+        """Read what is set aside, outside of any save; see `quarantine.Execute`."""
+        with self.datastore.transaction(commit=False) as cursor:
+            return _execute(cursor, statement, values)
 
     def end(self) -> int:
         """Return the number of the last event, 0 in an empty store."""
@@ -182,6 +189,28 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
         """Close every connection and let another process have the file."""
         self.datastore.close()
         self._lock.close()
+
+
+def _execute(
+    cursor: SQLiteCursor, statement: LiteralString, values: Sequence[Any]
+) -> Sequence[Sequence[Any]]:
+    cursor.execute(statement.format(table=quarantine.TABLE), values)
+    return [tuple(row) for row in cursor.fetchall()]
+
+
+def _insert_handled(cursor: SQLiteCursor, handled: Handled) -> None:
+    if handled.again is not None:
+        execute = functools.partial(_execute, cursor)
+        if not quarantine.take_out(execute, handled.reaction, handled.again):
+            raise IntegrityError(handled.again)
+        return
+    if _handled(cursor, handled.reaction) != handled.after:
+        raise IntegrityError(handled.reaction)
+    position = handled.position
+    cursor.execute(
+        "INSERT OR REPLACE INTO handled VALUES (?,?,?,?)",
+        (handled.reaction, position.service, position.generation, position.number),
+    )
 
 
 def _handled(cursor: SQLiteCursor, reaction: str) -> Position | None:

@@ -28,8 +28,10 @@ from eventsourcing.persistence import (
 )
 
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
+from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.mapper import RecordMapper, Seal
 from chargekey_common.eventstore.postgres import PostgresRecorder
+from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Alongside, Handled, Receipt, Recorder
 from chargekey_common.eventstore.records import DomainEvent, Record
 from chargekey_common.eventstore.sqlite import SQLiteRecorder
@@ -165,13 +167,9 @@ class EventStore(Application[str]):
         self.recorder.watch(self._tell_listeners)
 
     @staticmethod
-    def migrate(where: Path | Postgres) -> None:
-        """Make the tables that are missing in a schema; a file's are made when it is opened.
-
-        Raises DatabaseUnreachableError.
-        """
-        if isinstance(where, Postgres):
-            PostgresRecorder.migrate(where)
+    def migrate(where: Postgres) -> None:
+        """Make the tables that are missing; raises DatabaseUnreachableError."""
+        PostgresRecorder.migrate(where)
 
     def construct_mapper(self) -> Mapper[str]:
         """Return our own mapper."""
@@ -273,19 +271,48 @@ class EventStore(Application[str]):
         An event at or before the position handled last does nothing: this is what
         makes a redelivered or refilled stream harmless.
         """
-        handled = reaction.handled
+        return self._handle(reaction.handled, reaction.event_id, decide)
+
+    def set_aside(self, event: SetAside) -> None:
+        """Set an event aside, together with its position handled; never twice."""
+        handled = Handled(event.reaction, event.position)
+        self._handle(handled, event.event_id, lambda _: None, event)
+
+    def holds(self, reaction: str, about: str) -> bool:
+        """Return whether an event about this is set aside."""
+        with self._reachable():
+            return quarantine.holds(self.recorder.ask_quarantine, reaction, about)
+
+    def set_aside_for(self, reaction: str) -> Sequence[SetAside]:
+        """Return what the reaction has set aside, in the order it came."""
+        with self._reachable():
+            return quarantine.waiting(self.recorder.ask_quarantine, reaction)
+
+    def _handle(
+        self,
+        handled: Handled,
+        event_id: str,
+        decide: Callable[[Work], None],
+        set_aside: SetAside | None = None,
+    ) -> Position:
         for _ in range(MAX_ATTEMPTS):
             last = self.handled(handled.reaction)
-            if last is not None and last.includes(handled.position):
+            if self._is_done(handled, last):
                 return self.position()
-            work = Work(self, handled.reaction, reaction.event_id)
+            work = Work(self, handled.reaction, event_id)
             decide(work)
-            recordings = self._save(
-                work, Alongside(handled=msgspec.structs.replace(handled, after=last))
-            )
+            now = msgspec.structs.replace(handled, after=last)
+            recordings = self._save(work, Alongside(handled=now, set_aside=set_aside))
             if recordings is not None:
                 return self._after(recordings)
         raise ContendedError
+
+    def _is_done(self, handled: Handled, last: Position | None) -> bool:
+        if handled.again is None:
+            return last is not None and last.includes(handled.position)
+        with self._reachable():
+            ask = self.recorder.ask_quarantine
+            return not quarantine.has(ask, handled.reaction, handled.again)
 
     def _after(self, recordings: list[Recording[str]]) -> Position:
         return self.position(recordings[-1].notification.id if recordings else None)

@@ -16,6 +16,19 @@ from chargekey_common.accounts import Caller, Signer
 from chargekey_common.errors import PermissionDeniedError, UnavailableError
 
 DEADLINE = 5.0
+# For answers that come one after the other, for as long as there is something to tell.
+STREAM_DEADLINE = 3600.0
+
+
+# Whoever is called is not there, or not for long any more: a server that is ending
+# answers a call that has just reached it with CANCELLED.
+AWAY = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
 
 
 class RemoteError(msgspec.Struct, frozen=True):
@@ -32,42 +45,57 @@ def remote_error(error: aio.AioRpcError) -> RemoteError:
         info = ErrorInfo()
         if detail.Unpack(info):
             return RemoteError(info.reason, error.details() or "")
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return RemoteError(UnavailableError.code, UnavailableError.sentence)
     return RemoteError(error.code().name.lower(), error.details() or "")
 
 
-class _AsAccount(aio.UnaryUnaryClientInterceptor):
-    """Adds the caller's token, and a deadline where the call has none."""
+class _Details:
+    """Adds the caller's token to a call, and a deadline where it has none."""
 
     def __init__(self, signer: Signer, deadline: float) -> None:
         self._signer = signer
         self._deadline = deadline
 
+    def of(self, call: aio.ClientCallDetails) -> aio.ClientCallDetails:
+        metadata = aio.Metadata(*(call.metadata or ()))
+        metadata.add("authorization", f"Bearer {self._signer.token()}")
+        return aio.ClientCallDetails(
+            method=call.method,
+            timeout=self._deadline if call.timeout is None else call.timeout,
+            metadata=metadata,
+            credentials=call.credentials,
+            wait_for_ready=call.wait_for_ready,
+        )
+
+
+class _AskOnce(_Details, aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self,
         continuation: Callable[[aio.ClientCallDetails, Any], Any],
         client_call_details: aio.ClientCallDetails,
         request: Any,  # noqa: ANN401 - any message
     ) -> Any:  # noqa: ANN401 - any call
-        metadata = aio.Metadata(*(client_call_details.metadata or ()))
-        metadata.add("authorization", f"Bearer {self._signer.token()}")
-        timeout = client_call_details.timeout
-        details = aio.ClientCallDetails(
-            method=client_call_details.method,
-            timeout=self._deadline if timeout is None else timeout,
-            metadata=metadata,
-            credentials=client_call_details.credentials,
-            wait_for_ready=client_call_details.wait_for_ready,
-        )
-        return await continuation(details, request)
+        return await continuation(self.of(client_call_details), request)
+
+
+class _Listen(_Details, aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[[aio.ClientCallDetails, Any], Any],
+        client_call_details: aio.ClientCallDetails,
+        request: Any,  # noqa: ANN401 - any message
+    ) -> Any:  # noqa: ANN401 - any call
+        return await continuation(self.of(client_call_details), request)
 
 
 def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.Channel:
-    """Open a channel; `deadline` in seconds holds for calls that set none."""
+    """Open a channel; `deadline` in seconds holds for calls with one answer that set none."""
     return aio.insecure_channel(
         address,
         # Services are reached directly, whatever proxy a person's shell is set to.
         options=[("grpc.enable_http_proxy", 0)],
-        interceptors=[_AsAccount(signer, deadline)],
+        interceptors=[_AskOnce(signer, deadline), _Listen(signer, STREAM_DEADLINE)],
     )
 
 
@@ -83,10 +111,7 @@ class RemoteCheck:
         try:
             answer = await self._access.Check(request)
         except aio.AioRpcError as error:
-            if error.code() in (
-                grpc.StatusCode.UNAVAILABLE,
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-            ):
+            if error.code() in AWAY:
                 raise UnavailableError from None
             raise
         if not answer.allowed:

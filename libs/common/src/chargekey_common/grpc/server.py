@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import grpc
@@ -25,9 +26,14 @@ from chargekey_common import errors
 from chargekey_common.accounts import Caller, Verifier
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context
+from chargekey_common.grpc import requests
 
 LONGEST_CALL = 30.0
+# For methods that tell how far they have come.
+LONGEST_STREAM = 3600.0
 ERROR_DOMAIN = "chargekey"
+# The object of what is about no single thing, and of what only those may do who may everywhere.
+SYSTEM = "system"
 
 # Health and reflection tell nothing that is secret, and probes have no account.
 _OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
@@ -80,21 +86,25 @@ def command_context(request: HasCommandId) -> Context:
 
 
 class Server:
-    """Serves a package's gRPC service with health and reflection.
+    """Serves a package's gRPC services with health and reflection.
 
-    Refuses to be made when a method of the service has no entry in its objects:
-    what nobody thought about is not served. `serving` is what health checks are told.
+    Refuses to be made when a method of one has no entry in its objects: what nobody
+    thought about is not served. `serving` is what health checks are told.
     """
 
-    def __init__(self, service: Service, verifier: Verifier, check: Check) -> None:
+    def __init__(
+        self, service: Service, verifier: Verifier, check: Check, *beside: Service
+    ) -> None:
         self.serving = False
-        self._service = service
+        self._services = (service, *beside)
         self._health = HealthServicer()
-        self._server = aio.server(interceptors=[_Gate(service, verifier, check)])
-        service.add(service.servicer, self._server)
-        _require_every_method(service)
+        self._server = aio.server(interceptors=[_Gate(self._services, verifier, check)])
+        for each in self._services:
+            each.add(each.servicer, self._server)
+            _require_every_method(each)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((service.name, *_OPEN_SERVICES), self._server)
+        names = [each.name for each in self._services]
+        reflection.enable_server_reflection((*names, *_OPEN_SERVICES), self._server)
 
     async def start(self, address: str) -> int:
         """Listen on `host:port` and return the port; healthy once `ready` is called."""
@@ -117,7 +127,7 @@ class Server:
 
     async def _tell_health(self, *, serving: bool) -> None:
         status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
-        for name in ("", self._service.name):
+        for name in ("", *(each.name for each in self._services)):
             await self._health.set(name, status)
 
 
@@ -136,9 +146,8 @@ def _require_every_method(service: Service) -> None:
 class _Gate(aio.ServerInterceptor):
     """In front of every method: who, may he, within which time, and errors by name."""
 
-    def __init__(self, service: Service, verifier: Verifier, check: Check) -> None:
-        self._objects = service.objects
-        self._prefix = service.name.split(".")[1]
+    def __init__(self, services: Sequence[Service], verifier: Verifier, check: Check) -> None:
+        self._services = {each.name: each for each in services}
         self._verifier = verifier
         self._check = check
 
@@ -150,42 +159,80 @@ class _Gate(aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
-        _, service, method = handler_call_details.method.split("/")
-        if handler is None or service in _OPEN_SERVICES:
+        _, name, method = handler_call_details.method.split("/")
+        if handler is None or name in _OPEN_SERVICES:
             return handler
-        if handler.unary_unary is None:
-            return None  # a stream, which nothing below would guard: not served
-        implementation: Any = handler.unary_unary  # typed as if it were not asyncio's
+        service = self._services[name]
+        # Typed as if they were not asyncio's.
+        answers_once: Any = handler.unary_unary
+        answers_often: Any = handler.unary_stream
+        decode = handler.request_deserializer
 
-        async def guarded(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: ANN401 - any message
-            try:
-                async with asyncio.timeout(_time_allowed(context)):
-                    caller = self._verifier.verify(_bearer(context))
-                    obj = self._objects[method](request)
-                    about = await obj if inspect.isawaitable(obj) else obj
-                    await self._check(caller, f"{self._prefix}.{method}", about)
-                    _caller.set(caller)
-                    return await implementation(request, context)
-            except errors.ChargekeyError as error:
-                await context.abort_with_status(rpc_status.to_status(_status(error)))
-            except TimeoutError:
-                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
-            except aio.AbortError:
-                raise
-            except Exception:
-                log.exception("call_failed", method=method)
-                await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+        async def once(data: bytes, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: ANN401 - any message
+            async with _guarded(method, context, LONGEST_CALL):
+                request = await self._admit(service, method, data, decode, context)
+                return await answers_once(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        async def often(data: bytes, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            async with _guarded(method, context, LONGEST_STREAM):
+                request = await self._admit(service, method, data, decode, context)
+                async with contextlib.aclosing(answers_often(request, context)) as answers:
+                    async for answer in answers:
+                        yield answer
+
+        encode = handler.response_serializer
+        if answers_once is not None:
+            return grpc.unary_unary_rpc_method_handler(once, response_serializer=encode)
+        if answers_often is not None:
+            return grpc.unary_stream_rpc_method_handler(often, response_serializer=encode)
+        return None  # a stream of requests, which nothing here would guard: not served
+
+    async def _admit(
+        self,
+        service: Service,
+        method: str,
+        data: bytes,
+        decode: Callable[[bytes], Any] | None,
+        context: aio.ServicerContext[Any, Any],
+    ) -> Any:  # noqa: ANN401 - any message
+        """Return the request of a caller who may make it."""
+        caller = self._verifier.verify(_bearer(context))
+        request = requests.read(data, decode)
+        action = f"{service.name.split('.')[1]}.{method}"
+        try:
+            obj = service.objects[method](request)
+            about = await obj if inspect.isawaitable(obj) else obj
+        except errors.NotFoundError:
+            # Whoever may not know of a thing is answered as if it were there.
+            await self._check(caller, action, SYSTEM)
+            raise
+        await self._check(caller, action, about)
+        _caller.set(caller)
+        return request
 
 
-def _time_allowed(context: aio.ServicerContext[Any, Any]) -> float:
+@contextlib.asynccontextmanager
+async def _guarded(
+    method: str, context: aio.ServicerContext[Any, Any], longest: float
+) -> AsyncIterator[None]:
+    """End the block in time, and tell whatever it raises by name or not at all."""
+    try:
+        async with asyncio.timeout(_time_allowed(context, longest)):
+            yield
+    except errors.ChargekeyError as error:
+        await context.abort_with_status(rpc_status.to_status(_status(error)))
+    except TimeoutError:
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+    except aio.AbortError:
+        raise
+    except Exception:
+        log.exception("call_failed", method=method)
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+
+
+def _time_allowed(context: aio.ServicerContext[Any, Any], longest: float) -> float:
     remaining = cast("float | None", context.time_remaining())  # None without a deadline
-    return LONGEST_CALL if remaining is None else min(remaining, LONGEST_CALL)
+    return longest if remaining is None else min(remaining, longest)
 
 
 def _bearer(context: aio.ServicerContext[Any, Any]) -> str:

@@ -3,7 +3,7 @@
 A start is one atomic batch of lock, start key and event, so the stream itself
 keeps an identification from charging twice and a retried start from counting
 twice. The stream sequence of a SessionStarted or StartRefused is its OCPP 1.6
-transaction id.
+transaction id, unless it says another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from chargekey_common.published.envelope import PublishedEvent
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a decision was made from, so that "why" can run the same decision again.
 
-    No code and no keyed id: an identification is named by its id. Times are in
+    No code and no keyed id: an identification is named by its id; `token_malformed` is
+    what can be nobody's code. Times are in
     nanoseconds since the epoch, `positions` those of the view. `user_blocked` is any
     block, `user_blocked_everywhere` one of the whole platform, the only one that holds
     at an open charger too. `permission_*` is, of the permissions to charge here, the
@@ -29,6 +30,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     charger_known: bool = True
     authorisation_required: bool = True
     token_type: str = ""
+    token_malformed: bool = False
     type_enabled: bool = True
     locked_out: bool = False
     identification_id: str | None = None
@@ -75,9 +77,14 @@ class _Start(_AtCharger, frozen=True, kw_only=True):
 
 
 class SessionStarted(_Start, frozen=True, kw_only=True):
-    """A charge began. Times in nanoseconds since the epoch, the meter in watt-hours."""
+    """A charge began. Times in nanoseconds since the epoch, the meter in watt-hours.
+
+    `transaction_id` is there in a stream that was lost and made again, where the start
+    of a session that still runs is told again: it keeps its id.
+    """
 
     valid_until: int | None = None
+    transaction_id: int | None = None
 
 
 class StartRefused(_Start, frozen=True, kw_only=True):

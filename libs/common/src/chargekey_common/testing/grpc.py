@@ -15,12 +15,12 @@ from chargekey_common.grpc.server import Check, Server, Service
 
 @asynccontextmanager
 async def served(
-    service: Service, directory: Path, check: Check
+    service: Service, directory: Path, check: Check, *beside: Service
 ) -> AsyncIterator[Callable[[Caller], aio.Channel]]:
     """Serve on a free port; yield a maker of channels, which are closed afterwards."""
     keys, accounts = directory / "keys", directory / "accounts"
     make_account(ADMINISTRATOR, keys=keys, accounts=accounts)
-    server = Server(service, Verifier(accounts), check)
+    server = Server(service, Verifier(accounts), check, *beside)
     port = await server.start("127.0.0.1:0")
     await server.ready()
     opened: list[aio.Channel] = []

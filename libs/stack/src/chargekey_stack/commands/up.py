@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import msgspec
 import typer
@@ -12,21 +12,40 @@ from chargekey_stack.answers import Answer, show, tell
 from chargekey_stack.command import DEFAULT_DATA, Data, Json, example
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
-from chargekey_stack.options import OcppPort
-from chargekey_stack.supervisor import running
+from chargekey_stack.options import OcppPort, PortalPort, Store
+from chargekey_stack.progress import working
+from chargekey_stack.system import System
 
 app = typer.Typer()
 
 
 @app.command("up", epilog=example("chargekey up --data ~/chargekey --ocpp-port 8887"))
-def up(*, ocpp_port: OcppPort = 0, json: Json = False, data: Data = DEFAULT_DATA) -> None:
+def up(
+    *,
+    ocpp_port: OcppPort = 0,
+    portal_port: PortalPort = 0,
+    store: Store = None,
+    json: Json = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
     """Run the whole system on this machine; says when it is ready, ends with Ctrl-C."""
-    asyncio.run(_serve(data, ocpp_port, as_json=json))
+    # What starts processes and opens databases is slow to import, and no other command does.
+    from chargekey_stack.supervisor import running  # noqa: PLC0415
+
+    system = running(
+        DataDirectory(data), ocpp_port=ocpp_port, portal_port=portal_port, store=store, tell=tell
+    )
+    asyncio.run(_serve(system, as_json=json))
 
 
-async def _serve(data: Path, ocpp_port: int, *, as_json: bool) -> None:
+async def _serve(starting: AbstractAsyncContextManager[System], *, as_json: bool) -> None:
     with Interruptible():
-        async with running(DataDirectory(data), ocpp_port=ocpp_port, tell=tell) as system:
-            ready = f"Ready. Chargers connect to {system.ocpp}/<identity>; Ctrl-C ends everything."
+        async with AsyncExitStack() as running_system:
+            with working("Starting everything", shown=not as_json):
+                system = await running_system.enter_async_context(starting)
+            ready = (
+                f"Ready. Chargers connect to {system.ocpp}/<identity>, people to {system.portal}; "
+                "Ctrl-C ends everything."
+            )
             show(Answer(msgspec.to_builtins(system), ready), as_json=as_json)
             await asyncio.Event().wait()

@@ -9,10 +9,14 @@ from grpc import aio
 
 from chargekey.access.v1 import access_pb2 as pb
 from chargekey.access.v1 import access_pb2_grpc
-from chargekey_access.application import Access
+from chargekey_access.application import REACTIONS, Access
 from chargekey_access.domain.errors import (
+    ChargerNotNamedError,
+    ForeignPositionError,
     OverrideMissingError,
+    ReactionUnknownError,
     RolesMissingError,
+    TargetMissingError,
     TypeUnknownError,
 )
 from chargekey_access.domain.events import IdentificationType, Override, Role
@@ -190,7 +194,13 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def AwaitReaction(
         self, request: pb.AwaitReactionRequest, _: Context
     ) -> pb.AwaitReactionResponse:
-        position = await self._handled.wait_for(request.reaction, Position.parse(request.position))
+        followed = REACTIONS.get(request.reaction)
+        if followed is None:
+            raise ReactionUnknownError
+        wanted = Position.parse(request.position)
+        if wanted.service != followed.stream:
+            raise ForeignPositionError
+        position = await self._handled.wait_for(request.reaction, wanted)
         return pb.AwaitReactionResponse(position=str(position))
 
     def objects(self) -> Objects:
@@ -213,6 +223,8 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         }
 
     async def _charger_id(self, request: pb.GetChargerRequest) -> str:
+        if bool(request.charger_id) == bool(request.ocpp_identity):
+            raise ChargerNotNamedError
         if request.charger_id:
             return request.charger_id
         return await asyncio.to_thread(self._directory.charger_id, request.ocpp_identity)
@@ -223,13 +235,16 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     async def _target(
         self, request: pb.GrantPermissionRequest | pb.ListPermissionsRequest
     ) -> Target:
-        if request.WhichOneof("target") == "charger_id":
-            charger = await asyncio.to_thread(self._directory.charger, request.charger_id)
-            return Target(charger.installation_id, request.charger_id)
-        await asyncio.to_thread(
-            self._directory.installation, request.installation_id
-        )  # it must exist
-        return Target(request.installation_id)
+        match request.WhichOneof("target"):
+            case "charger_id":
+                charger = await asyncio.to_thread(self._directory.charger, request.charger_id)
+                return Target(charger.installation_id, request.charger_id)
+            case "installation_id":
+                # It must exist.
+                await asyncio.to_thread(self._directory.installation, request.installation_id)
+                return Target(request.installation_id)
+            case _:
+                raise TargetMissingError
 
     def _charger(self, key: str) -> pb.Charger:
         state = self._directory.charger(key)

@@ -6,11 +6,15 @@ ChargekeyError
 │   ├── RolesMissingError            roles_missing
 │   ├── OverrideMissingError         override_missing
 │   ├── TypeUnknownError             identification_type_unknown
+│   ├── TargetMissingError           target_missing
+│   ├── ChargerNotNamedError         charger_not_named
+│   ├── ForeignPositionError         position_foreign
 │   └── ObjectMalformedError         object_malformed
 ├── NotFoundError
 │   ├── InstallationUnknownError     installation_unknown
 │   ├── ChargerUnknownError          charger_unknown
 │   ├── PermissionUnknownError       permission_unknown
+│   ├── ReactionUnknownError         reaction_unknown
 │   └── UserUnknownError             user_unknown
 ├── AlreadyExistsError
 │   └── OcppIdentityInUseError       ocpp_identity_in_use
@@ -58,6 +62,27 @@ class TypeUnknownError(InvalidArgumentError):
     sentence = "Choose among the identification types rfid, pin and app."
 
 
+class TargetMissingError(InvalidArgumentError):
+    """A permission is about something."""
+
+    code = "target_missing"
+    sentence = "Name either an installation or a charger."
+
+
+class ChargerNotNamedError(InvalidArgumentError):
+    """By neither of its names, or by two that may be two chargers'."""
+
+    code = "charger_not_named"
+    sentence = "Name the charger either by its id or by its OCPP identity."
+
+
+class ForeignPositionError(InvalidArgumentError):
+    """The reaction never sees events of that service."""
+
+    code = "position_foreign"
+    sentence = "Use a position of the service whose events this reaction follows."
+
+
 class ObjectMalformedError(InvalidArgumentError):
     """Not the name of anything a caller could be allowed."""
 
@@ -84,6 +109,13 @@ class PermissionUnknownError(NotFoundError):
 
     code = "permission_unknown"
     sentence = "There is no such permission; `chargekey permission list` shows those that hold."
+
+
+class ReactionUnknownError(NotFoundError):
+    """Access has no reaction of this name."""
+
+    code = "reaction_unknown"
+    sentence = "There is no such reaction here; name one by its durable name."
 
 
 class UserUnknownError(NotFoundError):

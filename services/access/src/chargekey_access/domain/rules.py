@@ -33,13 +33,13 @@ RULES: Mapping[str, Rule] = {
     "access.CreateInstallation": _NOBODY_BUT_ADMINISTRATORS,
     "access.SetAuthorisationRequired": _may("OWNER", "SERVICE"),
     "access.GetInstallation": _may(
-        "OWNER", "USER", "SERVICE", "OPERATOR", services={"identity", "notifier"}
+        "OWNER", "USER", "SERVICE", "OPERATOR", services={"history", "identity", "notifier"}
     ),
     "access.ListInstallations": _NOBODY_BUT_ADMINISTRATORS,
     "access.AddCharger": _may("OWNER", "SERVICE"),
     "access.SetAuthorisationOverride": _may("OWNER", "SERVICE"),
     "access.SetIdentificationTypes": _may("OWNER", "SERVICE"),
-    "access.GetCharger": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
+    "access.GetCharger": _may("OWNER", "USER", "SERVICE", "OPERATOR", services={"history"}),
     "access.ListChargers": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
     "access.GrantPermission": _may("OWNER"),
     "access.RevokePermission": _may("OWNER"),
@@ -59,6 +59,7 @@ RULES: Mapping[str, Rule] = {
     "identity.ListIdentifications": _may("OWNER"),
     "gateway.Authorize": _may("OWNER", "SERVICE", "OPERATOR"),
     "gateway.ListConnections": _NOBODY_BUT_ADMINISTRATORS,
+    "audit.Verify": _NOBODY_BUT_ADMINISTRATORS,
     "history.ListSessions": _may("OWNER", "OPERATOR"),
     "history.ListRefusals": _may("OWNER", "SERVICE"),
 }

@@ -10,6 +10,7 @@ from chargekey.gateway.v1 import gateway_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2_grpc
 from chargekey_common.errors import InvalidArgumentError
 from chargekey_common.grpc.server import Objects, Service
+from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.positions import Position
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application import Gateway
@@ -17,6 +18,7 @@ from chargekey_gateway.decision import Status
 from chargekey_gateway.view.entries import Charger
 
 NAME = "chargekey.gateway.v1.GatewayService"
+MOST_POSITIONS = 16
 LONGEST_WAIT = 4.0  # seconds for the view to get where `at_least` wants it
 
 _STATUS: dict[Status, Any] = {
@@ -25,6 +27,12 @@ _STATUS: dict[Status, Any] = {
     Status.EXPIRED: pb.AUTHORIZATION_STATUS_EXPIRED,
     Status.INVALID: pb.AUTHORIZATION_STATUS_INVALID,
     Status.CONCURRENT_TX: pb.AUTHORIZATION_STATUS_CONCURRENT_TX,
+}
+
+_CLASSES: dict[int, CodeClass | None] = {
+    pb.TOKEN_TYPE_UNSPECIFIED: None,
+    pb.TOKEN_TYPE_RFID: CodeClass.UID,
+    pb.TOKEN_TYPE_PIN: CodeClass.PIN,
 }
 
 Context = aio.ServicerContext[Any, Any]
@@ -37,6 +45,27 @@ class TypeMismatchError(InvalidArgumentError):
     sentence = "A PIN starts with # and a card number does not; leave the type out or correct it."
 
 
+class TypeUnknownError(InvalidArgumentError):
+    """Not a type of anything that is presented."""
+
+    code = "identification_type_unknown"
+    sentence = "Choose among the identification types rfid and pin, or leave the type out."
+
+
+class ChargerNotNamedError(InvalidArgumentError):
+    """By neither of its names, or by two that may be two chargers'."""
+
+    code = "charger_not_named"
+    sentence = "Name the charger either by its id or by its OCPP identity."
+
+
+class TooManyPositionsError(InvalidArgumentError):
+    """One a service is enough: the newest."""
+
+    code = "positions_too_many"
+    sentence = f"Give at most {MOST_POSITIONS} positions; of each service the newest is enough."
+
+
 class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     """Every method of gateway.proto."""
 
@@ -45,12 +74,17 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self._chargers = chargers
 
     async def Authorize(self, request: pb.AuthorizeRequest, _: Context) -> pb.AuthorizeResponse:
+        if request.type not in _CLASSES:
+            raise TypeUnknownError
         is_pin = request.code.startswith("#")
         if request.type and is_pin != (request.type == pb.TOKEN_TYPE_PIN):
             raise TypeMismatchError
+        if len(request.at_least) > MOST_POSITIONS:
+            raise TooManyPositionsError
         positions = [Position.parse(text) for text in request.at_least]
         await self._gateway.view.wait_for(positions, LONGEST_WAIT)
-        run = self._gateway.dry_run(self._charger(request), request.code)
+        announced = _CLASSES[request.type]
+        run = self._gateway.dry_run(self._charger(request), request.code, announced)
         decision = run.decision
         return pb.AuthorizeResponse(
             status=_STATUS[decision.status],
@@ -82,6 +116,8 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         return {"Authorize": self._charger_object, "ListConnections": lambda _: "system"}
 
     def _charger(self, request: pb.AuthorizeRequest) -> Charger | None:
+        if bool(request.charger_id) == bool(request.ocpp_identity):
+            raise ChargerNotNamedError
         if request.charger_id:
             return self._gateway.view.charger(request.charger_id)
         return self._gateway.charger_by_identity(request.ocpp_identity)

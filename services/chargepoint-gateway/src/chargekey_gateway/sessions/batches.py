@@ -2,6 +2,7 @@
 
     start, accepted:  lock of the identification · mark of the start key · SessionStarted
     start, refused:   mark of the start key · StartRefused
+    start, again:     the same as accepted, in a stream that was lost
     end:              lock of the identification · mark of the transaction · SessionEnded
 
 At an open charger nothing is locked. The event comes last, so the sequence that the
@@ -19,7 +20,7 @@ from chargekey_common.published.envelope import Attributes, PublishedEvent, head
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted, StartRefused
 from chargekey_gateway.decision import decide
 from chargekey_gateway.sessions import keys
-from chargekey_gateway.sessions.running import Lock, RunningSession, locked_by
+from chargekey_gateway.sessions.running import Beginning, Lock, RunningSession, locked_by
 from chargekey_gateway.sessions.stream import (
     FREE,
     HELD,
@@ -50,12 +51,16 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Messages to be stored all or none. `locks` is whose lock changes, to `held`."""
+    """Messages to be stored all or none. `locks` is whose lock changes, to `held`.
+
+    `start_key` is the one of a start.
+    """
 
     messages: tuple[OutMessage, ...]
     event: SessionStarted | StartRefused | SessionEnded
     locks: str | None = None
     held: bool = False
+    start_key: str | None = None
 
 
 def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
@@ -82,12 +87,25 @@ def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
         refused = StartRefused(**told)
         return Batch((mark, _message(refused, event_id, start.charger_id, now)), refused)
     started = SessionStarted(**told, valid_until=decision.valid_until)
-    messages = (mark, _message(started, event_id, start.charger_id, now))
+    return _started(started, start.key, lock, now=now)
+
+
+def started_again_batch(transaction_id: int, beginning: Beginning, lock: Lock) -> Batch:
+    """Tell of a session that a lost stream knew of; `lock` is the identification's now."""
+    event = msgspec.structs.replace(beginning.event, transaction_id=transaction_id)
+    return _started(event, beginning.start_key, lock, now=event.inputs.at)
+
+
+def _started(started: SessionStarted, start_key: str, lock: Lock, *, now: int) -> Batch:
+    mark = OutMessage(start_subject(start_key), b"", expected_subject_sequence=0)
+    event_id = keys.start_event_id(start_key)
+    messages = (mark, _message(started, event_id, started.charger_id, now))
     identification_id = locked_by(started)
-    if identification_id is None:
-        return Batch(messages, started)
+    # Told again, it may find the lock held by a session that has begun since.
+    if identification_id is None or lock.held:
+        return Batch(messages, started, start_key=start_key)
     taken = _lock(identification_id, HELD, lock.sequence)
-    return Batch((taken, *messages), started, identification_id, held=True)
+    return Batch((taken, *messages), started, identification_id, held=True, start_key=start_key)
 
 
 def end_batch(session: RunningSession, end: End, lock: Lock, *, now: int) -> Batch:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.jetstream import (
+    STREAM_NOT_FOUND,
     WRONG_LAST_SEQUENCE,
     BatchRefusedError,
     BatchUnansweredError,
@@ -33,13 +35,22 @@ from chargekey_common.published.sessions import (
     SessionStarted,
     StartRefused,
 )
-from chargekey_gateway.sessions.batches import Batch, End, Start, end_batch, start_batch
+from chargekey_gateway.sessions.batches import (
+    Batch,
+    End,
+    Start,
+    end_batch,
+    start_batch,
+    started_again_batch,
+)
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.running import (
     NO_LOCK,
+    Beginning,
     Lock,
     RunningSession,
     RunningSessions,
+    locked_by,
     running_session,
 )
 from chargekey_gateway.sessions.stream import (
@@ -85,6 +96,28 @@ class Journal:
         self._clock = clock
         self._patience = patience
         self._catalogue = Catalogue(*EVENTS)
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    @property
+    def last_known(self) -> int:
+        """The last sequence of the stream that this replica has read or written."""
+        return self._running.last_known
+
+    @asynccontextmanager
+    async def made_again(self) -> AsyncIterator[None]:
+        """Hold all writes while the block declares the stream, which was lost.
+
+        Then tell the stream of the sessions that still run, so that they keep their
+        ids, their locks and their verdicts, before anything else is written to it.
+        Whatever is raised in between, BatchRefusedError and BatchUnansweredError among
+        it, leaves the writes held: enter again.
+        """
+        self._writable.clear()
+        yield
+        for transaction_id, beginning in self._running.beginnings():
+            await self._start_again(transaction_id, beginning)
+        self._writable.set()
 
     async def start(self, start: Start, inputs: Inputs) -> Recorded:
         """Record the start and what is decided over `inputs` and the identification's lock.
@@ -110,13 +143,13 @@ class Journal:
 
         Durable when this returns; raises `SessionsUnavailableError`.
         """
-        own = Lock(session.transaction_id - LOCK_BEFORE_EVENT, session.holds_lock)
 
         async def attempt(*, first: bool) -> None:
-            lock = own
+            own = lock = Lock(session.sequence - LOCK_BEFORE_EVENT, session.holds_lock)
             if not first:
                 if await self._last(stop_subject(session.transaction_id)) is not None:
                     return
+                own = await self._own_lock(session)
                 # Freed by somebody else meanwhile, it may be another session's now.
                 lock = await self._lock_of(session.identification_id, remembered=False)
                 lock = own if lock == own else NO_LOCK
@@ -138,8 +171,18 @@ class Journal:
 
         return await self._insist(attempt)
 
+    async def _start_again(self, transaction_id: int, beginning: Beginning) -> None:
+        if await self._find_start(beginning.start_key) is None:
+            lock = await self._lock_of(locked_by(beginning.event), remembered=False)
+            await self._publish(started_again_batch(transaction_id, beginning, lock))
+            log.info("session_told_again", transaction=transaction_id)
+
     async def _write(self, batch: Batch) -> int:
         """Store the batch and remember it; return the sequence of its event."""
+        await self._writable.wait()
+        return await self._publish(batch)
+
+    async def _publish(self, batch: Batch) -> int:
         sequence = await publish_atomically(
             self._client, batch.messages, batch_id=uuid.uuid4().hex, timeout=ATTEMPT
         )
@@ -147,7 +190,7 @@ class Journal:
             self._running.locked(batch.locks, Lock(sequence - LOCK_BEFORE_EVENT, batch.held))
         match batch.event:
             case SessionStarted() as started:
-                self._running.started(sequence, started)
+                self._running.started(sequence, started, batch.start_key)
             case SessionEnded() as ended:
                 self._running.ended(sequence, ended)
             case StartRefused():
@@ -171,25 +214,37 @@ class Journal:
             return NO_LOCK
         return Lock(message.seq or 0, message.data == HELD)
 
+    async def _own_lock(self, session: RunningSession) -> Lock:
+        """Return the lock as the session took it, where the stream has it now.
+
+        A lost stream is told of the session before its end: else the start would come
+        behind it, and hold the lock for good.
+        """
+        start_key = self._running.start_key(session.transaction_id)
+        if start_key is None:
+            return Lock(session.sequence - LOCK_BEFORE_EVENT, session.holds_lock)
+        mark = await self._last(start_subject(start_key))
+        if mark is None:
+            raise BatchRefusedError(0, "the stream is not told of the session again yet")
+        return Lock((mark.seq or 0) + 1 - LOCK_BEFORE_EVENT, session.holds_lock)
+
     async def _find_start(self, start_key: str) -> Recorded | None:
         mark = await self._last(start_subject(start_key))
         if mark is None:
             return None
-        transaction_id = (mark.seq or 0) + 1  # the event stands behind its mark
-        return Recorded(transaction_id, _as_start(await self._event_at(transaction_id)))
+        sequence = (mark.seq or 0) + 1  # the event stands behind its mark
+        event = _as_start(await self._event_at(sequence))
+        told_again = event.transaction_id if isinstance(event, SessionStarted) else None
+        return Recorded(told_again or sequence, event)
 
     async def _event_at(self, sequence: int) -> PublishedEvent | None:
-        try:
-            message = await self._js.get_msg(STREAM, seq=sequence)
-        except NothingThereError:
+        message = await _found(self._js.get_msg(STREAM, seq=sequence))
+        if message is None:
             return None
         return self._catalogue.decode(message.subject or "", message.data or b"")
 
     async def _last(self, subject: str) -> RawStreamMsg | None:
-        try:
-            return await self._js.get_last_msg(STREAM, subject)
-        except NothingThereError:
-            return None
+        return await _found(self._js.get_last_msg(STREAM, subject))
 
     async def _insist(self, attempt: Callable[..., Awaitable[Result]]) -> Result:
         """Attempt until it is done or the time is over.
@@ -220,6 +275,16 @@ class Journal:
                     failures += 1
         except TimeoutError:
             raise SessionsUnavailableError from None
+
+
+async def _found(asked: Awaitable[RawStreamMsg]) -> RawStreamMsg | None:
+    """Return the message, or None where the stream has none; without the stream nobody knows."""
+    try:
+        return await asked
+    except NothingThereError as error:
+        if error.err_code == STREAM_NOT_FOUND:
+            raise
+        return None
 
 
 def _as_start(event: PublishedEvent | None) -> SessionStarted | StartRefused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 import msgspec
 import structlog
@@ -11,7 +12,7 @@ from chargekey_common.follower import Message
 from chargekey_common.published.envelope import Catalogue
 from chargekey_common.published.sessions import EVENTS, SessionEnded, SessionStarted
 from chargekey_gateway.decision import Reason
-from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX
+from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX, START_PREFIX
 
 log = structlog.get_logger()
 
@@ -20,7 +21,8 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     """A charge that has not ended. `started_at` in nanoseconds since the epoch.
 
     `holds_lock`: its identification cannot start another one meanwhile (R21). At an
-    open charger nothing is asked for, so nothing is locked.
+    open charger nothing is asked for, so nothing is locked. `sequence` is where its
+    start stands in the stream, which is its transaction id unless it was told again.
     """
 
     transaction_id: int
@@ -32,6 +34,14 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     identification_id: str | None
     started_at: int
     holds_lock: bool
+    sequence: int
+
+
+class Beginning(msgspec.Struct, frozen=True, gc=False):
+    """What a stream that was lost is told again of a session: the key and event of its start."""
+
+    start_key: str
+    event: SessionStarted
 
 
 class Lock(msgspec.Struct, frozen=True, gc=False):
@@ -56,9 +66,12 @@ class RunningSessions:
         self._by_charger: dict[str, set[int]] = {}
         self._by_user: dict[str, set[int]] = {}
         self._locks: dict[str, Lock] = {}
+        self._beginnings: dict[int, Beginning] = {}
+        self._mark: tuple[int, str] = (0, "")  # the last start key followed, and where
         # Ended by this replica before the follower got to their starts.
         self._ended_ahead: set[int] = set()
         self.followed = 0
+        self.last_known = 0  # of followed and own messages
         self._catalogue = Catalogue(*EVENTS)
         self._listeners: list[Callable[[RunningSession], None]] = []
         self.poison_events = 0
@@ -74,6 +87,15 @@ class RunningSessions:
     def of_user(self, user_id: str) -> Sequence[RunningSession]:
         """Return the user's running sessions, the oldest first."""
         return [self._by_id[number] for number in sorted(self._by_user.get(user_id, ()))]
+
+    def beginnings(self) -> Sequence[tuple[int, Beginning]]:
+        """Return how each running session began, by transaction id, the oldest first."""
+        return sorted(self._beginnings.items(), key=itemgetter(0))
+
+    def start_key(self, transaction_id: int) -> str | None:
+        """Return the key of a running session's start."""
+        beginning = self._beginnings.get(transaction_id)
+        return None if beginning is None else beginning.start_key
 
     def lock(self, identification_id: str) -> Lock:
         """Return the identification's lock as far as it is known here; it may be behind."""
@@ -91,9 +113,13 @@ class RunningSessions:
     def handle(self, message: Message) -> None:
         """Apply a message of the SESSIONS stream; one that cannot be read is counted, loudly."""
         self.followed = max(self.followed, message.sequence)
+        self.last_known = max(self.last_known, message.sequence)
         if message.subject.startswith(LOCK_PREFIX):
             identification_id = message.subject.removeprefix(LOCK_PREFIX)
             self.locked(identification_id, Lock(message.sequence, message.data == HELD))
+            return
+        if message.subject.startswith(START_PREFIX):
+            self._mark = message.sequence, message.subject.removeprefix(START_PREFIX)
             return
         try:
             event = self._catalogue.decode(message.subject, message.data)
@@ -103,30 +129,45 @@ class RunningSessions:
             return
         match event:
             case SessionStarted():
-                self.started(message.sequence, event)
+                marked, start_key = self._mark
+                # Its batch puts the mark right before it.
+                known_by = start_key if marked == message.sequence - 1 else None
+                self.started(message.sequence, event, known_by)
             case SessionEnded():
                 self.ended(message.sequence, event)
             case _:  # marks and refusals leave nothing running
                 pass
 
-    def started(self, sequence: int, event: SessionStarted) -> None:
-        """Know a session; knowing it already changes nothing."""
-        if sequence in self._by_id or sequence in self._ended_ahead:
-            return
+    def started(self, sequence: int, event: SessionStarted, start_key: str | None = None) -> None:
+        """Know a session whose event is at `sequence`.
+
+        Knowing it already changes nothing, or where it stands: a lost stream was told
+        of it again.
+        """
+        self.last_known = max(self.last_known, sequence)
         session = running_session(sequence, event)
-        self._by_id[sequence] = session
-        self._by_charger.setdefault(session.charger_id, set()).add(sequence)
+        known = self._by_id.get(session.transaction_id)
+        if session.transaction_id in self._ended_ahead or known == session:
+            return
+        self._by_id[session.transaction_id] = session
+        if start_key is not None:
+            self._beginnings[session.transaction_id] = Beginning(start_key, event)
+        if known is not None:
+            return
+        self._by_charger.setdefault(session.charger_id, set()).add(session.transaction_id)
         if session.user_id is not None:
-            self._by_user.setdefault(session.user_id, set()).add(sequence)
+            self._by_user.setdefault(session.user_id, set()).add(session.transaction_id)
         for listener in self._listeners:
             listener(session)
 
     def ended(self, sequence: int, event: SessionEnded) -> None:
         """Know that a session is over; `sequence` is the one of the event."""
+        self.last_known = max(self.last_known, sequence)
         if sequence > self.followed:
             self._ended_ahead.add(event.transaction_id)
         else:
             self._ended_ahead.discard(event.transaction_id)
+        self._beginnings.pop(event.transaction_id, None)
         session = self._by_id.pop(event.transaction_id, None)
         if session is None:
             return
@@ -148,7 +189,7 @@ def locked_by(event: SessionStarted) -> str | None:
 def running_session(sequence: int, event: SessionStarted) -> RunningSession:
     """Return the session that the event at `sequence` begins."""
     return RunningSession(
-        transaction_id=sequence,
+        transaction_id=event.transaction_id or sequence,
         session_id=event.session_id,
         charger_id=event.charger_id,
         installation_id=event.installation_id,
@@ -157,6 +198,7 @@ def running_session(sequence: int, event: SessionStarted) -> RunningSession:
         identification_id=event.identification_id,
         started_at=event.started_at,
         holds_lock=locked_by(event) is not None,
+        sequence=sequence,
     )
 
 

@@ -16,6 +16,7 @@ from chargekey_common.jetstream import ensure_stream
 STREAM = "SESSIONS"
 SOURCE = "chargepoint-gateway"
 LOCK_PREFIX = "sessions.v1.lock."
+START_PREFIX = "sessions.v1.start."
 
 # Payloads of a lock: an identification is charging, or is not any more.
 HELD = b"held"
@@ -27,7 +28,7 @@ LOCK_BEFORE_EVENT = 2
 
 _SEQUENCES_SINCE = 1_577_836_800  # 2020-01-01 in seconds since the epoch
 # More than can have been stored, here or by other replicas, and not come back by then.
-_NOT_FOLLOWED = 10_000
+_NOT_KNOWN = 10_000
 
 
 def lock_subject(identification_id: str) -> str:
@@ -37,7 +38,7 @@ def lock_subject(identification_id: str) -> str:
 
 def start_subject(start_key: str) -> str:
     """Return where the mark of a start is."""
-    return f"sessions.v1.start.{start_key}"
+    return START_PREFIX + start_key
 
 
 def stop_subject(transaction_id: int) -> str:
@@ -45,10 +46,10 @@ def stop_subject(transaction_id: int) -> str:
     return f"sessions.v1.stop.{transaction_id}"
 
 
-async def declare(js: JetStreamContext, *, now: int, replicas: int, followed: int = 0) -> None:
+async def declare(js: JetStreamContext, *, now: int, replicas: int, last_known: int = 0) -> None:
     """Declare the stream or bring it in line; `now` in nanoseconds since the epoch.
 
-    A new stream counts from the seconds since 2020, and above `followed`, the last
+    A new stream counts from the seconds since 2020, and above `last_known`, the last
     sequence known of one that was lost. So transaction ids are not given again: not
     as long as a gateway remembers, nor after that where no more than one message a
     second was stored on average. They stay below 2^31.
@@ -58,8 +59,8 @@ async def declare(js: JetStreamContext, *, now: int, replicas: int, followed: in
         first = present.config.first_seq
     except NothingThereError:
         first = max(1, now // 1_000_000_000 - _SEQUENCES_SINCE)
-        if followed:
-            first = max(first, followed + _NOT_FOLLOWED)
+        if last_known:
+            first = max(first, last_known + _NOT_KNOWN)
     config = StreamConfig(
         name=STREAM,
         subjects=["sessions.v1.>"],

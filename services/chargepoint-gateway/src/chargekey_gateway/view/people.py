@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from chargekey_common.keyed_ids import KeyedId
+from chargekey_common.keyed_ids import KEYED_ID_SIZE, KeyedId
 from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import NEVER, Grant, Identification, User
+
+
+class MalformedKeyError(ValueError):
+    """A keyed id that is not one: not the hex digits of its bytes."""
 
 
 class People:
@@ -63,9 +67,12 @@ class People:
         return None
 
     def set_key(self, event: identity.IdentificationKey) -> None:
-        """Let the identification be found by this keyed id, and by no older one."""
+        """Let the identification be found by this keyed id, and by no older one.
+
+        Raises MalformedKeyError, and then it is found by none.
+        """
         self._forget_key(event.identification_id)
-        keyed_id = KeyedId(bytes.fromhex(event.keyed_id))
+        keyed_id = _keyed_id(event.keyed_id)
         self._keyed_ids[event.identification_id] = keyed_id
         known = self.identifications.get(event.identification_id)
         if known is not None:
@@ -115,6 +122,16 @@ class People:
         keyed_id = self._keyed_ids.pop(identification_id, None)
         if keyed_id is not None:
             self.by_keyed_id.pop(keyed_id, None)
+
+
+def _keyed_id(text: str) -> KeyedId:
+    try:
+        keyed_id = bytes.fromhex(text)
+    except ValueError:
+        raise MalformedKeyError from None
+    if len(keyed_id) != KEYED_ID_SIZE:
+        raise MalformedKeyError
+    return KeyedId(keyed_id)
 
 
 def _block(user: User, blocks: frozenset[str | None]) -> None:

@@ -10,11 +10,11 @@ import structlog
 
 from chargekey_common.follower import Message
 from chargekey_common.keyed_ids import KeyedId
-from chargekey_common.positions import Position
+from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import POSITION_HEADER, Catalogue, PublishedEvent
 from chargekey_gateway.view.entries import Charger, Identification, User
-from chargekey_gateway.view.people import People
+from chargekey_gateway.view.people import MalformedKeyError, People
 from chargekey_gateway.view.progress import Progress
 from chargekey_gateway.view.sites import Sites
 
@@ -103,14 +103,17 @@ class View:
         be read, loudly: a view that stands still is worse for everybody.
         """
         header = message.headers.get(POSITION_HEADER)
-        position = None if header is None else Position.parse(header)
+        try:
+            position = None if header is None else Position.parse(header)
+        except MalformedPositionError:
+            self._poison(message)  # nobody can say whether it was applied before
+            return
         if position is not None and not self._is_next(position):
             return
         try:
             self._decode(message)
-        except msgspec.DecodeError:
-            self.poison_events += 1
-            log.error("poison_event", subject=message.subject, sequence=message.sequence)  # noqa: TRY400 - the error may quote the payload
+        except (msgspec.DecodeError, MalformedKeyError):
+            self._poison(message)
         # A private message has the position of the event that follows it.
         if position is not None and not message.subject.startswith(PRIVATE):
             self._progress.advance(position)
@@ -140,6 +143,11 @@ class View:
             case _:
                 raise ValueError(service)
         self._progress.forget(service)
+
+    def _poison(self, message: Message) -> None:
+        self.poison_events += 1
+        # Without the error itself, which may quote the payload.
+        log.error("poison_event", subject=message.subject, sequence=message.sequence)
 
     def _is_next(self, position: Position) -> bool:
         if position.service not in SERVICES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from grpc import aio
@@ -10,6 +11,7 @@ from grpc import aio
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey.history.v1 import history_pb2_grpc
 from chargekey_common.grpc.server import Objects, Service
+from chargekey_history.api.access import Access
 from chargekey_history.errors import LimitMalformedError
 from chargekey_history.projections.past import Filter, Past, Refusal, Session
 
@@ -23,8 +25,9 @@ Context = aio.ServicerContext[Any, Any]
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     """Every method of history.proto."""
 
-    def __init__(self, past: Past) -> None:
+    def __init__(self, past: Past, access: Access) -> None:
         self._past = past
+        self._access = access
 
     async def ListSessions(
         self, request: pb.ListSessionsRequest, _: Context
@@ -37,6 +40,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             limit=_limit(request.limit),
         )
         found = await asyncio.to_thread(self._past.sessions, wanted)
+        await self._require(wanted, found)
         return pb.ListSessionsResponse(sessions=[_session(session) for session in found])
 
     async def ListRefusals(
@@ -49,11 +53,22 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             limit=_limit(request.limit),
         )
         found = await asyncio.to_thread(self._past.refusals, wanted)
+        await self._require(wanted, found)
         return pb.ListRefusalsResponse(refusals=[_refusal(refusal) for refusal in found])
 
     def objects(self) -> Objects:
         """Return what each method's request is about."""
         return {"ListSessions": self._installation, "ListRefusals": self._installation}
+
+    async def _require(self, wanted: Filter, found: Sequence[object]) -> None:
+        """Raise where nothing was found because there is no such installation or charger.
+
+        A user is not asked after: what an erased one did is still told.
+        """
+        if not found:
+            await self._access.require(
+                installation_id=wanted.installation_id, charger_id=wanted.charger_id
+            )
 
     async def _installation(self, request: pb.ListSessionsRequest | pb.ListRefusalsRequest) -> str:
         """Return the installation that all the answer can be of, or the system for several."""
@@ -65,9 +80,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         return f"installation:{installation_id}" if installation_id else "system"
 
 
-def service(past: Past) -> Service:
+def service(past: Past, access: Access) -> Service:
     """Return the service, to be served."""
-    servicer = HistoryServicer(past)
+    servicer = HistoryServicer(past, access)
     return Service(
         NAME, history_pb2_grpc.add_HistoryServiceServicer_to_server, servicer, servicer.objects()
     )

@@ -1,20 +1,37 @@
-"""The past in SQLite: sessions and refusals, and how far the stream has been read.
+"""The past in tables: sessions and refusals, and how far the stream has been read.
 
-Nothing here is an original: without the file, or with one of another schema, the
+Nothing here is an original: without the tables, or with those of another schema, the
 stream is read from its beginning and makes the same rows again.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, assert_never
 
 import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Index,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    insert,
+    select,
+    union,
+    update,
+)
 
-from chargekey_common import sqlite_file
+from chargekey_common import database
+from chargekey_common.database import ID, Database, DatabaseUnavailableError, columns
+from chargekey_common.postgres import NotMigratedError, Postgres
 from chargekey_common.published.sessions import (
     AuthorizationRefused,
     SessionEnded,
@@ -23,77 +40,65 @@ from chargekey_common.published.sessions import (
 )
 from chargekey_history.errors import HistoryUnavailableError
 
-# Another number makes every file be filled anew; change it with the tables.
-SCHEMA = 1
+# Another number makes everything be filled anew; change it with the tables.
+SCHEMA = 2
 _MOST_WATT_HOURS = 2**63 - 1  # what the protocol carries
 
-_TABLES = """
-    CREATE TABLE sessions (
-        id TEXT PRIMARY KEY,
-        transaction_id INTEGER NOT NULL,
-        installation_id TEXT NOT NULL,
-        charger_id TEXT NOT NULL,
-        connector INTEGER NOT NULL,
-        user_id TEXT,
-        identification_id TEXT,
-        reason TEXT,
-        started_at INTEGER,
-        meter_start INTEGER,
-        end_reason TEXT,
-        ended_at INTEGER,
-        meter_stop INTEGER) WITHOUT ROWID;
-    CREATE INDEX sessions_by_time ON sessions (started_at);
-    CREATE INDEX sessions_of_installation ON sessions (installation_id, started_at);
-    CREATE INDEX sessions_of_charger ON sessions (charger_id, started_at);
-    CREATE INDEX sessions_of_user ON sessions (user_id, started_at);
-    CREATE TABLE refusals (
-        id TEXT PRIMARY KEY,
-        installation_id TEXT NOT NULL,
-        charger_id TEXT NOT NULL,
-        user_id TEXT,
-        identification_id TEXT,
-        status TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        at INTEGER NOT NULL,
-        stage TEXT NOT NULL) WITHOUT ROWID;
-    CREATE INDEX refusals_by_time ON refusals (at);
-    CREATE INDEX refusals_of_installation ON refusals (installation_id, at);
-    CREATE INDEX refusals_of_charger ON refusals (charger_id, at);
-    CREATE INDEX refusals_of_user ON refusals (user_id, at);
-    CREATE TABLE bookmark (made TEXT, sequence INTEGER NOT NULL);
-    INSERT INTO bookmark VALUES (NULL, 0);
-"""
+_TABLES = MetaData()
+_SESSIONS = Table(
+    "sessions",
+    _TABLES,
+    Column("id", ID, primary_key=True),
+    Column("transaction_id", BigInteger, nullable=False),
+    Column("installation_id", ID, nullable=False),
+    Column("charger_id", ID, nullable=False),
+    Column("connector", BigInteger, nullable=False),
+    Column("user_id", ID),
+    Column("identification_id", ID),
+    Column("reason", Text),
+    Column("started_at", BigInteger),
+    Column("meter_start", BigInteger),
+    Column("end_reason", Text),
+    Column("ended_at", BigInteger),
+    Column("meter_stop", BigInteger),
+    Index("sessions_by_time", "started_at"),
+    Index("sessions_of_installation", "installation_id", "started_at"),
+    Index("sessions_of_charger", "charger_id", "started_at"),
+    Index("sessions_of_user", "user_id", "started_at"),
+    sqlite_with_rowid=False,
+)
+_REFUSALS = Table(
+    "refusals",
+    _TABLES,
+    Column("id", ID, primary_key=True),
+    Column("installation_id", ID, nullable=False),
+    Column("charger_id", ID, nullable=False),
+    Column("user_id", ID),
+    Column("identification_id", ID),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("stage", Text, nullable=False),
+    Index("refusals_by_time", "at"),
+    Index("refusals_of_installation", "installation_id", "at"),
+    Index("refusals_of_charger", "charger_id", "at"),
+    Index("refusals_of_user", "user_id", "at"),
+    sqlite_with_rowid=False,
+)
+# One row, locked by whoever writes. `filling` names the tables' life since they were
+# last empty: whoever has read on from another one's bookmark knows rows that are gone.
+_BOOKMARK = Table(
+    "bookmark",
+    _TABLES,
+    Column("schema", BigInteger, nullable=False),
+    Column("filling", Text, nullable=False),
+    Column("made", Text),
+    Column("sequence", BigInteger, nullable=False),
+)
 
-# What was written first stays: a start or an end told again, or told by a stream
-# made again with other sequences, is the same fact.
-_STARTED = """
-    INSERT INTO sessions (id, transaction_id, installation_id, charger_id, connector,
-        user_id, identification_id, reason, started_at, meter_start)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET transaction_id = excluded.transaction_id,
-        user_id = excluded.user_id, identification_id = excluded.identification_id,
-        reason = excluded.reason, started_at = excluded.started_at,
-        meter_start = excluded.meter_start
-    WHERE started_at IS NULL"""
-_ENDED = """
-    INSERT INTO sessions (id, transaction_id, installation_id, charger_id, connector,
-        user_id, identification_id, end_reason, ended_at, meter_stop)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET end_reason = excluded.end_reason,
-        ended_at = excluded.ended_at, meter_stop = excluded.meter_stop
-    WHERE ended_at IS NULL"""
-_REFUSED = "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-# A session whose start is not known (yet) cannot be told about: neither since when nor why.
-_SESSIONS = """
-    SELECT id, transaction_id, installation_id, charger_id, connector, user_id,
-        identification_id, reason, started_at, end_reason, ended_at, meter_start, meter_stop
-    FROM sessions WHERE started_at IS NOT NULL {narrowed}
-    ORDER BY started_at DESC, transaction_id DESC, id LIMIT ?"""
-_REFUSALS = "SELECT * FROM refusals WHERE TRUE {narrowed} ORDER BY at DESC, id LIMIT ?"
-_INSTALLATIONS_OF_CHARGER = """
-    SELECT installation_id FROM sessions WHERE charger_id = ?1
-    UNION SELECT installation_id FROM refusals WHERE charger_id = ?1 LIMIT 2"""
+_FILLING = select(_BOOKMARK.c.schema, _BOOKMARK.c.filling)
+_READ_SO_FAR = select(_BOOKMARK.c.made, _BOOKMARK.c.sequence)
+_LOCKED = select(_BOOKMARK).with_for_update()
 
 Event: TypeAlias = SessionStarted | SessionEnded | StartRefused | AuthorizationRefused
 
@@ -163,48 +168,93 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
 
 
+class FilledAnewError(Exception):
+    """The tables were emptied for another version, or by hand: this process has to start again."""
+
+
 class Past:
     """Safe from any thread; blocking. Reads never wait for writes.
 
-    `lock_timeout` is how long to wait for another process, in seconds.
+    On PostgreSQL several replicas keep one past: each reads the stream and writes what
+    the others have not. `lock_timeout` is how long to wait for one that is writing, in
+    seconds.
     """
 
-    def __init__(self, path: Path, *, lock_timeout: float = 5.0) -> None:
-        self._writer = sqlite_file.open_file(path, lock_timeout=lock_timeout)
-        self._writing = threading.Lock()
-        self._make_tables()
-        self._reader = sqlite_file.open_file(path, lock_timeout=lock_timeout)
-        self._reading = threading.Lock()
+    def __init__(self, where: Path | Postgres, *, lock_timeout: float = 5.0) -> None:
+        self._db = Database(where, _TABLES, make=_make_tables, lock_timeout=lock_timeout)
+        self._statements = _Statements(self._db)
+        with self._db.reading() as connection:
+            schema, self._filling = connection.execute(_FILLING).one()
+        if isinstance(where, Postgres) and schema != SCHEMA:
+            self._db.close()
+            raise NotMigratedError(where)
+
+    @staticmethod
+    def migrate(where: Postgres) -> None:
+        """Make the tables, empty, where this version's are not there yet; harmless to repeat.
+
+        Replicas of another version that still run end, and find these when they start.
+        """
+        database.migrate(where, _TABLES, _make_tables)
 
     def close(self) -> None:
-        """Close the file, once what runs in it has ended."""
-        with self._writing, self._reading:
-            self._reader.close()
-            self._writer.close()
+        """Close the database, once what runs in it has ended."""
+        self._db.close()
 
     def bookmark(self) -> Bookmark:
-        """Return how far the rows go."""
-        return Bookmark(*self._select("SELECT made, sequence FROM bookmark", ())[0])
+        """Return how far the rows go; raises HistoryUnavailableError."""
+        return Bookmark(*self._select(_READ_SO_FAR)[0])
 
-    def apply(self, facts: Sequence[Fact], bookmark: Bookmark) -> None:
+    def apply(
+        self, facts: Sequence[Fact], bookmark: Bookmark, *, starting_over: bool = False
+    ) -> None:
         """Write what happened and how far that is, all or nothing.
 
-        Raises sqlite3.OperationalError while the file cannot be written.
+        What the bookmark is past already was written by another replica and is left
+        out, and the bookmark stays: it goes back for another stream alone, or for one
+        that lost its tail, whose reader is `starting_over`.
+        Raises DatabaseUnavailableError, and FilledAnewError when the tables were
+        emptied since this past was opened: then nothing here may go on.
         """
-        with self._writing, sqlite_file.transaction(self._writer):
-            for fact in facts:
-                _apply(self._writer, fact)
-            self._writer.execute(
-                "UPDATE bookmark SET made = ?, sequence = ?", (bookmark.made, bookmark.sequence)
+        with self._db.writing() as connection:
+            known = connection.execute(_LOCKED).one()
+            if (known.schema, known.filling) != (SCHEMA, self._filling):
+                raise FilledAnewError
+            if not starting_over and known.made == bookmark.made:
+                facts = [fact for fact in facts if fact.sequence > known.sequence]
+                if bookmark.sequence <= known.sequence:
+                    return
+            self._statements.write(connection, facts)
+            connection.execute(
+                update(_BOOKMARK).values(made=bookmark.made, sequence=bookmark.sequence)
             )
 
     def sessions(self, wanted: Filter) -> Sequence[Session]:
         """Return sessions; raises HistoryUnavailableError."""
-        return [Session(*row) for row in self._find(_SESSIONS, wanted)]
+        conditions = _conditions(_SESSIONS, wanted)
+        if wanted.running_only:
+            conditions.append(_SESSIONS.c.ended_at.is_(None))
+        found = (
+            select(*(_SESSIONS.c[name] for name in Session.__struct_fields__))
+            # A session whose start is not known (yet) cannot be told about: neither
+            # since when nor why.
+            .where(_SESSIONS.c.started_at.is_not(None), *conditions)
+            .order_by(
+                _SESSIONS.c.started_at.desc(), _SESSIONS.c.transaction_id.desc(), _SESSIONS.c.id
+            )
+            .limit(wanted.limit)
+        )
+        return [Session(*row) for row in self._select(found)]
 
     def refusals(self, wanted: Filter) -> Sequence[Refusal]:
         """Return refusals; raises HistoryUnavailableError."""
-        return [Refusal(*row) for row in self._find(_REFUSALS, wanted)]
+        found = (
+            select(*(_REFUSALS.c[name] for name in Refusal.__struct_fields__))
+            .where(*_conditions(_REFUSALS, wanted))
+            .order_by(_REFUSALS.c.at.desc(), _REFUSALS.c.id)
+            .limit(wanted.limit)
+        )
+        return [Refusal(*row) for row in self._select(found)]
 
     def installation_of(self, charger_id: str) -> str | None:
         """Return the one installation the charger's entries are of; None for none or several.
@@ -212,94 +262,138 @@ class Past:
         A charger that moved has entries of both sites, and nobody may see another
         site's through it (R11). Raises HistoryUnavailableError.
         """
-        rows = self._select(_INSTALLATIONS_OF_CHARGER, (charger_id,))
+        both = (
+            select(table.c.installation_id).where(table.c.charger_id == charger_id)
+            for table in (_SESSIONS, _REFUSALS)
+        )
+        rows = self._select(union(*both).limit(2))
         return str(rows[0][0]) if len(rows) == 1 else None
 
-    def _find(self, select: str, wanted: Filter) -> Sequence[Any]:
-        equal = {
-            "installation_id": wanted.installation_id,
-            "charger_id": wanted.charger_id,
-            "user_id": wanted.user_id,
-        }
-        conditions = [f"AND {column} = ?" for column, value in equal.items() if value]
-        if wanted.running_only:
-            conditions.append("AND ended_at IS NULL")
-        parameters = (*filter(None, equal.values()), wanted.limit)
-        return self._select(select.format(narrowed=" ".join(conditions)), parameters)
-
-    def _select(self, statement: str, parameters: tuple[object, ...]) -> Sequence[Any]:
+    def _select(self, statement: Select[Any] | CompoundSelect[Any]) -> Sequence[Sequence[Any]]:
         try:
-            with self._reading:
-                return self._reader.execute(statement, parameters).fetchall()
-        except sqlite3.OperationalError as error:
+            with self._db.reading() as connection:
+                return connection.execute(statement).all()
+        except DatabaseUnavailableError as error:
             raise HistoryUnavailableError from error
 
-    def _make_tables(self) -> None:
-        with sqlite_file.transaction(self._writer):
-            (schema,) = self._writer.execute("PRAGMA user_version").fetchone()
-            if schema == SCHEMA:
-                return
-            for table in ("sessions", "refusals", "bookmark"):
-                self._writer.execute(f"DROP TABLE IF EXISTS {table}")
-            for statement in _TABLES.split(";"):
-                self._writer.execute(statement)
-            self._writer.execute(f"PRAGMA user_version = {SCHEMA}")
+
+class _Statements:
+    """What a fact is written with, made once.
+
+    What was written first stays: a start or an end told again, or told by a stream made
+    again with other sequences, is the same fact.
+    """
+
+    def __init__(self, db: Database) -> None:
+        started = db.insert(_SESSIONS)
+        told = ("transaction_id", "user_id", "identification_id")
+        self._started = started.on_conflict_do_update(
+            index_elements=[_SESSIONS.c.id],
+            set_={
+                name: started.excluded[name]
+                for name in (*told, "reason", "started_at", "meter_start")
+            },
+            where=_SESSIONS.c.started_at.is_(None),
+        )
+        ended = db.insert(_SESSIONS)
+        self._ended = ended.on_conflict_do_update(
+            index_elements=[_SESSIONS.c.id],
+            set_={name: ended.excluded[name] for name in ("end_reason", "ended_at", "meter_stop")},
+            where=_SESSIONS.c.ended_at.is_(None),
+        )
+        self._refused = db.insert(_REFUSALS).on_conflict_do_nothing()
+
+    def write(self, connection: Connection, facts: Sequence[Fact]) -> None:
+        """Write each kind at once: starts and ends make the same rows in either order."""
+        starts: list[dict[str, object]] = []
+        ends: list[dict[str, object]] = []
+        refusals: list[dict[str, object]] = []
+        for fact in facts:
+            event = fact.event
+            match event:
+                case SessionStarted():
+                    starts.append(_start(event, fact.sequence))
+                case SessionEnded():
+                    ends.append(_end(event))
+                case StartRefused():
+                    refusals.append(_refusal(fact.id, event, fact.at, "start"))
+                case AuthorizationRefused():
+                    refusals.append(_refusal(fact.id, event, fact.at, "authorize"))
+                case _:
+                    assert_never(event)
+        for statement, rows in (
+            (self._started, starts),
+            (self._ended, ends),
+            (self._refused, refusals),
+        ):
+            if rows:
+                connection.execute(statement, rows)
 
 
-def _apply(connection: sqlite3.Connection, fact: Fact) -> None:
-    event = fact.event
-    match event:
-        case SessionStarted():
-            connection.execute(
-                _STARTED,
-                (
-                    event.session_id,
-                    fact.sequence,
-                    event.installation_id,
-                    event.charger_id,
-                    event.connector,
-                    event.user_id,
-                    event.identification_id,
-                    event.reason,
-                    event.started_at,
-                    event.meter_start,
-                ),
-            )
-        case SessionEnded():
-            connection.execute(
-                _ENDED,
-                (
-                    event.session_id,
-                    event.transaction_id,
-                    event.installation_id,
-                    event.charger_id,
-                    event.connector,
-                    event.user_id,
-                    event.identification_id,
-                    event.reason,
-                    event.ended_at,
-                    event.meter_stop,
-                ),
-            )
-        case StartRefused():
-            connection.execute(_REFUSED, _refusal(fact.id, event, fact.at, "start"))
-        case AuthorizationRefused():
-            connection.execute(_REFUSED, _refusal(fact.id, event, fact.at, "authorize"))
-        case _:
-            assert_never(event)
+def _start(event: SessionStarted, sequence: int) -> dict[str, object]:
+    return {
+        "id": event.session_id,
+        "transaction_id": event.transaction_id or sequence,
+        "installation_id": event.installation_id,
+        "charger_id": event.charger_id,
+        "connector": event.connector,
+        "user_id": event.user_id,
+        "identification_id": event.identification_id,
+        "reason": event.reason,
+        "started_at": event.started_at,
+        "meter_start": event.meter_start,
+    }
+
+
+def _end(event: SessionEnded) -> dict[str, object]:
+    return {
+        "id": event.session_id,
+        "transaction_id": event.transaction_id,
+        "installation_id": event.installation_id,
+        "charger_id": event.charger_id,
+        "connector": event.connector,
+        "user_id": event.user_id,
+        "identification_id": event.identification_id,
+        "end_reason": event.reason,
+        "ended_at": event.ended_at,
+        "meter_stop": event.meter_stop,
+    }
 
 
 def _refusal(
     event_id: str, event: StartRefused | AuthorizationRefused, at: int, stage: str
-) -> tuple[object, ...]:
-    return (
-        event_id,
-        event.installation_id,
-        event.charger_id,
-        event.user_id,
-        event.identification_id,
-        event.status,
-        event.reason,
-        at,
-        stage,
+) -> dict[str, object]:
+    return {
+        "id": event_id,
+        "installation_id": event.installation_id,
+        "charger_id": event.charger_id,
+        "user_id": event.user_id,
+        "identification_id": event.identification_id,
+        "status": event.status,
+        "reason": event.reason,
+        "at": at,
+        "stage": stage,
+    }
+
+
+def _conditions(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
+    equal = {
+        "installation_id": wanted.installation_id,
+        "charger_id": wanted.charger_id,
+        "user_id": wanted.user_id,
+    }
+    return [table.c[column] == value for column, value in equal.items() if value]
+
+
+def _make_tables(connection: Connection) -> None:
+    """Make the tables, and empty ones in place of another schema's."""
+    there = columns(connection, _BOOKMARK)
+    if there == {column.name for column in _BOOKMARK.columns}:
+        known = connection.execute(_FILLING).first()
+        if known is not None and known.schema == SCHEMA:
+            return
+    _TABLES.drop_all(connection)
+    _TABLES.create_all(connection)
+    connection.execute(
+        insert(_BOOKMARK).values(schema=SCHEMA, filling=secrets.token_hex(8), sequence=0)
     )

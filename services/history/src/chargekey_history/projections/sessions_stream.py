@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from typing import cast
 
@@ -12,6 +11,7 @@ import structlog
 from nats.aio.client import Client
 from prometheus_client import Counter
 
+from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.follower import Follower, Message
 from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
@@ -29,6 +29,7 @@ LONGEST_DELAY = 30.0
 
 _CATALOGUE = Catalogue(SessionStarted, SessionEnded, StartRefused, AuthorizationRefused)
 _COLUMN = range(-(2**63), 2**63)  # the integers a column holds
+_LONGEST = 500  # characters; PostgreSQL's indexes take some more
 _SKIPPED = Counter(
     "history_events_skipped_total", "Events of an unknown type, or unreadable ones.", ["why"]
 )
@@ -42,6 +43,7 @@ class SessionsStream:
     def __init__(self, past: Past) -> None:
         self._past = past
         self._follower: Follower | None = None
+        self._reached = 0
 
     @property
     def applied(self) -> int:
@@ -51,6 +53,7 @@ class SessionsStream:
     async def follower(self, client: Client) -> Follower:
         """Return what reads on from where the rows end, to be run once."""
         known = await asyncio.to_thread(self._past.bookmark)
+        self._reached = known.sequence
         self._follower = Follower(
             client, STREAM, self._handle, after=known.sequence, made=known.made, subjects=SUBJECTS
         )
@@ -60,15 +63,19 @@ class SessionsStream:
         facts = [fact for message in batch if (fact := read(message)) is not None]
         made = None if self._follower is None else self._follower.made
         bookmark = Bookmark(made, batch[-1].sequence)
+        starting_over = batch[0].sequence <= self._reached
         delay = FIRST_DELAY
         while True:
             try:
-                await asyncio.to_thread(self._past.apply, facts, bookmark)
-            except sqlite3.OperationalError as error:  # locked, or the disk is full: it passes
+                await asyncio.to_thread(
+                    self._past.apply, facts, bookmark, starting_over=starting_over
+                )
+            except DatabaseUnavailableError as error:
                 log.warning("history_not_written", again_in=delay, error=str(error))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LONGEST_DELAY)
             else:
+                self._reached = bookmark.sequence
                 return
 
 
@@ -83,7 +90,7 @@ def read(message: Message) -> Fact | None:
             _SKIPPED.labels("unknown").inc()
             return None
         about = attributes(message.headers)
-        _require_storable(event)
+        _require_storable(event, about.id)
     except (msgspec.DecodeError, KeyError, ValueError) as error:
         _SKIPPED.labels("unreadable").inc()
         log.error(  # noqa: TRY400 - the traceback would show the payload
@@ -93,9 +100,12 @@ def read(message: Message) -> Fact | None:
     return Fact(event, about.id, about.at, message.sequence)
 
 
-def _require_storable(event: Event) -> None:
-    """Raise ValueError for a number no column holds: it would stop everything behind it."""
-    numbers = (value for value in msgspec.structs.astuple(event) if isinstance(value, int))
-    if any(number not in _COLUMN for number in numbers):
-        reason = "a number of more than 64 bits"
-        raise ValueError(reason)
+def _require_storable(event: Event, event_id: str) -> None:
+    """Raise ValueError for what no column holds: it would stop everything behind it."""
+    for value in (event_id, *msgspec.structs.astuple(event)):
+        if isinstance(value, int) and value not in _COLUMN:
+            reason = "a number of more than 64 bits"
+            raise ValueError(reason)
+        if isinstance(value, str) and ("\0" in value or len(value) > _LONGEST):
+            reason = "a text that PostgreSQL refuses"
+            raise ValueError(reason)

@@ -8,6 +8,7 @@ import msgspec
 
 from chargekey_common.keyed_ids import (
     HEX_FORM,
+    LONGEST_TOKEN,
     PIN_FORM,
     UID_LENGTHS,
     CodeClass,
@@ -60,7 +61,7 @@ def _pin(text: str) -> str:
 
 def _uid(text: str) -> str:
     uid = canonical_uid(text)
-    if len(uid) not in UID_LENGTHS or HEX_FORM.fullmatch(uid) is None:
+    if len(text) > LONGEST_TOKEN or len(uid) not in UID_LENGTHS or HEX_FORM.fullmatch(uid) is None:
         raise RfidMalformedError
     random = len(uid) == _RANDOM_LENGTH and uid.startswith(_RANDOM_PREFIX)
     if random or uid == _DUMMY or set(uid) in ({"0"}, {"F"}):

@@ -495,7 +495,7 @@ class GetChargerRequest(_message.Message):
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     OCPP_IDENTITY_FIELD_NUMBER: _builtins.int
     charger_id: _builtins.str
-    """One of the two."""
+    """Exactly one of the two."""
     ocpp_identity: _builtins.str
     def __init__(
         self,
@@ -725,7 +725,7 @@ class CheckRequest(_message.Message):
     caller: _builtins.str
     """As in a token's subject: `administrator:local`, `service:gateway`, `user:<id>`."""
     action: _builtins.str
-    """A method by its short name: `identity.BlockUser`."""
+    """A method by its short name, `identity.BlockUser`; nobody may what is none."""
     object: _builtins.str
     """What it is done to: `installation:<id>`, `charger:<id>`, `permission:<id>` or `system`."""
     def __init__(

@@ -195,7 +195,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Check(self, request, context):
-        """The one place of the rules: may this caller do this to that?
+        """The one place of the rules: may this caller do this to that? People may nothing
+        to what does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,9 @@ class AccessServiceStub:
     RevokePermission: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokePermissionRequest, _access_pb2.RevokePermissionResponse]
     ListPermissions: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListPermissionsRequest, _access_pb2.ListPermissionsResponse]
     Check: _grpc.UnaryUnaryMultiCallable[_access_pb2.CheckRequest, _access_pb2.CheckResponse]
-    """The one place of the rules: may this caller do this to that?"""
+    """The one place of the rules: may this caller do this to that? People may nothing
+    to what does not exist.
+    """
     AwaitReaction: _grpc.UnaryUnaryMultiCallable[_access_pb2.AwaitReactionRequest, _access_pb2.AwaitReactionResponse]
     """Returns once the named reaction has handled everything up to `position`."""
 
@@ -84,7 +86,9 @@ class AccessServiceAsyncStub(AccessServiceStub):
     RevokePermission: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokePermissionRequest, _access_pb2.RevokePermissionResponse]  # type: ignore[assignment]
     ListPermissions: _aio.UnaryUnaryMultiCallable[_access_pb2.ListPermissionsRequest, _access_pb2.ListPermissionsResponse]  # type: ignore[assignment]
     Check: _aio.UnaryUnaryMultiCallable[_access_pb2.CheckRequest, _access_pb2.CheckResponse]  # type: ignore[assignment]
-    """The one place of the rules: may this caller do this to that?"""
+    """The one place of the rules: may this caller do this to that? People may nothing
+    to what does not exist.
+    """
     AwaitReaction: _aio.UnaryUnaryMultiCallable[_access_pb2.AwaitReactionRequest, _access_pb2.AwaitReactionResponse]  # type: ignore[assignment]
     """Returns once the named reaction has handled everything up to `position`."""
 
@@ -189,7 +193,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.CheckRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.CheckResponse, _abc.Awaitable[_access_pb2.CheckResponse]]:
-        """The one place of the rules: may this caller do this to that?"""
+        """The one place of the rules: may this caller do this to that? People may nothing
+        to what does not exist.
+        """
 
     @_abc_1.abstractmethod
     def AwaitReaction(

@@ -72,7 +72,7 @@ class AuthorizeRequest(_message.Message):
     EXPLAIN_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
     charger_id: _builtins.str
-    """One of the two."""
+    """Exactly one of the two."""
     ocpp_identity: _builtins.str
     code: _builtins.str
     type: Global___TokenType.ValueType
@@ -80,7 +80,7 @@ class AuthorizeRequest(_message.Message):
     """Adds `explanation`."""
     @_builtins.property
     def at_least(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Positions the answer must include; waits for them within the deadline."""
+        """Positions the answer must include, 16 at most; waits for them within the deadline."""
 
     def __init__(
         self,

@@ -52,7 +52,8 @@ class GatewayServiceServicer:
     """
 
     def Authorize(self, request, context):
-        """Decides as a charger's own Authorize would, without leaving a trace of it.
+        """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
+        charger and a code that can be nobody's are decisions, too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class GatewayServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
     Authorize: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuthorizeRequest, _gateway_pb2.AuthorizeResponse]
-    """Decides as a charger's own Authorize would, without leaving a trace of it."""
+    """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
+    charger and a code that can be nobody's are decisions, too.
+    """
     ListConnections: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListConnectionsRequest, _gateway_pb2.ListConnectionsResponse]
 
 @_typing.type_check_only
@@ -43,7 +45,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Authorize: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuthorizeRequest, _gateway_pb2.AuthorizeResponse]  # type: ignore[assignment]
-    """Decides as a charger's own Authorize would, without leaving a trace of it."""
+    """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
+    charger and a code that can be nobody's are decisions, too.
+    """
     ListConnections: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListConnectionsRequest, _gateway_pb2.ListConnectionsResponse]  # type: ignore[assignment]
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -55,7 +59,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.AuthorizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.AuthorizeResponse, _abc.Awaitable[_gateway_pb2.AuthorizeResponse]]:
-        """Decides as a charger's own Authorize would, without leaving a trace of it."""
+        """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
+        charger and a code that can be nobody's are decisions, too.
+        """
 
     @_abc_1.abstractmethod
     def ListConnections(

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class HistoryServiceStub:
-    """The queryable past: sessions and refusals, newest first."""
+    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
+    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +40,18 @@ class HistoryServiceStub:
 
 @_typing.type_check_only
 class HistoryServiceAsyncStub(HistoryServiceStub):
-    """The queryable past: sessions and refusals, newest first."""
+    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
+    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSessions: _aio.UnaryUnaryMultiCallable[_history_pb2.ListSessionsRequest, _history_pb2.ListSessionsResponse]  # type: ignore[assignment]
     ListRefusals: _aio.UnaryUnaryMultiCallable[_history_pb2.ListRefusalsRequest, _history_pb2.ListRefusalsResponse]  # type: ignore[assignment]
 
 class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The queryable past: sessions and refusals, newest first."""
+    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
+    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """
 
     @_abc_1.abstractmethod
     def ListSessions(

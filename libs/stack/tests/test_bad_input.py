@@ -1,0 +1,351 @@
+"""What people type and should not: refused by name, on one system, which stores nothing of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+import typer
+
+from chargekey_stack import cli
+
+from .running_system import RunningSystem
+
+UNKNOWN = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+ENDLESS = "x" * 10_000
+SECRET = "2468"
+PINS = ("", "#", SECRET, "#123", f"#{SECRET}13579", f"#{SECRET}a", f"#{SECRET}\n0", f"#{ENDLESS}")
+CARDS = ("", "0102030405", "04A1B2C", "04A1B2CX", f"#{SECRET}", ENDLESS)
+NO_CARDS = ("08A1B2C3", "01020304", "00:00:00:00", "FFFFFFFFFFFFFF")
+NAMES = ("", " ", "a\nb", "\x1b[2J", "\u202etxet", "\u200b", "\u3164", ENDLESS)
+ZONES = ("", "Mars/Olympus", "../etc/passwd", "europe/oslo", ENDLESS)
+IDS = ("", "nonsense", UNKNOWN, ENDLESS, "../etc/passwd")
+DAYS = {
+    "date_malformed": ("2026-02-30", "31.12.2026", "tomorrow", "2026-1-5", ENDLESS),
+    "date_in_past": ("0001-01-01", "2001-01-01"),
+    "date_too_late": ("9999-12-31",),
+}
+GENERATION = "0" * 16
+# They begin, end or mend a whole system, and have their tests with it.
+OF_NO_RUNNING_SYSTEM = {"up", "demo", "restored"}
+
+Row = tuple[str, tuple[str, ...]]
+
+
+class Site(msgspec.Struct, frozen=True):
+    """What the rows are about."""
+
+    id: str
+    user: str
+    pin: str
+    charger: str
+    password: str
+    position: str
+
+
+def rows(site: Site) -> Iterator[Row]:
+    """Return error codes, each with a command that must end in it."""
+    yield from installations(site)
+    yield from chargers(site)
+    yield from users(site)
+    yield from identifications(site)
+    yield from permissions(site)
+    yield from questions(site)
+
+
+def installations(site: Site) -> Iterator[Row]:
+    create = ("installation", "create")
+    for name in NAMES:
+        yield "name_malformed", (*create, "--name", name, "--time-zone", "Europe/Oslo")
+    for zone in ZONES:
+        yield "time_zone_unknown", (*create, "--name", "Home", "--time-zone", zone)
+    for key in IDS:
+        yield "installation_unknown", ("installation", "show", key)
+        required = ("--authorisation-required", "no")
+        yield "installation_unknown", ("installation", "set", key, *required)
+    yield "usage", ("installation", "set", site.id, "--authorisation-required", "maybe")
+    yield "usage", ("installation", "set", site.id)
+    yield "usage", ("installation", "list", "extra")
+
+
+def chargers(site: Site) -> Iterator[Row]:
+    for key in IDS:
+        add = ("charger", "add", "--ocpp-identity", "CP-2")
+        yield "installation_unknown", (*add, "--installation", key)
+        yield "installation_unknown", ("charger", "list", "--installation", key)
+        unknown = "charger_unknown" if key else "charger_not_named"
+        yield unknown, ("charger", "set", key, "--authorisation", "required")
+        yield unknown, ("charger", "types", key, "--enable", "pin")
+    add = ("charger", "add", "--installation", site.id, "--ocpp-identity")
+    for identity in ("", "CP 1", "CP/1", "CP:1", "CP\n", "\u202e1-PC", "x" * 49, ENDLESS):
+        yield "ocpp_identity_malformed", (*add, identity)
+    yield "ocpp_identity_in_use", (*add, site.charger)
+    yield "usage", ("charger", "set", site.charger, "--authorisation", "perhaps")
+    for types in ("face", "rfid,face", ENDLESS):
+        yield "choice_unknown", ("charger", "types", site.charger, "--enable", types)
+        yield "choice_unknown", ("charger", "types", site.charger, "--disable", types)
+
+
+def users(site: Site) -> Iterator[Row]:
+    add = ("user", "add-local", "--installation", site.id)
+    for name in NAMES:
+        yield "name_malformed", (*add, "--first-name", name, "--last-name", "Lovelace")
+        yield "name_malformed", (*add, "--first-name", "Ada", "--last-name", name)
+        renamed = ("--first-name", name, "--last-name", "King")
+        yield "name_malformed", ("user", "rename", site.user, *renamed)
+    for key in IDS:
+        names = ("--first-name", "Ada", "--last-name", "Lovelace")
+        yield "installation_unknown", ("user", "add-local", "--installation", key, *names)
+        yield "installation_unknown", ("user", "list", "--installation", key)
+        yield "user_unknown", ("user", "rename", key, *names)
+        yield "user_unknown", ("user", "block", key)
+        yield "user_unknown", ("user", "unblock", key)
+    yield "local_user_elsewhere", ("user", "block", site.user, "--installation", UNKNOWN)
+
+
+def identifications(site: Site) -> Iterator[Row]:
+    add = ("identification", "add", "--user", site.user, "--type")
+    change = ("identification", "change", site.pin)
+    for pin in PINS:
+        yield "pin_malformed", (*add, "pin", "--code", pin)
+        yield "pin_malformed", (*change, "--code", pin)
+    for card in CARDS:
+        yield "rfid_malformed", (*add, "rfid", "--code", card)
+    for card in NO_CARDS:
+        yield "rfid_random", (*add, "rfid", "--code", card)
+    for code, days in DAYS.items():
+        for day in days:
+            yield code, (*add, "pin", "--code", "#8642", "--valid-until", day)
+            yield code, (*change, "--valid-until", day)
+    for key in IDS:
+        yield (
+            "user_unknown",
+            ("identification", "add", "--user", key, "--type", "pin", "--code", "#8642"),
+        )
+        yield "user_unknown", ("identification", "list", "--user", key)
+        for verb in ("change", "reveal", "remove"):
+            yield "identification_unknown", ("identification", verb, key)
+    yield "code_unavailable", (*add, "pin", "--code", "#1357")
+    yield "local_user_elsewhere", (*add, "pin", "--code", "#8642", "--installation", UNKNOWN)
+    yield "usage", (*add, "face", "--code", "#8642")
+    yield "usage", (*add, f"#{SECRET}", "--code", "#8642")
+    yield "usage", (*add, "pin", "--code", "#8642", "--status", "stolen")
+    yield "usage", (*add, "pin")
+
+
+def permissions(site: Site) -> Iterator[Row]:
+    grant = ("permission", "grant", "--user", site.user, "--roles")
+    here = ("--installation", site.id)
+    for key in IDS:
+        there = ("--installation", key)
+        yield "installation_unknown", (*grant, "user", *there)
+        yield "installation_unknown", ("permission", "list", *there)
+        unknown = "charger_unknown" if key else "charger_not_named"
+        yield unknown, (*grant, "user", "--charger", key)
+        yield "user_unknown", ("permission", "grant", "--user", key, "--roles", "user", *here)
+        yield "permission_unknown", ("permission", "revoke", key)
+    for none in ("", ",", ",,"):
+        yield "roles_missing", (*grant, none, *here)
+    for roles in ("king", "user,king", ENDLESS):
+        yield "choice_unknown", (*grant, roles, *here)
+    yield "local_user_cannot_own", (*grant, "owner,user,owner", *here)
+    yield "target_missing", (*grant, "user")
+    yield "target_missing", (*grant, "user", *here, "--charger", site.charger)
+    yield "target_missing", ("permission", "list")
+    for code, days in DAYS.items():
+        for day in days:
+            yield code, (*grant, "user", *here, "--valid-until", day)
+
+
+def questions(site: Site) -> Iterator[Row]:
+    ask = ("authorize", "--charger", site.charger, "--code")
+    for position in ("", "access", f"access:{GENERATION}:-1", "1", ENDLESS):
+        yield "position_malformed", (*ask, "#1357", "--at-least", position)
+    elsewhere = f"history:{GENERATION}:1"
+    yield "position_of_unknown_service", (*ask, "#1357", "--at-least", elsewhere)
+    of_another = f"access:{GENERATION}:1"
+    yield "position_of_another_generation", (*ask, "#1357", "--at-least", of_another)
+    yield "positions_too_many", (*ask, "#1357", *["--at-least", of_another] * 17)
+    yield "type_mismatch", (*ask, SECRET, "--type", "pin")
+    yield "type_mismatch", (*ask, f"#{SECRET}", "--type", "rfid")
+    yield "charger_not_named", ("authorize", "--charger", "", "--code", "#1357")
+    yield "usage", (*ask, "#1357", "--type", "face")
+    for past in ("sessions", "refusals"):
+        for key in IDS[1:]:
+            yield "installation_unknown", (past, "list", "--installation", key)
+            yield "charger_unknown", (past, "list", "--charger", key)
+        for limit in ("0", "-1", "1001", "9" * 40, "many", "1.5"):
+            yield "usage", (past, "list", "--limit", limit)
+    for streams in ("", "NOWHERE", "access,NOWHERE", ENDLESS):
+        yield "choice_unknown", ("events", "--stream", streams)
+    yield "usage", ("events", "--limit", "-1")
+    yield "usage", ("audit", "verify", SECRET)
+    simulate = ("simulate", "--ocpp-identity", site.charger, "--password")
+    yield "charger_disconnected", (*simulate, SECRET, "--code", "#1357")
+    yield "code_too_long", (*simulate, site.password, "--code", ENDLESS)
+    yield "usage", (SECRET,)
+
+
+class Said(msgspec.Struct, frozen=True):
+    """How a command ended and what it said where."""
+
+    status: object
+    out: str
+    err: str
+
+
+def say(system: RunningSystem, *arguments: str, as_json: bool = True) -> Said:
+    out, err = io.StringIO(), io.StringIO()
+    status: object = 0
+    common = ("--data", str(system.data), *(["--json"] if as_json else []))
+    with (
+        mock.patch.object(sys, "argv", ["chargekey", *arguments, *common]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = ended.code
+    return Said(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def site(system: RunningSystem) -> Site:
+    run = system.chargekey
+    home = run("installation", "create", "--name", "Home", "--time-zone", "Europe/Oslo")["id"]
+    charger = "CP-bad-input"
+    added = run("charger", "add", "--installation", home, "--ocpp-identity", charger)
+    named = ("--first-name", "Ada", "--last-name", "Lovelace")
+    ada = run("user", "add-local", "--installation", home, *named)["id"]
+    pin = run("identification", "add", "--user", ada, "--type", "pin", "--code", "#1357")["id"]
+    return Site(home, ada, pin, charger, added["password"], added["position"])
+
+
+def everything(system: RunningSystem, site: Site) -> list[Any]:
+    """Return how far the stores are, by commands that change nothing, and what was published."""
+    run = system.chargekey
+    return [
+        run("installation", "set", site.id, "--authorisation-required", "yes")["position"],
+        run("user", "unblock", site.user)["position"],
+        run("sessions", "list"),
+        run("refusals", "list"),
+        run("events", "--stream", "access,identity,sessions"),
+    ]
+
+
+def test_what_cannot_be_is_refused_by_name_without_an_echo_and_nothing_is_stored(
+    system: RunningSystem, site: Site
+) -> None:
+    """The status, one line of JSON on standard error, nothing on standard output."""
+    system.chargekey("installation", "set", site.id, "--authorisation-required", "yes")
+    before = everything(system, site)
+    for code, arguments in rows(site):
+        about = tuple(each[:40] for each in arguments)
+        said = say(system, *arguments)
+        assert (said.status, said.out) == (2 if code == "usage" else 1, ""), (about, said)
+        assert said.err.count("\n") == 1, (about, said)
+        line = said.err.removesuffix("\n")
+        assert set(json.loads(line)) == {"error"}, about
+        error = json.loads(line)["error"]
+        assert (error["code"], sorted(error)) == (code, ["code", "message"]), (about, error)
+        assert 0 < len(error["message"]) < 400, about
+        for never in (SECRET, ENDLESS[:50], "\u202e", "\x1b", "passwd", "Olympus"):
+            assert never not in line, about
+    assert everything(system, site) == before
+
+
+def test_people_are_told_the_same_on_one_line(system: RunningSystem, site: Site) -> None:
+    add = ("identification", "add", "--user", site.user, "--type", "pin", "--code")
+    said = say(system, *add, SECRET, as_json=False)
+    assert (said.status, said.out) == (1, "")
+    assert said.err == (
+        "A PIN is the sign # followed by 4 to 8 digits, exactly as typed at the charger. "
+        "(pin_malformed)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "type_", "reason"),
+    [
+        ("", None, "identification_malformed"),
+        ("#123", None, "identification_malformed"),
+        (f"#{ENDLESS}", None, "identification_malformed"),
+        (ENDLESS, None, "identification_malformed"),
+        ("\x07", None, "identification_malformed"),
+        ("0102030405", "rfid", "identification_malformed"),
+        ("0102030405", None, "identification_unknown"),
+        ("08A1B2C3", "rfid", "identification_unknown"),
+        ("#9999", "pin", "identification_unknown"),
+    ],
+)
+def test_whatever_is_presented_is_decided(
+    system: RunningSystem, site: Site, code: str, type_: str | None, reason: str
+) -> None:
+    typed = () if type_ is None else ("--type", type_)
+    ask = ("authorize", "--charger", site.charger, "--at-least", site.position, "--code")
+    said = say(system, *ask, code, *typed)
+    assert (said.status, said.err) == (0, "")
+    decision = json.loads(said.out)
+    assert (decision["status"], decision["reason"]) == ("Invalid", reason)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("installation", "create", "--name", "\udcff", "--time-zone", "Europe/Oslo"),
+        ("installation", "show", "\udcff"),
+        ("authorize", "--charger", "CP-1", "--code", "#24\udc80"),
+        ("authorize", "--charger", "CP-1", "--code", "#1357", "--at-least", "\ud800"),
+        ("sessions", "list", "--charger", "\udcff"),
+        ("simulate", "--ocpp-identity", "CP-1", "--password", "\udcff", "--code", "#1357"),
+        ("simulate", "--ocpp-identity", "CP-1", "--password", "wrong", "--code", "\udcff"),
+        ("\udcff",),
+    ],
+)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_is_no_utf8_is_no_command_line(
+    system: RunningSystem, arguments: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Python makes half a surrogate pair of a byte that is no UTF-8."""
+    said = say(system, *arguments, as_json=as_json)
+    assert (said.status, said.out) == (2, "")
+    assert "usage" in said.err
+    assert said.err.isascii()
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_what_is_no_utf8_is_no_code_from_standard_input_either(
+    system: RunningSystem, site: Site, errors: str
+) -> None:
+    typed = io.TextIOWrapper(io.BytesIO(b"#24\xff\n"), encoding="utf-8", errors=errors)
+    with mock.patch.object(sys, "stdin", typed):
+        said = say(system, "authorize", "--charger", site.charger, "--code", "-")
+    assert (said.status, said.out) == (2, "")
+    assert json.loads(said.err)["error"]["code"] == "usage"
+    assert "24" not in said.err
+
+
+def test_an_unknown_charger_is_a_decision_too(system: RunningSystem) -> None:
+    said = say(system, "authorize", "--charger", "CP-404", "--code", "#1357")
+    assert json.loads(said.out)["reason"] == "charger_unknown"
+
+
+def test_every_command_has_its_rows() -> None:
+    """A new command comes with what it must not be told."""
+
+    def leaves(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+        for name, below in getattr(command, "commands", {}).items():
+            yield from leaves(below, *path, name) if hasattr(below, "commands") else [(*path, name)]
+
+    tried = [arguments for _, arguments in rows(Site("", "", "", "", "", ""))]
+    for leaf in leaves(typer.main.get_command(cli.app)):
+        known = any(arguments[: len(leaf)] == leaf for arguments in tried)
+        assert known or leaf[0] in OF_NO_RUNNING_SYSTEM, f"nobody tried chargekey {' '.join(leaf)}"

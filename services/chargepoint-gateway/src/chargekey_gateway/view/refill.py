@@ -1,0 +1,38 @@
+"""When a view may be trusted: the end of a stream that is being refilled is not the end."""
+
+from __future__ import annotations
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.api import StreamInfo
+
+from chargekey_common.positions import Position
+from chargekey_common.relay import END, GENERATION
+from chargekey_gateway.view.errors import PositionOfAnotherGenerationError, ViewBehindError
+from chargekey_gateway.view.view import SERVICES, View
+
+LOOK_AGAIN = 1.0
+
+
+async def refilled(client: Client, view: View) -> None:
+    """Return once `view` holds what the stores held when their relays began.
+
+    A bus that lost its disk has streams before they are full, and an empty view
+    would know nobody.
+    """
+    js = client.jetstream()
+    for service in SERVICES:
+        reached = False
+        while not reached:
+            try:
+                held = _held(service, await js.stream_info(service.upper()))
+                await view.wait_for(held, LOOK_AGAIN)
+                reached = True
+            except (ViewBehindError, PositionOfAnotherGenerationError, nats.errors.Error, OSError):
+                continue  # each of them took its time
+
+
+def _held(service: str, info: StreamInfo) -> tuple[Position, ...]:
+    metadata = info.config.metadata or {}
+    number = int(metadata.get(END, "0"))
+    return (Position(service, metadata[GENERATION], number),) if number else ()

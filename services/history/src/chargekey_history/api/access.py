@@ -1,0 +1,47 @@
+"""What history asks of access, under its own service account."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1 import access_pb2_grpc
+from chargekey_common.errors import NotFoundError, UnavailableError
+from chargekey_common.grpc.client import AWAY
+from chargekey_history.errors import ChargerUnknownError, InstallationUnknownError
+
+
+class Access:
+    """Access's answers, in this service's words."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self._stub = access_pb2_grpc.AccessServiceStub(channel)
+
+    async def require(self, *, installation_id: str, charger_id: str) -> None:
+        """Return where what is named exists; an empty name names nothing.
+
+        Raises InstallationUnknownError, ChargerUnknownError or UnavailableError.
+        """
+        if installation_id:
+            request = pb.GetInstallationRequest(installation_id=installation_id)
+            await _found(self._stub.GetInstallation(request), InstallationUnknownError)
+        if charger_id:
+            by_id = pb.GetChargerRequest(charger_id=charger_id)
+            await _found(self._stub.GetCharger(by_id), ChargerUnknownError)
+
+
+async def _found(call: Awaitable[Any], missing: type[NotFoundError]) -> None:
+    try:
+        await call
+    except aio.AioRpcError as error:
+        match error.code():
+            case grpc.StatusCode.NOT_FOUND:
+                raise missing from None
+            case code if code in AWAY:
+                raise UnavailableError from None
+            case _:
+                raise
