@@ -83,7 +83,7 @@ async def test_a_pin_is_in_no_file_no_log_no_stream_and_no_metric(tmp_path: Path
         # Write-ahead logs are gone when all has ended.
         everything = await asyncio.to_thread(finds, data.path, "running ")
         told = await asyncio.to_thread(metrics)
-        assert len(told) == len(("access", "identity", "gateway", "history", "notifier"))
+        assert len(told) == len(("access", "identity", "gateway", "history", "notifier", "portal"))
     everything |= told | await asyncio.to_thread(finds, data.path)
     for kind in (".db", ".db-wal", ".blk", ".log", "/metrics"):
         assert any(name.endswith(kind) for name in everything)

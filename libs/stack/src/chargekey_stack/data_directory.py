@@ -30,7 +30,7 @@ from chargekey_stack.errors import (
     DataVersionError,
 )
 
-VERSION = "1"
+VERSION = "2"
 ENVIRONMENT = "CHARGEKEY_DATA"
 DEFAULT = "~/.local/share/chargekey"
 SECRET_BYTES = 32
