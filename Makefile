@@ -1,6 +1,8 @@
 # Every target sets up what it needs; `make` alone lists them.
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+# The first that is new enough; name another with make PYTHON=...
+PYTHON ?= $(firstword $(foreach each,python3 python3.13 python3.12 python3.11,\
+	$(shell $(each) -c 'import sys; sys.version_info >= (3, 11) and print("$(each)")' 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
@@ -57,7 +59,8 @@ lock: $(BIN)/uv ## pin every dependency again, with hashes
 setup: $(VENV)/.ready ## the virtual environment with everything in it
 
 $(BIN)/uv:
-	@$(PYTHON) -c 'import sys; sys.exit("Chargekey needs Python 3.11 or newer; name one with make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'Chargekey needs Python 3.11 or newer; install it, or name it with make PYTHON=...' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
