@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from chargekey.access.v1 import access_pb2
+from chargekey.audit.v1 import audit_pb2
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import identity_pb2
@@ -59,7 +60,8 @@ def test_the_table_of_who_may_do_what_has_every_method_and_nothing_else() -> Non
     methods = {
         f"{described.package.split('.')[1]}.{method}"
         for described in (
-            contract.DESCRIPTOR for contract in (access_pb2, gateway_pb2, history_pb2, identity_pb2)
+            contract.DESCRIPTOR
+            for contract in (access_pb2, audit_pb2, gateway_pb2, history_pb2, identity_pb2)
         )
         for service in described.services_by_name.values()
         for method in service.methods_by_name

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -71,3 +74,23 @@ async def test_a_request_without_an_end_is_closed_as_soon_as_it_is_too_long(
     async with asyncio.timeout(READ_TIMEOUT / 2):
         with contextlib.suppress(ConnectionResetError):
             assert await probed.send(b"x" * (3 * MAX_REQUEST)) == b""
+
+
+def test_a_log_that_cannot_be_written_fails_nothing() -> None:
+    """The disk that is full has the logs on it, most likely."""
+    program = (
+        "import structlog; from chargekey_common.telemetry import configure_logging; "
+        "configure_logging('example', 'INFO'); "
+        "[structlog.get_logger().info('event', number=number) for number in range(10_000)]; "
+        "print('done', flush=True); import os; os._exit(0)"
+    )
+    with Path("/dev/full").open("w") as full:
+        said = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert said.stdout == "done\n"

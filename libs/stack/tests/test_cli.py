@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
+import signal
+import sqlite3
 import subprocess
 import sys
-import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from chargekey_common.accounts import ADMINISTRATOR
 from chargekey_stack import cli
-from chargekey_stack.answers import done, fields, instant, show, table
+from chargekey_stack.answers import cell, done, fields, instant, show, table
+from chargekey_stack.data_directory import VERSION, DataDirectory
 from chargekey_stack.errors import ChoiceUnknownError
 from chargekey_stack.options import Code
+from chargekey_stack.ports import HOST, Ports
+from chargekey_stack.system import System
 from chargekey_stack.words import CHARGER_TYPES
 
+from .running_system import CHARGEKEY
+
 COMMANDS = [
+    "audit verify",
     "authorize",
     "charger add",
     "charger list",
     "charger set",
     "charger types",
     "demo",
+    "events",
     "identification add",
     "identification change",
     "identification list",
@@ -42,6 +54,7 @@ COMMANDS = [
     "permission list",
     "permission revoke",
     "refusals list",
+    "restored",
     "sessions list",
     "simulate",
     "up",
@@ -65,9 +78,8 @@ LEAVES = dict(leaves(typer.main.get_command(cli.app)))
 
 
 def chargekey(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
-    script = Path(sysconfig.get_path("scripts")) / "chargekey"
     return subprocess.run(
-        [sys.executable, script, *arguments, "--data", data],
+        [*CHARGEKEY, *arguments, "--data", data],
         capture_output=True,
         text=True,
         check=False,
@@ -108,9 +120,8 @@ def test_an_error_is_one_line_for_people(tmp_path: Path) -> None:
 def test_a_terminal_without_the_character_stops_no_command(
     tmp_path: Path, flags: tuple[str, ...], shown: bytes
 ) -> None:
-    script = Path(sysconfig.get_path("scripts")) / "chargekey"
     said = subprocess.run(
-        [sys.executable, script, "installation", "list", "--data", tmp_path / "café", *flags],
+        [*CHARGEKEY, "installation", "list", "--data", tmp_path / "café", *flags],
         capture_output=True,
         check=False,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
@@ -149,6 +160,106 @@ def test_a_command_line_that_makes_no_sense_exits_with_2(
     assert ". See `chargekey " in error["message"]
     assert error["message"].endswith(" --help`.")
     assert "2468" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("authorize", "--charger", "X", "--code", "x", "#2468"), "more words than"),
+        (("authorize", "--charger", "X", "--kode=#2468"), "--code"),
+        (("authorize", "--charger", "X", "--explain=#2468", "--code", "x"), "--explain"),
+        (("authorize", "--code", "x", "--type", "#2468"), "not one of 'pin', 'rfid'"),
+        (("authorize", "--code", "#2468"), "--charger"),
+        (("sessions", "list", "--limit", "#2468"), "should be a valid integer"),
+        (("sessions", "list", "--limit", "2468"), "less than or equal to 1000"),
+        (("up", "--ocpp-port", "2468999"), "less than or equal to 65535"),
+        (("restored", "#2468"), "not one of 'access', 'identity'"),
+        (("identification", "#2468"), "there are add, change, reveal, remove, list"),
+        (("#2468",), "there are up, demo"),
+    ],
+)
+def test_what_was_typed_is_never_repeated(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """It may be a PIN in the wrong place."""
+    result = chargekey(*arguments, data=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "2468" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_answer_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text(VERSION)
+    (tmp_path / "access").mkdir()
+    sqlite3.connect(tmp_path / "access" / "access.db").close()
+    with Path("/dev/full").open("w") as full:
+        said = subprocess.run(
+            [*CHARGEKEY, "restored", "access", "--json", "--data", tmp_path],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert said.returncode == 1
+    assert json.loads(said.stderr)["error"]["code"] == "output_failed"
+
+
+def test_what_another_version_says_of_itself_is_not_guessed_at(tmp_path: Path) -> None:
+    DataDirectory(tmp_path).account(ADMINISTRATOR)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "system.json").write_text('{"ready": true}')
+    result = chargekey("installation", "list", "--json", data=tmp_path)
+    assert json.loads(result.stderr)["error"]["code"] == "data_version"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("installation", "list"),
+        ("events",),
+        ("audit", "verify"),
+        ("simulate", "--ocpp-identity", "CP", "--password", "p", "--code", "c"),
+    ],
+)
+def test_what_a_killed_system_left_behind_is_not_taken_for_it(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    data = DataDirectory(tmp_path)
+    data.account(ADMINISTRATOR)
+    with contextlib.closing(Ports()) as ports:
+        nobody = f"{HOST}:{ports.reserve()}"
+        system = System(
+            ocpp=f"ws://{nobody}/ocpp",
+            portal=f"http://{nobody}",
+            nats=f"nats://{nobody}",
+            grpc=dict.fromkeys(("access", "identity", "gateway", "history"), nobody),
+            data=str(tmp_path),
+        )
+        for each in (data.secrets, data.system_file.parent):
+            each.mkdir()
+        with data.announced(msgspec.json.encode(system)):
+            result = chargekey(*arguments, "--json", data=tmp_path)
+    assert json.loads(result.stderr)["error"]["code"] == "not_running"
+
+
+def test_ctrl_c_is_told_by_its_name(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*CHARGEKEY, "demo", "--json", "--data", tmp_path / "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "data" / "lock").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # until it has begun
+        demo.send_signal(signal.SIGINT)
+        out, err = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert out == ""
+    assert json.loads(err)["error"]["code"] == "interrupted"
 
 
 def test_help_is_shown_for_a_noun_alone() -> None:
@@ -196,6 +307,13 @@ def test_a_list_is_a_table_for_people_and_a_document_for_scripts(
     }
     show(table("cars", []), as_json=False)
     assert capsys.readouterr().out == "No cars.\n"
+
+
+def test_what_others_call_things_moves_no_cursor() -> None:
+    """A charger names its own vendor."""
+    assert "\x1b" not in cell("\x1b[2Jgone")
+    assert cell(["a\nb"]) == "a\N{REPLACEMENT CHARACTER}b"
+    assert cell("blåbær") == "blåbær"
 
 
 def test_a_thing_created_is_a_line_for_people_and_a_document_for_scripts(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -19,7 +22,7 @@ from chargekey_stack.children import Child, NatsChild, ProgramChild
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import DataInUseError, StartFailedError
 from chargekey_stack.guard import Guard
-from chargekey_stack.ports import Ports
+from chargekey_stack.ports import HOST, Ports
 from chargekey_stack.programs import Addresses, Program, programs
 from chargekey_stack.readiness import wait_until_ready
 from chargekey_stack.supervisor import Supervisor
@@ -96,8 +99,8 @@ async def test_a_crashed_process_is_started_again_with_a_line_saying_so(
         os.kill(crashed, signal.SIGKILL)
         line = await system.lines.get()
         assert line.startswith(f"{victim} ended unexpectedly (SIGKILL); starting it again in 0.5 s")
-        while child.pid in (crashed, 0):
-            await asyncio.sleep(0.02)  # bounded by the timeout above
+        assert await system.lines.get() == f"{victim} runs again"
+        assert child.pid not in (crashed, 0)
         await wait_until_ready(system.access)
         client = await jetstream.connect(system.server.url, "test", token=system.server.token)
         await client.close()
@@ -114,14 +117,128 @@ async def test_delays_between_crashes_grow(tmp_path: Path, monkeypatch: pytest.M
             crashed = child.pid
             os.kill(crashed, signal.SIGKILL)
             told.append(await lines.get())
-            while child.pid == crashed:
-                await asyncio.sleep(0.01)  # bounded by the timeout above
+            assert await lines.get() == "fickle runs again"
+            assert child.pid != crashed
     assert [line.partition(" again in ")[2].split(" s.")[0] for line in told] == [
         "0.01",
         "0.02",
         "0.03",
         "0.03",
     ]
+
+
+async def test_a_process_that_crashes_before_it_is_ready_does_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (0.01,))
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    # Greets the first time and crashes ever after.
+    once = (
+        "import os, socket, sys\n"
+        f"os.mkdir({str(tmp_path / 'been')!r})\n"
+        "server = socket.create_server(('127.0.0.1', int(sys.argv[1])), reuse_port=True)\n"
+        "while True:\n"
+        "    server.accept()[0].sendall(b'220 \\r\\n')\n"
+    )
+    with contextlib.closing(Ports()) as ports:
+        port = ports.reserve()
+        program = Program(
+            "wrong",
+            (sys.executable, "-c", once, str(port)),
+            dict(os.environ),
+            smtp=f"{HOST}:{port}",
+        )
+        async with supervised(tmp_path / "data", lines) as running, asyncio.timeout(20):
+            child = ProgramChild(program, tmp_path / "log")
+            await running.start([child])
+            os.kill(child.pid, signal.SIGTERM)
+            told = [await lines.get() for _ in range(4)]
+    assert [line.partition(";")[0] for line in told] == [
+        "wrong ended unexpectedly (SIGTERM)",
+        *["wrong ended unexpectedly (exit status 1)"] * 3,
+    ]
+
+
+async def test_what_cannot_be_started_again_is_tried_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (0.01,))
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    async with supervised(tmp_path / "data", lines) as running, asyncio.timeout(20):
+        child = ProgramChild(script("homeless", "import time; time.sleep(60)"), logs / "log")
+        await running.start([child])
+        shutil.rmtree(logs)
+        os.kill(child.pid, signal.SIGKILL)
+        assert (await lines.get()).startswith("homeless ended unexpectedly (SIGKILL)")
+        assert (await lines.get()).startswith("homeless: No such file or directory; starting it")
+        logs.mkdir()
+        while (line := await lines.get()) != "homeless runs again":
+            assert line.startswith("homeless: No such file or directory")
+        assert alive(child.pid)
+    assert not alive(child.pid)
+
+
+async def test_nats_whose_port_is_taken_is_tried_until_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (0.05,))
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    server = NatsServer(tmp_path / "nats", token="t")
+    async with supervised(tmp_path / "data", lines) as running, asyncio.timeout(30):
+        nats = NatsChild(server)
+        await running.start([nats])
+        with socket.socket() as thief:
+            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            os.kill(nats.pid, signal.SIGKILL)
+            assert "nats ended unexpectedly (SIGKILL)" in await lines.get()
+            thief.bind((HOST, server.port))
+            thief.listen()
+            assert "nats ended unexpectedly (exit status 1)" in await lines.get()
+        while await lines.get() != "nats runs again":
+            pass  # bounded by the timeout above
+        client = await jetstream.connect(server.url, "test", token=server.token)
+        await client.close()
+    assert not alive(nats.pid)
+
+
+async def test_nobody_reading_the_lines_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (0.01,))
+    said: list[str] = []
+
+    def into_a_closed_pipe(line: str) -> None:
+        said.append(line)
+        raise BrokenPipeError
+
+    data = DataDirectory(tmp_path)
+    async with asyncio.timeout(20):
+        with data.locked() as lock, contextlib.closing(Guard(lock, data.system_file)) as guard:
+            running = Supervisor(guard, into_a_closed_pipe)
+            child = ProgramChild(script("fickle", "import time; time.sleep(60)"), tmp_path / "log")
+            await running.start([child])
+            for crashes in (1, 2):
+                os.kill(child.pid, signal.SIGKILL)
+                while said[2 * crashes - 1 :] != ["fickle runs again"]:
+                    await asyncio.sleep(0.01)  # bounded by the timeout above
+            await running.stop()
+
+
+@pytest.mark.parametrize("delay", [0.0, 30.0], ids=["while it starts", "before it starts"])
+async def test_a_stop_in_the_middle_of_a_restart_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay: float
+) -> None:
+    monkeypatch.setattr(supervisor, "DELAYS", (delay,))
+    before = children(os.getpid())
+    async with asyncio.timeout(30):
+        async with nats_and_access(tmp_path) as system:
+            for child in (system.nats, system.access_child):
+                os.kill(child.pid, signal.SIGKILL)
+            for _ in range(2):
+                assert "ended unexpectedly" in await system.lines.get()
+    assert children(os.getpid()) == before
 
 
 async def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
@@ -224,11 +341,39 @@ asyncio.run(main())
 """
 
 
+# A supervisor that is killed while NATS, which has just crashed, is starting again.
+KILLED_RESTARTING = """
+import asyncio, os, pathlib, signal, sys
+from chargekey_common.nats_server import NatsServer
+from chargekey_stack import supervisor
+from chargekey_stack.children import NatsChild
+from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.guard import Guard
+
+async def main():
+    supervisor.DELAYS = (0.0,)
+    data = DataDirectory(pathlib.Path(sys.argv[1]))
+    with data.locked() as lock:
+        running = supervisor.Supervisor(Guard(lock, data.system_file), lambda line: None)
+        nats = NatsChild(NatsServer(data.nats, token="t"))
+        await running.start([nats])
+        crashed = nats.pid
+        os.kill(crashed, signal.SIGKILL)
+        while nats.pid == crashed:
+            await asyncio.sleep(0)
+        print(nats.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("killed", [KILLED, KILLED_RESTARTING], ids=["running", "restarting"])
 async def test_children_of_a_killed_supervisor_end_and_only_then_the_lock_is_free(
-    tmp_path: Path,
+    tmp_path: Path, killed: str
 ) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, str(tmp_path / "data"), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", killed, str(tmp_path / "data"), stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     pid = int(output)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -12,17 +14,18 @@ import pytest
 
 from chargekey_stack.ports import HOST
 
-from .processes import alive, children
-from .running_system import RunningSystem, chargekey, up
+from .processes import about, alive, children
+from .running_system import CHARGEKEY, RunningSystem, chargekey, up
 
 SERVICES = {"access", "identity", "gateway", "history"}
 
 
 def test_it_says_once_and_on_one_line_how_to_reach_everything(system: RunningSystem) -> None:
-    assert set(system.ready) == {"ready", "ocpp", "nats", "grpc", "data"}
+    assert set(system.ready) == {"ready", "ocpp", "portal", "nats", "grpc", "data"}
     assert system.ready["ready"] is True
     assert system.ready["ocpp"].startswith("ws://127.0.0.1:")
     assert system.ready["ocpp"].endswith("/ocpp")
+    assert system.ready["portal"].startswith("http://127.0.0.1:")
     assert set(system.ready["grpc"]) == SERVICES
     assert system.ready["data"] == str(system.data)
     announced = system.data / "run" / "system.json"
@@ -34,12 +37,31 @@ def test_a_second_one_on_the_same_data_is_refused(system: RunningSystem) -> None
     assert chargekey("up", data=system.data) == "data_in_use"
 
 
-def test_a_taken_port_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--ocpp-port", "--portal-port"])
+def test_a_taken_port_is_refused(tmp_path: Path, option: str) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert chargekey("up", "--ocpp-port", str(port), data=tmp_path) == "port_taken"
+        assert chargekey("up", option, str(port), data=tmp_path) == "port_taken"
+
+
+def test_a_disk_that_takes_no_more_is_told_in_one_line(tmp_path: Path) -> None:
+    """Keys are larger than this, versions and locks are not."""
+    said = subprocess.run(
+        [*CHARGEKEY, "up", "--data", tmp_path / "data"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
+    assert said.returncode == 1
+    assert said.stdout == ""
+    assert said.stderr.endswith(" (data_unusable)\n")
+    assert said.stderr.count("\n") == 1
+    # What could not be written whole is not there at all: the next start makes it.
+    assert not list((tmp_path / "data" / "keys").glob("*.key"))
 
 
 @pytest.mark.parametrize("victim", ["chargekey-access", "nats-server"])
@@ -48,9 +70,10 @@ def test_what_crashes_runs_again_and_a_line_says_so(system: RunningSystem, victi
     os.kill(pid, signal.SIGKILL)
     name = victim.removeprefix("chargekey-").removesuffix("-server")
     deadline = time.monotonic() + 30
-    while f"{name} ended unexpectedly (SIGKILL)" not in system.said.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # until it is noticed
+    for said in (f"{name} ended unexpectedly (SIGKILL)", f"{name} runs again"):
+        while said not in system.said.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # until it is noticed, and done
     while isinstance(created := _create(system), str):
         assert created in {"unavailable", "deadline_exceeded"}
         assert time.monotonic() < deadline
@@ -70,6 +93,25 @@ def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
         found = second.chargekey("installation", "list")["installations"]
         assert [site["id"] for site in found] == [created["id"]]
         assert second.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+def test_an_impatient_end_in_the_middle_of_a_restart_is_clean(tmp_path: Path, again: bool) -> None:
+    """A second Ctrl-C changes nothing: what is ending ends in its order."""
+    with up(tmp_path / "data", tmp_path / "said", working_directory=tmp_path) as system:
+        crashed = children(system.process.pid)
+        for pid, line in crashed.items():
+            if "guard" not in line:
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while system.said.read_text().count("ended unexpectedly") < len(crashed) - 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if again:
+            system.process.send_signal(signal.SIGINT)
+        assert system.end(signal.SIGINT) == 0
+    assert not about(tmp_path)
+    assert "Traceback" not in (tmp_path / "said").read_text()
 
 
 def _create(system: RunningSystem) -> dict[str, str]:

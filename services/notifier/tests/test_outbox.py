@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled, StoreInUseError
 from chargekey_common.positions import Position
 from chargekey_common.postgres import NotMigratedError, Postgres
@@ -175,3 +176,42 @@ def test_however_a_bus_repeats_itself_each_event_is_queued_at_most_once(
     assert set(queued) <= {f"e{number}" for _, number in told}
     if told:
         assert queued[0] == f"e{told[0][1]}"
+
+
+def unreadable(number: int, user: str) -> SetAside:
+    return SetAside(
+        handled(number).reaction,
+        f"e{number}",
+        handled(number).position,
+        f"identity.v1.user.{user}.UserBlocked",
+        {"ce-id": f"e{number}"},
+        b"\x00not JSON",
+    )
+
+
+def test_what_is_set_aside_is_handled_and_waits_in_its_order(outbox: Outbox) -> None:
+    reaction = handled(1).reaction
+    first, second = unreadable(1, "u1"), unreadable(2, "u1")
+    for event in (first, second, first):
+        outbox.set_aside(event)
+    assert outbox.set_aside_for(reaction) == [first, second]
+    assert outbox.set_aside_for("another") == []
+    assert outbox.handled(reaction) == handled(2).position
+    assert outbox.holds(reaction, "identity.v1.user.u1")
+    assert not outbox.holds(reaction, "identity.v1.user.u2")
+    # A refilled stream brings it again under another generation: it keeps its place.
+    outbox.set_aside(msgspec.structs.replace(first, position=handled(1, "b2").position))
+    assert outbox.set_aside_for(reaction) == [first, second]
+    assert outbox.handled(reaction) == handled(1, "b2").position
+
+
+def test_a_mail_is_queued_and_its_event_no_longer_set_aside_at_once_and_once(
+    outbox: Outbox,
+) -> None:
+    outbox.set_aside(unreadable(1, "u1"))
+    outbox.add(msgspec.structs.replace(MAIL, event_id="e2"), handled(2))
+    for _ in range(2):
+        outbox.add(MAIL, msgspec.structs.replace(handled(1), again="e1"))
+    assert outbox.set_aside_for(handled(1).reaction) == []
+    assert outbox.waiting() == 2
+    assert outbox.handled(handled(1).reaction) == handled(2).position

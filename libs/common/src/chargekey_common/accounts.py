@@ -7,7 +7,6 @@ token says who, never what he may do: that is `access.Check`'s to say.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from chargekey_common import whole_files
 from chargekey_common.errors import UnauthenticatedError
 
 Caller = NewType("Caller", str)
@@ -122,18 +122,18 @@ def make_account(caller: Caller, *, keys: Path, accounts: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not private.exists():
         key = Ed25519PrivateKey.generate()
-        public.write_bytes(
+        whole_files.write(
+            public,
             key.public_key().public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
+            ),
         )
-        descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-            )
+        whole_files.write(
+            private,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
     return private

@@ -6,12 +6,17 @@ table. Errors go to standard error: a line for people, `{"error": ...}` for scri
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
+import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+
+from chargekey_stack.errors import OutputFailedError
 
 # Where no terminal tells its width, tables are for `grep`: one line a row.
 UNBOUND_WIDTH = 1000
@@ -48,20 +53,41 @@ def fields(document: Document) -> Answer:
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
-    """Write an answer to standard output, at once: `up` goes on after it."""
+    """Write an answer to standard output, at once: `up` goes on after it.
+
+    Raises OutputFailedError, and BrokenPipeError where nobody reads any more.
+    """
     if as_json:
         show_json(answer.document)
         return
     if answer.sentence:
-        print(answer.sentence, flush=True)  # noqa: T201 - the command's answer
+        say(answer.sentence)
     if answer.rows:
-        _show_table(answer.rows)
+        with _written():
+            _show_table(answer.rows)
 
 
 def show_json(document: Document) -> None:
     """Write one document to standard output, whole, at once."""
-    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
-    sys.stdout.flush()
+    with _written():
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+
+
+def say(line: str) -> None:
+    """Write a line to standard output, at once."""
+    with _written():
+        sys.stdout.write(line + "\n")
+
+
+def nobody_reads() -> bool:
+    """Whether whoever read standard output has gone; told without writing to it."""
+    try:
+        output = sys.stdout.fileno()
+    except OSError:  # not a file at all
+        return False
+    looking = select.poll()
+    looking.register(output, 0)
+    return any(what & select.POLLERR for _, what in looking.poll(0))
 
 
 def show_error(code: str, message: str, *, as_json: bool) -> None:
@@ -91,6 +117,34 @@ def instant(nanoseconds: int) -> str:
     return f"{text}.{fraction // 10**6:03d}Z" if fraction else f"{text}Z"
 
 
+def cell(value: object) -> str:
+    """Write a value for people, on one line and harmless to a terminal: chargers name things."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(cell, value))
+        case _:
+            return "".join(
+                each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value)
+            )
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """Flush behind the block; what cannot be written is not tried again at the end."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputFailedError(error.strerror or "") from None
+
+
 def _show_table(rows: Sequence[Document]) -> None:
     # Scripts, which want no tables, should not wait for what draws them.
     from rich.console import Console  # noqa: PLC0415
@@ -103,17 +157,5 @@ def _show_table(rows: Sequence[Document]) -> None:
     for column in rows[0]:
         shown.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        shown.add_row(*map(_cell, row.values()))
+        shown.add_row(*map(cell, row.values()))
     console.print(shown)
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case list() | tuple():
-            return ", ".join(map(str, value))
-        case _:
-            return str(value)

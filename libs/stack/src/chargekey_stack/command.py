@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from chargekey_stack import data_directory
-from chargekey_stack.answers import Answer, Tell, show, tell, unheard
+from chargekey_stack.answers import Answer, show
 from chargekey_stack.client import connected
 from chargekey_stack.data_directory import DataDirectory
 
@@ -30,7 +30,7 @@ Data = Annotated[
 ]
 DEFAULT_DATA = Path(data_directory.DEFAULT)
 
-Body = TypeVar("Body", bound=Callable[..., Awaitable[Answer]])
+Body = TypeVar("Body", bound=Callable[..., Awaitable[Answer | None]])
 
 
 def group(name: str, explanation: str) -> typer.Typer:
@@ -44,7 +44,10 @@ def example(line: str) -> str:
 
 
 def command(app: typer.Typer, name: str, line: str) -> Callable[[Body], Body]:
-    """Add a function of the system, and of options of its own, to `app`; `line` is an example."""
+    """Add a function of the system, and of options of its own, to `app`; `line` is an example.
+
+    It returns what is to be shown, or None where it has shown everything itself.
+    """
 
     def add(body: Body) -> Body:
         signature = inspect.signature(body, eval_str=True)
@@ -59,8 +62,9 @@ def command(app: typer.Typer, name: str, line: str) -> Callable[[Body], Body]:
         ]
 
         def run(*, json: bool, data: Path, **given: Any) -> None:  # noqa: ANN401 - as the body says
-            answer = asyncio.run(_call(body, DataDirectory(data), given, unheard if json else tell))
-            show(answer, as_json=json)
+            answer = asyncio.run(_call(body, DataDirectory(data), given, for_people=not json))
+            if answer is not None:
+                show(answer, as_json=json)
 
         parameters = [*own, *common]
         run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined] # a function may have one
@@ -72,10 +76,11 @@ def command(app: typer.Typer, name: str, line: str) -> Callable[[Body], Body]:
 
 
 async def _call(
-    body: Callable[..., Awaitable[Answer]],
+    body: Callable[..., Awaitable[Answer | None]],
     data: DataDirectory,
     given: dict[str, Any],
-    tell: Tell,
-) -> Answer:
-    async with connected(data, tell=tell) as client:
+    *,
+    for_people: bool,
+) -> Answer | None:
+    async with connected(data, for_people=for_people) as client:
         return await body(client, **given)

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,7 @@ from chargekey.access.v1 import access_pb2
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import identity_pb2
-from chargekey_stack.answers import show_json, tell, unheard
+from chargekey_stack.answers import say, show_json, tell, unheard
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
@@ -30,7 +29,6 @@ from chargekey_stack.words import VERDICTS
 PIN = "#2468"
 BLOCKED = "Blocked"
 METER_INTERVAL = 0.1
-INTERRUPTED = 130
 INTRODUCTION = f"""\
 Chargekey decides who may charge an electric vehicle, and where. This demo runs
 the whole system on this machine: a garage, a charger, and Ada, who has the PIN
@@ -49,13 +47,13 @@ class Garage(msgspec.Struct, frozen=True):
     positions: Sequence[str]
 
 
-async def run(data: Path | None, *, as_json: bool) -> int:
-    """Tell the story on `data`, or where nothing is kept; return the exit status.
+async def run(data: Path | None, *, as_json: bool) -> bool:
+    """Tell the story on `data`, or where nothing is kept; return whether it came to its end.
 
     Raises DemoDifferedError at the first thing that is not as it should be.
     """
     with Interruptible(), tempfile.TemporaryDirectory(prefix="chargekey-demo-") as temporary:
-        story = Story(unheard if as_json else partial(print, flush=True))
+        story = Story(unheard if as_json else say, shown=not as_json)
         story.tell(INTRODUCTION)
         began = time.monotonic()
         await _play(DataDirectory(data or Path(temporary)), story)
@@ -63,8 +61,8 @@ async def run(data: Path | None, *, as_json: bool) -> int:
         story.tell(f"\nEvery step went as told, in {took:.1f} s, ending every process included.")
         if as_json:
             show_json({"ok": True, "seconds": round(took, 3), "steps": story.steps})
-        return 0
-    return INTERRUPTED
+        return True
+    return False
 
 
 async def _play(data: DataDirectory, story: Story) -> None:

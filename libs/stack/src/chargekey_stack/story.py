@@ -12,6 +12,7 @@ import msgspec
 
 from chargekey_stack.answers import Tell
 from chargekey_stack.errors import DemoDifferedError
+from chargekey_stack.progress import working
 
 PATIENCE = 10.0
 POLL = 0.02
@@ -28,18 +29,20 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Story:
-    """The steps so far; `tell` is given a line for each."""
+    """The steps so far; `tell` is given a line for each, `shown` while it goes on, too."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, *, shown: bool) -> None:
         self.steps: list[Step] = []
         self.tell = tell
+        self._shown = shown
 
     @contextlib.contextmanager
     def step(self, sentence: str) -> Iterator[None]:
         """Time the block and tell the step, or tell that it failed and let the error go on."""
         began = time.perf_counter()
         try:
-            yield
+            with working(sentence, shown=self._shown):
+                yield
         except Exception:
             self.tell(f"  ✗ {sentence}")
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from chargekey.access.v1 import access_pb2
@@ -13,12 +13,26 @@ from chargekey_stack.errors import ChoiceUnknownError
 Number = TypeVar("Number", bound=int)
 
 
+def completed(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what completes a text of words with commas between, for the shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, begun = incomplete.rpartition(",")
+        rest = [word for word in words if word not in before.split(",")]
+        return [f"{before}{comma}{word}" for word in rest if word.startswith(begun)]
+
+    return complete
+
+
 class Words(Generic[Number]):
     """Words and numbers of one enumeration, both ways."""
 
     def __init__(self, numbers: Mapping[str, Number]) -> None:
         self._numbers = numbers
         self._words: dict[int, str] = {number: word for word, number in numbers.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
 
     def number(self, word: str) -> Number:
         """Return a word's number; raises ChoiceUnknownError, which lists the words."""

@@ -16,6 +16,7 @@ from chargekey_common.accounts import Caller, Signer
 from chargekey_common.errors import PermissionDeniedError, UnavailableError
 
 DEADLINE = 5.0
+LONGEST_BACKOFF = 2000  # milliseconds between two attempts to connect
 # For answers that come one after the other, for as long as there is something to tell.
 STREAM_DEADLINE = 3600.0
 
@@ -93,8 +94,13 @@ def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.
     """Open a channel; `deadline` in seconds holds for calls with one answer that set none."""
     return aio.insecure_channel(
         address,
-        # Services are reached directly, whatever proxy a person's shell is set to.
-        options=[("grpc.enable_http_proxy", 0)],
+        options=[
+            # Services are reached directly, whatever proxy a person's shell is set to.
+            ("grpc.enable_http_proxy", 0),
+            # By itself the library waits up to two minutes: half a minute more after an
+            # outage of one.
+            ("grpc.max_reconnect_backoff_ms", LONGEST_BACKOFF),
+        ],
         interceptors=[_AskOnce(signer, deadline), _Listen(signer, STREAM_DEADLINE)],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,9 +11,16 @@ from chargekey_stack.answers import Answer, Document, done, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.options import Installation, OcppIdentity
-from chargekey_stack.words import AUTHORISATIONS, CHARGER_TYPES
+from chargekey_stack.words import AUTHORISATIONS, CHARGER_TYPES, completed
 
 app = group("charger", "Charging stations, each named by the OCPP identity it connects under.")
+
+
+def _types(name: str, explanation: str) -> Any:  # noqa: ANN401 - what the library says it is
+    return typer.Option(
+        name, metavar="TYPES", help=explanation, autocompletion=completed(CHARGER_TYPES)
+    )
+
 
 Charger = Annotated[str, typer.Argument(metavar="CHARGER", help="The charger's OCPP identity.")]
 
@@ -58,8 +65,8 @@ async def types(
     client: Client,
     *,
     charger: Charger,
-    enable: Annotated[str, typer.Option("--enable", metavar="TYPES", help="As in pin,rfid.")] = "",
-    disable: Annotated[str, typer.Option("--disable", metavar="TYPES", help="As in app.")] = "",
+    enable: Annotated[str, _types("--enable", "As in pin,rfid; of rfid, pin, app.")] = "",
+    disable: Annotated[str, _types("--disable", "As in app.")] = "",
 ) -> Answer:
     """Switch identification types on and off at a charger, in one step."""
     off = set(CHARGER_TYPES.numbers(disable))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,4 +28,5 @@ def demo(
     # The simulator takes as long to import as all the rest, which other commands need not wait for.
     from chargekey_stack.demo import run  # noqa: PLC0415
 
-    sys.exit(asyncio.run(run(data, as_json=json)))
+    if not asyncio.run(run(data, as_json=json)):
+        raise typer.Abort

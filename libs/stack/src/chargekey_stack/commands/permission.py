@@ -12,7 +12,7 @@ from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.errors import TargetMissingError
 from chargekey_stack.options import OptionalCharger, OptionalInstallation, User, ValidUntil
-from chargekey_stack.words import ROLES
+from chargekey_stack.words import ROLES, completed
 
 app = group("permission", "Who may do what, on an installation or on one charger.")
 
@@ -23,7 +23,13 @@ async def grant(
     *,
     user: User,
     roles: Annotated[
-        str, typer.Option("--roles", help="As in owner,user; of owner, user, service, operator.")
+        str,
+        typer.Option(
+            "--roles",
+            metavar="ROLES",
+            help="As in owner,user; of owner, user, service, operator.",
+            autocompletion=completed(ROLES),
+        ),
     ],
     installation: OptionalInstallation = None,
     charger: OptionalCharger = None,

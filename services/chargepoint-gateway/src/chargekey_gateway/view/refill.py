@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import nats.errors
 from nats.aio.client import Client
 from nats.js.api import StreamInfo
@@ -11,7 +13,7 @@ from chargekey_common.relay import END, GENERATION
 from chargekey_gateway.view.errors import PositionOfAnotherGenerationError, ViewBehindError
 from chargekey_gateway.view.view import SERVICES, View
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 0.25  # seconds
 
 
 async def refilled(client: Client, view: View) -> None:
@@ -20,16 +22,18 @@ async def refilled(client: Client, view: View) -> None:
     A bus that lost its disk has streams before they are full, and an empty view
     would know nobody.
     """
-    js = client.jetstream()
     for service in SERVICES:
-        reached = False
-        while not reached:
-            try:
-                held = _held(service, await js.stream_info(service.upper()))
-                await view.wait_for(held, LOOK_AGAIN)
-                reached = True
-            except (ViewBehindError, PositionOfAnotherGenerationError, nats.errors.Error, OSError):
-                continue  # each of them took its time
+        while not await _is_full(client, service, view):  # noqa: ASYNC110 - the stream tells nobody
+            await asyncio.sleep(LOOK_AGAIN)
+
+
+async def _is_full(client: Client, service: str, view: View) -> bool:
+    try:
+        held = _held(service, await client.jetstream().stream_info(service.upper()))
+        await view.wait_for(held, LOOK_AGAIN)
+    except (ViewBehindError, PositionOfAnotherGenerationError, nats.errors.Error, OSError):
+        return False
+    return True
 
 
 def _held(service: str, info: StreamInfo) -> tuple[Position, ...]:

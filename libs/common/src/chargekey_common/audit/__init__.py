@@ -1,0 +1,1 @@
+"""Whether a service's stream tells what its store holds, record by record."""

@@ -1,0 +1,42 @@
+"""Showing people that something goes on: on a terminal only, on standard error, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+Advance = Callable[[str, int, int], None]
+
+
+@contextlib.contextmanager
+def working(sentence: str, *, shown: bool = True) -> Iterator[None]:
+    """Show that the block works at what the sentence says."""
+    if not (shown and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and few commands take long
+
+    with Console(stderr=True).status(sentence):
+        yield
+
+
+@contextlib.contextmanager
+def bars(*, shown: bool = True) -> Iterator[Advance]:
+    """Show bars; the block says of each by its name how much of how much is done."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda _, __, ___: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.progress import Progress, TaskID  # noqa: PLC0415
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+
+        def advance(name: str, done: int, whole: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name)
+            # Of nothing, all is done.
+            progress.update(tasks[name], completed=done or not whole, total=whole or 1)
+
+        yield advance

@@ -1,0 +1,119 @@
+"""`chargekey audit verify`, and what to do after a store was restored from a backup."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from chargekey_common.eventstore.postgres import PostgresRecorder
+from chargekey_common.postgres import Postgres
+from chargekey_stack.data_directory import VERSION, DataDirectory
+
+from .running_system import CHARGEKEY, RunningSystem, chargekey, up
+
+
+def create(system: RunningSystem, name: str) -> str:
+    created = system.chargekey(
+        "installation", "create", "--name", name, "--time-zone", "Europe/Oslo"
+    )
+    return str(created["position"])
+
+
+def verified(system: RunningSystem) -> Any:
+    """Verify once everything is published."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = system.chargekey("audit", "verify")
+        if isinstance(found, str) or not any(each.get("behind") for each in found["streams"]):
+            return found
+        assert time.monotonic() < deadline
+
+
+def refused(*arguments: str, data: Path) -> dict[str, str]:
+    said = subprocess.run(
+        [*CHARGEKEY, *arguments, "--json", "--data", data],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (said.returncode, said.stdout) == (1, "")
+    error: dict[str, str] = json.loads(said.stderr)["error"]
+    return error
+
+
+def test_stores_agree_with_their_streams_and_the_others_have_none(tmp_path: Path) -> None:
+    with up(tmp_path / "data", tmp_path / "said", working_directory=tmp_path) as system:
+        for name in ("one", "two", "three"):
+            position = create(system, name)
+        assert verified(system) == {
+            "ok": True,
+            "streams": [
+                {"stream": "ACCESS", "store": True, "records": 3, "behind": 0},
+                {"stream": "IDENTITY", "store": True, "records": 0, "behind": 0},
+                {"stream": "SESSIONS", "store": False},
+                {"stream": "CHARGERS", "store": False},
+            ],
+        }
+        with closing(sqlite3.connect(system.data / "access" / "access.db")) as store:
+            store.execute("UPDATE stored_events SET originator_id='forged' WHERE rowid=2")
+            store.commit()
+        error = refused("audit", "verify", data=system.data)
+        assert error["code"] == "audit_differed"
+        assert f"position {position.rpartition(':')[0]}:2" in error["message"]
+        assert "(record_changed)" in error["message"]
+
+
+def test_a_restored_store_begins_a_new_generation_when_a_person_says_so(tmp_path: Path) -> None:
+    data, said = tmp_path / "data", tmp_path / "said"
+    store, backup = data / "access" / "access.db", tmp_path / "backup.db"
+    with up(data, said, working_directory=tmp_path) as system:
+        before = create(system, "kept")
+        assert refused("restored", "access", data=data)["code"] == "data_in_use"
+        system.end(signal.SIGTERM)
+    shutil.copy(store, backup)
+    with up(data, said, working_directory=tmp_path) as system:
+        create(system, "lost with the disk")
+        assert verified(system)["ok"]
+        system.end(signal.SIGTERM)
+    shutil.copy(backup, store)
+    declared = chargekey("restored", "access", data=data)
+    assert declared["service"] == "access"
+    with up(data, said, working_directory=tmp_path) as system:
+        after = create(system, "new")
+        assert after.split(":")[1] == declared["generation"] != before.split(":")[1]
+        streams = verified(system)["streams"]
+        assert streams[0] == {"stream": "ACCESS", "store": True, "records": 2, "behind": 0}
+        events = system.chargekey("events", "--stream", "access")["events"]
+        assert [event["data"]["name"] for event in events] == ["kept", "new"]
+
+
+def test_only_what_is_there_can_have_been_restored(tmp_path: Path) -> None:
+    assert chargekey("restored", "access", data=tmp_path / "nowhere") == "store_missing"
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "version").write_text(VERSION)
+    assert chargekey("restored", "identity", data=tmp_path) == "store_missing"
+    (tmp_path / "version").write_text("77\n")
+    assert chargekey("restored", "identity", data=tmp_path) == "data_version"
+
+
+def test_a_store_in_a_database_can_have_been_restored_too(
+    tmp_path: Path, postgres_server: str
+) -> None:
+    PostgresRecorder.migrate(Postgres(postgres_server, "access"))
+    data = DataDirectory(tmp_path)
+    with data.locked():
+        data.remember_postgres(postgres_server)
+    generations = {chargekey("restored", "access", data=tmp_path)["generation"] for _ in range(2)}
+    assert len(generations) == 2
+    recorder = PostgresRecorder(Postgres(postgres_server, "access"))
+    assert recorder.generation in generations
+    recorder.close()
+    assert chargekey("restored", "identity", data=tmp_path) == "store_missing"
