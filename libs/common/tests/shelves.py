@@ -126,6 +126,16 @@ class Shelves:
 
         return self.store.react(reaction, decide)
 
+    def mirror(self, reaction: Reaction) -> Position:
+        """Put up a shelf for the event, never a second one."""
+
+        def decide(work: Work) -> None:
+            shelf = work.load(evolve, f"m-{reaction.event_id}")
+            if shelf.state is None:
+                work.record(shelf, Labelled(label=f"for {reaction.event_id}"))
+
+        return self.store.react(reaction, decide)
+
 
 class PlainSeal:
     """Seals so that a test can see it did, with keys that can be destroyed."""

@@ -3,88 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
 from prometheus_client import REGISTRY
 
 from chargekey_common import jetstream
 from chargekey_common.eventstore.store import Context, EventStore
 from chargekey_common.jetstream import BatchRefusedError, OutMessage, publish_atomically
 from chargekey_common.nats_server import NatsServer
-from chargekey_common.positions import Position
-from chargekey_common.published.envelope import RECORD_HEADER, attributes
-from chargekey_common.relay import DivergedError, Relay, record_hash
+from chargekey_common.relay import DivergedError, Relay
 
+from .agreement import agree, events, running, stream
 from .shelves import Shelves, publication
 
 OpenStore = Callable[..., EventStore]
-EVENT_SUBJECTS = ("ShelfLabelled", "ShelfCleared")
-
-
-@asynccontextmanager
-async def running(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(relay.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def stream(client: Client) -> list[Any]:
-    """Every message of the stream, by its sequence."""
-    js = client.jetstream()
-    try:
-        info = await js.stream_info("SHELVES")
-    except NotFoundError:
-        return []
-    messages: list[Any] = []
-    if not info.state.messages:
-        return messages
-    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
-        try:
-            messages.append(await js.get_msg("SHELVES", sequence))
-        except NotFoundError:
-            continue
-    return messages
-
-
-async def events(client: Client) -> list[Any]:
-    return [m for m in await stream(client) if m.subject.rpartition(".")[2] in EVENT_SUBJECTS]
-
-
-async def agree(client: Client, store: EventStore) -> None:
-    """Wait until the stream tells the store's log record by record, and nothing else."""
-    log = store.read(0, 10_000)
-    stored = [(record_hash(row), store.position(number)) for number, _, row in log]
-    told: list[Any] = []
-    deadline = time.monotonic() + 20
-    # Until they agree: a stream that is being made again is read half old, half new.
-    while [_record_and_position(message) for message in told] != stored:
-        assert time.monotonic() < deadline, (told, stored)
-        await asyncio.sleep(0.02)
-        told = await events(client)
-    for message, (_, record, _) in zip(told, log, strict=True):
-        about = attributes(message.headers)
-        assert (about.id, about.cause, about.actor) == (
-            record.event_id,
-            record.cause,
-            record.actor,
-        )
-
-
-def _record_and_position(message: Any) -> tuple[str, Position | None]:
-    return message.headers[RECORD_HEADER], attributes(message.headers).position
 
 
 def label(shelves: Shelves, *numbers: int) -> None:
@@ -214,10 +154,40 @@ async def test_a_stream_cut_between_a_private_message_and_its_event_gets_the_eve
     assert last.subject == "shelves.v1.shelf.s2.ShelfLabelled"
     await nats_client.jetstream().delete_msg("SHELVES", last.seq)
     async with running(Relay(nats_client, shelves.store, publication)):
-        await agree(nats_client, shelves.store)
+        await agree(nats_client, shelves.store, private=False)
         await asyncio.to_thread(shelves.clear, Context("me", "clear"), shelf_id="s2")
         await agree(nats_client, shelves.store)
     assert "shelves.v1.key.s2" not in [message.subject for message in await stream(nats_client)]
+
+
+@pytest.mark.parametrize("cut", [10, 400, 700, 1000, 10_000])
+async def test_a_stream_whose_disk_lost_its_tail_is_filled_up_again_while_the_relay_runs(
+    nats_client: Client, nats_server: NatsServer, open_sqlite_store: OpenStore, cut: int
+) -> None:
+    """A power cut without sync; the tail may end in the middle of a batch, or a message."""
+    shelves = Shelves(open_sqlite_store())
+    label(shelves, *range(10))
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+        await asyncio.to_thread(nats_server.kill)
+        lose_tail(nats_server, cut)
+        await asyncio.to_thread(nats_server.start)
+        await asyncio.to_thread(label, shelves, 10)
+        other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+        await agree(other, shelves.store, private=False)
+        for shelf in ("s0", "s1", "s2"):
+            await asyncio.to_thread(shelves.clear, Context("me", f"clear-{shelf}"), shelf_id=shelf)
+        # Nothing private is left of it, however often it was told.
+        await agree(other, shelves.store)
+        await other.close()
+
+
+def lose_tail(server: NatsServer, size: int) -> None:
+    [block] = server.directory.rglob("*.blk")
+    whole = block.stat().st_size
+    os.truncate(block, max(whole - size, 0))
+    for index in server.directory.rglob("index.db"):
+        index.unlink()
 
 
 async def test_the_lag_grows_while_the_bus_is_away(
@@ -272,10 +242,56 @@ async def test_an_empty_store_takes_no_full_stream_over(
     label(shelves, 1)
     async with running(Relay(nats_client, shelves.store, publication)):
         await agree(nats_client, shelves.store)
-    empty = Relay(nats_client, open_store("empty.db"), publication)
+    empty = Relay(nats_client, open_store("empty"), publication)
     with pytest.raises(DivergedError):
         await asyncio.wait_for(empty.run(), 20)
     await agree(nats_client, shelves.store)
+
+
+def back_up(directory: Path) -> None:
+    with (
+        closing(sqlite3.connect(directory / "shelves.db")) as source,
+        closing(sqlite3.connect(directory / "restored.db")) as backup,
+    ):
+        source.backup(backup)
+
+
+async def test_a_restored_store_begins_no_generation_by_itself_and_publishes_nothing(
+    nats_client: Client, open_sqlite_store: OpenStore, tmp_path: Path
+) -> None:
+    """Its future is in the stream; before and after new events came to stand in its place."""
+    lost = Shelves(open_sqlite_store())
+    label(lost, 1)
+    back_up(tmp_path)
+    label(lost, 2)
+    async with running(Relay(nats_client, lost.store, publication)):
+        await agree(nats_client, lost.store)
+    restored = Shelves(open_sqlite_store("restored"))
+    for numbers in ((), (5,), (6,)):
+        label(restored, *numbers)
+        with pytest.raises(DivergedError):
+            await asyncio.wait_for(Relay(nats_client, restored.store, publication).run(), 20)
+        await agree(nats_client, lost.store)
+
+
+async def test_events_keep_their_ids_in_a_new_generation_and_later_ones_take_no_lost_ones_id(
+    nats_client: Client, open_sqlite_store: OpenStore, tmp_path: Path
+) -> None:
+    lost = Shelves(open_sqlite_store())
+    label(lost, 1)
+    back_up(tmp_path)
+    label(lost, 4)  # on the same shelf
+    async with running(Relay(nats_client, lost.store, publication)):
+        await agree(nats_client, lost.store)
+    before = [message.headers["ce-id"] for message in await events(nats_client)]
+    restored = Shelves(open_sqlite_store("restored"))
+    restored.store.recorder.begin_new_generation()
+    label(restored, 7)  # there too, where the lost event stood
+    async with running(Relay(nats_client, restored.store, publication)):
+        await agree(nats_client, restored.store)
+    after = [message.headers["ce-id"] for message in await events(nats_client)]
+    assert after[0] == before[0]
+    assert after[1] not in before
 
 
 async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
@@ -286,7 +302,7 @@ async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
     label(shelves, 1)
     async with running(Relay(nats_client, shelves.store, publication)):
         await agree(nats_client, shelves.store)
-    other = Shelves(open_store("other.db"))
+    other = Shelves(open_store("other"))
     other.store.recorder.generation = shelves.store.recorder.generation
     label(other, 2)
     async with running(Relay(nats_client, other.store, publication)) as task:
@@ -295,18 +311,14 @@ async def test_a_stream_that_tells_another_story_stops_the_relay_loudly(
 
 
 async def test_a_relay_whose_stream_another_generation_took_over_stops_and_writes_nothing_into_it(
-    nats_client: Client, open_store: OpenStore, tmp_path: Path
+    nats_client: Client, open_sqlite_store: OpenStore, tmp_path: Path
 ) -> None:
     """A store restored from a backup, while the old one still runs somewhere."""
-    old = Shelves(open_store())
+    old = Shelves(open_sqlite_store())
     label(old, 1)
-    with (
-        closing(sqlite3.connect(tmp_path / "shelves.db")) as source,
-        closing(sqlite3.connect(tmp_path / "restored.db")) as backup,
-    ):
-        source.backup(backup)
+    back_up(tmp_path)
     label(old, 2)
-    restored = Shelves(open_store("restored.db"))
+    restored = Shelves(open_sqlite_store("restored"))
     restored.store.recorder.begin_new_generation()
     async with running(Relay(nats_client, old.store, publication)) as task:
         await agree(nats_client, old.store)

@@ -16,7 +16,8 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
 
-# A server error code (nats-server's errors.json).
+# Server error codes (nats-server's errors.json).
+STREAM_NOT_FOUND = 10059
 WRONG_LAST_SEQUENCE = 10071
 
 log = structlog.get_logger()
@@ -72,6 +73,15 @@ async def connect(url: str, name: str, *, token: str | None = None) -> Client:
         except (OSError, NatsTimeoutError, nats.errors.NoServersError) as error:
             log.info("nats_unreachable", error=type(error).__name__)
             await asyncio.sleep(0.25)
+
+
+async def close(client: Client) -> None:
+    """Close a connection, also one that is lost; what still waits there is dropped."""
+    try:
+        await client.close()
+    except (RuntimeError, OSError, nats.errors.Error) as error:
+        # nats-py writes what waits to the transport it has lost, which uvloop's refuses.
+        log.debug("nats_closed_without_flush", error=type(error).__name__)
 
 
 async def ensure_stream(js: JetStreamManager, config: StreamConfig) -> None:

@@ -51,22 +51,53 @@ class NatsServer:
 
     def start(self) -> None:
         """Start and wait until clients are served; raises NatsServerError."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for stale in self.directory.glob("*.ports"):
-            stale.unlink()
-        configuration = self.directory / "nats-server.conf"
-        configuration.touch(mode=0o600)
-        configuration.write_text(
-            _CONFIGURATION.format(
-                port=self.port or -1, directory=self.directory, sync=self._sync, token=self.token
+        self.launch()
+        self.wait_until_serving()
+
+    def launch(self) -> None:
+        """Start the process, which serves clients a moment later; raises NatsServerError."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for stale in self.directory.glob("*.ports"):
+                stale.unlink()
+            configuration = self.directory / "nats-server.conf"
+            configuration.touch(mode=0o600)
+            configuration.write_text(
+                _CONFIGURATION.format(
+                    port=self.port or -1,
+                    directory=self.directory,
+                    sync=self._sync,
+                    token=self.token,
+                )
             )
-        )
-        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own binary, our own configuration
-                [binary, "--config", configuration], stdout=log, stderr=log, start_new_session=True
-            )
-        self.port = self._wait_for_port(self.process)
+            binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(  # noqa: S603 - our own binary, our own configuration
+                    [binary, "--config", configuration],
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            message = f"nats-server did not start: {error.strerror}"
+            raise NatsServerError(message) from None
+
+    def wait_until_serving(self) -> None:
+        """Return once clients are served; raises NatsServerError, and then it has ended."""
+        process = self.process
+        if process is not None:
+            ports_file = self.directory / f"nats-server_{process.pid}.ports"
+            deadline = time.monotonic() + START_TIMEOUT
+            while process.poll() is None and time.monotonic() < deadline:
+                if port := _port(ports_file):
+                    self.port = port
+                    return
+                time.sleep(0.005)
+            # This one, whoever has started another meanwhile.
+            process.kill()
+            process.wait(STOP_TIMEOUT)
+        message = f"nats-server did not start; see {self.log}"
+        raise NatsServerError(message)
 
     def stop(self) -> None:
         """End the server and wait for it; nothing happens when it does not run."""
@@ -82,13 +113,11 @@ class NatsServer:
             self.process.wait(STOP_TIMEOUT)
             self.process = None
 
-    def _wait_for_port(self, process: subprocess.Popen[bytes]) -> int:
-        ports_file = self.directory / f"nats-server_{process.pid}.ports"
-        deadline = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < deadline and process.poll() is None:
-            if ports_file.exists() and (text := ports_file.read_text()):
-                return urlsplit(str(json.loads(text)["nats"][0])).port or 0
-            time.sleep(0.005)
-        self.kill()
-        message = f"nats-server did not start; see {self.log}"
-        raise NatsServerError(message)
+
+def _port(ports_file: Path) -> int | None:
+    """Return the port the server has told of; it may be writing, or its directory be gone."""
+    try:
+        ports = json.loads(ports_file.read_text())
+    except (OSError, ValueError):
+        return None
+    return urlsplit(str(ports["nats"][0])).port

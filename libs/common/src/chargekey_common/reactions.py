@@ -1,19 +1,23 @@
 """Reactions: an event of one service makes another act. One file each, one durable each.
 
 A reaction is strictly in order, one event at a time: an event that fails is
-tried again, later and later, and nothing overtakes it, not even where it can never
-be read: an effect left out would be known to nobody. The reacting service
-stores the handled position in the transaction of the effect, so the durable
-consumer's own position is only an optimisation and a lost or refilled stream
-repeats no effect.
+tried again, later and later, and nothing overtakes it. One that cannot be read is
+set aside, with an alert, in the reacting service's own database; later ones about
+the same thing are set aside behind it, and the others go on. A newer version, which
+may be able to read it, begins with what was set aside.
+
+The reacting service stores the handled position in the transaction of the effect,
+so the durable consumer's own position is only an optimisation: a lost or refilled
+stream repeats no effect, and a service restored from a backup hears again what it
+lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 import nats.errors
@@ -22,24 +26,40 @@ from faststream import AckPolicy
 from faststream.exceptions import NackMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.nats.security import NatsToken
+from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
+from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 from nats.js.manager import JetStreamManager
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
+from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction
+from chargekey_common.jetstream import close
+from chargekey_common.positions import Position
+from chargekey_common.process import cancel
 from chargekey_common.published.envelope import PublishedEvent, attributes
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
 WATCH = 1.0
+# Seconds between attempts at what is set aside.
+AGAIN = 60.0
+# Seconds after which an event whose reaction died with its process is delivered again.
+ACK_WAIT = 5.0
 
 _FAILURES = Counter("reaction_failures_total", "Events a reaction will try again.", ["reaction"])
 _POISON = Counter(
-    "poison_events_total",
-    "Attempts at an event that this version cannot read; the reaction stands still.",
+    "poison_events_total", "Events that this version cannot read, set aside.", ["reaction"]
+)
+_SET_ASIDE = Gauge(
+    "events_set_aside",
+    "Events that wait for a version that can read them, with those behind them.",
     ["reaction"],
+)
+_FOREIGN = Counter(
+    "foreign_messages_total", "Messages that no relay has sent, passed over.", ["reaction"]
 )
 
 log = structlog.get_logger()
@@ -60,6 +80,26 @@ class On(msgspec.Struct, frozen=True):
         return f"{service}-on-{kebab_case(self.event.__name__)}"
 
 
+class _LedgerAwayError(Exception):
+    """The ledger does not answer; each has its own errors for that, and it passes."""
+
+
+class Ledger(Protocol):
+    """What the reacting service's database keeps; blocking, safe from any thread."""
+
+    def handled(self, reaction: str) -> Position | None:
+        """Return how far the reaction has come, or None before its first event."""
+
+    def set_aside(self, event: SetAside) -> None:
+        """Set an event aside, together with its position handled; never twice."""
+
+    def holds(self, reaction: str, about: str) -> bool:
+        """Return whether an event about this is set aside."""
+
+    def set_aside_for(self, reaction: str) -> Sequence[SetAside]:
+        """Return what the reaction has set aside, in the order it came."""
+
+
 def kebab_case(name: str) -> str:
     """`UserBlocked` as `user-blocked`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
@@ -71,8 +111,11 @@ class Reactions:
     `reacting` is set while every reaction has its consumer, which is when events reach it.
     """
 
-    def __init__(self, service: str, nats_url: str, token: str | None, *ons: On) -> None:
+    def __init__(
+        self, service: str, nats_url: str, token: str | None, ledger: Ledger, *ons: On
+    ) -> None:
         self._service = service
+        self._ledger = ledger
         self._url = nats_url
         self._token = token
         self._ons = ons
@@ -81,22 +124,32 @@ class Reactions:
 
     async def run(self) -> None:
         """React until cancelled; streams that do not exist yet, or no longer, are waited for."""
+        again = asyncio.create_task(self._react_again())
+        try:
+            await self._react()
+        finally:
+            await cancel(again)
+
+    async def _react(self) -> None:
         while True:
             broker = self._broker()
+            client: Client | None = None
             try:
-                js = (await broker.connect()).jetstream()
+                client = await broker.connect()
+                js = client.jetstream()
+                await self._streams_appear(js)
                 for on in self._ons:
-                    await js.stream_info(on.event.stream.upper())
+                    await self._go_back(js, on)
                 await broker.start()
                 self.reacting.set()
                 await self._consumers_vanish(js)
                 log.warning("reactions_start_over", service=self._service)
-            except (nats.errors.Error, OSError) as error:
+            except (nats.errors.Error, OSError, _LedgerAwayError) as error:
                 log.info("reactions_wait", service=self._service, error=type(error).__name__)
                 await asyncio.sleep(WATCH / 4)
             finally:
                 self.reacting.clear()
-                await broker.stop()
+                await _stop(broker, client)
 
     def _broker(self) -> NatsBroker:
         broker = NatsBroker(
@@ -113,8 +166,8 @@ class Reactions:
                 on.event.subject_filter(),
                 stream=JStream(on.event.stream.upper(), declare=False),
                 durable=on.name(self._service),
-                config=ConsumerConfig(max_ack_pending=1, ack_wait=30),
-                pull_sub=PullSub(batch_size=1),
+                config=ConsumerConfig(max_ack_pending=1, ack_wait=ACK_WAIT),
+                pull_sub=PullSub(batch_size=1, timeout=WATCH),
                 ack_policy=AckPolicy.NACK_ON_ERROR,
                 decoder=_undecoded,
             )(self._handler(on))
@@ -122,23 +175,10 @@ class Reactions:
 
     def _handler(self, on: On) -> Callable[[NatsMessage], Awaitable[None]]:
         name = on.name(self._service)
-        decoder = msgspec.json.Decoder(on.event)
 
         async def handle(message: NatsMessage) -> None:
             try:
-                event, reaction = decoder.decode(message.body), _reaction(name, message)
-            except (msgspec.DecodeError, KeyError, ValueError):
-                _POISON.labels(name).inc()
-                metadata = message.raw_message.metadata
-                log.error(  # noqa: TRY400 - the error may quote the payload
-                    "poison_event",
-                    reaction=name,
-                    subject=message.raw_message.subject,
-                    sequence=metadata.sequence.stream,
-                )
-                raise NackMessage(delay=LONGEST_DELAY) from None
-            try:
-                await on.react(event, reaction)
+                await self._take(on, message)
             except Exception as error:
                 _FAILURES.labels(name).inc()
                 delay = min(self._delays.get(name, FIRST_DELAY / 2) * 2, LONGEST_DELAY)
@@ -148,6 +188,135 @@ class Reactions:
             self._delays.pop(name, None)
 
         return handle
+
+    async def _take(self, on: On, message: NatsMessage) -> None:
+        """React to a message, set it aside, or pass over what no relay can have sent."""
+        name = on.name(self._service)
+        subject = message.raw_message.subject
+        try:
+            about = attributes(message.headers)
+        except (KeyError, ValueError):
+            about = None
+        if about is None or about.position is None:
+            _FOREIGN.labels(name).inc()
+            sequence = message.raw_message.metadata.sequence.stream
+            log.error("foreign_message", reaction=name, subject=subject, sequence=sequence)
+            return
+        headers = {key: str(value) for key, value in message.headers.items()}
+        event = SetAside(name, about.id, about.position, subject, headers, message.body)
+        if await asyncio.to_thread(self._ledger.holds, name, event.about):
+            await self._set_aside(event, "behind another")
+        elif (read := _read(on, event)) is None:
+            _POISON.labels(name).inc()
+            await self._set_aside(event, "unreadable")
+        else:
+            handled = Handled(name, about.position)
+            await on.react(read, Reaction(handled, about.id, about.at, about.actor))
+
+    async def _set_aside(self, event: SetAside, why: str) -> None:
+        await asyncio.to_thread(self._ledger.set_aside, event)
+        # Without the error itself, which may quote the payload.
+        log.error(
+            "event_set_aside",
+            reaction=event.reaction,
+            subject=event.subject,
+            event_id=event.event_id,
+            why=why,
+        )
+        await self._waiting(event.reaction)
+
+    async def _waiting(self, name: str) -> Sequence[SetAside]:
+        waiting = await asyncio.to_thread(self._ledger.set_aside_for, name)
+        _SET_ASIDE.labels(name).set(len(waiting))
+        return waiting
+
+    async def _react_again(self) -> None:
+        """Try what is set aside at the start, and now and then."""
+        while True:
+            for on in self._ons:
+                try:
+                    while await self._release(on):
+                        pass
+                except Exception as error:  # noqa: BLE001 - a ledger may be away in its own way
+                    log.warning("set_aside_not_tried", error=type(error).__name__)
+            await asyncio.sleep(AGAIN)
+
+    async def _release(self, on: On) -> bool:
+        """React to what can be read by now, in order; return whether more may have come behind."""
+        held: set[str] = set()
+        released = False
+        for event in await self._waiting(on.name(self._service)):
+            if event.about in held:
+                continue
+            read = _read(on, event)
+            if read is None:
+                held.add(event.about)
+                continue
+            about = attributes(event.headers)
+            handled = Handled(event.reaction, event.position, again=event.event_id)
+            try:
+                await on.react(read, Reaction(handled, about.id, about.at, about.actor))
+            except Exception as error:
+                _FAILURES.labels(event.reaction).inc()
+                log.warning("reaction_failed", reaction=event.reaction, exc_info=error)
+                held.add(event.about)
+                continue
+            log.info("event_released", reaction=event.reaction, event_id=event.event_id)
+            released = True
+        return released
+
+    async def _go_back(self, js: JetStreamContext, on: On) -> None:
+        """Forget a durable that is ahead of the ledger, as it is when that was restored."""
+        name, stream = on.name(self._service), on.event.stream.upper()
+        try:
+            # Before the ledger is asked: another replica may be acknowledging just now.
+            durable = await js.consumer_info(stream, name)
+        except NothingThereError:
+            return
+        acknowledged = 0 if durable.ack_floor is None else durable.ack_floor.stream_seq
+        first = await self._first_unhandled(js, on)
+        if first is not None and first <= acknowledged:
+            log.warning("reaction_hears_again", reaction=name, sequence=first)
+            await js.delete_consumer(stream, name)
+
+    async def _first_unhandled(self, js: JetStreamContext, on: On) -> int | None:
+        """Return the sequence of the first event behind what is handled, by halving the stream."""
+        name, stream = on.name(self._service), on.event.stream.upper()
+        try:
+            last = await asyncio.to_thread(self._ledger.handled, name)
+        except Exception as error:
+            raise _LedgerAwayError(type(error).__name__) from error
+        state = (await js.stream_info(stream)).state
+        low, high, found = state.first_seq, state.last_seq + 1, None
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                message = await js.get_msg(
+                    stream, middle, subject=on.event.subject_filter(), next=True
+                )
+            except NothingThereError:
+                high = middle
+                continue
+            if message.seq is None or _is_handled(message.headers or {}, last):
+                low = (message.seq or middle) + 1
+            else:
+                high, found = middle, message.seq
+        return found
+
+    async def _streams_appear(self, js: JetStreamManager) -> None:
+        """Return once every stream is there: others declare them, in their own time."""
+        waiting = False
+        for stream in sorted({on.event.stream.upper() for on in self._ons}):
+            while True:
+                try:
+                    await js.stream_info(stream)
+                except NothingThereError:
+                    if not waiting:  # one line a wait, not four a second
+                        log.info("reactions_wait", service=self._service, stream=stream)
+                    waiting = True
+                    await asyncio.sleep(WATCH / 4)
+                else:
+                    break
 
     async def _consumers_vanish(self, js: JetStreamManager) -> None:
         """Return when a durable is gone, as it is after the bus lost its disk."""
@@ -162,12 +331,32 @@ class Reactions:
                     break  # NATS is away; the client reconnects by itself
 
 
-def _reaction(name: str, message: NatsMessage) -> Reaction:
-    about = attributes(message.headers)
-    if about.position is None:
-        reason = "an event without a position cannot be reacted to"
-        raise ValueError(reason)
-    return Reaction(Handled(name, about.position), about.id, about.at, about.actor)
+async def _stop(broker: NatsBroker, client: Client | None) -> None:
+    """Stop the broker, also while NATS is away.
+
+    Draining refuses then, and its connection would go on reconnecting for good.
+    """
+    try:
+        await broker.stop()
+    except (nats.errors.Error, OSError) as error:
+        log.debug("reactions_not_drained", error=type(error).__name__)
+        if client is not None:
+            await close(client)
+
+
+def _read(on: On, event: SetAside) -> PublishedEvent | None:
+    try:
+        return msgspec.json.decode(event.data, type=on.event)
+    except msgspec.DecodeError:
+        return None
+
+
+def _is_handled(headers: Mapping[str, str], last: Position | None) -> bool:
+    try:
+        position = attributes(headers).position
+    except (KeyError, ValueError):
+        position = None
+    return position is None or (last is not None and last.includes(position))
 
 
 async def _undecoded(message: NatsMessage) -> bytes:

@@ -12,7 +12,9 @@ stream itself. A stream that lost its tail or its disk is refilled.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -26,8 +28,9 @@ from nats.js.errors import NotFoundError as NothingThereError
 from prometheus_client import Gauge
 
 from chargekey_common.eventstore.records import Record
-from chargekey_common.eventstore.store import EventStore
+from chargekey_common.eventstore.store import EventStore, StoreUnavailableError
 from chargekey_common.jetstream import (
+    WRONG_LAST_SEQUENCE,
     BatchRefusedError,
     BatchUnansweredError,
     OutMessage,
@@ -46,7 +49,18 @@ from chargekey_common.published.envelope import (
 MAX_EVENTS_A_BATCH = 100
 POLL = 1.0
 RETRY = 0.25
+# In a stream's metadata: whose it is, and the number of the last event its store held
+# when the relay began. A stream that is being refilled is there before it is full.
 GENERATION = "chargekey-generation"
+END = "chargekey-end"
+# The bus or the store is away: both come back.
+_PASSING = (
+    BatchRefusedError,
+    BatchUnansweredError,
+    StoreUnavailableError,
+    nats.errors.Error,
+    OSError,
+)
 
 _LAG = Gauge("relay_lag_events", "Events in the store that are not yet in the stream.", ["stream"])
 
@@ -104,9 +118,10 @@ class Relay:
         while True:
             try:
                 await self._relay()
-            except (BatchRefusedError, BatchUnansweredError, nats.errors.Error, OSError) as error:
+            except _PASSING as error:
                 log.info("relay_retries", stream=self.stream, error=str(error) or repr(error))
-                await asyncio.to_thread(self._tell_lag)
+                with contextlib.suppress(StoreUnavailableError):
+                    await asyncio.to_thread(self._tell_lag)
                 await asyncio.sleep(RETRY)
 
     async def _relay(self) -> None:
@@ -132,7 +147,7 @@ class Relay:
         return self._store.read(self._number, MAX_EVENTS_A_BATCH)
 
     def _tell_lag(self) -> None:
-        _LAG.labels(self.stream).set(self._store.recorder.end() - self._number)
+        _LAG.labels(self.stream).set(self._store.end() - self._number)
 
     async def _declare(self) -> None:
         """Make the stream this generation's own; another generation's is filled anew.
@@ -140,6 +155,9 @@ class Relay:
         Taken over at the start alone: of two stores that both run, the one that was
         started last keeps it.
         """
+        # A stream made again counts from higher up, so that nobody who expects an
+        # earlier one's end can meet this one's.
+        first = time.time_ns() // 1000
         config = StreamConfig(
             name=self.stream,
             subjects=[self._subjects],
@@ -149,19 +167,25 @@ class Relay:
             allow_atomic=True,
             allow_direct=False,
             deny_purge=False,
-            metadata={GENERATION: self._store.recorder.generation},
+            metadata={
+                GENERATION: self._store.recorder.generation,
+                END: str(await asyncio.to_thread(self._store.end)),
+            },
+            first_seq=first,
         )
         try:
             info = await self._js.stream_info(self.stream)
         except NothingThereError:
             pass
         else:
+            config.first_seq = info.config.first_seq
             if self._declared:
                 self._require_own(info)
             elif not self._is_own(info):
                 await self._require_filled(info)
                 log.warning("stream_of_another_generation", stream=self.stream)
                 await self._js.delete_stream(self.stream)
+                config.first_seq = first
         await ensure_stream(self._js, config)
         self._declared = True
 
@@ -175,7 +199,7 @@ class Relay:
 
     async def _require_filled(self, info: StreamInfo) -> None:
         """Take no full stream over with an empty store: that is a lost volume, not a restore."""
-        if info.state.messages and not await asyncio.to_thread(self._store.recorder.end):
+        if info.state.messages and not await asyncio.to_thread(self._store.end):
             log.error("store_empty_beside_full_stream", stream=self.stream)
             raise DivergedError(self.stream)
 
@@ -198,7 +222,7 @@ class Relay:
         known = await asyncio.to_thread(self._store.read, position.number - 1, 1)
         if (
             not known
-            or known[0][0] != position.number
+            or self._store.position(known[0][0]) != position
             or record_hash(known[0][2]) != message_headers[RECORD_HEADER]
         ):
             log.error("stream_diverged", stream=self.stream, position=str(position))
@@ -219,57 +243,69 @@ class Relay:
             if publication.erased or not batches:
                 batches.append([])
             batches[-1].append(
-                (number, publication, self._messages(number, record, notification, publication))
+                (
+                    number,
+                    publication,
+                    messages(self._store, number, record, notification, publication),
+                )
             )
         return batches
-
-    def _messages(
-        self, number: int, record: Record, notification: Notification, publication: Publication
-    ) -> Sequence[OutMessage]:
-        about = Attributes(
-            id=record.event_id,
-            at=record.at,
-            cause=record.cause,
-            actor=record.actor,
-            position=self._store.position(number),
-        )
-        mark = {RECORD_HEADER: record_hash(notification)}
-        return [
-            OutMessage(
-                event.subject,
-                msgspec.json.encode(event),
-                headers(event, about, source=self._store.service) | mark,
-            )
-            for event in (*publication.private, publication.event)
-        ]
 
     async def _send(
         self, batch: Sequence[tuple[int, Publication, Sequence[OutMessage]]], sequence: int
     ) -> int:
         for _, publication, _ in batch:
             for subject in publication.erased:
-                await self._erase(subject)
-        messages = [message for _, _, messages in batch for message in messages]
+                await self._erase(subject, sequence)
+        outgoing = [message for _, _, told in batch for message in told]
         return await publish_atomically(
             self._client,
-            messages,
+            outgoing,
             batch_id=uuid.uuid4().hex,
             expected_last_sequence=sequence,
         )
 
-    async def _erase(self, subject: str) -> None:
-        """Overwrite every message on a private subject.
+    async def _erase(self, subject: str, sequence: int) -> None:
+        """Overwrite every message on a private subject, up to this sequence.
 
         Before the event that erases it is published: a crash in between repeats
-        this, and finds nothing.
+        this, and finds nothing. What is newer than this relay knows is another's,
+        told behind the event that this one is late with.
         """
         while True:
             try:
                 found = await self._js.get_last_msg(self.stream, subject)
             except NothingThereError:
                 return
-            if found.seq is not None:
-                await self._js.delete_msg(self.stream, found.seq)
+            if found.seq is None or found.seq > sequence:
+                raise BatchRefusedError(WRONG_LAST_SEQUENCE, "the stream has grown")
+            await self._js.delete_msg(self.stream, found.seq)
+
+
+def messages(
+    store: EventStore,
+    number: int,
+    record: Record,
+    notification: Notification,
+    publication: Publication,
+) -> Sequence[OutMessage]:
+    """Return what the stream is told about the record of this number, the event itself last."""
+    about = Attributes(
+        id=record.event_id,
+        at=record.at,
+        cause=record.cause,
+        actor=record.actor,
+        position=store.position(number),
+    )
+    mark = {RECORD_HEADER: record_hash(notification)}
+    return [
+        OutMessage(
+            event.subject,
+            msgspec.json.encode(event),
+            headers(event, about, source=store.service) | mark,
+        )
+        for event in (*publication.private, publication.event)
+    ]
 
 
 def record_hash(notification: Notification) -> str:
