@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import structlog
 import uvloop
@@ -18,6 +18,16 @@ from chargekey_common.errors import CannotStartError
 CANCEL_AGAIN = 0.5
 
 log = structlog.get_logger()
+
+
+class Listener(Protocol):
+    """Something that serves at an address."""
+
+    async def start(self, address: str, /) -> object:
+        """Listen on `host:port`."""
+
+    async def stop(self) -> None:
+        """Listen no more."""
 
 
 class Lifetime:
@@ -37,6 +47,11 @@ class Lifetime:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
         self.closing.push_async_callback(cancel, task)
+
+    async def serve(self, listener: Listener, address: str) -> None:
+        """Let it listen on `host:port` until its turn to end."""
+        await listener.start(address)
+        self.closing.push_async_callback(listener.stop)
 
     def stop(self) -> None:
         """Begin to end."""

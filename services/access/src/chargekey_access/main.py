@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from chargekey_access.api.check import LocalCheck
 from chargekey_access.api.service import service
 from chargekey_access.application import Access
 from chargekey_access.domain.events import EVENTS
@@ -12,10 +11,9 @@ from chargekey_access.published import publication
 from chargekey_access.reactions.on_local_user_added import on_local_user_added
 from chargekey_access.settings import AccessSettings
 from chargekey_common import jetstream, process
-from chargekey_common.accounts import Caller, Verifier
+from chargekey_common.accounts import Verifier
 from chargekey_common.audit import service as audit
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.eventstore.waiting import HandledPositions
 from chargekey_common.grpc.server import Server
@@ -37,21 +35,12 @@ async def start(lifetime: Lifetime) -> None:
     passwords = ChargerPasswords(settings.charger_password_secret_file.read_bytes())
     access = Access(store, Directory(store), passwords)
 
-    async def check(caller: Caller, action: str, obj: str) -> None:
-        if not await asyncio.to_thread(access.allowed, caller, action, obj):
-            raise PermissionDeniedError
-
-    server = Server(
-        service(access, HandledPositions(store)),
-        Verifier(settings.accounts),
-        check,
-        audit.service(store, publication, settings),
-    )
+    served = service(access, HandledPositions(store))
+    audited = audit.service(store, publication, settings)
+    server = Server(served, Verifier(settings.accounts), LocalCheck(access), audited)
     health = HealthServer(lambda: Readiness(ready=server.serving))
-    await health.start(settings.health_address)
-    lifetime.closing.push_async_callback(health.stop)
-    await server.start(settings.grpc_address)
-    lifetime.closing.push_async_callback(server.stop)
+    await lifetime.serve(health, settings.health_address)
+    await lifetime.serve(server, settings.grpc_address)
     client = await jetstream.connect(settings.nats_url, "access", token=settings.nats_token)
     lifetime.closing.push_async_callback(jetstream.close, client)
     lifetime.own(lead(where, "relay", Relay(client, store, publication).run), "relay")

@@ -281,7 +281,7 @@ async def new_door(gateway: GatewayInMemory) -> AsyncIterator[Callable[..., Any]
             limits=Limits(close_timeout=0.2, **limits),
         )
         servers.append(server)
-        await server.start("127.0.0.1", 0)
+        await server.start("127.0.0.1:0")
         return Door(server, gateway)
 
     yield make

@@ -30,10 +30,8 @@ async def start(lifetime: Lifetime) -> None:
     health = HealthServer(
         lambda: Readiness(ready=server.serving, detail={STREAM: str(sessions.applied)})
     )
-    await health.start(settings.health_address)
-    lifetime.closing.push_async_callback(health.stop)
-    await server.start(settings.grpc_address)
-    lifetime.closing.push_async_callback(server.stop)
+    await lifetime.serve(health, settings.health_address)
+    await lifetime.serve(server, settings.grpc_address)
     client = await jetstream.connect(settings.nats_url, "history", token=settings.nats_token)
     lifetime.closing.push_async_callback(jetstream.close, client)
     follower = await sessions.follower(client)

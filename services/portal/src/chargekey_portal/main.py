@@ -30,8 +30,7 @@ async def start(lifetime: Lifetime) -> None:
     app = Guard(portal(services.ask, settings.ocpp_url), {host})
     http = HttpServer(app, settings.http_address)
     health = HealthServer(lambda: Readiness(ready=http.serving))
-    await health.start(settings.health_address)
-    lifetime.closing.push_async_callback(health.stop)
+    await lifetime.serve(health, settings.health_address)
     lifetime.own(http.run(), "http")
     lifetime.closing.push_async_callback(http.stop)
 

@@ -78,12 +78,13 @@ class OcppServer:
         self._present: dict[str, ChargerSocket] = {}
         self._finishing: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 lets the system choose one."""
+    async def start(self, address: str) -> None:
+        """Listen on `host:port`; port 0 lets the system choose one."""
+        host, _, port = address.rpartition(":")
         self._server = await ws_create_server(
             self._handshake,
             host,
-            port,
+            int(port),
             logger_name=_QUIET,
             # Pings are answered here, so that they count against the message rate; silence is
             # watched here, since picows takes bytes of an unfinished frame for life.

@@ -1,0 +1,35 @@
+"""The three streams that the gateway's memory is made from."""
+
+from __future__ import annotations
+
+from nats.aio.client import Client
+
+from chargekey_common.follower import Follower
+from chargekey_common.process import Lifetime
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.stream import STREAM
+from chargekey_gateway.view.refill import refilled
+from chargekey_gateway.view.view import SERVICES, View
+
+
+class Reading:
+    """Reads them from their beginnings, into the view and the running sessions."""
+
+    def __init__(self, client: Client, view: View, running: RunningSessions) -> None:
+        self._client = client
+        self._view = view
+        self._followers = [
+            *(Follower(client, service.upper(), view.follow) for service in SERVICES),
+            Follower(client, STREAM, running.follow),
+        ]
+
+    def begin(self, lifetime: Lifetime) -> None:
+        """Read for the whole life of the process."""
+        for follower in self._followers:
+            lifetime.own(follower.run(), f"follow {follower.stream}")
+
+    async def caught_up(self) -> None:
+        """Return once everything that was there is known, also where it is being refilled."""
+        for follower in self._followers:
+            await follower.caught_up.wait()
+        await refilled(self._client, self._view)
