@@ -202,11 +202,13 @@ async def test_an_unreadable_event_is_set_aside_and_overtaken_only_by_what_is_ab
         await seen.wait(5)
         await publish(shelves_stream, 6, "s1")
         await seen.wait(6)
+        async with asyncio.timeout(20):
+            while sample("events_set_aside"):  # it is counted once more behind the last
+                await asyncio.sleep(0.01)
     assert seen.effects() == ["s1", "s2", "s2", "s1", "s1", "s1"]
     assert seen.labels[3:] == [["a", "b"], "4", "6"]
     assert seen.mirror.store.set_aside_for(NAME) == []
     assert seen.mirror.store.handled(NAME) == Position("shelves", "0" * 16, 6)
-    assert sample("events_set_aside") == 0
 
 
 async def test_what_is_set_aside_is_tried_now_and_then_and_still_overtaken_by_nothing(
