@@ -58,6 +58,17 @@ def test_a_command_that_changed_nothing_is_remembered_too(open_store: OpenStore)
     assert shelves.store.load(evolve, "s").state == Shelf("paint")
 
 
+def test_a_command_that_changed_nothing_answers_the_same_position_for_ever(
+    open_store: OpenStore,
+) -> None:
+    store = open_store()
+    shelves = Shelves(store)
+    shelves.label(ask("c1"), shelf_id="s", label="tools")
+    first = shelves.label(ask("c2"), shelf_id="s", label="tools")
+    shelves.label(ask("c3"), shelf_id="s", label="paint")
+    assert shelves.label(ask("c2"), shelf_id="s", label="tools") == first
+
+
 def test_a_refused_command_stores_nothing_and_may_be_sent_again(open_store: OpenStore) -> None:
     shelves = Shelves(open_store())
     with pytest.raises(EmptyError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ from chargekey.access.v1.access_pb2_grpc import (
     AccessServiceStub,
     add_AccessServiceServicer_to_server,
 )
-from chargekey_common.accounts import ADMINISTRATOR, Caller, Verifier
+from chargekey_common.accounts import ADMINISTRATOR, Caller, Signer, Verifier, make_account
 from chargekey_common.errors import NotFoundError, PermissionDeniedError, UnavailableError
-from chargekey_common.grpc.client import RemoteCheck, remote_error
+from chargekey_common.grpc.client import RemoteCheck, channel, remote_error
 from chargekey_common.grpc.server import Objects, Server, Service, command_context
 from chargekey_common.testing.grpc import served
 
@@ -30,6 +32,11 @@ METHODS = [name for name in vars(AccessServiceServicer) if name[0].isupper()]
 class LostError(NotFoundError):
     code = "lost"
     sentence = "It is lost; look elsewhere."
+
+
+class BusyError(UnavailableError):
+    code = "busy"
+    sentence = "It is busy; come back after lunch."
 
 
 class Example:
@@ -58,6 +65,11 @@ class Example:
         )
 
     async def Check(self, request: pb.CheckRequest, _: object) -> pb.CheckResponse:
+        match request.action:
+            case "access.Busy":
+                raise BusyError
+            case "access.Hidden":
+                raise RuntimeError
         return pb.CheckResponse(allowed=request.action == "access.Read")
 
 
@@ -195,8 +207,48 @@ async def test_another_service_asks_access_and_is_refused_when_access_is_away(
         with pytest.raises(PermissionDeniedError):
             await check(Caller("user:u"), "access.Write", "system")
     async with aio.insecure_channel("127.0.0.1:1") as nowhere:
-        with pytest.raises(UnavailableError):
-            await RemoteCheck(nowhere)(Caller("user:u"), "access.Read", "system")
+        began = time.monotonic()
+        with pytest.raises(UnavailableError) as refused:
+            await RemoteCheck(nowhere, patience=0.3)(Caller("user:u"), "access.Read", "system")
+    assert time.monotonic() - began < 2
+    assert (refused.value.code, str(refused.value)) == (
+        UnavailableError.code,
+        UnavailableError.sentence,
+    )
+
+
+async def test_access_that_starts_again_is_waited_for(tmp_path: Path) -> None:
+    """A call right after access was killed is answered once it is back."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+        accounts = tmp_path / "accounts"
+        key = make_account(ADMINISTRATOR, keys=tmp_path / "keys", accounts=accounts)
+        async with channel(address, Signer.from_file(key)) as access:
+            check = RemoteCheck(access, patience=20)
+            for _ in range(2):
+                asked = asyncio.create_task(check(Caller("user:u"), "access.Read", "system"))
+                state = access.get_state(try_to_connect=True)
+                while state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    await access.wait_for_state_change(state)
+                    state = access.get_state(try_to_connect=True)
+                assert not asked.done()
+                server = Server(SERVICE, Verifier(accounts), Asked())
+                await server.start(address)
+                await asked
+                await server.stop(grace=0)
+
+
+async def test_what_access_says_of_itself_is_passed_on_in_its_words(tmp_path: Path) -> None:
+    """Its store is away, say: better than that a part of the system does not answer."""
+    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+        check = RemoteCheck(as_caller(ADMINISTRATOR))
+        with pytest.raises(UnavailableError) as refused:
+            await check(Caller("user:u"), "access.Busy", "system")
+        with pytest.raises(aio.AioRpcError):
+            await check(Caller("user:u"), "access.Hidden", "system")
+    assert (refused.value.code, str(refused.value)) == (BusyError.code, BusyError.sentence)
 
 
 async def test_a_method_that_nobody_thought_about_is_not_served(tmp_path: Path) -> None:

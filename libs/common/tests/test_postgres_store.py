@@ -11,12 +11,14 @@ from collections.abc import Callable
 import msgspec
 import psycopg
 import pytest
+from eventsourcing.persistence import IntegrityError
 from nats.aio.client import Client
 from psycopg.sql import SQL, Identifier
 
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import (
+    ContendedError,
     Context,
     EventStore,
     Reaction,
@@ -184,6 +186,72 @@ def test_a_locked_table_is_waited_for_some_seconds_and_then_unavailable(
         assert shelves.store.load(evolve, "s").state is None  # reads go on
     shelves.label(ask("c1"), shelf_id="s", label="tools")
     assert shelves.store.end() == 1
+
+
+def test_conflicts_leave_no_connection_behind_that_others_trip_over(
+    open_postgres_store: OpenStore,
+) -> None:
+    """A pipeline that fails leaves it open which statements the server has prepared."""
+    stores = [open_postgres_store(), open_postgres_store()]
+    failed: list[Exception] = []
+
+    def write(writer: int) -> None:
+        shelves = Shelves(stores[writer % 2])
+        for number in range(30):
+            name = f"{writer}-{number}"
+            try:
+                shelves.label(ask(name), shelf_id="the same", label=name)
+            except ContendedError:
+                pass
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not be
+                failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_a_connection_on_which_a_save_failed_is_not_used_again(
+    open_postgres_store: OpenStore,
+) -> None:
+    datastore = open_postgres_store().recorder.datastore
+    with pytest.raises(IntegrityError), datastore.get_connection() as connection:
+        raise IntegrityError
+    assert connection.closed
+
+
+def test_the_server_ends_a_save_that_stands_still(open_postgres_store: OpenStore) -> None:
+    """A frozen process would hold the table, and with it every other writer."""
+    with open_postgres_store().recorder.datastore.get_connection() as connection:
+        for name in ("idle_in_transaction_session_timeout", "transaction_timeout"):
+            [row] = connection.execute(SQL("SHOW {}").format(Identifier(name))).fetchall()
+            assert row == {name: "5s"}
+
+
+def test_many_who_wait_to_save_leave_connections_to_those_who_read(
+    open_postgres_store: OpenStore, postgres: Postgres
+) -> None:
+    store = open_postgres_store()
+    refused: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            Shelves(store).label(ask(str(number)), shelf_id=str(number), label="x")
+        except StoreUnavailableError as error:
+            refused.append(error)
+
+    table = SQL("{}.stored_events").format(Identifier(f"{postgres.schema}_shelves"))
+    with psycopg.connect(postgres.dsn) as other:
+        other.execute(SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(table))
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert store.load(evolve, "0").state is None
+    assert len(refused) == len(threads)
 
 
 async def test_the_stream_tells_the_log_while_the_relay_goes_from_replica_to_replica(

@@ -67,16 +67,22 @@ def test_a_start_that_exits_says_no_more_than_it_meant_to() -> None:
 
 MAIN = """
 from chargekey_common import process
-from chargekey_common.errors import CannotStartError
+from chargekey_common.errors import CannotRunError
 async def start(lifetime):
     print("started")
     lifetime.stop()
 def migrate():
     print("migrated")
 def refuse():
-    raise CannotStartError("Do this first.")
+    raise CannotRunError("Do this first.")
 async def refuse_to_start(lifetime):
-    raise CannotStartError("Do this first.")
+    raise CannotRunError("Do this first.")
+async def open_nothing(lifetime):
+    open("/no/such/file")
+async def fail_later(lifetime):
+    async def work():
+        raise CannotRunError("Somebody has to look.")
+    lifetime.own(work(), "work")
 process.main({start}, migrate=migrate, refuse=refuse)
 """
 
@@ -89,6 +95,8 @@ process.main({start}, migrate=migrate, refuse=refuse)
         ("start", ["migrat"], 2, "Usage: -c [migrate | refuse]"),
         ("start", ["migrate", "now"], 2, "Usage: -c [migrate | refuse]"),
         ("start", ["refuse"], 1, "Do this first."),
+        ("open_nothing", [], 1, "/no/such/file cannot be used: No such file or directory."),
+        ("fail_later", [], 1, "Somebody has to look."),
         ("refuse_to_start", [], 1, "Do this first."),
     ],
 )

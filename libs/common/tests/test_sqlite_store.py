@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from eventsourcing.persistence import ConnectionPoolClosedError
 
+from chargekey_common.eventstore.recorder import StoreUnusableError
 from chargekey_common.eventstore.store import Context, EventStore
 
 from .shelves import Shelves
@@ -101,3 +103,18 @@ def test_a_second_process_is_refused_while_the_first_has_the_store(
     assert "StoreInUseError" in open_elsewhere().stderr
     store.close()
     assert open_elsewhere().returncode == 0
+
+
+def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "shelves.db"
+    file.write_bytes(b"no database at all, but long enough to be taken for one" * 40)
+    before = file.read_bytes()
+    with pytest.raises(StoreUnusableError, match=r"shelves\.db cannot be used: "):
+        EventStore("shelves", file, [])
+    assert file.read_bytes() == before
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnusableError, match="cannot be used: "):
+        EventStore("shelves", tmp_path / "file" / "shelves.db", [])

@@ -251,6 +251,40 @@ async def test_a_process_that_cannot_start_is_named_with_its_last_words(tmp_path
             await running.start([child])
 
 
+LOGGED = """
+import json
+print(json.dumps({"level": "error", "event": "cannot_run", "reason": "Do this first."}))
+print(json.dumps({"level": "warning", "event": "nats_disconnected"}))
+raise SystemExit(1)
+"""
+
+
+async def test_of_a_log_the_reason_of_the_last_error_is_told_and_none_of_an_earlier_start(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    async with supervised(tmp_path / "data", asyncio.Queue()) as running:
+        child = ProgramChild(structs.replace(script("wrong", LOGGED), smtp="127.0.0.1:1"), log)
+        with pytest.raises(StartFailedError, match=r"exit status 1\. Do this first\. - its log"):
+            await running.start([child])
+        silent = script("silent", "raise SystemExit(1)")
+        child = ProgramChild(structs.replace(silent, smtp="127.0.0.1:1"), log)
+        with pytest.raises(StartFailedError, match="exit status 1. It said nothing - its log"):
+            await running.start([child])
+
+
+async def test_a_process_that_gives_up_is_started_again_with_its_reason_told(
+    tmp_path: Path,
+) -> None:
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    async with supervised(tmp_path / "data", lines) as running:
+        child = ProgramChild(script("wrong", LOGGED), tmp_path / "log")
+        await running.start([child])
+        async with asyncio.timeout(20):
+            line = await lines.get()
+    assert line.startswith("wrong ended unexpectedly (exit status 1): Do this first; starting it")
+
+
 async def test_a_process_that_never_gets_ready_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import (
-    URL,
     BigInteger,
     Connection,
     Engine,
@@ -29,13 +29,11 @@ from sqlalchemy import (
     event,
     exc,
     inspect,
-    make_url,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chargekey_common.eventstore.recorder import StoreInUseError
 from chargekey_common.postgres import (
-    PATIENCE,
     DatabaseUnreachableError,
     NotMigratedError,
     Postgres,
@@ -47,8 +45,8 @@ NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 # Ordered by bytes on both.
 ID = Text().with_variant(Text(collation="C"), "postgresql")
 
-CONNECTIONS = 4
-MORE_CONNECTIONS = 12  # while many are needed at once
+CONNECTIONS = 2
+MORE_CONNECTIONS = 6  # while many are needed at once
 CONNECTION_WAIT = 5.0
 # Seconds for what still runs when a database is closed.
 CLOSE_TIMEOUT = 10.0
@@ -220,12 +218,16 @@ def _schema(connection: Connection) -> str | None:
 
 
 def _postgres_engine(where: Postgres, lock_timeout: float) -> Engine:
-    url: URL = make_url(where.dsn).set(drivername="postgresql+psycopg")
-    options = f"{url.query.get('options', '')} -c lock_timeout={int(lock_timeout * 1000)}"
-    settings = {name: value for name, value in PATIENCE.items() if name not in url.query}
+    # Not by SQLAlchemy's own reading of the URL, which knows less than libpq: several hosts.
+    given = conninfo_to_dict(where.conninfo).get("options") or ""
+    waits = int(lock_timeout * 1000)
+    conninfo = make_conninfo(
+        where.conninfo,
+        options=f"{given} -c lock_timeout={waits} -c idle_in_transaction_session_timeout={waits}",
+    )
     return create_engine(
-        url,
-        connect_args={**settings, "options": options},
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(conninfo),
         execution_options={"schema_translate_map": {None: where.schema}},
         isolation_level="READ COMMITTED",
         pool_size=CONNECTIONS,

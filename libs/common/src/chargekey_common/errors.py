@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class CannotStartError(Exception):
-    """A process ends at once, with this sentence, which says what to do."""
+class CannotRunError(Exception):
+    """A process ends with this sentence, which says what to do: trying again would not help."""
 
 
 class ChargekeyError(Exception):

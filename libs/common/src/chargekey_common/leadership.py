@@ -18,11 +18,12 @@ from chargekey_common.process import cancel
 POLL = 0.5
 # Seconds after which a session that does not answer is taken for lost.
 ANSWER = 5.0
-# The server gives a vanished leader's lock to the next within about this many seconds.
+# When the server gives the lock of a leader that has vanished, or stands still, to the next.
 _KEEPALIVES = """
     SET tcp_keepalives_idle = 5;
     SET tcp_keepalives_interval = 2;
-    SET tcp_keepalives_count = 3"""
+    SET tcp_keepalives_count = 3;
+    SET idle_session_timeout = '5s'"""
 
 _LEADING = Gauge("leading", "Whether this process does what only one may do.", ["work"])
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from chargekey_common.errors import CannotStartError
+from chargekey_common.errors import CannotRunError
 
 # A server that is gone without a word is noticed after some seconds, not after the
 # quarter of an hour that TCP gives it.
@@ -46,14 +46,14 @@ class Postgres(msgspec.Struct, frozen=True):
         return psycopg.connect(self.conninfo, autocommit=True)
 
 
-class DatabaseUnreachableError(CannotStartError):
+class DatabaseUnreachableError(CannotRunError):
     """The database does not answer, or does not let this service in."""
 
     def __init__(self, trouble: str) -> None:
         super().__init__(f"The database cannot be used: {' '.join(trouble.split())}")
 
 
-class NotMigratedError(CannotStartError):
+class NotMigratedError(CannotRunError):
     """The schema has no tables, or another version's."""
 
     def __init__(self, where: Postgres) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import structlog
 import uvloop
 
-from chargekey_common.errors import CannotStartError
+from chargekey_common.errors import CannotRunError
 
 CANCEL_AGAIN = 0.5
+# Stores block: some wait for a database while others read.
+THREADS = 32
+# Seconds for threads that still run when all has ended.
+HANGING = 5.0
 
 log = structlog.get_logger()
 
@@ -71,7 +78,10 @@ class Lifetime:
         if task.cancelled() or self._stop.is_set():
             return
         error = task.exception()
-        log.error("task_ended", task=task.get_name(), exc_info=error)
+        if isinstance(error, CannotRunError):
+            log.error("cannot_run", reason=str(error))
+        else:
+            log.error("task_ended", task=task.get_name(), exc_info=error)
         self._failed = True
         self._stop.set()
 
@@ -82,13 +92,17 @@ async def _status(starting: Awaitable[None]) -> int:
         await starting
     except SystemExit as exited:
         return int(exited.code or 0)
-    except CannotStartError as error:
-        return _cannot_start(error)
+    except CannotRunError as error:
+        return _cannot_run(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _cannot_run(f"{error.filename} cannot be used: {error.strerror}.")
     return 0
 
 
-def _cannot_start(error: CannotStartError) -> int:
-    log.error("cannot_start", reason=str(error))
+def _cannot_run(reason: str) -> int:
+    log.error("cannot_run", reason=reason)
     return 1
 
 
@@ -109,8 +123,8 @@ def main(start: Callable[[Lifetime], Awaitable[None]], **jobs: Callable[[], None
         case [job] if job in jobs:
             try:
                 jobs[job]()
-            except CannotStartError as error:
-                sys.exit(_cannot_start(error))
+            except CannotRunError as error:
+                sys.exit(_cannot_run(str(error)))
             sys.exit(0)
         case _:
             sys.stderr.write(f"Usage: {Path(sys.argv[0]).name} [{' | '.join(jobs)}]\n")
@@ -120,13 +134,14 @@ def main(start: Callable[[Lifetime], Awaitable[None]], **jobs: Callable[[], None
 def run(start: Callable[[Lifetime], Awaitable[None]]) -> NoReturn:
     """Start a service, serve until SIGTERM or SIGINT, and exit: 0, or 1 if something failed.
 
-    A SystemExit of `start` ends the process with its own status, a CannotStartError
+    A SystemExit of `start` ends the process with its own status, a CannotRunError
     with one line.
     """
 
     async def live() -> int:
         lifetime = Lifetime()
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS))
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, lifetime.stop)
         try:
@@ -141,6 +156,11 @@ def run(start: Callable[[Lifetime], Awaitable[None]]) -> NoReturn:
                 await stopped
         finally:
             well = await lifetime.close()
-        return status or (0 if well else 1)
+        status = status or (0 if well else 1)
+        # A thread may hang in a database that does: everything else has ended by now.
+        hanging = threading.Timer(HANGING, os._exit, (status,))
+        hanging.daemon = True
+        hanging.start()
+        return status
 
     sys.exit(uvloop.run(live()))

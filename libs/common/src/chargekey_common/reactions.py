@@ -33,9 +33,10 @@ from nats.js.errors import NotFoundError as NothingThereError
 from nats.js.manager import JetStreamManager
 from prometheus_client import Counter, Gauge
 
+from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
-from chargekey_common.eventstore.store import Reaction
+from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
 from chargekey_common.jetstream import close
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel
@@ -43,11 +44,14 @@ from chargekey_common.published.envelope import PublishedEvent, attributes
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
+LONGEST_WHILE_AWAY = 2.0
 WATCH = 1.0
 # Seconds between attempts at what is set aside.
 AGAIN = 60.0
 # Seconds after which an event whose reaction died with its process is delivered again.
 ACK_WAIT = 5.0
+
+_AWAY = (StoreUnavailableError, DatabaseUnavailableError)
 
 _FAILURES = Counter("reaction_failures_total", "Events a reaction will try again.", ["reaction"])
 _POISON = Counter(
@@ -181,7 +185,8 @@ class Reactions:
                 await self._take(on, message)
             except Exception as error:
                 _FAILURES.labels(name).inc()
-                delay = min(self._delays.get(name, FIRST_DELAY / 2) * 2, LONGEST_DELAY)
+                longest = LONGEST_WHILE_AWAY if isinstance(error, _AWAY) else LONGEST_DELAY
+                delay = min(self._delays.get(name, FIRST_DELAY / 2) * 2, longest)
                 self._delays[name] = delay
                 log.warning("reaction_failed", reaction=name, again_in=delay, exc_info=error)
                 raise NackMessage(delay=delay) from error

@@ -27,6 +27,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import NotFoundError as NothingThereError
 from prometheus_client import Gauge
 
+from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore, StoreUnavailableError
 from chargekey_common.jetstream import (
@@ -67,11 +68,41 @@ _LAG = Gauge("relay_lag_events", "Events in the store that are not yet in the st
 log = structlog.get_logger()
 
 
-class DivergedError(Exception):
+class DivergedError(CannotRunError):
     """The stream holds a record that the store does not, or is another store's by now.
 
     Somebody has to look.
     """
+
+    def __init__(self, stream: str) -> None:
+        service = stream.lower()
+        super().__init__(
+            f"The stream {stream} and the store of {service} tell different stories. If the"
+            " store was restored from a backup, end everything, run"
+            f" `chargekey restored {service}` once, and start again."
+        )
+
+
+class StreamOfAnotherError(DivergedError):
+    """Another life of this store, started later, publishes to the stream by now."""
+
+    def __init__(self, stream: str) -> None:
+        CannotRunError.__init__(
+            self,
+            f"The stream {stream} is filled from another generation of this store, which was"
+            " started later: end that one, or leave this one ended.",
+        )
+
+
+class StoreEmptyError(DivergedError):
+    """A lost volume, and not a restore."""
+
+    def __init__(self, stream: str) -> None:
+        CannotRunError.__init__(
+            self,
+            f"The store of {stream.lower()} is empty beside a full stream: bring its data back,"
+            " or begin with an empty bus too.",
+        )
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -195,13 +226,13 @@ class Relay:
     def _require_own(self, info: StreamInfo) -> None:
         if not self._is_own(info):
             log.error("stream_taken_over", stream=self.stream)
-            raise DivergedError(self.stream)
+            raise StreamOfAnotherError(self.stream)
 
     async def _require_filled(self, info: StreamInfo) -> None:
         """Take no full stream over with an empty store: that is a lost volume, not a restore."""
         if info.state.messages and not await asyncio.to_thread(self._store.end):
             log.error("store_empty_beside_full_stream", stream=self.stream)
-            raise DivergedError(self.stream)
+            raise StoreEmptyError(self.stream)
 
     async def _find_bookmark(self) -> int:
         """Find the last relayed event's number; return the stream's last sequence."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
@@ -22,6 +20,7 @@ from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.database import database
 from chargekey_stack.errors import StartFailedError
 from chargekey_stack.guard import Guard
+from chargekey_stack.last_words import end_of, last_words, reason
 from chargekey_stack.ports import Ports
 from chargekey_stack.programs import Addresses, Program, programs
 from chargekey_stack.system import System
@@ -32,8 +31,6 @@ STOP_GRACE = 15.0
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 # Whoever ran this long has got over what made it crash.
 STEADY = 60.0
-# Bytes; with less, no process can say what it lacks.
-FULL = 65_536
 
 
 @asynccontextmanager
@@ -55,7 +52,7 @@ async def running(
     """
     with contextlib.ExitStack() as held:
         lock = held.enter_context(data.locked())
-        postgres = held.enter_context(database(data, store))
+        postgres = held.enter_context(database(data, store, tell))
         ports = held.enter_context(contextlib.closing(Ports()))
         addresses = Addresses.reserve(ports, ocpp_port=ocpp_port, portal_port=portal_port)
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file)))
@@ -95,11 +92,12 @@ async def _migrate(program: Program, log: Path) -> None:
     """Let a program make its tables; raises StartFailedError."""
     job = msgspec.structs.replace(program, command=(*program.command, "migrate"))
     child = ProgramChild(job, log)
+    since = end_of(log)
     await child.start()
     try:
         if status := await child.ended():
             trouble = f"{program.name} could not make its tables ({_how(status)})"
-            trouble = f"{trouble}. {_last_words(log)}"
+            trouble = f"{trouble}. {last_words(log, since)}"
             raise StartFailedError(trouble)
     finally:
         await child.stop(STOP_GRACE)
@@ -128,13 +126,15 @@ class Supervisor:
 
         Raises StartFailedError as soon as one has ended, or after START_TIMEOUT.
         """
+        logged = [end_of(child.log) for child in children]
         for child in children:
             self._children.append(child)
             await child.start()
             self._guard.started(child.pid)
-        await _together(_first_ready(child) for child in children)
+        await _together(map(_first_ready, children, logged))
         self._keepers += [
-            asyncio.create_task(self._keep(child), name=child.name) for child in children
+            asyncio.create_task(self._keep(child, since), name=child.name)
+            for child, since in zip(children, logged, strict=True)
         ]
 
     async def stop(self) -> None:
@@ -147,19 +147,24 @@ class Supervisor:
             await child.stop(STOP_GRACE)
             self._guard.ended(pid)
 
-    async def _keep(self, child: Child) -> None:
+    async def _keep(self, child: Child, logged: int) -> None:
+        """Keep a child running; `logged` is where its log ended when it was started."""
         crashes = 0
         telling: asyncio.Task[None] | None = None
         try:
             while True:
-                since = time.monotonic()
+                started = time.monotonic()
                 status = await child.ended()
                 if telling is not None:
                     telling.cancel()
                 self._guard.ended(child.pid)
-                if time.monotonic() - since > STEADY:
+                if time.monotonic() - started > STEADY:
                     crashes = 0
                 trouble = f"{child.name} ended unexpectedly ({_how(status)})"
+                # Who is killed says nothing; what it said before has nothing to do with it.
+                if status > 0 and (why := reason(child.log, logged)):
+                    trouble = f"{trouble}: {why.removesuffix('.')}"
+                logged = end_of(child.log)
                 while trouble:
                     delay = DELAYS[min(crashes, len(DELAYS) - 1)]
                     crashes += 1
@@ -192,7 +197,7 @@ class Supervisor:
             self._tell(line)
 
 
-async def _first_ready(child: Child) -> None:
+async def _first_ready(child: Child, logged: int) -> None:
     ready = asyncio.create_task(child.ready())
     ended = asyncio.create_task(child.ended())
     try:
@@ -209,7 +214,7 @@ async def _first_ready(child: Child) -> None:
         ready.cancel()
         ended.cancel()
         await asyncio.gather(ready, ended, return_exceptions=True)
-    trouble = f"{trouble}. {_last_words(child.log)}"
+    trouble = f"{trouble}. {last_words(child.log, logged)}"
     raise StartFailedError(trouble)
 
 
@@ -220,18 +225,3 @@ def _how(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:  # a real-time one
         return f"signal {-status}"
-
-
-def _last_words(log: Path) -> str:
-    """Return the last line of a log, and where to read on."""
-    try:
-        with log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 4096))
-            lines = file.read().decode(errors="replace").split("\n")
-    except FileNotFoundError:  # somebody has tidied up
-        lines = []
-    if shutil.disk_usage(log.parent).free < FULL:
-        return f"The disk is full - its log: {log}"
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "It said nothing")
-    return f"{last} - its log: {log}"

@@ -8,10 +8,11 @@ leaves that lock out and lets readers miss events; it is refused.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -40,14 +41,26 @@ from chargekey_common.postgres import (
     migrating,
 )
 
-CONNECTIONS = 4
-MOST_CONNECTIONS = 16
-# Seconds that one of the library's ten attempts waits, so that a caller waits for
-# some seconds and not for ever: for a free connection, and for the table.
+CONNECTIONS = 2
+MOST_CONNECTIONS = 8
+# Saves come one after the other anyway: the others leave connections to those who read.
+SAVES_AT_ONCE = 4
+# Seconds that one of the library's ten attempts waits, 0.2 s before the next, so that a
+# caller hears of trouble before his own patience of 5 s ends: for a free connection, and
+# for the table.
 CONNECTION_WAIT = 0.1
-TABLE_WAIT = 1
+TABLE_WAIT = 0.2
+# Seconds between attempts to connect again; the pool's own go up to a minute.
+RECONNECT = 1.0
+SAVE_WAIT = 2.0
+# What the server does about a process that stands still in the middle of a save and
+# holds the table: milliseconds of saying nothing, and of the whole transaction (17+).
+STANDSTILL = """
+    SELECT set_config(name, '5000', false) FROM pg_settings
+    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"""
 # How often the listener looks whether it is to end, in seconds.
 LISTEN = 0.2
+JOIN = 2.0
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS {schema}.receipts (
@@ -88,7 +101,7 @@ class _Datastore(PostgresDatastore):
             user="",
             password="",
             schema=where.schema,
-            lock_timeout=TABLE_WAIT,
+            lock_timeout=TABLE_WAIT,  # type: ignore[arg-type] # it goes into a text
             originator_id_type="text",
         )
         self.pool = psycopg_pool.ConnectionPool(  # type: ignore[assignment] # the library's adds a way to ask for passwords
@@ -100,7 +113,32 @@ class _Datastore(PostgresDatastore):
             open=False,
             configure=self.after_connect_func(),
             timeout=CONNECTION_WAIT,
+            reconnect_timeout=RECONNECT,
         )
+
+    def after_connect_func(self) -> Callable[[Connection[Any]], None]:
+        """Return what makes a new connection ready."""
+        make_ready = super().after_connect_func()
+
+        def after_connect(connection: Connection[Any]) -> None:
+            make_ready(connection)
+            connection.execute(STANDSTILL)
+
+        return after_connect
+
+    @contextlib.contextmanager
+    def get_connection(self) -> Iterator[Connection[DictRow]]:
+        """Give a connection, and close it when anything fails.
+
+        Of statements in a pipeline that failed nobody knows which the server has
+        prepared; the client would take them all for prepared.
+        """
+        with super().get_connection() as connection:
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
 
 
 class PostgresRecorder(PostgresApplicationRecorder, Recorder):
@@ -114,10 +152,15 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
     def __init__(self, where: Postgres, *, migrate: bool = False) -> None:
         self._where = where
         self._closed = threading.Event()
+        self._saving = threading.BoundedSemaphore(SAVES_AT_ONCE)
         self._listener: threading.Thread | None = None
         try:
-            super().__init__(_Datastore(where))
-        except OperationalError as error:
+            # The pool would not say why it cannot connect.
+            where.connect().close()
+            datastore = _Datastore(where)
+            datastore.pool.open(wait=True)
+            super().__init__(datastore)
+        except (OperationalError, psycopg.OperationalError) as error:
             raise DatabaseUnreachableError(str(error)) from error
         # One channel a schema, not one a database.
         self.channel_name = f"{where.schema}_saved"
@@ -131,13 +174,28 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         )
         if migrate:
             self.create_table()
-        self.generation = self._generation()
+        self.generation = self._generation(or_new=migrate)
 
     @classmethod
     def migrate(cls, where: Postgres) -> None:
         """Make what is missing; harmless to repeat, and one process does it at a time."""
         with migrating(where):
             cls(where, migrate=True).close()
+
+    def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        **kwargs: Any,  # noqa: ANN401 - the library's own
+    ) -> Sequence[int] | None:
+        """Save all or nothing; raises OperationalError when too many wait to save."""
+        if not self._saving.acquire(timeout=SAVE_WAIT):
+            message = "too many wait to save"
+            raise OperationalError(message)
+        try:
+            numbers: Sequence[int] | None = super().insert_events(stored_events, **kwargs)
+        finally:
+            self._saving.release()
+        return numbers
 
     def _insert_events(
         self,
@@ -204,6 +262,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         )
         return None if row is None else Position(**row)
 
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def ask_quarantine(
         self, statement: LiteralString, values: Sequence[Any]
     ) -> Sequence[Sequence[Any]]:
@@ -239,7 +298,8 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         """Close every connection."""
         self._closed.set()
         if self._listener is not None:
-            self._listener.join()
+            # A server that hangs may keep it; it ends with the process.
+            self._listener.join(JOIN)
         self.datastore.close()
 
     def _listen(self, saved: Callable[[], None]) -> None:
@@ -267,13 +327,17 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         curs.execute(SQL(statement.replace("?", "%s")).format(table=table), values)
         return [tuple(row.values()) for row in curs.fetchall()]
 
-    def _generation(self) -> str:
+    def _generation(self, *, or_new: bool) -> str:
         try:
             with self.datastore.cursor() as cursor:
                 row = cursor.execute(self._sql("SELECT name FROM {schema}.generation")).fetchone()
         except ProgrammingError as error:
             raise NotMigratedError(self._where) from error
-        return self.begin_new_generation() if row is None else str(row["name"])
+        if row is not None:
+            return str(row["name"])
+        if not or_new:  # two replicas would make one each
+            raise NotMigratedError(self._where)
+        return self.begin_new_generation()
 
     def _sql(self, statement: LiteralString) -> Composed:
         return SQL(statement).format(schema=Identifier(self._where.schema))

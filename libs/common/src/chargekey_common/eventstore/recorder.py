@@ -10,16 +10,23 @@ from typing import Any, LiteralString
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder
 
-from chargekey_common.errors import CannotStartError
+from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.positions import Position
 
 
-class StoreInUseError(CannotStartError):
+class StoreInUseError(CannotRunError):
     """Another process has this store open."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"Another process has {path} open: end it first.")
+
+
+class StoreUnusableError(CannotRunError):
+    """The file cannot be opened, or is no store."""
+
+    def __init__(self, path: Path, trouble: str) -> None:
+        super().__init__(f"The store {path} cannot be used: {trouble}.")
 
 
 class Receipt(msgspec.Struct, frozen=True):

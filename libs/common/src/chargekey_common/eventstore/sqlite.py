@@ -7,14 +7,22 @@ in the transaction of its events.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import secrets
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, LiteralString
 
-from eventsourcing.persistence import ConnectionPoolClosedError, IntegrityError, StoredEvent
+from eventsourcing.persistence import (
+    ConnectionPoolClosedError,
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    StoredEvent,
+)
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -31,6 +39,7 @@ from chargekey_common.eventstore.recorder import (
     Receipt,
     Recorder,
     StoreInUseError,
+    StoreUnusableError,
 )
 from chargekey_common.positions import Position
 
@@ -90,19 +99,28 @@ class _DurableDatastore(SQLiteDatastore):
 class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
     """The recorder of one service in one file.
 
-    Raises StoreInUseError when another process holds the file. `generation`
-    names this life of the store: 16 hex digits, new after a restore.
+    Raises StoreInUseError when another process holds the file, StoreUnusableError when
+    it cannot be opened or is something else. `generation` names this life of the store:
+    16 hex digits, new after a restore.
     """
 
     def __init__(self, path: Path, *, lock_timeout: int = 5) -> None:
+        with contextlib.ExitStack() as opened:
+            try:
+                self._open(path, lock_timeout, opened)
+            except (OSError, sqlite3.Error, InterfaceError, DatabaseError) as error:
+                raise StoreUnusableError(path, str(error)) from error
+            opened.pop_all()
+
+    def _open(self, path: Path, lock_timeout: int, opened: contextlib.ExitStack) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = path.with_suffix(".lock").open("w")
+        self._lock = opened.enter_context(path.with_suffix(".lock").open("w"))
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.close()
             raise StoreInUseError(path) from None
         super().__init__(_DurableDatastore(path, lock_timeout))
+        opened.callback(self.datastore.close)
         self.insert_events_statement = (
             f"INSERT INTO {self.events_table_name}"  # noqa: S608 - a constant of ours
             " (originator_id, originator_version, topic, state) VALUES (?,?,?,?)"

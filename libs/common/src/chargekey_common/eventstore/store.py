@@ -21,6 +21,7 @@ from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
+    InternalError,
     Mapper,
     Notification,
     OperationalError,
@@ -261,8 +262,9 @@ class EventStore(Application[str]):
             result = decide(work)
             receipt = Receipt(command_id, name, context.actor, msgspec.json.encode(result))
             recordings = self._save(work, Alongside(receipt=receipt))
-            if recordings is not None:
+            if recordings:
                 return Answer(result, self._after(recordings))
+            # Without an event the receipt knows the position that every repetition gets.
         raise ContendedError
 
     def react(self, reaction: Reaction, decide: Callable[[Work], None]) -> Position:
@@ -339,7 +341,8 @@ class EventStore(Application[str]):
     def _reachable(self) -> Iterator[None]:
         try:
             yield
-        except (InterfaceError, OperationalError) as error:
+        # A server that only reads, as after a failover, is an internal error to psycopg.
+        except (InterfaceError, InternalError, OperationalError) as error:
             # Databases name the trouble here, never a value.
             log.error("store_unavailable", service=self.service, error=str(error))  # noqa: TRY400 - nobody's bug to trace
             raise StoreUnavailableError from error

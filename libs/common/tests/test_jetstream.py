@@ -1,0 +1,36 @@
+"""A connection to NATS: what its ends leave in the log."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from structlog.testing import capture_logs
+
+from chargekey_common import jetstream
+from chargekey_common.nats_server import NatsServer
+
+
+def _warnings(logs: list[structlog.typing.EventDict]) -> list[str]:
+    return [line["event"] for line in logs if line["log_level"] == "warning"]
+
+
+async def test_closing_a_connection_is_no_reason_to_warn(nats_server: NatsServer) -> None:
+    with capture_logs() as logs:
+        client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
+        await jetstream.close(client)
+    assert client.is_closed
+    assert _warnings(logs) == []
+
+
+async def test_losing_a_connection_is_one_and_closing_it_then_is_no_second(
+    nats_server: NatsServer,
+) -> None:
+    with capture_logs() as logs:
+        client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
+        await asyncio.to_thread(nats_server.stop)
+        async with asyncio.timeout(20):
+            while not _warnings(logs):
+                await asyncio.sleep(0.01)
+        await jetstream.close(client)
+    assert _warnings(logs) == ["nats_disconnected"]
