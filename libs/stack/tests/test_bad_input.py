@@ -91,6 +91,9 @@ def chargers(site: Site) -> Iterator[Row]:
     for types in ("face", "rfid,face", ENDLESS):
         yield "choice_unknown", ("charger", "types", site.charger, "--enable", types)
         yield "choice_unknown", ("charger", "types", site.charger, "--disable", types)
+    yield "nothing_to_change", ("charger", "types", site.charger)
+    both = ("--enable", "pin,rfid", "--disable", "pin")
+    yield "type_twice", ("charger", "types", site.charger, *both)
 
 
 def users(site: Site) -> Iterator[Row]:
@@ -130,8 +133,11 @@ def identifications(site: Site) -> Iterator[Row]:
             ("identification", "add", "--user", key, "--type", "pin", "--code", "#8642"),
         )
         yield "user_unknown", ("identification", "list", "--user", key)
-        for verb in ("change", "reveal", "remove"):
+        for verb in ("reveal", "remove"):
             yield "identification_unknown", ("identification", verb, key)
+        blocked = ("--status", "blocked")
+        yield "identification_unknown", ("identification", "change", key, *blocked)
+    yield "nothing_to_change", change
     yield "code_unavailable", (*add, "pin", "--code", "#1357")
     yield "local_user_elsewhere", (*add, "pin", "--code", "#8642", "--installation", UNKNOWN)
     yield "usage", (*add, "face", "--code", "#8642")
@@ -181,6 +187,7 @@ def questions(site: Site) -> Iterator[Row]:
         for key in IDS[1:]:
             yield "installation_unknown", (past, "list", "--installation", key)
             yield "charger_unknown", (past, "list", "--charger", key)
+            yield "user_unknown", (past, "list", "--user", key)
         for limit in ("0", "-1", "1001", "9" * 40, "many", "1.5"):
             yield "usage", (past, "list", "--limit", limit)
     for streams in ("", "NOWHERE", "access,NOWHERE", ENDLESS):
@@ -188,7 +195,7 @@ def questions(site: Site) -> Iterator[Row]:
     yield "usage", ("events", "--limit", "-1")
     yield "usage", ("audit", "verify", SECRET)
     simulate = ("simulate", "--ocpp-identity", site.charger, "--password")
-    yield "charger_disconnected", (*simulate, SECRET, "--code", "#1357")
+    yield "charger_refused", (*simulate, SECRET, "--code", "#1357")
     yield "code_too_long", (*simulate, site.password, "--code", ENDLESS)
     yield "usage", (SECRET,)
 

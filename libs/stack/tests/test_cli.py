@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import sqlite3
@@ -21,7 +22,7 @@ import typer
 from typer.testing import CliRunner
 
 from chargekey_common.accounts import ADMINISTRATOR
-from chargekey_stack import cli
+from chargekey_stack import cli, usage
 from chargekey_stack.answers import cell, done, fields, instant, show, table
 from chargekey_stack.data_directory import VERSION, DataDirectory
 from chargekey_stack.errors import ChoiceUnknownError
@@ -262,10 +263,145 @@ def test_ctrl_c_is_told_by_its_name(tmp_path: Path) -> None:
     assert json.loads(err)["error"]["code"] == "interrupted"
 
 
-def test_help_is_shown_for_a_noun_alone() -> None:
-    result = CliRunner().invoke(cli.app, ["charger"])
-    assert result.exit_code == 2
-    assert "Switch identification types" in result.output
+def test_ctrl_c_while_the_rest_is_imported_is_told_by_its_name(tmp_path: Path) -> None:
+    interpreter, script = CHARGEKEY
+    with subprocess.Popen(
+        [interpreter, "-X", "importtime", script, "installation", "list", "--data", tmp_path],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stderr
+        while "chargekey_stack.__main__" not in command.stderr.readline():
+            pass
+        command.stderr.readline()  # the first import of the rest
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=60)
+    assert command.returncode == 130, said
+    assert said.endswith("Interrupted. (interrupted)\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"), [((), "Who may charge"), (("charger",), "Switch identification types")]
+)
+def test_help_is_all_that_is_shown_without_a_command(words: tuple[str, ...], shown: str) -> None:
+    said = subprocess.run(
+        [*CHARGEKEY, *words], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert said.returncode == 2
+    assert shown in said.stdout
+    assert said.stderr == ""
+
+
+def test_help_shows_flags_without_a_value() -> None:
+    said = subprocess.run(
+        [*CHARGEKEY, "sessions", "list", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert "--json" in said.stdout
+    assert "<bool>" not in said.stdout
+
+
+def test_the_version_is_shown() -> None:
+    said = subprocess.run(
+        [*CHARGEKEY, "--version"], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert re.fullmatch(rf"Chargekey \d+\.\d+\.\d+ .*version {VERSION}\)\n", said.stdout)
+
+
+def test_an_option_without_its_value_names_the_command(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [*CHARGEKEY, "identification", "add", "--data", tmp_path, "--code"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert "See `chargekey identification add --help`" in said.stderr
+
+
+@pytest.mark.parametrize("given", [("--data", ""), ("--data=",)])
+def test_an_empty_data_directory_is_not_the_current_one(
+    tmp_path: Path, given: tuple[str, ...]
+) -> None:
+    said = subprocess.run(
+        [*CHARGEKEY, "up", *given],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert said.returncode == 2
+    assert said.stderr.endswith(" (usage)\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_directory_one_may_not_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs this may be the one who may read everything."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    LEAVES["up"].make_context("up", ["--data", str(tmp_path)])
+
+
+def test_a_wrong_value_in_the_environment_is_told_in_whole_words(tmp_path: Path) -> None:
+    class Failing(typer.BadParameter):
+        def format_message(self) -> str:
+            return f"Invalid value for '--data' (env var: 'CHARGEKEY_DATA'): {self.message}"
+
+    said = usage.trouble(Failing(f"{tmp_path} is bad"))
+    assert said == (
+        "Invalid value for '--data' (env var: 'CHARGEKEY_DATA'): it cannot be understood"
+    )
+
+
+def test_standard_input_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [*CHARGEKEY, "authorize", "--charger", "C", "--code", "-", "--data", tmp_path],
+        input=b"\xff\n",
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert said.returncode == 2
+    assert b"standard input is not UTF-8" in said.stderr
+
+
+def test_a_store_that_is_damaged_is_told(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text(VERSION)
+    (tmp_path / "access").mkdir()
+    (tmp_path / "access" / "access.db").write_bytes(b"no database" * 100)
+    result = chargekey("restored", "access", "--json", data=tmp_path)
+    assert json.loads(result.stderr)["error"]["code"] == "store_damaged"
+
+
+@pytest.mark.parametrize(
+    ("closing", "words", "said"),
+    [
+        (">&-", ("--version",), "output_failed"),
+        ("2>&-", ("installation", "list"), ""),
+        ("2>/dev/full", ("installation", "list"), ""),
+    ],
+)
+def test_a_closed_output_is_an_error_and_no_crash(
+    tmp_path: Path, closing: str, words: tuple[str, ...], said: str
+) -> None:
+    result = subprocess.run(
+        ["bash", "-c", f'"$@" {closing}', "bash", *CHARGEKEY, *words],  # noqa: S607 - the person's own
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"CHARGEKEY_DATA": str(tmp_path)},
+        timeout=30,
+    )
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize(("given", "read"), [("#2468", "#2468"), ("-", "#1357")])

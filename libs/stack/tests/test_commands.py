@@ -164,7 +164,7 @@ def test_errors_have_their_names(site: Site) -> None:
             *("installation", "create", "--name", "Home", "--time-zone", "Europe/Atlantis"),
         ),
         "date_in_past": (*add, "#8642", "--valid-until", "2001-01-01"),
-        "charger_disconnected": (
+        "charger_refused": (
             *("simulate", "--ocpp-identity", site.charger, "--password", "wrong"),
             *("--code", "#2468"),
         ),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chargekey_common.accounts import ADMINISTRATOR
-from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.data_directory import VERSION, DataDirectory
 from chargekey_stack.errors import (
     DataForeignError,
     DataInUseError,
@@ -57,6 +57,25 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("77\n")
     with pytest.raises(DataVersionError), DataDirectory(tmp_path).locked():
         pass
+
+
+@pytest.mark.parametrize(("content", "named"), [(b"77\n", "77"), (b"\xff\xfe\x00", "unknown")])
+def test_both_versions_are_named_where_the_other_one_has_a_number(
+    tmp_path: Path, content: bytes, named: str
+) -> None:
+    (tmp_path / "version").write_bytes(content)
+    with pytest.raises(DataVersionError) as refused, DataDirectory(tmp_path).locked():
+        pass
+    assert f"its version is {named}, this Chargekey's is {VERSION}" in str(refused.value)
+
+
+def test_a_secret_that_cannot_be_read_is_told_before_anything_starts(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    with data.locked():
+        # What no reader can open, whoever it is.
+        (data.secrets / "nats_token").mkdir()
+        with pytest.raises(DataUnusableError):
+            data.token("nats_token")
 
 
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -10,15 +10,25 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from ocpp.exceptions import InternalError
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
-from chargekey_stack.errors import ChargerDisconnectedError, CodeTooLongError
+from chargekey_common.errors import ChargekeyError
+from chargekey_stack.errors import (
+    ChargerConnectedError,
+    ChargerDisconnectedError,
+    ChargerRefusedError,
+    CodeTooLongError,
+    RequestRefusedError,
+)
 from chargekey_stack.simulator import Started, simulated_charger
 
 ANSWERS = {"#2468": "Accepted", "#1357": "Blocked"}
+FAILS = "#9999"
 NOW = "2026-11-18T11:06:40Z"
 
 
@@ -46,6 +56,8 @@ class BackEnd(ChargePoint):
 
     @on("StartTransaction")
     def start_transaction(self, id_tag: str, **_: Any) -> call_result.StartTransaction:
+        if id_tag == FAILS:
+            raise InternalError
         return call_result.StartTransaction(
             transaction_id=42, id_tag_info={"status": ANSWERS[id_tag]}
         )
@@ -166,11 +178,46 @@ async def test_a_lost_connection_ends_every_wait(listener: Listener) -> None:
     async with simulated_charger(listener.url, "CP-1", "secret") as charger:
         back_end = await listener.back_ends.get()
         await charger.start("#2468")
-        await back_end.socket.close()
-        with pytest.raises(ChargerDisconnectedError):
+        await back_end.socket.close(1012, "restarting")
+        with pytest.raises(ChargerDisconnectedError, match=r"1012 \(restarting\)"):
             await charger.stopped()
         with pytest.raises(ChargerDisconnectedError):
             await charger.authorize("#2468")
+
+
+async def test_a_second_charger_of_an_identity_is_told_so(listener: Listener) -> None:
+    async with simulated_charger(listener.url, "CP-1", "secret") as charger:
+        back_end = await listener.back_ends.get()
+        await back_end.socket.close(1008, "already connected")
+        await charger.disconnected()
+        with pytest.raises(ChargerConnectedError):
+            await charger.boot()
+
+
+async def test_a_start_that_fails_is_not_blamed_on_the_password(listener: Listener) -> None:
+    async with simulated_charger(listener.url, "CP-1", "secret") as charger:
+        with pytest.raises(RequestRefusedError, match="StartTransaction: InternalError"):
+            await charger.start(FAILS)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, ChargerRefusedError), (404, ChargerRefusedError), (503, ChargerDisconnectedError)],
+)
+async def test_only_an_unknown_charger_is_told_to_check_its_password(
+    status: int, error: type[ChargekeyError]
+) -> None:
+    def refuse(socket: ServerConnection, _: Request) -> Response:
+        return socket.respond(status, "")
+
+    async def never(_: ServerConnection) -> None:
+        raise AssertionError
+
+    async with serve(never, "127.0.0.1", 0, process_request=refuse, logger=_silent()) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        with pytest.raises(error):
+            async with simulated_charger(f"ws://127.0.0.1:{port}/ocpp", "CP-1", "secret"):
+                pass
 
 
 async def test_nobody_there_is_a_clear_error(listener: Listener) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,9 +15,21 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from chargekey_stack import database as store
+from chargekey_stack.answers import unheard
+from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.errors import StoreMalformedError
+
 from .running_system import RunningSystem, chargekey, up
 
-SCHEMAS = {"access", "history", "identity", "notifier"}
+SCHEMAS = {"access", "chargekey", "history", "identity", "notifier"}
+
+LOCK = "hashtextextended('chargekey', 0)"
+HOLDERS_ENDED = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @pytest.fixture
@@ -56,6 +71,9 @@ def test_everything_is_in_the_database_and_found_there_again(database: str, tmp_
         a_pin_that_charges(first)
         assert chargekey("up", "--store", database, data=tmp_path / "other") == "database_in_use"
         assert first.end(signal.SIGTERM) == 0
+    # Its keys are not in the other directory, which does not remember it either.
+    assert chargekey("up", "--store", database, data=tmp_path / "other") == "database_foreign"
+    assert not (tmp_path / "other" / "secrets" / "postgres").exists()
     assert list(data.glob("*/*.db")) == []
     with psycopg.connect(database) as connection:
         found = connection.execute("SELECT DISTINCT schemaname FROM pg_stat_user_tables")
@@ -86,3 +104,44 @@ def test_what_is_no_url_of_postgresql_is_refused(url: str, tmp_path: Path) -> No
 def test_a_database_that_does_not_answer_is_one_clear_error(tmp_path: Path) -> None:
     url = f"postgresql://user:hunter2@/database?host={tmp_path}"
     assert chargekey("up", "--store", url, data=tmp_path / "data") == "database_unusable"
+
+
+@pytest.mark.parametrize(
+    "password", ["se@cretpw", "a@b@cretpw", "se/cretpw", "12/cretpw", "70000/cretpw", "se?a@cretpw"]
+)
+def test_a_password_that_is_not_escaped_is_refused_and_not_repeated(
+    password: str, tmp_path: Path
+) -> None:
+    url = f"postgresql://user:{password}@127.0.0.1/database"
+    with (
+        pytest.raises(StoreMalformedError, match="%40") as refused,
+        store.database(DataDirectory(tmp_path), url, unheard),
+    ):
+        pass
+    assert "cretpw" not in str(refused.value)
+
+
+def test_a_hold_that_the_server_ended_is_taken_again_and_a_faster_system_told_of(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOOK_INTERVAL", 0.01)
+    data = DataDirectory(tmp_path)
+    data.secrets.mkdir()
+    told: queue.Queue[str] = queue.Queue()
+    with (
+        store.database(data, database, told.put),
+        psycopg.connect(database, autocommit=True) as other,
+        psycopg.connect(database, autocommit=True) as server,
+        ThreadPoolExecutor() as pool,
+    ):
+        # It waits in front of everybody who comes later.
+        faster = pool.submit(other.execute, f"SELECT pg_advisory_lock({LOCK})")
+        server.execute(HOLDERS_ENDED)
+        faster.result(10)
+        assert "Another Chargekey" in told.get(timeout=10)
+        other.execute(f"SELECT pg_advisory_unlock({LOCK})")
+        deadline = time.monotonic() + 10
+        while other.execute(f"SELECT pg_try_advisory_lock({LOCK})").fetchone() == (True,):
+            other.execute(f"SELECT pg_advisory_unlock({LOCK})")
+            assert time.monotonic() < deadline
+    assert told.empty()

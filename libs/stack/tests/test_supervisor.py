@@ -269,7 +269,7 @@ async def test_of_a_log_the_reason_of_the_last_error_is_told_and_none_of_an_earl
             await running.start([child])
         silent = script("silent", "raise SystemExit(1)")
         child = ProgramChild(structs.replace(silent, smtp="127.0.0.1:1"), log)
-        with pytest.raises(StartFailedError, match="exit status 1. It said nothing - its log"):
+        with pytest.raises(StartFailedError, match=r"exit status 1\. It said nothing - its log"):
             await running.start([child])
 
 

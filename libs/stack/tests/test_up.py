@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -93,6 +94,39 @@ def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
         found = second.chargekey("installation", "list")["installations"]
         assert [site["id"] for site in found] == [created["id"]]
         assert second.end(signal.SIGINT) == 0
+
+
+def test_a_closed_terminal_ends_it_in_order_and_its_followers_by_name(tmp_path: Path) -> None:
+    with up(tmp_path / "data", tmp_path / "said", working_directory=tmp_path) as system:
+        _create(system)
+        left = children(system.process.pid)
+        with subprocess.Popen(
+            [*CHARGEKEY, "events", "--follow", "--json", "--data", system.data],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as follower:
+            assert follower.stdout
+            assert follower.stdout.readline()
+            assert system.end(signal.SIGHUP) == 0
+            _, said = follower.communicate(timeout=60)
+    assert not any(map(alive, left))
+    assert follower.returncode == 1
+    assert json.loads(said)["error"]["code"] in {"not_running", "unavailable"}
+
+
+def test_people_are_told_that_it_ends(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*CHARGEKEY, "up", "--data", tmp_path / "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as system:
+        assert system.stdout
+        assert system.stdout.readline().startswith("Ready.")
+        system.send_signal(signal.SIGINT)
+        out, said = system.communicate(timeout=60)
+    assert (system.returncode, out, said) == (0, "", "Ending everything.\n")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])

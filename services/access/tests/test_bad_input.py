@@ -150,6 +150,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         pb.GrantPermissionRequest(charger_id=charger, user_id="ada", roles=[2, 3, 2] * 3_000),
         pb.RevokePermissionRequest(permission_id=permission),
         pb.ListPermissionsRequest(installation_id=site),
+        pb.FindUserRequest(user_id="ada"),
         pb.CheckRequest(caller=ADMINISTRATOR, action="access.GetCharger", object="system"),
         pb.AwaitReactionRequest(reaction="access-on-local-user-added", position=str(added)),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
@@ -19,29 +19,37 @@ from chargekey_access.projections.directory import Directory
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import PermissionDeniedError
-from chargekey_common.eventstore.store import EventStore
+from chargekey_common.eventstore.quarantine import SetAside
+from chargekey_common.eventstore.recorder import Handled
+from chargekey_common.eventstore.store import EventStore, Reaction
 from chargekey_common.eventstore.waiting import HandledPositions
 from chargekey_common.grpc.client import remote_error
+from chargekey_common.positions import Position
+from chargekey_common.published.identity import LocalUserAdded
 from chargekey_common.testing.grpc import served
 
 SECRET = b"a secret of at least sixteen bytes"
 
 
-@pytest_asyncio.fixture
-async def stubs(tmp_path: Path) -> AsyncIterator[dict[str, AccessServiceStub]]:
+@pytest.fixture
+def access(tmp_path: Path) -> Iterator[Access]:
     store = EventStore("access", tmp_path / "access.db", EVENTS)
-    access = Access(store, Directory(store), ChargerPasswords(SECRET))
+    yield Access(store, Directory(store), ChargerPasswords(SECRET))
+    store.close()
 
+
+@pytest_asyncio.fixture
+async def stubs(access: Access, tmp_path: Path) -> AsyncIterator[dict[str, AccessServiceStub]]:
     async def check(caller: Caller, action: str, obj: str) -> None:
         if not access.allowed(caller, action, obj):
             raise PermissionDeniedError
 
-    async with served(service(access, HandledPositions(store)), tmp_path, check) as as_caller:
+    handled = HandledPositions(access.store)
+    async with served(service(access, handled), tmp_path, check) as as_caller:
         yield {
             "administrator": AccessServiceStub(as_caller(ADMINISTRATOR)),
             "driver": AccessServiceStub(as_caller(Caller("user:somebody"))),
         }
-    store.close()
 
 
 @pytest.fixture
@@ -175,6 +183,48 @@ async def test_unknown_things_are_not_found(administrator: AccessServiceStub) ->
         grpc.StatusCode.NOT_FOUND,
         "installation_unknown",
     )
+
+
+async def test_a_user_is_found_for_as_long_as_there_is_a_past_of_him(
+    access: Access, administrator: AccessServiceStub
+) -> None:
+    site = await an_installation(administrator)
+    handled = Handled("access-on-local-user-added", Position("identity", "0" * 16, 1))
+    added = LocalUserAdded(user_id="ada", installation_id=site)
+    access.react_to_local_user_added(added, Reaction(handled, "event-1", 0, ADMINISTRATOR))
+    await administrator.FindUser(pb.FindUserRequest(user_id="ada"))
+    [held] = (
+        await administrator.ListPermissions(pb.ListPermissionsRequest(installation_id=site))
+    ).permissions
+    await administrator.RevokePermission(pb.RevokePermissionRequest(permission_id=held.id))
+    await administrator.FindUser(pb.FindUserRequest(user_id="ada"))
+    unknown = pb.FindUserRequest(user_id="grace")
+    assert await refusal(administrator.FindUser(unknown)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "user_unknown",
+    )
+
+
+async def test_an_event_that_is_set_aside_is_not_said_to_be_handled(
+    access: Access, administrator: AccessServiceStub
+) -> None:
+    """What comes before it, and what comes behind it about others, is."""
+    name = "access-on-local-user-added"
+    first, unreadable, last = (Position("identity", "0" * 16, number) for number in (1, 2, 3))
+    event = SetAside(name, "event-2", unreadable, "identity.v1.user.ada.LocalUserAdded", {}, b"{")
+    access.store.set_aside(event)
+    ada = pb.AwaitReactionRequest(reaction=name, position=str(unreadable))
+    assert await refusal(administrator.AwaitReaction(ada)) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "reaction_set_aside",
+    )
+    added = LocalUserAdded(user_id="grace", installation_id=await an_installation(administrator))
+    access.react_to_local_user_added(
+        added, Reaction(Handled(name, last), "event-3", 0, ADMINISTRATOR)
+    )
+    for position in (first, last):
+        request = pb.AwaitReactionRequest(reaction=name, position=str(position))
+        assert (await administrator.AwaitReaction(request)).position
 
 
 async def test_a_caller_without_a_role_is_refused(stubs: dict[str, AccessServiceStub]) -> None:

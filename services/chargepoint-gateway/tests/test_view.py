@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
 from chargekey_common.follower import Message
 from chargekey_common.keyed_ids import KeyedId
@@ -261,30 +262,55 @@ def test_a_reloaded_view_equals_a_fresh_one() -> None:
     assert view.digest() == loaded().digest()
 
 
-def test_unknown_events_are_counted_and_passed() -> None:
+class Skipped:
+    """What `/metrics` counts from now on."""
+
+    def __init__(self) -> None:
+        self._before = self._now("unknown"), self._now("unreadable")
+
+    @property
+    def unknown(self) -> int:
+        return self._now("unknown") - self._before[0]
+
+    @property
+    def unreadable(self) -> int:
+        return self._now("unreadable") - self._before[1]
+
+    def _now(self, why: str) -> int:
+        line = f'view_events_skipped_total{{why="{why}"}} '
+        [found] = [each for each in generate_latest().decode().splitlines() if line in each]
+        return int(float(found.removeprefix(line)))
+
+
+@pytest.fixture
+def skipped() -> Skipped:
+    return Skipped()
+
+
+def test_unknown_events_are_counted_and_passed(skipped: Skipped) -> None:
     view = loaded()
     known = message(GRANT, 6)
     view.handle(
         Message("access.v1.installation.site.MoonPhaseChanged", 6, b"{}", dict(known.headers))
     )
-    assert view.unknown_events == 1
+    assert (skipped.unknown, skipped.unreadable) == (1, 0)
     assert view.positions[0] == f"access:{FIRST}:6"
 
 
-def test_an_unreadable_event_is_counted_and_passed() -> None:
+def test_an_unreadable_event_is_counted_and_passed(skipped: Skipped) -> None:
     view = loaded()
     known = message(GRANT, 6)
     view.handle(Message(known.subject, 6, b'{"permission_id": 7}', known.headers))
-    assert (view.unknown_events, view.poison_events) == (0, 1)
+    assert (skipped.unknown, skipped.unreadable) == (0, 1)
     assert view.positions[0] == f"access:{FIRST}:6"
 
 
-def test_an_unreadable_private_message_does_not_hide_the_event_behind_it() -> None:
+def test_an_unreadable_private_message_does_not_hide_the_event_behind_it(skipped: Skipped) -> None:
     view = View()
     view.handle(message(SITE, 1))
     view.handle(msgspec.structs.replace(message(CREDENTIAL, 2), data=b"{"))
     view.handle(message(CHARGER, 2))
-    assert view.poison_events == 1
+    assert skipped.unreadable == 1
     assert view.charger("charger") is not None
     assert view.positions == (f"access:{FIRST}:2",)
 
@@ -292,25 +318,27 @@ def test_an_unreadable_private_message_does_not_hide_the_event_behind_it() -> No
 @pytest.mark.parametrize(
     "header", ["", "nonsense", "access", f"access:{FIRST}:-1", f"access:{FIRST}:7x", "x" * 10_000]
 )
-def test_an_event_without_a_readable_position_is_counted_and_passed(header: str) -> None:
+def test_an_event_without_a_readable_position_is_counted_and_passed(
+    header: str, skipped: Skipped
+) -> None:
     """It may have been applied before, and nobody can say; what follows it counts."""
     view = loaded()
     known = message(REVOKE, 6)
     view.handle(msgspec.structs.replace(known, headers={**known.headers, POSITION_HEADER: header}))
-    assert (view.unknown_events, view.poison_events) == (0, 1)
+    assert (skipped.unknown, skipped.unreadable) == (0, 1)
     assert reason(view, KEY) == "installation_permission"
     view.handle(message(REVOKE, 7))
     assert reason(view, KEY) == "no_permission"
 
 
 @pytest.mark.parametrize("keyed_id", ["", "zz" * 16, "aa" * 15, "aa" * 17, "aa" * 15 + "a", "é"])
-def test_a_key_that_is_none_is_counted_and_finds_nothing(keyed_id: str) -> None:
+def test_a_key_that_is_none_is_counted_and_finds_nothing(keyed_id: str, skipped: Skipped) -> None:
     """Nor does the key before it: the code was changed, and only that is certain."""
     view = loaded()
     broken = identity.IdentificationKey(identification_id="pin", keyed_id=keyed_id)
     view.handle(message(broken, 4))
     view.handle(message(NEW_CODE, 4))
-    assert view.poison_events == 1
+    assert skipped.unreadable == 1
     assert reason(view, KEY) == "identification_unknown"
     assert view.positions[1] == f"identity:{FIRST}:4"
 

@@ -26,11 +26,12 @@ class NothingThereError(NotFoundError):
 
 
 class SmallAccess(access_pb2_grpc.AccessServiceServicer):
-    """Knows the installations and chargers it is given."""
+    """Knows the installations, chargers and users it is given."""
 
     def __init__(self) -> None:
         self.installations = {"home", "office"}
         self.chargers = {"garage", "roof"}
+        self.users = {"anna", "grace"}
 
     async def GetInstallation(
         self, request: pb.GetInstallationRequest, _: Context
@@ -43,6 +44,11 @@ class SmallAccess(access_pb2_grpc.AccessServiceServicer):
         if request.charger_id not in self.chargers:
             raise NothingThereError
         return pb.GetChargerResponse()
+
+    async def FindUser(self, request: pb.FindUserRequest, _: Context) -> pb.FindUserResponse:
+        if request.user_id not in self.users:
+            raise NothingThereError
+        return pb.FindUserResponse()
 
 
 async def _only_history(caller: Caller, _: str, __: str) -> None:
@@ -57,7 +63,7 @@ async def small_access(directory: Path) -> AsyncIterator[Access]:
         "chargekey.access.v1.AccessService",
         access_pb2_grpc.add_AccessServiceServicer_to_server,
         SmallAccess(),
-        dict.fromkeys(("GetInstallation", "GetCharger"), lambda _: "system"),
+        dict.fromkeys(("GetInstallation", "GetCharger", "FindUser"), lambda _: "system"),
     )
     async with served(service, directory, _only_history) as as_caller:
         yield Access(as_caller(service_account("history")))

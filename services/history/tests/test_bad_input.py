@@ -45,8 +45,7 @@ FIELDS: Fields = {
     # Empty narrows nothing.
     "installation_id": bad(MISSING, "installation_unknown", *UNKNOWN_IDS[1:]),
     "charger_id": bad(MISSING, "charger_unknown", *UNKNOWN_IDS[1:]),
-    # Whoever was erased is unknown and has a past, so nobody is: an unknown one has none.
-    "user_id": (),
+    "user_id": bad(MISSING, "user_unknown", *UNKNOWN_IDS[1:]),
     # More than there can be are as many as there can be.
     "limit": bad(INVALID, "limit_malformed", -1, -(2**31)),
     "running_only": (),

@@ -143,17 +143,24 @@ async def test_nothing_is_told_of_what_exists_and_has_no_past_and_what_exists_no
     for request in (
         pb.ListSessionsRequest(installation_id="home"),
         pb.ListSessionsRequest(installation_id="home", charger_id="garage"),
-        pb.ListSessionsRequest(installation_id="home", user_id="nobody"),
+        pb.ListSessionsRequest(installation_id="home", user_id="grace"),
     ):
         assert not (await stub.ListSessions(request)).sessions
-    past.apply([fact(started("s1", charger_id="scrapped"), 1)], Bookmark("then", 1))
-    scrapped = pb.ListSessionsRequest(charger_id="scrapped")
-    assert [each.id for each in (await stub.ListSessions(scrapped)).sessions] == ["s1"]
+    past.apply(
+        [fact(started("s1", charger_id="scrapped", user_id="erased"), 1)], Bookmark("then", 1)
+    )
+    for gone in (
+        pb.ListSessionsRequest(charger_id="scrapped"),
+        pb.ListSessionsRequest(installation_id="home", user_id="erased"),
+    ):
+        assert [each.id for each in (await stub.ListSessions(gone)).sessions] == ["s1"]
     never = pb.ListSessionsRequest(installation_id="home", charger_id="never-was")
     assert await refusal(stub.ListSessions(never)) == (
         grpc.StatusCode.NOT_FOUND,
         "charger_unknown",
     )
+    nobody = pb.ListRefusalsRequest(installation_id="home", user_id="nobody")
+    assert await refusal(stub.ListRefusals(nobody)) == (grpc.StatusCode.NOT_FOUND, "user_unknown")
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 100), (7, 7), (5_000, 1_000)])

@@ -39,6 +39,7 @@ async def test_the_page_says_where_chargers_connect_and_how_to_begin(served: Por
         "simulate",
     ):
         assert f"chargekey {command} --" in text
+    assert 'export PATH="$PWD/.venv/bin:$PATH"' in text
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere"])

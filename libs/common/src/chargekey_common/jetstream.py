@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import nats
+import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
@@ -51,14 +51,16 @@ async def connect(url: str, name: str, *, token: str | None = None) -> Client:
         log.debug("nats_error", error=type(error).__name__)
 
     async def on_disconnected() -> None:
-        log.warning("nats_disconnected")
+        if not client.is_closed:  # as it is when this side has ended it
+            log.warning("nats_disconnected")
 
     async def on_reconnected() -> None:
         log.info("nats_reconnected")
 
     while True:
+        client = Client()
         try:
-            return await nats.connect(
+            await client.connect(
                 url,
                 name=name,
                 token=token,
@@ -66,13 +68,15 @@ async def connect(url: str, name: str, *, token: str | None = None) -> Client:
                 disconnected_cb=on_disconnected,
                 reconnected_cb=on_reconnected,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
+                reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds, also parts of one
                 ping_interval=5,
                 max_outstanding_pings=2,
             )
         except (OSError, NatsTimeoutError, nats.errors.NoServersError) as error:
             log.info("nats_unreachable", error=type(error).__name__)
             await asyncio.sleep(0.25)
+        else:
+            return client
 
 
 async def close(client: Client) -> None:

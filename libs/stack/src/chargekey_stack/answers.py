@@ -93,11 +93,13 @@ def nobody_reads() -> bool:
 def show_error(code: str, message: str, *, as_json: bool) -> None:
     """Write an error to standard error, on one line."""
     message = " ".join(message.split())
-    if as_json:
-        error = {"error": {"code": code, "message": message}}
-        sys.stderr.write(msgspec.json.encode(error).decode() + "\n")
-    else:
-        sys.stderr.write(f"{message} ({code})\n")
+    error = {"error": {"code": code, "message": message}}
+    line = msgspec.json.encode(error).decode() if as_json else f"{message} ({code})"
+    try:
+        tell(line)
+    except OSError:
+        # Nobody can be told; the exit status still says it, where nothing is left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def unheard(_: str) -> None:

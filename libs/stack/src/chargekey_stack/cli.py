@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
+import os
 import sys
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 from grpc import aio
@@ -11,7 +16,7 @@ from grpc import aio
 from chargekey_common.errors import ChargekeyError, UnavailableError
 from chargekey_common.grpc.client import remote_error
 from chargekey_stack import usage
-from chargekey_stack.answers import show_error
+from chargekey_stack.answers import say, show_error
 from chargekey_stack.commands import (
     audit,
     authorize,
@@ -28,6 +33,7 @@ from chargekey_stack.commands import (
     up,
     user,
 )
+from chargekey_stack.data_directory import VERSION
 
 app = typer.Typer(
     name="chargekey",
@@ -42,9 +48,29 @@ for _each in (authorize, sessions, refusals, events, simulate, audit, restored):
     app.add_typer(_each.app)
 
 INTERRUPTED = 130
+EMPTY_DATA = "Invalid value for '--data': it is empty."
 
 # What gRPC itself says when nobody answers is of no use to people.
 _NOBODY_ANSWERS = frozenset({"unavailable", "deadline_exceeded"})
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as the library calls it
+    if wanted:
+        say(f"Chargekey {metadata.version('chargekey-stack')} (data directory: version {VERSION})")
+        raise typer.Exit
+
+
+@app.callback()
+def _chargekey(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -54,15 +80,22 @@ def main() -> None:
     the library exits with 1 and without a word.
     """
     as_json = "--json" in sys.argv
+    _open_what_is_closed()
     _speak_any_character(as_json=as_json)
     if not _is_utf8(sys.argv):
         show_error("usage", "The command line is not UTF-8.", as_json=as_json)
         sys.exit(2)
+    if "--data=" in sys.argv or ("--data", "") in itertools.pairwise(sys.argv):
+        # The library would take it for the current directory.
+        show_error("usage", EMPTY_DATA, as_json=as_json)
+        sys.exit(2)
+    program = typer.main.get_command(app)
+    _show_flags_without_type(program)
     try:
-        status = app(standalone_mode=False)
+        status = program(standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        command = "chargekey" if context is None else context.command_path
+        command = _command_path(program) if context is None else context.command_path
         # Without a message, help was shown in its place.
         if trouble := usage.trouble(error):
             show_error("usage", f"{trouble}. See `{command} --help`.", as_json=as_json)
@@ -76,13 +109,49 @@ def main() -> None:
         message = UnavailableError.sentence if silent else remote.message
         show_error(remote.code, message, as_json=as_json)
         sys.exit(1)
-    except UnicodeError:
-        show_error("usage", "Standard input is not UTF-8.", as_json=as_json)
-        sys.exit(2)
     except typer.Abort:
         show_error("interrupted", "Interrupted.", as_json=as_json)
         sys.exit(INTERRUPTED)
+    if status == INTERRUPTED:
+        show_error("interrupted", "Interrupted.", as_json=as_json)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _commands(command: Any) -> Iterator[Any]:  # noqa: ANN401 - the library keeps the type to itself
+    yield command
+    for each in getattr(command, "commands", {}).values():
+        yield from _commands(each)
+
+
+def _show_flags_without_type(program: Any) -> None:  # noqa: ANN401 - as above
+    """Let help say `--json`, which takes no value, instead of `--json <bool>`."""
+    for command in _commands(program):
+        for parameter in command.get_params(typer.Context(command)):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+
+
+def _command_path(program: Any) -> str:  # noqa: ANN401 - as above
+    """Return as much of the command line as names a command: all before it is no secret."""
+    words = ["chargekey"]
+    for word in sys.argv[1:]:
+        program = getattr(program, "commands", {}).get(word)
+        if program is None:
+            break
+        words.append(word)
+    return " ".join(words)
+
+
+def _open_what_is_closed() -> None:
+    """Let an answer fail by name where standard output is closed, as in `>&-`.
+
+    Whatever is opened next would have its number, too. Without a standard error,
+    errors are told by the exit status alone.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for good, by its number
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for good
 
 
 def _is_utf8(words: list[str]) -> bool:

@@ -26,6 +26,8 @@ Data = Annotated[
         envvar=data_directory.ENVIRONMENT,
         help="The data directory of the system.",
         metavar="DIR",
+        # Whoever opens it says what is wrong.
+        readable=False,
     ),
 ]
 DEFAULT_DATA = Path(data_directory.DEFAULT)

@@ -71,8 +71,9 @@ class DataDirectory:
             yield lock
 
     def exists(self) -> bool:
-        """Whether a system has ever used the directory."""
-        return (self.path / "version").exists()
+        """Whether a system has ever used the directory; raises DataUnusableError."""
+        with self._usable():
+            return (self.path / "version").exists()
 
     def in_use(self) -> bool:
         """Whether a system holds the directory at this moment."""
@@ -153,13 +154,19 @@ class DataDirectory:
 
     def _check_version(self) -> None:
         version = self._once(self.path / "version", f"{VERSION}\n".encode())
-        if version.read_text().strip() != VERSION:
-            raise DataVersionError(str(self.path))
+        found = version.read_bytes().strip()
+        if found != VERSION.encode():
+            # Only a number is worth showing.
+            other = found[:9].decode() if found.isdigit() else "unknown"
+            trouble = f"{self.path} (its version is {other}, this Chargekey's is {VERSION})"
+            raise DataVersionError(trouble)
 
     def _once(self, file: Path, content: bytes) -> Path:
-        """Write `file` unless it is there."""
-        if not file.exists():
-            self._write(file, content)
+        """Write `file` unless it is there; raises DataUnusableError, also if it is unreadable."""
+        with self._usable():
+            if not file.exists():
+                self._write(file, content)
+            file.open("rb").close()
         return file
 
     def _write(self, file: Path, content: bytes) -> None:

@@ -4,17 +4,24 @@ ChargekeyError
 ├── InvalidArgumentError
 │   ├── ChoiceUnknownError        choice_unknown
 │   ├── CodeTooLongError          code_too_long
+│   ├── NothingToChangeError      nothing_to_change
 │   ├── StoreMalformedError       store_malformed
-│   └── TargetMissingError        target_missing
+│   ├── TargetMissingError        target_missing
+│   └── TypeTwiceError            type_twice
 ├── FailedPreconditionError
 │   ├── DataInUseError            data_in_use
 │   ├── DataVersionError          data_version
 │   ├── DataForeignError          data_foreign
 │   ├── StoreElsewhereError       store_elsewhere
 │   ├── DatabaseInUseError        database_in_use
+│   ├── DatabaseForeignError      database_foreign
+│   ├── ChargerConnectedError     charger_connected
+│   ├── ChargerRefusedError       charger_refused
+│   ├── RequestRefusedError       request_refused
 │   ├── UserElsewhereError        local_user_elsewhere
 │   ├── PortTakenError            port_taken
 │   ├── StoreMissingError         store_missing
+│   ├── StoreDamagedError         store_damaged
 │   ├── AuditDifferedError        audit_differed
 │   └── DemoDifferedError         demo_differed
 └── UnavailableError
@@ -54,6 +61,20 @@ class TargetMissingError(InvalidArgumentError):
 
     code = "target_missing"
     sentence = "Name either --installation or --charger."
+
+
+class NothingToChangeError(InvalidArgumentError):
+    """A command that changes something was given nothing to change."""
+
+    code = "nothing_to_change"
+    sentence = "Say what is to change; --help lists the options."
+
+
+class TypeTwiceError(InvalidArgumentError):
+    """Both on and off."""
+
+    code = "type_twice"
+    sentence = "The same type cannot be enabled and disabled; name it once:"
 
 
 class DataInUseError(FailedPreconditionError):
@@ -99,11 +120,24 @@ class DatabaseInUseError(FailedPreconditionError):
     sentence = "Another Chargekey runs on this database; end it, or name another with --store."
 
 
+class DatabaseForeignError(FailedPreconditionError):
+    """Its keys are in the other directory."""
+
+    code = "database_foreign"
+    sentence = (
+        "This database belongs to another data directory; "
+        "name that one with --data, or an empty database with --store."
+    )
+
+
 class StoreMalformedError(InvalidArgumentError):
     """Not a URL of PostgreSQL."""
 
     code = "store_malformed"
-    sentence = "A store is a URL as in postgresql://user:password@host:5432/database."
+    sentence = (
+        "A store is a URL as in postgresql://user:password@host:5432/database; "
+        "write @ : / in a password as %40 %3A %2F."
+    )
 
 
 class DatabaseUnusableError(UnavailableError):
@@ -132,6 +166,13 @@ class StoreMissingError(FailedPreconditionError):
 
     code = "store_missing"
     sentence = "There is no store here; name the data directory that was restored with --data:"
+
+
+class StoreDamagedError(FailedPreconditionError):
+    """No database, one that is broken, or one of somebody else."""
+
+    code = "store_damaged"
+    sentence = "This store cannot be read; restore another backup of it:"
 
 
 class AuditDifferedError(FailedPreconditionError):
@@ -179,8 +220,29 @@ class StartFailedError(UnavailableError):
     sentence = "Chargekey could not start:"
 
 
+class ChargerRefusedError(FailedPreconditionError):
+    """The gateway knows no such charger, or another password."""
+
+    code = "charger_refused"
+    sentence = "The gateway does not serve this charger; check its OCPP identity and password:"
+
+
+class ChargerConnectedError(FailedPreconditionError):
+    """One connection a charger."""
+
+    code = "charger_connected"
+    sentence = "A charger of this OCPP identity is connected; end that one first."
+
+
+class RequestRefusedError(FailedPreconditionError):
+    """The gateway has answered the simulated charger with an error."""
+
+    code = "request_refused"
+    sentence = "The gateway did not take what the charger sent; its log in `logs` says why:"
+
+
 class ChargerDisconnectedError(UnavailableError):
-    """The gateway would not have the simulated charger, or has closed its connection."""
+    """There is no gateway, or it has gone, or it has closed the connection."""
 
     code = "charger_disconnected"
-    sentence = "The gateway does not serve this charger; check its OCPP identity and password:"
+    sentence = "The charger has no connection to the gateway; see whether `chargekey up` runs:"

@@ -71,7 +71,7 @@ async def connection(url: str, token: str) -> AsyncIterator[Client]:
             raise
         raise UnavailableError from error
     finally:
-        await client.close()
+        await jetstream.close(client)
 
 
 async def published(

@@ -13,48 +13,90 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from chargekey_stack.answers import Tell, unheard
+
 GRACE = 10.0
 POLL = 0.05
+# Seconds before a guard that was killed has a successor.
+PAUSE = 0.5
 
 
 class Guard:
-    """The supervisor's end of it."""
+    """The supervisor's end of it; a guard that was killed is followed by another."""
 
-    def __init__(self, lock: int, announcement: Path) -> None:
+    def __init__(self, lock: int, announcement: Path, tell: Tell = unheard) -> None:
         """Start the process; `lock` is the descriptor it shares.
 
-        `announcement` is a file that says that the system runs, to be removed.
+        `announcement` is a file that says that the system runs, to be removed. `tell`
+        is given a line when another guard had to take over.
         """
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, our own path
-            [sys.executable, "-P", "-m", "chargekey_stack.guard", str(announcement)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            bufsize=0,
-            pass_fds=[lock],
-            start_new_session=True,
-        )
+        self._lock = lock
+        self._announcement = announcement
+        self._say = tell
+        self._children: set[int] = set()
+        self._closing = threading.Event()
+        # Held while children or the process that knows them change.
+        self._changing = threading.Lock()
+        self._process = self._start()
+        self._watching = threading.Thread(target=self._watch, name="guard", daemon=True)
+        self._watching.start()
 
     def started(self, pid: int) -> None:
         """Tell of a child that runs now."""
-        self._tell(f"+{pid}\n")
+        with self._changing:
+            self._children.add(pid)
+            self._tell(f"+{pid}\n")
 
     def ended(self, pid: int) -> None:
         """Tell of a child that runs no more."""
-        self._tell(f"-{pid}\n")
+        with self._changing:
+            self._children.discard(pid)
+            self._tell(f"-{pid}\n")
 
     def close(self) -> None:
         """Let it go, and wait for it."""
+        self._closing.set()
+        with self._changing:
+            self._let_go()
+        self._watching.join()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own module, our own path
+            [sys.executable, "-P", "-m", "chargekey_stack.guard", str(self._announcement)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            bufsize=0,
+            pass_fds=[self._lock],
+            start_new_session=True,
+        )
+
+    def _watch(self) -> None:
+        while True:
+            self._process.wait()
+            if self._closing.wait(PAUSE):
+                return
+            # A machine that starts no process now may start one later.
+            with self._changing, contextlib.suppress(OSError):
+                if self._closing.is_set():
+                    return
+                self._let_go()
+                self._process = self._start()
+                for pid in self._children:
+                    self._tell(f"+{pid}\n")
+                self._say("the guard ended unexpectedly; another one has taken over")
+
+    def _let_go(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait()
 
     def _tell(self, line: str) -> None:
-        # Whoever killed the guard alone takes the risk; the system goes on.
-        with contextlib.suppress(BrokenPipeError):
+        # One that was killed is told everything again in its successor.
+        with contextlib.suppress(BrokenPipeError, ValueError):
             if self._process.stdin is not None:
                 self._process.stdin.write(line.encode())
 

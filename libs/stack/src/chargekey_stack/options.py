@@ -10,7 +10,15 @@ import typer
 
 def _from_standard_input(value: str | None) -> str | None:
     """Read the line that `-` stands for, so that a secret stays out of the shell's history."""
-    return sys.stdin.readline().rstrip("\r\n") if value == "-" else value
+    if value != "-":
+        return value
+    try:
+        line = sys.stdin.readline().rstrip("\r\n")
+        line.encode()  # in some locales, Python has made surrogates of other bytes
+    except UnicodeError:
+        trouble = "standard input is not UTF-8"
+        raise typer.BadParameter(trouble) from None
+    return line
 
 
 Installation = Annotated[

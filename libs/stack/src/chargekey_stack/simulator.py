@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -30,9 +31,15 @@ from ocpp.v16.enums import (
     RemoteStartStopStatus,
 )
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from chargekey_stack.errors import ChargerDisconnectedError, CodeTooLongError
+from chargekey_stack.errors import (
+    ChargerConnectedError,
+    ChargerDisconnectedError,
+    ChargerRefusedError,
+    CodeTooLongError,
+    RequestRefusedError,
+)
 
 CONNECTOR = 1
 ACCEPTED = "Accepted"
@@ -42,6 +49,9 @@ METER_INTERVAL = 1.0
 # Watt-hours between two meter values: a fast charger, so that something is seen.
 METER_STEP = 25
 LONGEST_ID_TAG = 20
+# What the gateway closes a second connection with, and an unknown charger's attempt.
+ANOTHER_CONNECTED = "already connected"
+NOT_SERVED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND)
 
 # Both libraries log every message, codes included; ours go nowhere.
 _SILENT = logging.getLogger("chargekey-simulator")
@@ -60,10 +70,19 @@ class Started(msgspec.Struct, frozen=True):
 class SimulatedCharger:
     """A charger that is connected; every method returns at the milestone it is named for.
 
-    Any of them raises ChargerDisconnectedError when the connection is lost.
+    Any of them raises ChargerDisconnectedError when the connection is lost,
+    ChargerConnectedError when another charger has it, and RequestRefusedError when
+    the gateway answers with an error.
     """
 
-    def __init__(self, peer: _Peer, reading: asyncio.Task[None], meter_interval: float) -> None:
+    def __init__(
+        self,
+        socket: ClientConnection,
+        peer: _Peer,
+        reading: asyncio.Task[None],
+        meter_interval: float,
+    ) -> None:
+        self._socket = socket
         self._peer = peer
         self._reading = reading
         self._meter_interval = meter_interval
@@ -87,13 +106,13 @@ class SimulatedCharger:
             call.BootNotification(charge_point_vendor="Chargekey", charge_point_model="Simulator")
         )
         if answer.status != RegistrationStatus.accepted:
-            raise ChargerDisconnectedError(answer.status)
+            trouble = f"BootNotification: {answer.status}"
+            raise RequestRefusedError(trouble)
         await self._report(ChargePointStatus.available)
 
     async def authorize(self, code: str) -> str:
         """Present `code`; return the status it got. Raises CodeTooLongError."""
-        if len(code) > LONGEST_ID_TAG:
-            raise CodeTooLongError
+        check_code(code)
         answer = await self._call(call.Authorize(id_tag=code))
         return str(answer.id_tag_info["status"])
 
@@ -191,10 +210,15 @@ class SimulatedCharger:
     async def _call(self, request: Any) -> Any:  # noqa: ANN401 - the library's messages
         try:
             return await self._unless_disconnected(self._peer.call(request, suppress=False))
-        except (OCPPError, ConnectionClosed, TimeoutError) as error:
-            # Its kind alone: what it says may repeat the request, and so the code.
+        # The kind of an error alone: what it says may repeat the request, and so the code.
+        except OCPPError as error:
             trouble = f"{type(request).__name__}: {type(error).__name__}"
+            raise RequestRefusedError(trouble) from None
+        except TimeoutError:
+            trouble = f"{type(request).__name__} was not answered in {PATIENCE:g} s"
             raise ChargerDisconnectedError(trouble) from None
+        except ConnectionClosed:
+            raise self._lost() from None
 
     async def _unless_disconnected(self, awaited: Awaitable[Result]) -> Result:
         waiting = asyncio.ensure_future(awaited)
@@ -202,9 +226,17 @@ class SimulatedCharger:
             await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 return await waiting
-            raise ChargerDisconnectedError
+            raise self._lost()
         finally:
             waiting.cancel()
+
+    def _lost(self) -> ChargerConnectedError | ChargerDisconnectedError:
+        reason = self._socket.close_reason
+        if reason == ANOTHER_CONNECTED:
+            return ChargerConnectedError()
+        return ChargerDisconnectedError(
+            f"closed with {self._socket.close_code}{f' ({reason})' if reason else ''}"
+        )
 
 
 class _Peer(ChargePoint):  # type: ignore[misc] # untyped
@@ -265,8 +297,8 @@ async def simulated_charger(
 ) -> AsyncIterator[SimulatedCharger]:
     """Connect a charger to `<url>/<ocpp_identity>` for the length of the block.
 
-    Meter values come every `meter_interval` seconds. Raises ChargerDisconnectedError
-    where the gateway refuses the connection.
+    Meter values come every `meter_interval` seconds. Raises ChargerRefusedError where
+    the gateway knows no such charger and password, and ChargerDisconnectedError.
     """
     credentials = base64.b64encode(f"{ocpp_identity}:{password}".encode()).decode()
     try:
@@ -277,16 +309,26 @@ async def simulated_charger(
             proxy=None,
             logger=_SILENT,
         )
+    except InvalidStatus as refused:
+        served = refused.response.status_code not in NOT_SERVED
+        kind = ChargerDisconnectedError if served else ChargerRefusedError
+        raise kind(str(refused)) from None
     except (OSError, TimeoutError, WebSocketException) as error:
         raise ChargerDisconnectedError(str(error)) from None
     async with socket:
         peer = _Peer(ocpp_identity, socket)
         reading = asyncio.create_task(_read(peer), name="reading")
-        charger = SimulatedCharger(peer, reading, meter_interval)
+        charger = SimulatedCharger(socket, peer, reading, meter_interval)
         try:
             yield charger
         finally:
             await charger.close()
+
+
+def check_code(code: str) -> None:
+    """Raise CodeTooLongError for what no charger can present."""
+    if len(code) > LONGEST_ID_TAG:
+        raise CodeTooLongError
 
 
 async def _read(peer: _Peer) -> None:

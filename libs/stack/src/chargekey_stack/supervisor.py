@@ -55,7 +55,7 @@ async def running(
         postgres = held.enter_context(database(data, store, tell))
         ports = held.enter_context(contextlib.closing(Ports()))
         addresses = Addresses.reserve(ports, ocpp_port=ocpp_port, portal_port=portal_port)
-        guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file)))
+        guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file, tell)))
         data.account(ADMINISTRATOR)
         server = NatsServer(data.nats, token=data.token("nats_token").read_text())
         async with _supervised(guard, tell) as supervisor:

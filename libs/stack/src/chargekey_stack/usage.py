@@ -14,16 +14,19 @@ import typer
 _CHOICES = re.compile(r".* is not (one of .*)", re.DOTALL)
 _DEMAND = re.compile(r"Input (should be [a-z0-9 ]*).*", re.DOTALL)
 
+# What the command line's own options say.
+OUR_OWN = frozenset({"standard input is not UTF-8"})
+
 
 def trouble(error: typer.TyperException) -> str:
     """Return what is wrong, as one sentence without its end; empty where help was shown."""
     text = error.format_message().strip()
-    if "\n" in text and not text.startswith("Missing"):  # which may list its choices
+    if not text or ("\n" in text and not text.startswith("Missing")):  # which may list its choices
         return ""  # the help of a group that was called without a command
     match error:
         case typer.BadParameter() if error.message:
-            head, _, detail = text.partition(": ")
-            return f"{head}: {_wanted(detail)}"
+            head = text.removesuffix(error.message.strip()).removesuffix(": ")
+            return f"{head}: {_wanted(error.message)}"
         case _ if text.startswith("No such command"):
             return f"No such command; there are {', '.join(_commands(error))}"
         case _ if text.startswith(("Missing", "No such option", "Option ", "Argument ")):
@@ -39,7 +42,7 @@ def _wanted(detail: str) -> str:
         return f"it is not {choices[1].removesuffix('.')}"
     if demand := _DEMAND.fullmatch(detail):
         return f"it {demand[1].strip()}"
-    return "it cannot be understood"
+    return detail if detail in OUR_OWN else "it cannot be understood"
 
 
 def _commands(error: typer.TyperException) -> list[str]:

@@ -5,7 +5,8 @@ ChargekeyError
 │   └── LimitMalformedError       limit_malformed
 ├── NotFoundError
 │   ├── InstallationUnknownError  installation_unknown
-│   └── ChargerUnknownError       charger_unknown
+│   ├── ChargerUnknownError       charger_unknown
+│   └── UserUnknownError          user_unknown
 └── UnavailableError
     └── HistoryUnavailableError   history_unavailable
 """
@@ -34,6 +35,13 @@ class ChargerUnknownError(NotFoundError):
 
     code = "charger_unknown"
     sentence = "There is no such charger; `chargekey charger list` shows an installation's."
+
+
+class UserUnknownError(NotFoundError):
+    """Nothing is recorded of him, and access has never heard of a user with this id."""
+
+    code = "user_unknown"
+    sentence = "There is no such user; `chargekey user list` shows an installation's."
 
 
 class HistoryUnavailableError(UnavailableError):

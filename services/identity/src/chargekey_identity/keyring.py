@@ -39,6 +39,7 @@ from sqlalchemy import (
 
 from chargekey_common import database
 from chargekey_common.database import ID, NUMBER, Database, DatabaseUnavailableError
+from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import UserUnknownError
@@ -71,8 +72,14 @@ _DESTROYED = select(_RING.c.destroyed)
 _WRAPPED = select(_KEYS.c.wrapped).where(_KEYS.c.user_id == bindparam("owner"))
 
 
-class MasterKeyMismatchError(Exception):
+class MasterKeyMismatchError(CannotRunError):
     """The data keys are wrapped by another master key than the one given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The keys in this database belong to another master key:"
+            " give the one it was made with, or name another database."
+        )
 
 
 class DataKeyMissingError(Exception):

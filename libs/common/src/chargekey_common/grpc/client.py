@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,11 @@ from chargekey_common.accounts import Caller, Signer
 from chargekey_common.errors import PermissionDeniedError, UnavailableError
 
 DEADLINE = 5.0
-LONGEST_BACKOFF = 2000  # milliseconds between two attempts to connect
+# Milliseconds between two attempts to connect, at first and at most.
+SHORTEST_BACKOFF = 100
+LONGEST_BACKOFF = 2000
+# Seconds that access may be away, as it is while it starts again, without a call failing.
+PATIENCE = 3.0
 # For answers that come one after the other, for as long as there is something to tell.
 STREAM_DEADLINE = 3600.0
 
@@ -41,14 +46,38 @@ class RemoteError(msgspec.Struct, frozen=True):
 
 def remote_error(error: aio.AioRpcError) -> RemoteError:
     """Read what a service said when it refused; the gRPC status where it said nothing."""
+    named = _named(error)
+    if named is not None:
+        return named
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return RemoteError(UnavailableError.code, UnavailableError.sentence)
+    return RemoteError(error.code().name.lower(), error.details() or "")
+
+
+def unavailable(error: aio.AioRpcError) -> UnavailableError:
+    """Return what to tell one's own caller where a service that was needed is AWAY.
+
+    What it said itself, such as that its store cannot be used, is passed on in its words.
+    """
+    named = _named(error)
+    if named is None or error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return UnavailableError()
+    said = named  # for the checker of types, which forgets inside a class
+
+    class PassedOnError(UnavailableError):
+        code = said.code
+        sentence = said.message
+
+    return PassedOnError()
+
+
+def _named(error: aio.AioRpcError) -> RemoteError | None:
     status = rpc_status.from_call(error)  # type: ignore[arg-type] # has what from_call reads
     for detail in status.details if status is not None else ():
         info = ErrorInfo()
         if detail.Unpack(info):
             return RemoteError(info.reason, error.details() or "")
-    if error.code() is grpc.StatusCode.CANCELLED:
-        return RemoteError(UnavailableError.code, UnavailableError.sentence)
-    return RemoteError(error.code().name.lower(), error.details() or "")
+    return None
 
 
 class _Details:
@@ -97,8 +126,9 @@ def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.
         options=[
             # Services are reached directly, whatever proxy a person's shell is set to.
             ("grpc.enable_http_proxy", 0),
-            # By itself the library waits up to two minutes: half a minute more after an
-            # outage of one.
+            # By itself the library waits a second at first and up to two minutes later:
+            # half a minute more after an outage of one.
+            ("grpc.initial_reconnect_backoff_ms", SHORTEST_BACKOFF),
             ("grpc.max_reconnect_backoff_ms", LONGEST_BACKOFF),
         ],
         interceptors=[_AskOnce(signer, deadline), _Listen(signer, STREAM_DEADLINE)],
@@ -106,19 +136,30 @@ def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.
 
 
 class RemoteCheck:
-    """Asks access whether a caller may; refuses when access does not answer."""
+    """Asks access whether a caller may; refuses when access does not answer.
 
-    def __init__(self, access: aio.Channel) -> None:
+    Where access is not there it is waited for, `patience` seconds at the most and no
+    longer than the caller waits.
+    """
+
+    def __init__(self, access: aio.Channel, *, patience: float = PATIENCE) -> None:
+        self._channel = access
         self._access = access_pb2_grpc.AccessServiceStub(access)
+        self._patience = patience
 
     async def __call__(self, caller: Caller, action: str, obj: str) -> None:
         """Return when allowed; raise PermissionDeniedError or UnavailableError."""
         request = access_pb2.CheckRequest(caller=caller, action=action, object=obj)
         try:
+            async with asyncio.timeout(self._patience):
+                await self._channel.channel_ready()
+        except TimeoutError:
+            raise UnavailableError from None
+        try:
             answer = await self._access.Check(request)
         except aio.AioRpcError as error:
             if error.code() in AWAY:
-                raise UnavailableError from None
+                raise unavailable(error) from None
             raise
         if not answer.allowed:
             raise PermissionDeniedError

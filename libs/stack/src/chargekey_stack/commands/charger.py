@@ -10,6 +10,7 @@ from chargekey.access.v1 import access_pb2 as pb
 from chargekey_stack.answers import Answer, Document, done, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
+from chargekey_stack.errors import NothingToChangeError, TypeTwiceError
 from chargekey_stack.options import Installation, OcppIdentity
 from chargekey_stack.words import AUTHORISATIONS, CHARGER_TYPES, completed
 
@@ -71,6 +72,10 @@ async def types(
     """Switch identification types on and off at a charger, in one step."""
     off = set(CHARGER_TYPES.numbers(disable))
     on = set(CHARGER_TYPES.numbers(enable))
+    if not on | off:
+        raise NothingToChangeError
+    if twice := sorted(map(CHARGER_TYPES.word, on & off)):
+        raise TypeTwiceError(", ".join(twice))
     found = await client.charger(charger)
     wanted = sorted((set(found.identification_types) | on) - off)
     changed = await client.access.SetIdentificationTypes(

@@ -10,6 +10,7 @@ from chargekey.identity.v1 import identity_pb2 as pb
 from chargekey_stack.answers import Answer, Document, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
+from chargekey_stack.errors import NothingToChangeError
 from chargekey_stack.options import (
     Code,
     OptionalCode,
@@ -72,6 +73,8 @@ async def change(
     ] = None,
 ) -> Answer:
     """Change what is given and leave the rest; an old code stops working at once."""
+    if code is None and status is None and valid_until is None:
+        raise NothingToChangeError
     changed = await client.identity.ChangeIdentification(
         pb.ChangeIdentificationRequest(
             identification_id=identification,

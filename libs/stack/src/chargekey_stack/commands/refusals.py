@@ -6,9 +6,10 @@ from chargekey.history.v1 import history_pb2 as pb
 from chargekey_stack.answers import Answer, Document, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
+from chargekey_stack.names import Names
 from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
 
-_COLUMNS = ("at", "status", "reason", "stage", "user_id")
+_COLUMNS = ("at", "status", "reason", "stage", "charger", "user")
 
 app = group("refusals", "Who was turned away, and why.")
 
@@ -31,7 +32,9 @@ async def list_(
             limit=limit,
         )
     )
-    return table("refusals", [_document(each) for each in found.refusals], _COLUMNS)
+    names = await Names.about(client, found.refusals)
+    rows = [{**_document(each), **names.of(each)} for each in found.refusals]
+    return table("refusals", rows, _COLUMNS if client.for_people else ())
 
 
 def _document(refusal: pb.Refusal) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,7 @@ import typer
 from chargekey_stack.answers import done, show
 from chargekey_stack.command import DEFAULT_DATA, Data, Json, example
 from chargekey_stack.data_directory import DataDirectory
-from chargekey_stack.errors import StoreMissingError
+from chargekey_stack.errors import StoreDamagedError, StoreMissingError
 
 if TYPE_CHECKING:
     from chargekey_common.eventstore.recorder import Recorder
@@ -40,17 +41,25 @@ def restored(
     if not directory.exists():
         raise StoreMissingError(str(directory.path))
     with directory.locked(), database(directory, None) as postgres:
-        recorder = _recorder(directory, service, postgres)
-        try:
-            generation = recorder.begin_new_generation()
-        finally:
-            recorder.close()
+        generation = _begin_new_generation(directory, service, postgres)
     answer = done(
         f"The store of {service} begins generation {generation}; start it with `chargekey up`.",
         service=service,
         generation=generation,
     )
     show(answer, as_json=json)
+
+
+def _begin_new_generation(data: DataDirectory, service: str, postgres: Path | None) -> str:
+    from eventsourcing.persistence import PersistenceError  # noqa: PLC0415 - as above
+
+    from chargekey_common.eventstore.recorder import StoreUnusableError  # noqa: PLC0415 - as above
+
+    try:
+        with contextlib.closing(_recorder(data, service, postgres)) as recorder:
+            return recorder.begin_new_generation()
+    except (OSError, PersistenceError, StoreUnusableError):
+        raise StoreDamagedError(service) from None
 
 
 def _recorder(data: DataDirectory, service: str, postgres: Path | None) -> Recorder:

@@ -10,9 +10,18 @@ from chargekey.history.v1 import history_pb2 as pb
 from chargekey_stack.answers import Answer, Document, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
+from chargekey_stack.names import Names
 from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
 
-_COLUMNS = ("started_at", "ended_at", "end_reason", "energy_wh", "transaction_id", "user_id")
+_COLUMNS = (
+    "started_at",
+    "ended_at",
+    "end_reason",
+    "energy_wh",
+    "transaction_id",
+    "charger",
+    "user",
+)
 
 app = group("sessions", "Who charged, and who charges now.")
 
@@ -37,7 +46,9 @@ async def list_(
             limit=limit,
         )
     )
-    return table("sessions", [_document(each) for each in found.sessions], _COLUMNS)
+    names = await Names.about(client, found.sessions)
+    rows = [{**_document(each), **names.of(each)} for each in found.sessions]
+    return table("sessions", rows, _COLUMNS if client.for_people else ())
 
 
 def _document(session: pb.Session) -> Document:

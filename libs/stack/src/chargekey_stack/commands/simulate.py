@@ -28,8 +28,9 @@ async def simulate(
 ) -> Answer:
     """Be a charger: connect, present a code, charge until the system or Ctrl-C stops it."""
     # It takes as long to import as all the rest, which other commands need not wait for.
-    from chargekey_stack.simulator import ACCEPTED, simulated_charger  # noqa: PLC0415
+    from chargekey_stack.simulator import ACCEPTED, check_code, simulated_charger  # noqa: PLC0415
 
+    check_code(code)
     async with simulated_charger(client.system.ocpp, ocpp_identity, password) as charger:
         await charger.boot()
         client.tell(f"{ocpp_identity} is connected and presents the code.")

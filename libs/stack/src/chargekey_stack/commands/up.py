@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import msgspec
 import typer
@@ -39,7 +39,12 @@ def up(
 
 
 async def _serve(starting: AbstractAsyncContextManager[System], *, as_json: bool) -> None:
-    with Interruptible():
+    def ending() -> None:
+        # The terminal may be what has gone.
+        with suppress(OSError):
+            tell("Ending everything.")
+
+    with Interruptible() if as_json else Interruptible(ending):
         async with AsyncExitStack() as running_system:
             with working("Starting everything", shown=not as_json):
                 system = await running_system.enter_async_context(starting)

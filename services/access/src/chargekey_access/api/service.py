@@ -14,6 +14,7 @@ from chargekey_access.domain.errors import (
     ChargerNotNamedError,
     ForeignPositionError,
     OverrideMissingError,
+    ReactionSetAsideError,
     ReactionUnknownError,
     RolesMissingError,
     TargetMissingError,
@@ -185,6 +186,10 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             permissions=[_permission(key, held) for key, held in found]
         )
 
+    async def FindUser(self, request: pb.FindUserRequest, _: Context) -> pb.FindUserResponse:
+        await asyncio.to_thread(self._directory.require_user, request.user_id)
+        return pb.FindUserResponse()
+
     async def Check(self, request: pb.CheckRequest, _: Context) -> pb.CheckResponse:
         allowed = await asyncio.to_thread(
             self._access.allowed, Caller(request.caller), request.action, request.object
@@ -201,6 +206,10 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         if wanted.service != followed.stream:
             raise ForeignPositionError
         position = await self._handled.wait_for(request.reaction, wanted)
+        # Handled, too, is what was only put away.
+        waiting = await asyncio.to_thread(self._access.store.set_aside_for, request.reaction)
+        if any(event.position == wanted for event in waiting):
+            raise ReactionSetAsideError
         return pb.AwaitReactionResponse(position=str(position))
 
     def objects(self) -> Objects:
@@ -218,6 +227,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             "GrantPermission": _target_object,
             "RevokePermission": lambda request: f"permission:{request.permission_id}",
             "ListPermissions": _target_object,
+            "FindUser": _system,
             "Check": _system,
             "AwaitReaction": _system,
         }

@@ -21,7 +21,8 @@ ChargekeyError
 └── FailedPreconditionError
     ├── LastOwnerError               last_owner
     ├── LocalUserCannotOwnError      local_user_cannot_own
-    └── LocalUserElsewhereError      local_user_elsewhere
+    ├── LocalUserElsewhereError      local_user_elsewhere
+    └── ReactionSetAsideError        reaction_set_aside
 """
 
 from __future__ import annotations
@@ -151,3 +152,10 @@ class LocalUserElsewhereError(FailedPreconditionError):
 
     code = "local_user_elsewhere"
     sentence = "This local user belongs to another installation; add one there."
+
+
+class ReactionSetAsideError(FailedPreconditionError):
+    """The reaction could not read the event, or one before it about the same thing."""
+
+    code = "reaction_set_aside"
+    sentence = "This event waits for a version that can read it; bring the services up to date."

@@ -44,6 +44,7 @@ RULES: Mapping[str, Rule] = {
     "access.GrantPermission": _may("OWNER"),
     "access.RevokePermission": _may("OWNER"),
     "access.ListPermissions": _may("OWNER", "SERVICE", "OPERATOR"),
+    "access.FindUser": _may(services={"history"}),
     "access.Check": _may(services=_EVERY_SERVICE),
     "access.AwaitReaction": _may(services={"identity"}),
     "identity.AddLocalUser": _may("OWNER"),

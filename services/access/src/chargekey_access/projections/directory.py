@@ -96,6 +96,12 @@ class Directory(Projection):
                 raise UserUnknownError
             return self._local_users[user_id]
 
+    def require_user(self, user_id: str) -> None:
+        """Return where anybody of this id ever had a permission; raises UserUnknownError."""
+        with self.caught_up():
+            if user_id not in self._of_user:
+                raise UserUnknownError
+
     def roles(self, user_id: str, target: Target, *, now: int) -> AbstractSet[Role]:
         """Return what the user holds on the target and, for a charger, above it (R4)."""
         above = Target(target.installation_id)

@@ -7,12 +7,17 @@ from operator import itemgetter
 
 import msgspec
 import structlog
+from prometheus_client import Counter
 
 from chargekey_common.follower import Message
 from chargekey_common.published.envelope import Catalogue
 from chargekey_common.published.sessions import EVENTS, SessionEnded, SessionStarted
 from chargekey_gateway.decision import Reason
 from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX, START_PREFIX
+
+_UNREADABLE = Counter(
+    "running_sessions_events_skipped_total", "Events that cannot be read.", ["why"]
+).labels("unreadable")
 
 log = structlog.get_logger()
 
@@ -74,7 +79,6 @@ class RunningSessions:
         self.last_known = 0  # of followed and own messages
         self._catalogue = Catalogue(*EVENTS)
         self._listeners: list[Callable[[RunningSession], None]] = []
-        self.poison_events = 0
 
     def get(self, transaction_id: int) -> RunningSession | None:
         """Return the session, or None where it is not known to run."""
@@ -124,7 +128,7 @@ class RunningSessions:
         try:
             event = self._catalogue.decode(message.subject, message.data)
         except msgspec.DecodeError:
-            self.poison_events += 1
+            _UNREADABLE.inc()
             log.error("poison_event", subject=message.subject, sequence=message.sequence)  # noqa: TRY400 - the error may quote the payload
             return
         match event:

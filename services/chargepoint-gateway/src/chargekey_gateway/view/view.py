@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import structlog
+from prometheus_client import Counter
 
 from chargekey_common.follower import Message
 from chargekey_common.keyed_ids import KeyedId
@@ -22,6 +23,11 @@ SERVICES = ("access", "identity")
 KEY = "identity.v1.key."
 CREDENTIAL = "access.v1.credential."
 PRIVATE = (KEY, CREDENTIAL)
+
+_SKIPPED = Counter(
+    "view_events_skipped_total", "Events of an unknown type, or unreadable ones.", ["why"]
+)
+_UNKNOWN, _UNREADABLE = _SKIPPED.labels("unknown"), _SKIPPED.labels("unreadable")
 
 log = structlog.get_logger()
 
@@ -39,8 +45,6 @@ class View:
         self._progress = Progress(SERVICES)
         self._catalogue = Catalogue(*access.EVENTS, *identity.EVENTS)
         self._on_block: list[Callable[[str], None]] = []
-        self.unknown_events = 0
-        self.poison_events = 0
 
     # What the decision reads.
 
@@ -145,7 +149,7 @@ class View:
         self._progress.forget(service)
 
     def _poison(self, message: Message) -> None:
-        self.poison_events += 1
+        _UNREADABLE.inc()
         # Without the error itself, which may quote the payload.
         log.error("poison_event", subject=message.subject, sequence=message.sequence)
 
@@ -170,6 +174,6 @@ class View:
             return
         event = self._catalogue.decode(message.subject, message.data)
         if event is None:
-            self.unknown_events += 1
+            _UNKNOWN.inc()
         else:
             self.apply(event)

@@ -10,9 +10,13 @@ from grpc import aio
 
 from chargekey.access.v1 import access_pb2 as pb
 from chargekey.access.v1 import access_pb2_grpc
-from chargekey_common.errors import NotFoundError, UnavailableError
-from chargekey_common.grpc.client import AWAY
-from chargekey_history.errors import ChargerUnknownError, InstallationUnknownError
+from chargekey_common.errors import NotFoundError
+from chargekey_common.grpc.client import AWAY, unavailable
+from chargekey_history.errors import (
+    ChargerUnknownError,
+    InstallationUnknownError,
+    UserUnknownError,
+)
 
 
 class Access:
@@ -21,10 +25,11 @@ class Access:
     def __init__(self, channel: aio.Channel) -> None:
         self._stub = access_pb2_grpc.AccessServiceStub(channel)
 
-    async def require(self, *, installation_id: str, charger_id: str) -> None:
+    async def require(self, *, installation_id: str, charger_id: str, user_id: str) -> None:
         """Return where what is named exists; an empty name names nothing.
 
-        Raises InstallationUnknownError, ChargerUnknownError or UnavailableError.
+        Raises InstallationUnknownError, ChargerUnknownError, UserUnknownError or
+        UnavailableError.
         """
         if installation_id:
             request = pb.GetInstallationRequest(installation_id=installation_id)
@@ -32,6 +37,9 @@ class Access:
         if charger_id:
             by_id = pb.GetChargerRequest(charger_id=charger_id)
             await _found(self._stub.GetCharger(by_id), ChargerUnknownError)
+        if user_id:
+            user = pb.FindUserRequest(user_id=user_id)
+            await _found(self._stub.FindUser(user), UserUnknownError)
 
 
 async def _found(call: Awaitable[Any], missing: type[NotFoundError]) -> None:
@@ -42,6 +50,6 @@ async def _found(call: Awaitable[Any], missing: type[NotFoundError]) -> None:
             case grpc.StatusCode.NOT_FOUND:
                 raise missing from None
             case code if code in AWAY:
-                raise UnavailableError from None
+                raise unavailable(error) from None
             case _:
                 raise

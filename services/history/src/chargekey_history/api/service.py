@@ -61,13 +61,15 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         return {"ListSessions": self._installation, "ListRefusals": self._installation}
 
     async def _require(self, wanted: Filter, found: Sequence[object]) -> None:
-        """Raise where nothing was found because there is no such installation or charger.
+        """Raise where nothing was found because there is no such installation, charger or user.
 
-        A user is not asked after: what an erased one did is still told.
+        Nobody is asked after otherwise: what is there no more has a past.
         """
         if not found:
             await self._access.require(
-                installation_id=wanted.installation_id, charger_id=wanted.charger_id
+                installation_id=wanted.installation_id,
+                charger_id=wanted.charger_id,
+                user_id=wanted.user_id,
             )
 
     async def _installation(self, request: pb.ListSessionsRequest | pb.ListRefusalsRequest) -> str:

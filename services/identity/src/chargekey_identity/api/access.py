@@ -8,8 +8,7 @@ from grpc import aio
 
 from chargekey.access.v1 import access_pb2 as pb
 from chargekey.access.v1 import access_pb2_grpc
-from chargekey_common.errors import UnavailableError
-from chargekey_common.grpc.client import AWAY
+from chargekey_common.grpc.client import AWAY, unavailable
 from chargekey_common.positions import Position
 from chargekey_identity.domain.errors import InstallationUnknownError
 
@@ -34,7 +33,7 @@ class Access:
                 case grpc.StatusCode.NOT_FOUND:
                     raise InstallationUnknownError from None
                 case code if code in AWAY:
-                    raise UnavailableError from None
+                    raise unavailable(error) from None
                 case _:
                     raise
         return answer.installation.time_zone

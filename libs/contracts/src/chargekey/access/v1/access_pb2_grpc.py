@@ -99,6 +99,11 @@ class AccessServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_access__pb2.ListPermissionsRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_access__pb2.ListPermissionsResponse.FromString,
                 _registered_method=True)
+        self.FindUser = channel.unary_unary(
+                '/chargekey.access.v1.AccessService/FindUser',
+                request_serializer=chargekey_dot_access_dot_v1_dot_access__pb2.FindUserRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_access__pb2.FindUserResponse.FromString,
+                _registered_method=True)
         self.Check = channel.unary_unary(
                 '/chargekey.access.v1.AccessService/Check',
                 request_serializer=chargekey_dot_access_dot_v1_dot_access__pb2.CheckRequest.SerializeToString,
@@ -194,6 +199,14 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindUser(self, request, context):
+        """Answers where there is or was such a user: a LOCAL one, or whoever was ever given a
+        permission, also one that holds no longer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Check(self, request, context):
         """The one place of the rules: may this caller do this to that? People may nothing
         to what does not exist.
@@ -271,6 +284,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ListPermissions,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_access__pb2.ListPermissionsRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_access__pb2.ListPermissionsResponse.SerializeToString,
+            ),
+            'FindUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindUser,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_access__pb2.FindUserRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_access__pb2.FindUserResponse.SerializeToString,
             ),
             'Check': grpc.unary_unary_rpc_method_handler(
                     servicer.Check,
@@ -612,6 +630,33 @@ class AccessService:
             '/chargekey.access.v1.AccessService/ListPermissions',
             chargekey_dot_access_dot_v1_dot_access__pb2.ListPermissionsRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_access__pb2.ListPermissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.AccessService/FindUser',
+            chargekey_dot_access_dot_v1_dot_access__pb2.FindUserRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_access__pb2.FindUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,10 @@ class AccessServiceStub:
     GrantPermission: _grpc.UnaryUnaryMultiCallable[_access_pb2.GrantPermissionRequest, _access_pb2.GrantPermissionResponse]
     RevokePermission: _grpc.UnaryUnaryMultiCallable[_access_pb2.RevokePermissionRequest, _access_pb2.RevokePermissionResponse]
     ListPermissions: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListPermissionsRequest, _access_pb2.ListPermissionsResponse]
+    FindUser: _grpc.UnaryUnaryMultiCallable[_access_pb2.FindUserRequest, _access_pb2.FindUserResponse]
+    """Answers where there is or was such a user: a LOCAL one, or whoever was ever given a
+    permission, also one that holds no longer.
+    """
     Check: _grpc.UnaryUnaryMultiCallable[_access_pb2.CheckRequest, _access_pb2.CheckResponse]
     """The one place of the rules: may this caller do this to that? People may nothing
     to what does not exist.
@@ -85,6 +89,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     GrantPermission: _aio.UnaryUnaryMultiCallable[_access_pb2.GrantPermissionRequest, _access_pb2.GrantPermissionResponse]  # type: ignore[assignment]
     RevokePermission: _aio.UnaryUnaryMultiCallable[_access_pb2.RevokePermissionRequest, _access_pb2.RevokePermissionResponse]  # type: ignore[assignment]
     ListPermissions: _aio.UnaryUnaryMultiCallable[_access_pb2.ListPermissionsRequest, _access_pb2.ListPermissionsResponse]  # type: ignore[assignment]
+    FindUser: _aio.UnaryUnaryMultiCallable[_access_pb2.FindUserRequest, _access_pb2.FindUserResponse]  # type: ignore[assignment]
+    """Answers where there is or was such a user: a LOCAL one, or whoever was ever given a
+    permission, also one that holds no longer.
+    """
     Check: _aio.UnaryUnaryMultiCallable[_access_pb2.CheckRequest, _access_pb2.CheckResponse]  # type: ignore[assignment]
     """The one place of the rules: may this caller do this to that? People may nothing
     to what does not exist.
@@ -186,6 +194,16 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.ListPermissionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ListPermissionsResponse, _abc.Awaitable[_access_pb2.ListPermissionsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def FindUser(
+        self,
+        request: _access_pb2.FindUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.FindUserResponse, _abc.Awaitable[_access_pb2.FindUserResponse]]:
+        """Answers where there is or was such a user: a LOCAL one, or whoever was ever given a
+        permission, also one that holds no longer.
+        """
 
     @_abc_1.abstractmethod
     def Check(

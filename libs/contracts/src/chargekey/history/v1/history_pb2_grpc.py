@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class HistoryServiceStub:
-    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
-    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """The queryable past: sessions and refusals, newest first. Of an installation, a
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
     """
 
     def __init__(self, channel):
@@ -49,8 +49,8 @@ class HistoryServiceStub:
 
 
 class HistoryServiceServicer:
-    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
-    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """The queryable past: sessions and refusals, newest first. Of an installation, a
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
     """
 
     def ListSessions(self, request, context):
@@ -87,8 +87,8 @@ def add_HistoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HistoryService:
-    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
-    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """The queryable past: sessions and refusals, newest first. Of an installation, a
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
     """
 
     @staticmethod

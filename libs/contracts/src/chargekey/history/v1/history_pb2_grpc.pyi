@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class HistoryServiceStub:
-    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
-    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """The queryable past: sessions and refusals, newest first. Of an installation, a
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
     """
 
     @_typing.overload
@@ -40,8 +40,8 @@ class HistoryServiceStub:
 
 @_typing.type_check_only
 class HistoryServiceAsyncStub(HistoryServiceStub):
-    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
-    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """The queryable past: sessions and refusals, newest first. Of an installation, a
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -49,8 +49,8 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     ListRefusals: _aio.UnaryUnaryMultiCallable[_history_pb2.ListRefusalsRequest, _history_pb2.ListRefusalsResponse]  # type: ignore[assignment]
 
 class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The queryable past: sessions and refusals, newest first. Of an installation or a charger
-    that neither exists nor has a past there is no list, NOT_FOUND; an unknown user has none.
+    """The queryable past: sessions and refusals, newest first. Of an installation, a
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
     """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,64 @@
+"""What people call the chargers and users that a list of the past has ids of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+from grpc import aio
+
+from chargekey.access.v1 import access_pb2
+from chargekey.history.v1 import history_pb2
+from chargekey.identity.v1 import identity_pb2
+from chargekey_stack.answers import Document
+from chargekey_stack.client import Client
+
+Past: TypeAlias = history_pb2.Session | history_pb2.Refusal
+
+
+class Names(msgspec.Struct, frozen=True):
+    """OCPP identities and names by id; names for people alone, scripts have the ids."""
+
+    chargers: dict[str, str]
+    users: dict[str, str] | None
+
+    @staticmethod
+    async def about(client: Client, past: Iterable[Past]) -> Names:
+        """Ask once an installation; what cannot be told now goes without its name."""
+        installations = sorted({each.installation_id for each in past})
+        chargers = await asyncio.gather(*(_chargers(client, each) for each in installations))
+        users = None
+        if client.for_people:
+            users = _joined(await asyncio.gather(*(_users(client, each) for each in installations)))
+        return Names(_joined(chargers), users)
+
+    def of(self, past: Past) -> Document:
+        """Return the columns `charger` and, for people, `user`: the id where there is no name."""
+        charger = {"charger": self.chargers.get(past.charger_id)}
+        if self.users is None:
+            return charger
+        return {**charger, "user": self.users.get(past.user_id, past.user_id) or None}
+
+
+async def _chargers(client: Client, installation: str) -> dict[str, str]:
+    request = access_pb2.ListChargersRequest(installation_id=installation)
+    try:
+        found = await client.access.ListChargers(request)
+    except aio.AioRpcError:
+        return {}
+    return {each.id: each.ocpp_identity for each in found.chargers}
+
+
+async def _users(client: Client, installation: str) -> dict[str, str]:
+    request = identity_pb2.ListUsersRequest(installation_id=installation)
+    try:
+        found = await client.identity.ListUsers(request)
+    except aio.AioRpcError:
+        return {}
+    return {each.id: f"{each.first_name} {each.last_name}" for each in found.users}
+
+
+def _joined(parts: Iterable[dict[str, str]]) -> dict[str, str]:
+    return {key: name for part in parts for key, name in part.items()}
