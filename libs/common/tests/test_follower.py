@@ -11,6 +11,7 @@ from nats.js.api import StreamConfig
 from chargekey_common import jetstream
 from chargekey_common.follower import BATCH, Follower, Message
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.testing.streams import make_stream
 
 
 class Seen:
@@ -112,7 +113,7 @@ async def test_a_stream_made_again_is_read_from_its_beginning(things: Client) ->
         await seen.wait(3)
         js = things.jetstream()
         await js.delete_stream("THINGS")
-        await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+        await make_stream(js, StreamConfig(name="THINGS", subjects=["things.>"]))
         await fill(things, range(10, 12))
         assert await seen.wait(5) == [b"0", b"1", b"2", b"10", b"11"]
 
@@ -127,7 +128,7 @@ async def test_a_stream_made_again_while_nobody_followed_is_read_from_its_beginn
         await seen.wait(3)
     js = things.jetstream()
     await js.delete_stream("THINGS")
-    await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+    await make_stream(js, StreamConfig(name="THINGS", subjects=["things.>"]))
     await fill(things, range(10, 15))
     later = Follower(things, "THINGS", seen.handle, after=before.sequence, made=before.made)
     async with running(later):

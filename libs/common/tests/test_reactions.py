@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 from nats.aio.client import Client
+from nats.js.api import StreamConfig
 from prometheus_client import REGISTRY
 
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
@@ -18,6 +19,7 @@ from chargekey_common.positions import Position
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.reactions import On, Reactions
 from chargekey_common.relay import Relay
+from chargekey_common.testing.streams import make_stream
 
 from .agreement import running
 from .shelves import ShelfLabelled, Shelves, publication
@@ -244,7 +246,7 @@ async def test_an_event_set_aside_is_handled_once_however_often_the_stream_is_re
             await seen.wait(heard + 1)
         assert [event.event_id for event in seen.mirror.store.set_aside_for(NAME)] == ["e1"]
         await js.delete_stream("SHELVES")
-        await js.add_stream(name="SHELVES", subjects=["shelves.v1.>"])
+        await make_stream(js, StreamConfig(name="SHELVES", subjects=["shelves.v1.>"]))
     for _ in range(2):
         async with running(reactions(nats_server, seen, NewerShelfLabelled)):
             await seen.wait(3)

@@ -16,6 +16,7 @@ from chargekey_common.published.sessions import (
     SessionStarted,
     StartRefused,
 )
+from chargekey_common.testing.streams import make_stream
 from chargekey_history.projections.past import Event, Fact
 
 FIRST = 217_000_000  # the sequence a new SESSIONS stream begins with, or thereabouts
@@ -96,9 +97,8 @@ class Stream:
         self._js = client.jetstream()
 
     async def make(self, *, first: int = FIRST) -> None:
-        await self._js.add_stream(
-            StreamConfig(name="SESSIONS", subjects=["sessions.v1.>"], first_seq=first)
-        )
+        config = StreamConfig(name="SESSIONS", subjects=["sessions.v1.>"], first_seq=first)
+        await make_stream(self._js, config)
 
     async def make_again(self, *, first: int) -> None:
         await self._js.delete_stream("SESSIONS")

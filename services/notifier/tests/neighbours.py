@@ -20,6 +20,7 @@ from chargekey_common.positions import Position
 from chargekey_common.published.envelope import Attributes, headers
 from chargekey_common.published.identity import UserBlocked
 from chargekey_common.testing.grpc import served
+from chargekey_common.testing.streams import make_stream
 
 NOON = 1_772_539_200_000_000_000  # 2026-03-03T12:00Z, 13:00 in Oslo
 
@@ -117,7 +118,7 @@ class IdentityStream:
         self.generation = generation
 
     async def make(self) -> None:
-        await self._js.add_stream(StreamConfig(name="IDENTITY", subjects=["identity.v1.>"]))
+        await make_stream(self._js, StreamConfig(name="IDENTITY", subjects=["identity.v1.>"]))
 
     async def lose(self) -> None:
         await self._js.delete_stream("IDENTITY")

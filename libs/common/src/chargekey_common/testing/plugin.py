@@ -11,12 +11,19 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+import structlog
 from nats.aio.client import Client
 from psycopg import sql
 
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.postgres import Postgres
+
+
+@pytest.fixture(autouse=True)
+def _logging_by_default() -> None:
+    """Let no test, and no fixture of several, configure logging for everybody after it."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
