@@ -83,8 +83,9 @@ async def close(client: Client) -> None:
     """Close a connection, also one that is lost; what still waits there is dropped."""
     try:
         await client.close()
-    except (RuntimeError, OSError, nats.errors.Error) as error:
-        # nats-py writes what waits to the transport it has lost, which uvloop's refuses.
+    except (RuntimeError, TypeError, OSError, nats.errors.Error) as error:
+        # nats-py writes what waits to the transport it has lost, which uvloop's refuses
+        # with RuntimeError, and asyncio's from Python 3.12 on with TypeError.
         log.debug("nats_closed_without_flush", error=type(error).__name__)
 
 
