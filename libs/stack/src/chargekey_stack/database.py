@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from chargekey_common.postgres import Postgres
 from chargekey_stack.answers import Tell, unheard
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import (
@@ -26,9 +27,9 @@ from chargekey_stack.errors import (
 )
 
 SCHEMES = ("postgresql://", "postgres://")
-# Seconds, each with room for a server that is slow but there.
-CONNECT_TIMEOUT = 5
+# Seconds between looks at the lock, and at the end for the thread that looks.
 LOOK_INTERVAL = 3.0
+JOIN = 5
 LAST_PORT = 65_535
 # What tells one database from another; a password may change.
 _PLACE = ("host", "hostaddr", "port", "dbname")
@@ -98,7 +99,7 @@ def _held(url: str, system_id: str, tell: Tell) -> Iterator[None]:
         finally:
             ended.set()
             # A server that hangs may keep it.
-            watch.join(CONNECT_TIMEOUT)
+            watch.join(JOIN)
 
 
 def _watch(hold: _Hold, tell: Tell, ended: threading.Event) -> None:
@@ -123,12 +124,7 @@ class _Hold:
     def take(self) -> bool:
         """Open a session anew; return whether it got the lock. Raises psycopg.Error."""
         self.close()
-        session = psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT,
-            tcp_user_timeout=CONNECT_TIMEOUT * 1000,
-        )
+        session = Postgres(self._url, "chargekey").connect()
         self._session = session
         taken = session.execute("SELECT pg_try_advisory_lock(hashtextextended('chargekey', 0))")
         if taken.fetchone() == (True,):
