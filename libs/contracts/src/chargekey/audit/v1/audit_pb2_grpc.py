@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Whether a service's stream tells what its store holds; every service with a store answers.
+    """What a service's store holds, and whether its stream tells the same; every service with
+    a store answers.
     """
 
     def __init__(self, channel):
@@ -40,16 +41,30 @@ class AuditServiceStub:
                 request_serializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.VerifyRequest.SerializeToString,
                 response_deserializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.VerifyResponse.FromString,
                 _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/chargekey.audit.v1.AuditService/ListChanges',
+                request_serializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
-    """Whether a service's stream tells what its store holds; every service with a store answers.
+    """What a service's store holds, and whether its stream tells the same; every service with
+    a store answers.
     """
 
     def Verify(self, request, context):
         """Compares them record by record, up to the stream's end. Tells now and then how far
         it has come, and the result last. Refused with `audit_interrupted` where the stream
         cannot be read to its end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """What was done about a thing, by whom and when, newest first: for its owners alone.
+        No name and no code is in it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +78,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.VerifyRequest.FromString,
                     response_serializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.VerifyResponse.SerializeToString,
             ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.ListChangesRequest.FromString,
+                    response_serializer=chargekey_dot_audit_dot_v1_dot_audit__pb2.ListChangesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'chargekey.audit.v1.AuditService', rpc_method_handlers)
@@ -72,7 +92,8 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Whether a service's stream tells what its store holds; every service with a store answers.
+    """What a service's store holds, and whether its stream tells the same; every service with
+    a store answers.
     """
 
     @staticmethod
@@ -92,6 +113,33 @@ class AuditService:
             '/chargekey.audit.v1.AuditService/Verify',
             chargekey_dot_audit_dot_v1_dot_audit__pb2.VerifyRequest.SerializeToString,
             chargekey_dot_audit_dot_v1_dot_audit__pb2.VerifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.audit.v1.AuditService/ListChanges',
+            chargekey_dot_audit_dot_v1_dot_audit__pb2.ListChangesRequest.SerializeToString,
+            chargekey_dot_audit_dot_v1_dot_audit__pb2.ListChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Whether a service's stream tells what its store holds; every service with a store answers."""
+    """What a service's store holds, and whether its stream tells the same; every service with
+    a store answers.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,10 +40,16 @@ class AuditServiceStub:
     it has come, and the result last. Refused with `audit_interrupted` where the stream
     cannot be read to its end.
     """
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListChangesRequest, _audit_pb2.ListChangesResponse]
+    """What was done about a thing, by whom and when, newest first: for its owners alone.
+    No name and no code is in it.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Whether a service's stream tells what its store holds; every service with a store answers."""
+    """What a service's store holds, and whether its stream tells the same; every service with
+    a store answers.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Verify: _aio.UnaryStreamMultiCallable[_audit_pb2.VerifyRequest, _audit_pb2.VerifyResponse]  # type: ignore[assignment]
@@ -49,9 +57,15 @@ class AuditServiceAsyncStub(AuditServiceStub):
     it has come, and the result last. Refused with `audit_interrupted` where the stream
     cannot be read to its end.
     """
+    ListChanges: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListChangesRequest, _audit_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """What was done about a thing, by whom and when, newest first: for its owners alone.
+    No name and no code is in it.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Whether a service's stream tells what its store holds; every service with a store answers."""
+    """What a service's store holds, and whether its stream tells the same; every service with
+    a store answers.
+    """
 
     @_abc_1.abstractmethod
     def Verify(
@@ -62,6 +76,16 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """Compares them record by record, up to the stream's end. Tells now and then how far
         it has come, and the result last. Refused with `audit_interrupted` where the stream
         cannot be read to its end.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _audit_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ListChangesResponse, _abc.Awaitable[_audit_pb2.ListChangesResponse]]:
+        """What was done about a thing, by whom and when, newest first: for its owners alone.
+        No name and no code is in it.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -210,3 +210,139 @@ class Connection(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Connection: _TypeAlias = Connection  # noqa: Y015
+
+@_typing.final
+class ListChargerStatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    CHARGER_ID_FIELD_NUMBER: _builtins.int
+    installation_id: _builtins.str
+    charger_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        installation_id: _builtins.str = ...,
+        charger_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "installation_id", b"installation_id", "which", b"which"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "installation_id", b"installation_id", "which", b"which"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["installation_id", "charger_id"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
+
+Global___ListChargerStatesRequest: _TypeAlias = ListChargerStatesRequest  # noqa: Y015
+
+@_typing.final
+class ListChargerStatesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chargers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChargerState]: ...
+    def __init__(
+        self,
+        *,
+        chargers: _abc.Iterable[Global___ChargerState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chargers", b"chargers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChargerStatesResponse: _TypeAlias = ListChargerStatesResponse  # noqa: Y015
+
+@_typing.final
+class ChargerState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGER_ID_FIELD_NUMBER: _builtins.int
+    ONLINE_FIELD_NUMBER: _builtins.int
+    CONNECTORS_FIELD_NUMBER: _builtins.int
+    charger_id: _builtins.str
+    online: _builtins.bool
+    @_builtins.property
+    def connectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectorState]: ...
+    def __init__(
+        self,
+        *,
+        charger_id: _builtins.str = ...,
+        online: _builtins.bool = ...,
+        connectors: _abc.Iterable[Global___ConnectorState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "connectors", b"connectors", "online", b"online"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChargerState: _TypeAlias = ChargerState  # noqa: Y015
+
+@_typing.final
+class ConnectorState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTOR_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_AUTHORISATION_FIELD_NUMBER: _builtins.int
+    connector: _builtins.int
+    status: _builtins.str
+    """In OCPP's words."""
+    waiting_for_authorisation: _builtins.bool
+    """A vehicle is plugged in, something must be presented, and nothing was yet: yellow."""
+    def __init__(
+        self,
+        *,
+        connector: _builtins.int = ...,
+        status: _builtins.str = ...,
+        waiting_for_authorisation: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector", b"connector", "status", b"status", "waiting_for_authorisation", b"waiting_for_authorisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectorState: _TypeAlias = ConnectorState  # noqa: Y015
+
+@_typing.final
+class ListRunningSessionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGER_ID_FIELD_NUMBER: _builtins.int
+    charger_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        charger_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunningSessionsRequest: _TypeAlias = ListRunningSessionsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunningSessionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        session_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_ids", b"session_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunningSessionsResponse: _TypeAlias = ListRunningSessionsResponse  # noqa: Y015

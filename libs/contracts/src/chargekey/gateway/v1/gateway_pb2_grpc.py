@@ -45,6 +45,16 @@ class GatewayServiceStub:
                 request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsRequest.SerializeToString,
                 response_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsResponse.FromString,
                 _registered_method=True)
+        self.ListChargerStates = channel.unary_unary(
+                '/chargekey.gateway.v1.GatewayService/ListChargerStates',
+                request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListChargerStatesRequest.SerializeToString,
+                response_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListChargerStatesResponse.FromString,
+                _registered_method=True)
+        self.ListRunningSessions = channel.unary_unary(
+                '/chargekey.gateway.v1.GatewayService/ListRunningSessions',
+                request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListRunningSessionsRequest.SerializeToString,
+                response_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListRunningSessionsResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -65,6 +75,20 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListChargerStates(self, request, context):
+        """How chargers are right now; what nobody has told of is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRunningSessions(self, request, context):
+        """The sessions that run at a charger. For access, which moves idle ones only (R11).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListConnections,
                     request_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsRequest.FromString,
                     response_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsResponse.SerializeToString,
+            ),
+            'ListChargerStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChargerStates,
+                    request_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListChargerStatesRequest.FromString,
+                    response_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListChargerStatesResponse.SerializeToString,
+            ),
+            'ListRunningSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRunningSessions,
+                    request_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListRunningSessionsRequest.FromString,
+                    response_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListRunningSessionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class GatewayService:
             '/chargekey.gateway.v1.GatewayService/ListConnections',
             chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsRequest.SerializeToString,
             chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChargerStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.gateway.v1.GatewayService/ListChargerStates',
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListChargerStatesRequest.SerializeToString,
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListChargerStatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRunningSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.gateway.v1.GatewayService/ListRunningSessions',
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListRunningSessionsRequest.SerializeToString,
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListRunningSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

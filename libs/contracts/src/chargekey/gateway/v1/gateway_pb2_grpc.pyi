@@ -38,6 +38,10 @@ class GatewayServiceStub:
     charger and a code that can be nobody's are decisions, too.
     """
     ListConnections: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListConnectionsRequest, _gateway_pb2.ListConnectionsResponse]
+    ListChargerStates: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListChargerStatesRequest, _gateway_pb2.ListChargerStatesResponse]
+    """How chargers are right now; what nobody has told of is left out."""
+    ListRunningSessions: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRunningSessionsRequest, _gateway_pb2.ListRunningSessionsResponse]
+    """The sessions that run at a charger. For access, which moves idle ones only (R11)."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -49,6 +53,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     charger and a code that can be nobody's are decisions, too.
     """
     ListConnections: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListConnectionsRequest, _gateway_pb2.ListConnectionsResponse]  # type: ignore[assignment]
+    ListChargerStates: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListChargerStatesRequest, _gateway_pb2.ListChargerStatesResponse]  # type: ignore[assignment]
+    """How chargers are right now; what nobody has told of is left out."""
+    ListRunningSessions: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRunningSessionsRequest, _gateway_pb2.ListRunningSessionsResponse]  # type: ignore[assignment]
+    """The sessions that run at a charger. For access, which moves idle ones only (R11)."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """The decision, and what is connected right now."""
@@ -69,5 +77,21 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListConnectionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListConnectionsResponse, _abc.Awaitable[_gateway_pb2.ListConnectionsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListChargerStates(
+        self,
+        request: _gateway_pb2.ListChargerStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListChargerStatesResponse, _abc.Awaitable[_gateway_pb2.ListChargerStatesResponse]]:
+        """How chargers are right now; what nobody has told of is left out."""
+
+    @_abc_1.abstractmethod
+    def ListRunningSessions(
+        self,
+        request: _gateway_pb2.ListRunningSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListRunningSessionsResponse, _abc.Awaitable[_gateway_pb2.ListRunningSessionsResponse]]:
+        """The sessions that run at a charger. For access, which moves idle ones only (R11)."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

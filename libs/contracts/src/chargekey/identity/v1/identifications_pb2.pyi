@@ -27,13 +27,33 @@ class _IdentificationTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Id
     DESCRIPTOR: _descriptor.EnumDescriptor
     IDENTIFICATION_TYPE_UNSPECIFIED: _IdentificationType.ValueType  # 0
     IDENTIFICATION_TYPE_RFID: _IdentificationType.ValueType  # 1
+    """A charging card: ISO 14443 type A, by its number of 4, 7 or 10 bytes (R15)."""
     IDENTIFICATION_TYPE_PIN: _IdentificationType.ValueType  # 2
+    """`#` and 4 to 8 digits (R13)."""
+    IDENTIFICATION_TYPE_APP: _IdentificationType.ValueType  # 3
+    """What the portal starts sessions with; every ACCOUNT user has one."""
+    IDENTIFICATION_TYPE_VEHICLE_ID: _IdentificationType.ValueType  # 4
+    """A vehicle: its contract (eMAID, ISO 15118) or its MAC address."""
+    IDENTIFICATION_TYPE_SMS: _IdentificationType.ValueType  # 5
+    """A telephone that writes short messages: E.164, as in +4791234567."""
+    IDENTIFICATION_TYPE_CREDIT_CARD: _IdentificationType.ValueType  # 6
+    """The chip of a bank card, by its number at a reader; never the number printed on it."""
 
 class IdentificationType(_IdentificationType, metaclass=_IdentificationTypeEnumTypeWrapper): ...
 
 IDENTIFICATION_TYPE_UNSPECIFIED: IdentificationType.ValueType  # 0
 IDENTIFICATION_TYPE_RFID: IdentificationType.ValueType  # 1
+"""A charging card: ISO 14443 type A, by its number of 4, 7 or 10 bytes (R15)."""
 IDENTIFICATION_TYPE_PIN: IdentificationType.ValueType  # 2
+"""`#` and 4 to 8 digits (R13)."""
+IDENTIFICATION_TYPE_APP: IdentificationType.ValueType  # 3
+"""What the portal starts sessions with; every ACCOUNT user has one."""
+IDENTIFICATION_TYPE_VEHICLE_ID: IdentificationType.ValueType  # 4
+"""A vehicle: its contract (eMAID, ISO 15118) or its MAC address."""
+IDENTIFICATION_TYPE_SMS: IdentificationType.ValueType  # 5
+"""A telephone that writes short messages: E.164, as in +4791234567."""
+IDENTIFICATION_TYPE_CREDIT_CARD: IdentificationType.ValueType  # 6
+"""The chip of a bank card, by its number at a reader; never the number printed on it."""
 Global___IdentificationType: _TypeAlias = IdentificationType  # noqa: Y015
 
 class _IdentificationStatus:
@@ -56,38 +76,6 @@ IDENTIFICATION_STATUS_BLOCKED: IdentificationStatus.ValueType  # 3
 Global___IdentificationStatus: _TypeAlias = IdentificationStatus  # noqa: Y015
 
 @_typing.final
-class User(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
-    FIRST_NAME_FIELD_NUMBER: _builtins.int
-    LAST_NAME_FIELD_NUMBER: _builtins.int
-    BLOCKED_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    installation_id: _builtins.str
-    """The installation a local user belongs to."""
-    first_name: _builtins.str
-    last_name: _builtins.str
-    blocked: _builtins.bool
-    def __init__(
-        self,
-        *,
-        id: _builtins.str = ...,
-        installation_id: _builtins.str = ...,
-        first_name: _builtins.str = ...,
-        last_name: _builtins.str = ...,
-        blocked: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "first_name", b"first_name", "id", b"id", "installation_id", b"installation_id", "last_name", b"last_name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___User: _TypeAlias = User  # noqa: Y015
-
-@_typing.final
 class Identification(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,14 +85,22 @@ class Identification(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    GROUP_CARD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     user_id: _builtins.str
     installation_id: _builtins.str
-    """Set for PINs only: a card works wherever its user has permission."""
+    """The one installation it works at: for PINs, and for what a site's owner gave to
+    somebody with an account. Empty: wherever its user has permission.
+    """
     type: Global___IdentificationType.ValueType
     status: Global___IdentificationStatus.ValueType
     valid_until: _builtins.int
     """Exclusive end, nanoseconds since the epoch in UTC; absent for no end."""
+    group: _builtins.str
+    """Identifications of one group may stop each other's sessions (R22); empty for none."""
+    group_card: _builtins.bool
+    """Several may charge with it at once (R21)."""
     def __init__(
         self,
         *,
@@ -114,283 +110,18 @@ class Identification(_message.Message):
         type: Global___IdentificationType.ValueType = ...,
         status: Global___IdentificationStatus.ValueType = ...,
         valid_until: _builtins.int | None = ...,
+        group: _builtins.str = ...,
+        group_card: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "id", b"id", "installation_id", b"installation_id", "status", b"status", "type", b"type", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "group", b"group", "group_card", b"group_card", "id", b"id", "installation_id", b"installation_id", "status", b"status", "type", b"type", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valid_until: _TypeAlias = _typing.Literal["valid_until"]  # noqa: Y015
     _WhichOneofArgType__valid_until: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__valid_until) -> _WhichOneofReturnType__valid_until | None: ...
 
 Global___Identification: _TypeAlias = Identification  # noqa: Y015
-
-@_typing.final
-class AddLocalUserRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COMMAND_ID_FIELD_NUMBER: _builtins.int
-    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
-    FIRST_NAME_FIELD_NUMBER: _builtins.int
-    LAST_NAME_FIELD_NUMBER: _builtins.int
-    BLOCKED_FIELD_NUMBER: _builtins.int
-    command_id: _builtins.str
-    installation_id: _builtins.str
-    first_name: _builtins.str
-    last_name: _builtins.str
-    blocked: _builtins.bool
-    def __init__(
-        self,
-        *,
-        command_id: _builtins.str = ...,
-        installation_id: _builtins.str = ...,
-        first_name: _builtins.str = ...,
-        last_name: _builtins.str = ...,
-        blocked: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "command_id", b"command_id", "first_name", b"first_name", "installation_id", b"installation_id", "last_name", b"last_name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AddLocalUserRequest: _TypeAlias = AddLocalUserRequest  # noqa: Y015
-
-@_typing.final
-class AddLocalUserResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USER_ID_FIELD_NUMBER: _builtins.int
-    POSITION_FIELD_NUMBER: _builtins.int
-    ACCESS_POSITION_FIELD_NUMBER: _builtins.int
-    PENDING_FIELD_NUMBER: _builtins.int
-    user_id: _builtins.str
-    position: _builtins.str
-    access_position: _builtins.str
-    """The position in access that includes the user's permission; empty while pending."""
-    pending: _builtins.bool
-    def __init__(
-        self,
-        *,
-        user_id: _builtins.str = ...,
-        position: _builtins.str = ...,
-        access_position: _builtins.str = ...,
-        pending: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_position", b"access_position", "pending", b"pending", "position", b"position", "user_id", b"user_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AddLocalUserResponse: _TypeAlias = AddLocalUserResponse  # noqa: Y015
-
-@_typing.final
-class RenameUserRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COMMAND_ID_FIELD_NUMBER: _builtins.int
-    USER_ID_FIELD_NUMBER: _builtins.int
-    FIRST_NAME_FIELD_NUMBER: _builtins.int
-    LAST_NAME_FIELD_NUMBER: _builtins.int
-    command_id: _builtins.str
-    user_id: _builtins.str
-    first_name: _builtins.str
-    last_name: _builtins.str
-    def __init__(
-        self,
-        *,
-        command_id: _builtins.str = ...,
-        user_id: _builtins.str = ...,
-        first_name: _builtins.str = ...,
-        last_name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "first_name", b"first_name", "last_name", b"last_name", "user_id", b"user_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RenameUserRequest: _TypeAlias = RenameUserRequest  # noqa: Y015
-
-@_typing.final
-class RenameUserResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POSITION_FIELD_NUMBER: _builtins.int
-    position: _builtins.str
-    def __init__(
-        self,
-        *,
-        position: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RenameUserResponse: _TypeAlias = RenameUserResponse  # noqa: Y015
-
-@_typing.final
-class BlockUserRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COMMAND_ID_FIELD_NUMBER: _builtins.int
-    USER_ID_FIELD_NUMBER: _builtins.int
-    command_id: _builtins.str
-    user_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        command_id: _builtins.str = ...,
-        user_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "user_id", b"user_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BlockUserRequest: _TypeAlias = BlockUserRequest  # noqa: Y015
-
-@_typing.final
-class BlockUserResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POSITION_FIELD_NUMBER: _builtins.int
-    position: _builtins.str
-    def __init__(
-        self,
-        *,
-        position: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BlockUserResponse: _TypeAlias = BlockUserResponse  # noqa: Y015
-
-@_typing.final
-class UnblockUserRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    COMMAND_ID_FIELD_NUMBER: _builtins.int
-    USER_ID_FIELD_NUMBER: _builtins.int
-    command_id: _builtins.str
-    user_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        command_id: _builtins.str = ...,
-        user_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "user_id", b"user_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnblockUserRequest: _TypeAlias = UnblockUserRequest  # noqa: Y015
-
-@_typing.final
-class UnblockUserResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POSITION_FIELD_NUMBER: _builtins.int
-    position: _builtins.str
-    def __init__(
-        self,
-        *,
-        position: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnblockUserResponse: _TypeAlias = UnblockUserResponse  # noqa: Y015
-
-@_typing.final
-class GetUserRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USER_ID_FIELD_NUMBER: _builtins.int
-    user_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        user_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetUserRequest: _TypeAlias = GetUserRequest  # noqa: Y015
-
-@_typing.final
-class GetUserResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USER_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def user(self) -> Global___User: ...
-    def __init__(
-        self,
-        *,
-        user: Global___User | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetUserResponse: _TypeAlias = GetUserResponse  # noqa: Y015
-
-@_typing.final
-class ListUsersRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
-    installation_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        installation_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
-
-@_typing.final
-class ListUsersResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USERS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]: ...
-    def __init__(
-        self,
-        *,
-        users: _abc.Iterable[Global___User] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
 
 @_typing.final
 class AddIdentificationRequest(_message.Message):
@@ -402,6 +133,9 @@ class AddIdentificationRequest(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    GROUP_CARD_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     user_id: _builtins.str
     type: Global___IdentificationType.ValueType
@@ -409,7 +143,14 @@ class AddIdentificationRequest(_message.Message):
     status: Global___IdentificationStatus.ValueType
     """Unspecified means ACTIVE."""
     valid_until: _builtins.str
-    """The last local day it works, `YYYY-MM-DD` in the installation's zone; empty for no end (R18)."""
+    """The last local day it works, `YYYY-MM-DD`; empty for no end. In the installation's zone
+    where it works at one installation, else in the user's own (R18).
+    """
+    installation_id: _builtins.str
+    """Which installation it is to work at; a local user's is known, a PIN needs one."""
+    group: _builtins.str
+    """A label of the user's own choice, 1 to 20 letters, digits or hyphens."""
+    group_card: _builtins.bool
     def __init__(
         self,
         *,
@@ -419,10 +160,13 @@ class AddIdentificationRequest(_message.Message):
         code: _builtins.str = ...,
         status: Global___IdentificationStatus.ValueType = ...,
         valid_until: _builtins.str = ...,
+        installation_id: _builtins.str = ...,
+        group: _builtins.str = ...,
+        group_card: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "command_id", b"command_id", "status", b"status", "type", b"type", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "command_id", b"command_id", "group", b"group", "group_card", b"group_card", "installation_id", b"installation_id", "status", b"status", "type", b"type", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,12 +203,17 @@ class ChangeIdentificationRequest(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    GROUP_CARD_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     identification_id: _builtins.str
     code: _builtins.str
     status: Global___IdentificationStatus.ValueType
     valid_until: _builtins.str
     """As in AddIdentification; present and empty takes the end away."""
+    group: _builtins.str
+    """Present and empty takes it out of its group."""
+    group_card: _builtins.bool
     def __init__(
         self,
         *,
@@ -473,19 +222,29 @@ class ChangeIdentificationRequest(_message.Message):
         code: _builtins.str | None = ...,
         status: Global___IdentificationStatus.ValueType | None = ...,
         valid_until: _builtins.str | None = ...,
+        group: _builtins.str | None = ...,
+        group_card: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_code", b"_code", "_status", b"_status", "_valid_until", b"_valid_until", "code", b"code", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_code", b"_code", "_group", b"_group", "_group_card", b"_group_card", "_status", b"_status", "_valid_until", b"_valid_until", "code", b"code", "group", b"group", "group_card", b"group_card", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_code", b"_code", "_status", b"_status", "_valid_until", b"_valid_until", "code", b"code", "command_id", b"command_id", "identification_id", b"identification_id", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_code", b"_code", "_group", b"_group", "_group_card", b"_group_card", "_status", b"_status", "_valid_until", b"_valid_until", "code", b"code", "command_id", b"command_id", "group", b"group", "group_card", b"group_card", "identification_id", b"identification_id", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__code: _TypeAlias = _typing.Literal["code"]  # noqa: Y015
     _WhichOneofArgType__code: _TypeAlias = _typing.Literal["_code", b"_code"]  # noqa: Y015
+    _WhichOneofReturnType__group: _TypeAlias = _typing.Literal["group"]  # noqa: Y015
+    _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
+    _WhichOneofReturnType__group_card: _TypeAlias = _typing.Literal["group_card"]  # noqa: Y015
+    _WhichOneofArgType__group_card: _TypeAlias = _typing.Literal["_group_card", b"_group_card"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__valid_until: _TypeAlias = _typing.Literal["valid_until"]  # noqa: Y015
     _WhichOneofArgType__valid_until: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__code) -> _WhichOneofReturnType__code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group_card) -> _WhichOneofReturnType__group_card | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -602,15 +361,27 @@ class ListIdentificationsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
+    installation_id: _builtins.str
+    """Narrows it to a local user's that work at this installation, and to those of anybody
+    else that work at this one alone.
+    """
+    page_size: _builtins.int
+    page_token: _builtins.str
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
+        installation_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -621,17 +392,63 @@ class ListIdentificationsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     IDENTIFICATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
     @_builtins.property
     def identifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Identification]: ...
     def __init__(
         self,
         *,
         identifications: _abc.Iterable[Global___Identification] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifications", b"identifications"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifications", b"identifications", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListIdentificationsResponse: _TypeAlias = ListIdentificationsResponse  # noqa: Y015
+
+@_typing.final
+class GeneratePinsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    installation_id: _builtins.str
+    count: _builtins.int
+    """1 when 0, 20 at most."""
+    def __init__(
+        self,
+        *,
+        installation_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "installation_id", b"installation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GeneratePinsRequest: _TypeAlias = GeneratePinsRequest  # noqa: Y015
+
+@_typing.final
+class GeneratePinsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PINS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        pins: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pins", b"pins"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GeneratePinsResponse: _TypeAlias = GeneratePinsResponse  # noqa: Y015
