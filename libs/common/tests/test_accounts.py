@@ -7,22 +7,19 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chargekey_common.accounts import (
-    ADMINISTRATOR,
-    ALGORITHM,
-    AUDIENCE,
-    LIFETIME,
-    Caller,
-    Signer,
-    Verifier,
-    make_account,
-)
+from chargekey_common.accounts import ADMINISTRATOR, Caller, Signer, Verifier, make_account
 from chargekey_common.errors import UnauthenticatedError
+from chargekey_common.testing.grpc import Issuer
+from chargekey_common.tokens import ALGORITHM, AUDIENCE, LIFETIME
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     return make_account(ADMINISTRATOR, keys=tmp_path / "keys", accounts=tmp_path)
+
+
+def verifier_of(accounts: Path) -> Verifier:
+    return Verifier(accounts, Issuer().keys())
 
 
 def claims(**changes: object) -> dict[str, object]:
@@ -41,11 +38,11 @@ def signed(key: Path, payload: dict[str, object], kid: str = ADMINISTRATOR) -> s
     return jwt.encode(payload, key.read_bytes(), algorithm=ALGORITHM, headers={"kid": kid})
 
 
-def test_a_token_tells_who_signed_it(key: Path, tmp_path: Path) -> None:
-    verifier = Verifier(tmp_path)
+async def test_a_token_tells_who_signed_it(key: Path, tmp_path: Path) -> None:
+    verifier = verifier_of(tmp_path)
     token = Signer.from_file(key).token()
-    assert verifier.verify(token) == ADMINISTRATOR
-    assert verifier.verify(token) == ADMINISTRATOR
+    assert await verifier.verify(token) == ADMINISTRATOR
+    assert await verifier.verify(token) == ADMINISTRATOR
 
 
 def test_a_private_key_is_its_owners_alone_and_made_once(key: Path, tmp_path: Path) -> None:
@@ -66,49 +63,52 @@ def test_a_private_key_is_its_owners_alone_and_made_once(key: Path, tmp_path: Pa
         {"iss": "service:gateway"},
     ],
 )
-def test_a_token_that_is_late_too_long_or_not_ours_is_refused(
+async def test_a_token_that_is_late_too_long_or_not_ours_is_refused(
     key: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     with pytest.raises(UnauthenticatedError):
-        Verifier(tmp_path).verify(signed(key, claims(**changes)))
+        await verifier_of(tmp_path).verify(signed(key, claims(**changes)))
 
 
 @pytest.mark.parametrize(
-    "kid", ["user:nobody", "user:" + "x" * 300, "../keys/x:y", "administrator:../x", "", ":"]
+    "kid",
+    ["service:nobody", "service:" + "x" * 300, "../keys/x:y", "administrator:../x", "", ":"],
 )
-def test_a_token_of_an_unknown_account_is_refused(key: Path, tmp_path: Path, kid: str) -> None:
+async def test_a_token_of_an_unknown_account_is_refused(
+    key: Path, tmp_path: Path, kid: str
+) -> None:
     with pytest.raises(UnauthenticatedError):
-        Verifier(tmp_path).verify(signed(key, claims(iss=kid, sub=kid), kid))
+        await verifier_of(tmp_path).verify(signed(key, claims(iss=kid, sub=kid), kid))
 
 
-def test_a_token_signed_by_another_key_is_refused(key: Path, tmp_path: Path) -> None:
-    other = make_account(Caller("user:eve"), keys=tmp_path / "keys", accounts=tmp_path)
-    verifier = Verifier(tmp_path)
-    assert verifier.verify(signed(key, claims()))
+async def test_a_token_signed_by_another_key_is_refused(key: Path, tmp_path: Path) -> None:
+    other = make_account(Caller("service:eve"), keys=tmp_path / "keys", accounts=tmp_path)
+    verifier = verifier_of(tmp_path)
+    assert await verifier.verify(signed(key, claims()))
     with pytest.raises(UnauthenticatedError):
-        verifier.verify(signed(other, claims()))
+        await verifier.verify(signed(other, claims()))
 
 
-def test_an_unsigned_token_and_noise_are_refused(tmp_path: Path, key: Path) -> None:
-    assert key.exists()
+@pytest.mark.usefixtures("key")
+async def test_an_unsigned_token_and_noise_are_refused(tmp_path: Path) -> None:
     unsigned = jwt.encode(claims(), None, algorithm="none", headers={"kid": ADMINISTRATOR})
     stranger = jwt.encode(
         claims(), Ed25519PrivateKey.generate(), algorithm=ALGORITHM, headers={"kid": ADMINISTRATOR}
     )
     for token in (unsigned, stranger, "", "a.b.c", "x" * 10_000):
         with pytest.raises(UnauthenticatedError):
-            Verifier(tmp_path).verify(token)
+            await verifier_of(tmp_path).verify(token)
 
 
-def test_a_removed_account_is_let_in_with_no_new_token(key: Path, tmp_path: Path) -> None:
-    verifier = Verifier(tmp_path)
-    assert verifier.verify(signed(key, claims()))
+async def test_a_removed_account_is_let_in_with_no_new_token(key: Path, tmp_path: Path) -> None:
+    verifier = verifier_of(tmp_path)
+    assert await verifier.verify(signed(key, claims()))
     (tmp_path / "administrator_local.pem").unlink()
     with pytest.raises(UnauthenticatedError):
-        verifier.verify(signed(key, claims(jti="another")))
+        await verifier.verify(signed(key, claims(jti="another")))
 
 
-def test_a_clock_that_was_set_back_leaves_no_token_from_the_future(
+async def test_a_clock_that_was_set_back_leaves_no_token_from_the_future(
     key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
@@ -117,5 +117,5 @@ def test_a_clock_that_was_set_back_leaves_no_token_from_the_future(
     ahead = signer.token()
     monkeypatch.setattr(time, "time", lambda: now)
     with pytest.raises(UnauthenticatedError):
-        Verifier(tmp_path).verify(ahead)
-    assert Verifier(tmp_path).verify(signer.token()) == ADMINISTRATOR
+        await verifier_of(tmp_path).verify(ahead)
+    assert await verifier_of(tmp_path).verify(signer.token()) == ADMINISTRATOR

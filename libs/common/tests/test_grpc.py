@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -14,19 +15,44 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from chargekey.access.v1 import access_pb2 as pb
-from chargekey.access.v1.access_pb2_grpc import (
-    AccessServiceServicer,
-    AccessServiceStub,
-    add_AccessServiceServicer_to_server,
+from chargekey.access.v1 import check_pb2, installations_pb2
+from chargekey.access.v1.check_pb2_grpc import (
+    CheckServiceServicer,
+    add_CheckServiceServicer_to_server,
 )
-from chargekey_common.accounts import ADMINISTRATOR, Caller, Signer, Verifier, make_account
-from chargekey_common.errors import NotFoundError, PermissionDeniedError, UnavailableError
-from chargekey_common.grpc.client import RemoteCheck, channel, remote_error
+from chargekey.access.v1.installations_pb2_grpc import (
+    InstallationServiceServicer,
+    InstallationServiceStub,
+    add_InstallationServiceServicer_to_server,
+)
+from chargekey.identity.v1 import sign_in_pb2
+from chargekey.identity.v1.sign_in_pb2_grpc import (
+    SignInServiceServicer,
+    add_SignInServiceServicer_to_server,
+)
+from chargekey_common.accounts import (
+    ADMINISTRATOR,
+    NOBODY,
+    Caller,
+    Signer,
+    Verifier,
+    make_account,
+)
+from chargekey_common.errors import (
+    ManagedByThirdPartyError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from chargekey_common.grpc.client import (
+    RemoteCheck,
+    RemoteError,
+    channel,
+    issued_keys,
+    remote_error,
+)
 from chargekey_common.grpc.server import Objects, Server, Service, command_context
-from chargekey_common.testing.grpc import served
-
-METHODS = [name for name in vars(AccessServiceServicer) if name[0].isupper()]
+from chargekey_common.testing.grpc import Issuer, served
 
 
 class LostError(NotFoundError):
@@ -43,8 +69,8 @@ class Example:
     """Answers a name according to what it is asked for."""
 
     async def GetInstallation(
-        self, request: pb.GetInstallationRequest, _: object
-    ) -> pb.GetInstallationResponse:
+        self, request: installations_pb2.GetInstallationRequest, _: object
+    ) -> installations_pb2.GetInstallationResponse:
         match request.installation_id:
             case "lost":
                 hint = "Under the sofa?"
@@ -54,56 +80,79 @@ class Example:
                 raise RuntimeError(reason)
             case "slow":
                 await asyncio.Event().wait()
-        return pb.GetInstallationResponse(installation=pb.Installation(name="Home"))
+        return installations_pb2.GetInstallationResponse(
+            installation=installations_pb2.Installation(name="Home")
+        )
 
     async def CreateInstallation(
-        self, request: pb.CreateInstallationRequest, _: object
-    ) -> pb.CreateInstallationResponse:
+        self, request: installations_pb2.CreateInstallationRequest, _: object
+    ) -> installations_pb2.CreateInstallationResponse:
         context = command_context(request)
-        return pb.CreateInstallationResponse(
+        return installations_pb2.CreateInstallationResponse(
             installation_id=context.actor, position=context.command_id
         )
 
-    async def Check(self, request: pb.CheckRequest, _: object) -> pb.CheckResponse:
+
+class ExampleCheck:
+    """Allows to read."""
+
+    async def Check(self, request: check_pb2.CheckRequest, _: object) -> check_pb2.CheckResponse:
         match request.action:
             case "access.Busy":
                 raise BusyError
             case "access.Hidden":
                 raise RuntimeError
-        return pb.CheckResponse(allowed=request.action == "access.Read")
+            case "access.Managed":
+                managed = ManagedByThirdPartyError("Fast Charge, hello@fast.example")
+                return check_pb2.CheckResponse(
+                    refusal_code=managed.code, refusal_sentence=str(managed)
+                )
+        return check_pb2.CheckResponse(allowed=request.action == "access.Read")
 
 
 OBJECTS: Objects = {
     "GetInstallation": lambda request: f"installation:{request.installation_id}",
     "CreateInstallation": lambda _: "system",
-    "Check": lambda _: "system",
 }
 SERVICE = Service(
-    "chargekey.access.v1.AccessService",
-    lambda servicer, server: add_AccessServiceServicer_to_server(_complete(servicer), server),
+    "chargekey.access.v1.InstallationService",
+    lambda servicer, server: add_InstallationServiceServicer_to_server(_complete(servicer), server),
     Example(),
     OBJECTS,
 )
+CHECK = Service(
+    "chargekey.access.v1.CheckService",
+    lambda servicer, server: add_CheckServiceServicer_to_server(_complete_check(servicer), server),
+    ExampleCheck(),
+    {"Check": lambda _: "system"},
+)
 
 
-def _complete(example: Example) -> AccessServiceServicer:
-    class Complete(AccessServiceServicer):
+def _complete(example: Example) -> InstallationServiceServicer:
+    class Complete(InstallationServiceServicer):
         GetInstallation = example.GetInstallation  # type: ignore[assignment] # untyped context
         CreateInstallation = example.CreateInstallation  # type: ignore[assignment] # same
-        Check = example.Check  # type: ignore[assignment] # same
 
-    return Complete()
+    return Complete()  # type: ignore[abstract] # the rest is not called
+
+
+def _complete_check(example: ExampleCheck) -> CheckServiceServicer:
+    class Complete(CheckServiceServicer):
+        Check = example.Check  # type: ignore[assignment] # untyped context
+
+    return Complete()  # type: ignore[abstract] # the rest is not called
 
 
 class Asked:
-    """A check that remembers what it was asked and refuses strangers."""
+    """A check that remembers what it was asked and lets one caller do everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: Caller = ADMINISTRATOR) -> None:
+        self.allowed = allowed
         self.questions: list[tuple[str, str, str]] = []
 
     async def __call__(self, caller: Caller, action: str, obj: str) -> None:
         self.questions.append((caller, action, obj))
-        if caller != ADMINISTRATOR:
+        if caller != self.allowed:
             raise PermissionDeniedError
 
 
@@ -113,39 +162,83 @@ async def refusal(call: object) -> aio.AioRpcError:
     return refused.value
 
 
-def home(installation_id: str = "home") -> pb.GetInstallationRequest:
-    return pb.GetInstallationRequest(installation_id=installation_id)
+def home(installation_id: str = "home") -> installations_pb2.GetInstallationRequest:
+    return installations_pb2.GetInstallationRequest(installation_id=installation_id)
 
 
 async def test_every_call_is_checked_with_its_caller_action_and_object(tmp_path: Path) -> None:
     asked = Asked()
     async with served(SERVICE, tmp_path, asked) as as_caller:
-        stub = AccessServiceStub(as_caller(ADMINISTRATOR))
+        stub = InstallationServiceStub(as_caller(ADMINISTRATOR))
         assert (await stub.GetInstallation(home())).installation.name == "Home"
     assert asked.questions == [(ADMINISTRATOR, "access.GetInstallation", "installation:home")]
 
 
 async def test_a_caller_who_may_not_is_refused_before_anything_happens(tmp_path: Path) -> None:
     async with served(SERVICE, tmp_path, Asked()) as as_caller:
-        stub = AccessServiceStub(as_caller(Caller("user:somebody")))
+        stub = InstallationServiceStub(as_caller(Caller("user:somebody")))
         error = await refusal(stub.GetInstallation(home("broken")))
     assert error.code() == grpc.StatusCode.PERMISSION_DENIED
     assert remote_error(error).code == "permission_denied"
 
 
-async def test_a_call_without_a_caller_is_refused(tmp_path: Path) -> None:
-    server = Server(SERVICE, Verifier(tmp_path), Asked())
-    port = await server.start("127.0.0.1:0")
-    async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
-        error = await refusal(AccessServiceStub(anonymous).GetInstallation(home()))
-    await server.stop(grace=0)
+async def test_a_call_without_a_token_is_nobodys_and_the_rules_decide(tmp_path: Path) -> None:
+    """Who may do it only as somebody is told to sign in."""
+    asked = Asked(NOBODY)
+    async with served(SERVICE, tmp_path, asked) as as_caller:
+        stub = InstallationServiceStub(as_caller(NOBODY))
+        assert (await stub.GetInstallation(home())).installation.name == "Home"
+        asked.allowed = ADMINISTRATOR
+        error = await refusal(stub.GetInstallation(home("broken")))
+    assert asked.questions == [
+        ("anonymous:nobody", "access.GetInstallation", "system"),
+        ("anonymous:nobody", "access.GetInstallation", "system"),
+    ]
     assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert remote_error(error).code == "unauthenticated"
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic YTpi", "bearer x", "Bearer x", "Bearer a.b.c"]
+)
+async def test_a_call_with_a_token_that_is_none_is_not_taken_for_nobodys(
+    tmp_path: Path, header: str
+) -> None:
+    asked = Asked(NOBODY)
+    async with served(SERVICE, tmp_path, asked) as as_caller:
+        stub = InstallationServiceStub(as_caller(NOBODY))
+        error = await refusal(stub.GetInstallation(home(), metadata=(("authorization", header),)))
+    assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert asked.questions == []
+
+
+@pytest.mark.parametrize("caller", ["user:anna", "partner:fast-charge"])
+async def test_people_and_partners_programs_are_told_by_tokens_of_identity(
+    tmp_path: Path, caller: str
+) -> None:
+    asked = Asked(Caller(caller))
+    async with served(SERVICE, tmp_path, asked) as as_caller:
+        await InstallationServiceStub(as_caller(Caller(caller))).GetInstallation(home())
+    assert asked.questions == [(caller, "access.GetInstallation", "installation:home")]
+
+
+async def test_a_method_that_is_declared_and_not_built_is_unimplemented(tmp_path: Path) -> None:
+    asked = Asked()
+    async with served(SERVICE, tmp_path, asked) as as_caller:
+        stub = InstallationServiceStub(as_caller(ADMINISTRATOR))
+        error = await refusal(
+            stub.RenameInstallation(installations_pb2.RenameInstallationRequest())
+        )
+        nowhere = as_caller(ADMINISTRATOR).unary_unary("/nothing/of/the/kind")
+        assert (await refusal(nowhere(b""))).code() == grpc.StatusCode.UNIMPLEMENTED
+    assert error.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert asked.questions == []
 
 
 async def test_an_error_of_the_tree_arrives_with_code_sentence_and_status(tmp_path: Path) -> None:
     async with served(SERVICE, tmp_path, Asked()) as as_caller:
         error = await refusal(
-            AccessServiceStub(as_caller(ADMINISTRATOR)).GetInstallation(home("lost"))
+            InstallationServiceStub(as_caller(ADMINISTRATOR)).GetInstallation(home("lost"))
         )
     assert error.code() == grpc.StatusCode.NOT_FOUND
     assert remote_error(error).code == "lost"
@@ -155,7 +248,7 @@ async def test_an_error_of_the_tree_arrives_with_code_sentence_and_status(tmp_pa
 async def test_an_unforeseen_error_says_nothing_of_itself(tmp_path: Path) -> None:
     async with served(SERVICE, tmp_path, Asked()) as as_caller:
         error = await refusal(
-            AccessServiceStub(as_caller(ADMINISTRATOR)).GetInstallation(home("broken"))
+            InstallationServiceStub(as_caller(ADMINISTRATOR)).GetInstallation(home("broken"))
         )
     assert error.code() == grpc.StatusCode.INTERNAL
     assert "secret" not in (error.details() or "")
@@ -163,17 +256,19 @@ async def test_an_unforeseen_error_says_nothing_of_itself(tmp_path: Path) -> Non
 
 async def test_a_call_ends_at_its_deadline(tmp_path: Path) -> None:
     async with served(SERVICE, tmp_path, Asked()) as as_caller:
-        stub = AccessServiceStub(as_caller(ADMINISTRATOR))
+        stub = InstallationServiceStub(as_caller(ADMINISTRATOR))
         error = await refusal(stub.GetInstallation(home("slow"), timeout=0.2))
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_a_command_without_an_id_gets_one_and_keeps_the_one_it_has(tmp_path: Path) -> None:
     async with served(SERVICE, tmp_path, Asked()) as as_caller:
-        stub = AccessServiceStub(as_caller(ADMINISTRATOR))
-        given = await stub.CreateInstallation(pb.CreateInstallationRequest(command_id="mine"))
+        stub = InstallationServiceStub(as_caller(ADMINISTRATOR))
+        given = await stub.CreateInstallation(
+            installations_pb2.CreateInstallationRequest(command_id="mine")
+        )
         made = [
-            (await stub.CreateInstallation(pb.CreateInstallationRequest())).position
+            (await stub.CreateInstallation(installations_pb2.CreateInstallationRequest())).position
             for _ in range(2)
         ]
     assert (given.installation_id, given.position) == (ADMINISTRATOR, "mine")
@@ -188,7 +283,7 @@ async def test_health_is_open_to_everybody(tmp_path: Path) -> None:
 
 
 async def test_a_server_is_not_healthy_before_it_is_ready(tmp_path: Path) -> None:
-    server = Server(SERVICE, Verifier(tmp_path), Asked())
+    server = Server(SERVICE, Verifier(tmp_path, Issuer().keys()), Asked())
     port = await server.start("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         health = health_pb2_grpc.HealthStub(channel)
@@ -201,7 +296,7 @@ async def test_a_server_is_not_healthy_before_it_is_ready(tmp_path: Path) -> Non
 async def test_another_service_asks_access_and_is_refused_when_access_is_away(
     tmp_path: Path,
 ) -> None:
-    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+    async with served(CHECK, tmp_path, Asked()) as as_caller:
         check = RemoteCheck(as_caller(ADMINISTRATOR))
         await check(Caller("user:u"), "access.Read", "system")
         with pytest.raises(PermissionDeniedError):
@@ -215,6 +310,62 @@ async def test_another_service_asks_access_and_is_refused_when_access_is_away(
         UnavailableError.code,
         UnavailableError.sentence,
     )
+
+
+async def test_whom_to_ask_at_a_managed_site_is_passed_on_as_access_said_it(
+    tmp_path: Path,
+) -> None:
+    """R3, S3-8."""
+    async with served(CHECK, tmp_path, Asked()) as as_caller:
+        check = RemoteCheck(as_caller(ADMINISTRATOR))
+        with pytest.raises(ManagedByThirdPartyError, match=r"hello@fast\.example$") as refused:
+            await check(Caller("user:u"), "access.Managed", "installation:home")
+        assert refused.value.code == "managed_by_third_party"
+
+        async def ask(*_: str) -> None:
+            await check(Caller("user:u"), "access.Managed", "installation:home")
+
+        async with served(SERVICE, tmp_path, ask) as to_example:
+            error = await refusal(
+                InstallationServiceStub(to_example(ADMINISTRATOR)).GetInstallation(home())
+            )
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert remote_error(error) == RemoteError(refused.value.code, str(refused.value))
+
+
+class SmallSignIn(SignInServiceServicer):
+    """Tells its keys, or anything else."""
+
+    def __init__(self, jwks: str) -> None:
+        self.jwks = jwks
+
+    async def GetKeys(
+        self, _: sign_in_pb2.GetKeysRequest, __: object
+    ) -> sign_in_pb2.GetKeysResponse:
+        if not self.jwks:
+            raise RuntimeError
+        return sign_in_pb2.GetKeysResponse(jwks=self.jwks)
+
+
+async def test_a_service_asks_identity_for_its_keys_and_bears_its_absence(tmp_path: Path) -> None:
+    issuer = Issuer()
+    small = SmallSignIn(json.dumps({"keys": [issuer.jwk()]}))
+    keys = Service(
+        "chargekey.identity.v1.SignInService",
+        add_SignInServiceServicer_to_server,
+        small,
+        {"GetKeys": lambda _: "system"},
+    )
+    async with served(keys, tmp_path, Asked()) as as_caller:
+        verifier = Verifier(tmp_path, issued_keys(as_caller(ADMINISTRATOR)))
+        assert await verifier.verify(issuer.token(Caller("user:u"))) == "user:u"
+        small.jwks = ""
+        with pytest.raises(UnavailableError):
+            await issued_keys(as_caller(ADMINISTRATOR)).key(issuer.kid)
+    assert await verifier.verify(issuer.token(Caller("user:another"))) == "user:another"
+    async with aio.insecure_channel("127.0.0.1:1") as nowhere:
+        with pytest.raises(UnavailableError):
+            await issued_keys(nowhere).key(issuer.kid)
 
 
 async def test_access_that_starts_again_is_waited_for(tmp_path: Path) -> None:
@@ -234,7 +385,7 @@ async def test_access_that_starts_again_is_waited_for(tmp_path: Path) -> None:
                     await access.wait_for_state_change(state)
                     state = access.get_state(try_to_connect=True)
                 assert not asked.done()
-                server = Server(SERVICE, Verifier(accounts), Asked())
+                server = Server(CHECK, Verifier(accounts, Issuer().keys()), Asked())
                 await server.start(address)
                 await asked
                 await server.stop(grace=0)
@@ -242,7 +393,7 @@ async def test_access_that_starts_again_is_waited_for(tmp_path: Path) -> None:
 
 async def test_what_access_says_of_itself_is_passed_on_in_its_words(tmp_path: Path) -> None:
     """Its store is away, say: better than that a part of the system does not answer."""
-    async with served(SERVICE, tmp_path, Asked()) as as_caller:
+    async with served(CHECK, tmp_path, Asked()) as as_caller:
         check = RemoteCheck(as_caller(ADMINISTRATOR))
         with pytest.raises(UnavailableError) as refused:
             await check(Caller("user:u"), "access.Busy", "system")
@@ -252,9 +403,11 @@ async def test_what_access_says_of_itself_is_passed_on_in_its_words(tmp_path: Pa
 
 
 async def test_a_method_that_nobody_thought_about_is_not_served(tmp_path: Path) -> None:
-    forgetful = Service(SERVICE.name, SERVICE.add, SERVICE.servicer, {"Check": lambda _: "system"})
+    forgetful = Service(
+        SERVICE.name, SERVICE.add, SERVICE.servicer, {"CreateInstallation": lambda _: "system"}
+    )
     with pytest.raises(TypeError, match="GetInstallation"):
-        Server(forgetful, Verifier(tmp_path), Asked())
+        Server(forgetful, Verifier(tmp_path, Issuer().keys()), Asked())
 
 
 class Streaming:
@@ -321,14 +474,14 @@ async def test_a_stream_of_answers_is_guarded_like_any_call(tmp_path: Path) -> N
 async def test_services_beside_each_other_are_all_served_and_healthy(tmp_path: Path) -> None:
     async with served(SERVICE, tmp_path, Asked(), STREAMS) as as_caller:
         channel = as_caller(ADMINISTRATOR)
-        assert (await AccessServiceStub(channel).GetInstallation(home())).installation.name
+        assert (await InstallationServiceStub(channel).GetInstallation(home())).installation.name
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=STREAMS.name))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_a_stream_of_requests_is_not_served_past_the_gate(tmp_path: Path) -> None:
-    server = Server(STREAMS, Verifier(tmp_path), Asked())
+    server = Server(STREAMS, Verifier(tmp_path, Issuer().keys()), Asked())
     port = await server.start("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
         chat = anonymous.stream_stream("/chargekey.example.v1.Example/Chat")
@@ -339,4 +492,4 @@ async def test_a_stream_of_requests_is_not_served_past_the_gate(tmp_path: Path) 
 
 async def test_a_stream_that_nobody_thought_about_is_not_served_either(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="Watch"):
-        Server(_streaming("Chat"), Verifier(tmp_path), Asked())
+        Server(_streaming("Chat"), Verifier(tmp_path, Issuer().keys()), Asked())

@@ -11,13 +11,13 @@ import grpc
 import pytest
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1 import chargers_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey_common.accounts import ADMINISTRATOR, Caller, Verifier
 from chargekey_common.errors import NotFoundError, PermissionDeniedError
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.grpc.server import Server, Service
-from chargekey_common.testing.grpc import served
+from chargekey_common.testing.grpc import Issuer, served
 
 NAME = "chargekey.example.v1.Example"
 STRANGER = Caller("user:somebody")
@@ -143,7 +143,7 @@ async def test_only_who_may_everywhere_hears_that_a_thing_is_not_there(
 
 
 async def test_who_is_nobody_is_told_nothing_of_what_he_sent(tmp_path: Path) -> None:
-    server = Server(EXAMPLE, Verifier(tmp_path), only_administrators)
+    server = Server(EXAMPLE, Verifier(tmp_path, Issuer().keys()), only_administrators)
     port = await server.start("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
         status, _, _ = await refusal(anonymous, "Get", b"\xff")

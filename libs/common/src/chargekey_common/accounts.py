@@ -1,8 +1,10 @@
-"""Callers: who is calling, proved by a short-lived token each account signs itself.
+"""Callers: who is calling, proved by a token good for minutes.
 
-An account (`administrator:local`, `service:gateway`) has an Ed25519 key pair. It
-signs its own tokens, good for minutes; every service has the public keys. A
-token says who, never what he may do: that is `access.Check`'s to say.
+An account (`administrator:local`, `service:gateway`) has an Ed25519 key pair and
+signs its own tokens; every service has the public keys. People (`user:<id>`) and
+partners' programs (`partner:<id>`) are given theirs by identity, whose keys every
+service asks for. A token says who, never what he may do: that is `access.Check`'s
+to say.
 """
 
 from __future__ import annotations
@@ -12,21 +14,22 @@ import time
 from pathlib import Path
 from typing import NewType
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chargekey_common import whole_files
+from chargekey_common import tokens, whole_files
 from chargekey_common.errors import UnauthenticatedError
+from chargekey_common.tokens import KeySet
 
 Caller = NewType("Caller", str)
 
-AUDIENCE = "chargekey"
-ALGORITHM = "EdDSA"
-LIFETIME = 300
-LEEWAY = 30
-_FORM = re.compile(r"([a-z]+):([A-Za-z0-9-]{1,64})")
+_ACCOUNT = re.compile(r"(administrator|service):([A-Za-z0-9-]{1,64})")
+_ISSUED = re.compile(r"(?:user|partner):[A-Za-z0-9-]{1,64}")
+MAX_VERIFIED = 4096
+
 ADMINISTRATOR = Caller("administrator:local")
+# Whoever carries no token.
+NOBODY = Caller("anonymous:nobody")
 
 
 def service_account(service: str) -> Caller:
@@ -52,62 +55,55 @@ class Signer:
         """Return a token that is good for some minutes yet."""
         now = time.time()
         # Also when the clock was set back: from the future, a token is good for nobody.
-        if not 0 <= now - self._signed_at < LIFETIME / 2:
-            claims = {
-                "iss": self._caller,
-                "sub": self._caller,
-                "aud": AUDIENCE,
-                "iat": int(now),
-                "exp": int(now) + LIFETIME,
-            }
-            self._token = jwt.encode(
-                claims, self._private_key, algorithm=ALGORITHM, headers={"kid": self._caller}
+        if not 0 <= now - self._signed_at < tokens.LIFETIME / 2:
+            caller = self._caller
+            self._token = tokens.sign(
+                self._private_key, caller, issuer=caller, subject=caller, now=now
             )
             self._signed_at = now
         return self._token
 
 
 class Verifier:
-    """Tells callers by their tokens, from a directory of public keys.
+    """Tells callers by their tokens: accounts by a directory of public keys, others by identity's.
 
-    A key that is removed or replaced there counts for every new token at once, and
-    for the tokens it has let in already when they expire.
+    A key that is removed or replaced counts for every new token at once, and for the
+    tokens it has let in already when they expire.
     """
 
-    def __init__(self, accounts: Path) -> None:
+    def __init__(self, accounts: Path, issued: KeySet) -> None:
         self._accounts = accounts
+        self._issued = issued
         self._verified: dict[str, tuple[Caller, float]] = {}
 
-    def verify(self, token: str) -> Caller:
-        """Return who signed the token; raises UnauthenticatedError on any doubt."""
+    async def verify(self, token: str) -> Caller:
+        """Return whose token it is.
+
+        Raises UnauthenticatedError on any doubt, and UnavailableError where identity,
+        which does not answer, would have to be asked.
+        """
         verified = self._verified.get(token)
         if verified is not None and time.time() < verified[1]:
             return verified[0]
-        try:
-            kid = jwt.get_unverified_header(token).get("kid", "")
-            claims = jwt.decode(
-                token,
-                self._key(kid),
-                algorithms=[ALGORITHM],
-                audience=AUDIENCE,
-                issuer=kid,
-                leeway=LEEWAY,
-                options={"require": ["exp", "iat", "iss", "sub", "aud"]},
-            )
-        except jwt.PyJWTError:
-            raise UnauthenticatedError from None
-        if claims["sub"] != kid or int(claims["exp"]) - int(claims["iat"]) > LIFETIME:
+        kid = tokens.key_id(token)
+        if not kid:
             raise UnauthenticatedError
-        caller = Caller(kid)
-        if len(self._verified) >= 1024:  # noqa: PLR2004 - bounded; a caller renews rarely
+        account = _ACCOUNT.fullmatch(kid)
+        if account is not None:
+            claims = tokens.verified(token, self._account_key(account), kid)
+            vouched_for = claims.subject == kid
+        else:
+            claims = tokens.verified(token, await self._issued.key(kid), tokens.IDENTITY)
+            vouched_for = _ISSUED.fullmatch(claims.subject) is not None
+        if not vouched_for:
+            raise UnauthenticatedError
+        caller = Caller(claims.subject)
+        if len(self._verified) >= MAX_VERIFIED:
             self._verified.clear()
-        self._verified[token] = caller, float(claims["exp"])
+        self._verified[token] = caller, float(claims.expires_at)
         return caller
 
-    def _key(self, kid: str) -> bytes:
-        account = _FORM.fullmatch(kid)
-        if account is None:
-            raise UnauthenticatedError
+    def _account_key(self, account: re.Match[str]) -> bytes:
         try:
             return (self._accounts / f"{account[1]}_{account[2]}.pem").read_bytes()
         except FileNotFoundError:

@@ -5,6 +5,7 @@ ChargekeyError
 ├── NotFoundError            no such thing
 ├── AlreadyExistsError       something else has that name or code
 ├── FailedPreconditionError  not in the present state
+│   └── ManagedByThirdPartyError  managed_by_third_party
 ├── PermissionDeniedError    this caller may not
 ├── UnauthenticatedError     nobody known is calling
 ├── ResourceExhaustedError   too many, too fast
@@ -56,6 +57,13 @@ class PermissionDeniedError(ChargekeyError):
 
     code = "permission_denied"
     sentence = "You may not do this here; ask an owner of the installation."
+
+
+class ManagedByThirdPartyError(FailedPreconditionError):
+    """An operator manages the site, and edits access there alone (R3)."""
+
+    code = "managed_by_third_party"
+    sentence = "An operator manages this site and who may charge there; ask it:"
 
 
 class UnauthenticatedError(ChargekeyError):

@@ -1,1 +1,1 @@
-"""Whether a service's stream tells what its store holds, record by record."""
+"""Whether a service's stream tells what its store holds, and what was done about a thing."""

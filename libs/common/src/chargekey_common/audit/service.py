@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,18 +16,20 @@ from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey.audit.v1 import audit_pb2 as pb
 from chargekey.audit.v1 import audit_pb2_grpc
-from chargekey_common import jetstream
+from chargekey_common import jetstream, pages
+from chargekey_common.audit.changes import Change, Changes
 from chargekey_common.audit.comparison import (
     Comparison,
     DifferedError,
     Difference,
     StreamMadeAgainError,
 )
-from chargekey_common.errors import UnavailableError
+from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.follower import Follower, Message
-from chargekey_common.grpc.server import Service
+from chargekey_common.grpc.server import SYSTEM, Service
+from chargekey_common.pages import PageTokenMalformedError
 from chargekey_common.relay import Publication
 from chargekey_common.settings import ServiceSettings
 
@@ -36,12 +39,25 @@ TELL = 0.2
 # Seconds without any message until it is given up.
 PATIENCE = 10.0
 
+_ID = "[A-Za-z0-9_-]{1,64}"
+_OBJECT = re.compile(
+    rf"(installation|charger|permission|partner|user):{_ID}|user:{_ID}/installation:{_ID}"
+)
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
 
 class AuditInterruptedError(UnavailableError):
     """NATS went away, or the stream was made anew."""
 
     code = "audit_interrupted"
     sentence = "The stream could not be read to its end; try again in a moment."
+
+
+class ObjectMalformedError(InvalidArgumentError):
+    """Not the name of anything that changes are about."""
+
+    code = "object_malformed"
+    sentence = "Name an installation, a charger, a permission, a partner or a user by its id."
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
@@ -52,10 +68,26 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         store: EventStore,
         publish: Callable[[Record], Publication],
         settings: ServiceSettings,
+        changes: Changes,
     ) -> None:
         self._store = store
         self._publish = publish
         self._settings = settings
+        self._changes = changes
+
+    async def ListChanges(  # noqa: N802 - its name is the protocol's
+        self, request: pb.ListChangesRequest, _: aio.ServicerContext[Any, Any]
+    ) -> pb.ListChangesResponse:
+        """List them, as the proto says."""
+        size = pages.size(request)
+        found = await asyncio.to_thread(
+            self._changes.of, request.object, size + 1, before=_before(request)
+        )
+        more = len(found) > size
+        return pb.ListChangesResponse(
+            changes=map(_change, found[:size]),
+            next_page_token=pages.token_of(str(found[size - 1].number)) if more else "",
+        )
 
     async def Verify(  # noqa: N802 - its name is the protocol's
         self, _: pb.VerifyRequest, __: aio.ServicerContext[Any, Any]
@@ -68,15 +100,44 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
 
 def service(
-    store: EventStore, publish: Callable[[Record], Publication], settings: ServiceSettings
+    store: EventStore,
+    publish: Callable[[Record], Publication],
+    settings: ServiceSettings,
 ) -> Service:
     """Return the service, to be served beside the store's own."""
-    servicer = AuditServicer(store, publish, settings)
+    servicer = AuditServicer(store, publish, settings, Changes(store, publish))
     return Service(
         NAME,
         audit_pb2_grpc.add_AuditServiceServicer_to_server,
         servicer,
-        {"Verify": lambda _: "system"},
+        {"Verify": lambda _: SYSTEM, "ListChanges": _object},
+    )
+
+
+def _object(request: pb.ListChangesRequest) -> str:
+    if _OBJECT.fullmatch(request.object) is None:
+        raise ObjectMalformedError
+    return request.object
+
+
+def _before(request: pb.ListChangesRequest) -> int | None:
+    if not request.page_token:
+        return None
+    number = pages.anchor(request)
+    if _NUMBER.fullmatch(number) is None:
+        raise PageTokenMalformedError
+    return int(number)
+
+
+def _change(change: Change) -> pb.Change:
+    return pb.Change(
+        position=str(change.position),
+        at=change.at,
+        actor=change.actor,
+        cause=change.cause,
+        event=change.event,
+        subject_id=change.subject_id,
+        fields=change.fields,
     )
 
 

@@ -87,8 +87,11 @@ class RecordMapper(Mapper[str]):
         """Decode a `Record`; raises UnknownTopicError or msgspec.ValidationError."""
         return cast("DomainEventProtocol[str]", self.to_record(stored_event))
 
-    def to_record(self, stored: StoredEvent) -> Record:
-        """Decode a row of the store or of its notification log."""
+    def to_record(self, stored: StoredEvent, *, personal: bool = True) -> Record:
+        """Decode a row of the store or of its notification log.
+
+        Not `personal`, it comes back as if its user were erased.
+        """
         event_type = self._events.get(stored.topic)
         if event_type is None:
             raise UnknownTopicError(stored.topic)
@@ -103,9 +106,10 @@ class RecordMapper(Mapper[str]):
             event=None,
         )
         if row.sealed is not None and row.owner is not None:
-            plain = self._required_seal().unseal(
-                row.owner, row.sealed, _context(record, stored.topic)
-            )
+            plain = None
+            if personal:
+                context = _context(record, stored.topic)
+                plain = self._required_seal().unseal(row.owner, row.sealed, context)
             fields |= (
                 dict.fromkeys(event_type.personal, "")
                 if plain is None

@@ -126,7 +126,7 @@ class Work:
 
     def __init__(self, store: EventStore, actor: str, cause: str) -> None:
         self._store = store
-        self._actor = actor
+        self.actor = actor
         self.cause = cause
         self.at = time.time_ns()
         self.records: list[Record] = []
@@ -144,7 +144,7 @@ class Work:
             version = self._versions[aggregate.id] + 1
             self._versions[aggregate.id] = version
             self.records.append(
-                Record(aggregate.id, version, self.at, self.cause, self._actor, event)
+                Record(aggregate.id, version, self.at, self.cause, self.actor, event)
             )
 
 
@@ -225,6 +225,11 @@ class EventStore(Application[str]):
             return Loaded(aggregate_id, 0, None)
         return cast("Loaded[State]", found)
 
+    def records(self, aggregate_id: str) -> Sequence[Record]:
+        """Return an aggregate's events, in their order."""
+        with self._reachable():
+            return cast("list[Record]", list(self.events.get(aggregate_id)))
+
     def read(self, after: int, limit: int) -> Sequence[tuple[int, Record, Notification]]:
         """Return up to `limit` events behind number `after`, in the order of the log."""
         return [(row.id, self.record(row), row) for row in self.rows(after, limit)]
@@ -234,9 +239,12 @@ class EventStore(Application[str]):
         with self._reachable():
             return self.recorder.select_notifications(after, limit, inclusive_of_start=False)
 
-    def record(self, row: Notification) -> Record:
-        """Read a row; raises UnknownTopicError, msgspec.DecodeError or what the seal raises."""
-        return self._records.to_record(row)
+    def record(self, row: Notification, *, personal: bool = True) -> Record:
+        """Read a row; raises UnknownTopicError, msgspec.DecodeError or what the seal raises.
+
+        Not `personal`, what is sealed stays so, and its fields are empty.
+        """
+        return self._records.to_record(row, personal=personal)
 
     def execute(
         self,

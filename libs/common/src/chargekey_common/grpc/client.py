@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import msgspec
+import structlog
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import aio
 from grpc_status import rpc_status
 
-from chargekey.access.v1 import access_pb2, access_pb2_grpc
-from chargekey_common.accounts import Caller, Signer
-from chargekey_common.errors import PermissionDeniedError, UnavailableError
+from chargekey.access.v1 import check_pb2 as pb
+from chargekey.access.v1 import check_pb2_grpc
+from chargekey.identity.v1 import sign_in_pb2, sign_in_pb2_grpc
+from chargekey_common.accounts import Caller
+from chargekey_common.errors import (
+    ChargekeyError,
+    ManagedByThirdPartyError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from chargekey_common.tokens import KeySet
 
 DEADLINE = 5.0
 # Milliseconds between two attempts to connect, at first and at most.
@@ -22,6 +31,8 @@ SHORTEST_BACKOFF = 100
 LONGEST_BACKOFF = 2000
 # Seconds that access may be away, as it is while it starts again, without a call failing.
 PATIENCE = 3.0
+# Seconds that identity has to tell its keys: whoever is calling waits for them.
+KEYS_DEADLINE = 2.0
 # For answers that come one after the other, for as long as there is something to tell.
 STREAM_DEADLINE = 3600.0
 
@@ -35,6 +46,18 @@ AWAY = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+
+
+Refusal = TypeVar("Refusal", bound=ChargekeyError)
+
+log = structlog.get_logger()
+
+
+class Credential(Protocol):
+    """What makes a caller known."""
+
+    def token(self) -> str:
+        """Return a token that is good for a call made now."""
 
 
 class RemoteError(msgspec.Struct, frozen=True):
@@ -62,13 +85,14 @@ def unavailable(error: aio.AioRpcError) -> UnavailableError:
     named = _named(error)
     if named is None or error.code() is not grpc.StatusCode.UNAVAILABLE:
         return UnavailableError()
-    said = named  # for the checker of types, which forgets inside a class
+    return _passed_on(UnavailableError, named)
 
-    class PassedOnError(UnavailableError):
-        code = said.code
-        sentence = said.message
 
-    return PassedOnError()
+def _passed_on(kind: type[Refusal], said: RemoteError) -> Refusal:
+    """Return an error of this kind that says what another service said."""
+    told = {"code": said.code, "sentence": said.message}
+    error: Refusal = type(kind.__name__, (kind,), told)()
+    return error
 
 
 def _named(error: aio.AioRpcError) -> RemoteError | None:
@@ -83,13 +107,14 @@ def _named(error: aio.AioRpcError) -> RemoteError | None:
 class _Details:
     """Adds the caller's token to a call, and a deadline where it has none."""
 
-    def __init__(self, signer: Signer, deadline: float) -> None:
-        self._signer = signer
+    def __init__(self, credential: Credential | None, deadline: float) -> None:
+        self._credential = credential
         self._deadline = deadline
 
     def of(self, call: aio.ClientCallDetails) -> aio.ClientCallDetails:
         metadata = aio.Metadata(*(call.metadata or ()))
-        metadata.add("authorization", f"Bearer {self._signer.token()}")
+        if self._credential is not None:
+            metadata.add("authorization", f"Bearer {self._credential.token()}")
         return aio.ClientCallDetails(
             method=call.method,
             timeout=self._deadline if call.timeout is None else call.timeout,
@@ -119,8 +144,13 @@ class _Listen(_Details, aio.UnaryStreamClientInterceptor):
         return await continuation(self.of(client_call_details), request)
 
 
-def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.Channel:
-    """Open a channel; `deadline` in seconds holds for calls with one answer that set none."""
+def channel(
+    address: str, credential: Credential | None, *, deadline: float = DEADLINE
+) -> aio.Channel:
+    """Open a channel, without a credential as nobody.
+
+    `deadline` in seconds holds for calls with one answer that set none.
+    """
     return aio.insecure_channel(
         address,
         options=[
@@ -131,7 +161,7 @@ def channel(address: str, signer: Signer, *, deadline: float = DEADLINE) -> aio.
             ("grpc.initial_reconnect_backoff_ms", SHORTEST_BACKOFF),
             ("grpc.max_reconnect_backoff_ms", LONGEST_BACKOFF),
         ],
-        interceptors=[_AskOnce(signer, deadline), _Listen(signer, STREAM_DEADLINE)],
+        interceptors=[_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE)],
     )
 
 
@@ -144,12 +174,12 @@ class RemoteCheck:
 
     def __init__(self, access: aio.Channel, *, patience: float = PATIENCE) -> None:
         self._channel = access
-        self._access = access_pb2_grpc.AccessServiceStub(access)
+        self._access = check_pb2_grpc.CheckServiceStub(access)
         self._patience = patience
 
     async def __call__(self, caller: Caller, action: str, obj: str) -> None:
-        """Return when allowed; raise PermissionDeniedError or UnavailableError."""
-        request = access_pb2.CheckRequest(caller=caller, action=action, object=obj)
+        """Return when allowed, and raise what `Check` says when not."""
+        request = pb.CheckRequest(caller=caller, action=action, object=obj)
         try:
             async with asyncio.timeout(self._patience):
                 await self._channel.channel_ready()
@@ -161,5 +191,25 @@ class RemoteCheck:
             if error.code() in AWAY:
                 raise unavailable(error) from None
             raise
-        if not answer.allowed:
-            raise PermissionDeniedError
+        if answer.allowed:
+            return
+        if answer.refusal_code == ManagedByThirdPartyError.code:
+            told = RemoteError(answer.refusal_code, answer.refusal_sentence)
+            raise _passed_on(ManagedByThirdPartyError, told)
+        raise PermissionDeniedError
+
+
+def issued_keys(identity: aio.Channel) -> KeySet:
+    """Return the keys that identity's tokens are verified with, asked of it as need be."""
+    sign_in = sign_in_pb2_grpc.SignInServiceStub(identity)
+
+    async def fetch() -> str:
+        try:
+            answer = await sign_in.GetKeys(sign_in_pb2.GetKeysRequest(), timeout=KEYS_DEADLINE)
+        except aio.AioRpcError as error:
+            # Whatever it is: who is known goes on being known.
+            log.warning("keys_not_told", error=error.code().name)
+            raise unavailable(error) from None
+        return answer.jwks
+
+    return KeySet(fetch)

@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from chargekey_common import errors
-from chargekey_common.accounts import Caller, Verifier
+from chargekey_common.accounts import NOBODY, Caller, Verifier
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context
 from chargekey_common.grpc import requests
@@ -58,7 +58,10 @@ class Check(Protocol):
     """Asks the one place of the rules."""
 
     async def __call__(self, caller: Caller, action: str, obj: str) -> None:
-        """Return when allowed; raise PermissionDeniedError when not."""
+        """Return when allowed; raise PermissionDeniedError or ManagedByThirdPartyError when not.
+
+        Raises UnavailableError where the rules cannot be asked.
+        """
 
 
 class HasCommandId(Protocol):
@@ -78,6 +81,11 @@ class Service(msgspec.Struct, frozen=True):
     add: Callable[[Any, aio.Server], None]
     servicer: Any
     objects: Objects
+
+
+def current_caller() -> Caller:
+    """Return who is calling, inside a method."""
+    return _caller.get()
 
 
 def command_context(request: HasCommandId) -> Context:
@@ -159,10 +167,14 @@ class _Gate(aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
         _, name, method = handler_call_details.method.split("/")
-        if handler is None or name in _OPEN_SERVICES:
+        if name in _OPEN_SERVICES:
             return handler
         service = self._services[name]
+        if method not in service.objects:
+            return None  # declared, and not built
         # Typed as if they were not asyncio's.
         answers_once: Any = handler.unary_unary
         answers_often: Any = handler.unary_stream
@@ -196,9 +208,16 @@ class _Gate(aio.ServerInterceptor):
         context: aio.ServicerContext[Any, Any],
     ) -> Any:  # noqa: ANN401 - any message
         """Return the request of a caller who may make it."""
-        caller = self._verifier.verify(_bearer(context))
-        request = requests.read(data, decode)
+        token = _bearer(context)
         action = f"{service.name.split('.')[1]}.{method}"
+        if token is None:
+            # What nobody in particular may do is about nothing in particular: the rules are
+            # asked before anything that was sent is looked at.
+            await self._ask_for_nobody(action)
+            _caller.set(NOBODY)
+            return requests.read(data, decode)
+        caller = await self._verifier.verify(token)
+        request = requests.read(data, decode)
         try:
             obj = service.objects[method](request)
             about = await obj if inspect.isawaitable(obj) else obj
@@ -209,6 +228,12 @@ class _Gate(aio.ServerInterceptor):
         await self._check(caller, action, about)
         _caller.set(caller)
         return request
+
+    async def _ask_for_nobody(self, action: str) -> None:
+        try:
+            await self._check(NOBODY, action, SYSTEM)
+        except errors.PermissionDeniedError:
+            raise errors.UnauthenticatedError from None
 
 
 @contextlib.asynccontextmanager
@@ -235,11 +260,14 @@ def _time_allowed(context: aio.ServicerContext[Any, Any], longest: float) -> flo
     return longest if remaining is None else min(remaining, longest)
 
 
-def _bearer(context: aio.ServicerContext[Any, Any]) -> str:
+def _bearer(context: aio.ServicerContext[Any, Any]) -> str | None:
+    """Return the call's token, None where it carries nothing of the kind."""
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str) and value.startswith("Bearer "):
-            return value.removeprefix("Bearer ")
-    raise errors.UnauthenticatedError
+        if key == "authorization":
+            if isinstance(value, str) and value.startswith("Bearer "):
+                return value.removeprefix("Bearer ")
+            raise errors.UnauthenticatedError
+    return None
 
 
 def _status(error: errors.ChargekeyError) -> Status:

@@ -7,8 +7,12 @@ from typing import ClassVar, Literal
 from chargekey_common.published.envelope import PublishedEvent
 
 Override = Literal["INHERIT", "REQUIRED", "NOT_REQUIRED"]
-IdentificationType = Literal["RFID", "PIN", "APP"]
+IdentificationType = Literal["RFID", "PIN", "APP", "VEHICLE_ID", "SMS", "CREDIT_CARD"]
 Role = Literal["OWNER", "USER", "SERVICE", "OPERATOR"]
+AuthenticationType = Literal["NATIVE", "EXTERNAL"]
+PartnerKind = Literal["SERVICE_PARTNER", "PAYMENT_OPERATOR"]
+RunningSessions = Literal["STOP", "FINISH"]
+OnOperatorTimeout = Literal["DENY", "LAST_KNOWN"]
 
 
 class _AboutInstallation(PublishedEvent, frozen=True, kw_only=True):
@@ -26,10 +30,55 @@ class InstallationCreated(_AboutInstallation, frozen=True, kw_only=True):
     authorisation_required: bool
 
 
+class InstallationRenamed(_AboutInstallation, frozen=True, kw_only=True):
+    """The site has another name."""
+
+    name: str
+
+
 class AuthorisationRequiredSet(_AboutInstallation, frozen=True, kw_only=True):
     """Something must, or need no longer, be presented at inheriting chargers."""
 
     authorisation_required: bool
+
+
+class AuthenticationTypeSet(_AboutInstallation, frozen=True, kw_only=True):
+    """Who decides: the permissions, or the connected operator."""
+
+    authentication_type: AuthenticationType
+
+
+class PoliciesSet(_AboutInstallation, frozen=True, kw_only=True):
+    """What follows from a block, a revocation, silence; the fields are the new whole.
+
+    `pin_length` is the fewest digits of a new PIN.
+    """
+
+    on_block: RunningSessions
+    on_revoke: RunningSessions
+    on_operator_timeout: OnOperatorTimeout
+    offline_unknown_ids: bool = False
+    offline_pins: bool = False
+    pin_length: int
+
+
+class OperatorConnected(_AboutInstallation, frozen=True, kw_only=True):
+    """A payment operator manages the site; overrides count only where it allows them."""
+
+    partner_id: str
+    overrides_allowed: bool = False
+
+
+class OverridesAllowedSet(_AboutInstallation, frozen=True, kw_only=True):
+    """The operator lets chargers deviate from the site, or no longer does."""
+
+    overrides_allowed: bool = False
+
+
+class OperatorDisconnected(_AboutInstallation, frozen=True, kw_only=True):
+    """The operator manages the site no longer; suspended overrides count again."""
+
+    partner_id: str
 
 
 class OwnerAdded(_AboutInstallation, frozen=True, kw_only=True):
@@ -44,24 +93,62 @@ class OwnerRemoved(_AboutInstallation, frozen=True, kw_only=True):
     user_id: str
 
 
-class PermissionGranted(_AboutInstallation, frozen=True, kw_only=True):
-    """A user holds roles on an installation, or on one charger of it.
+class UserBlockedAtInstallation(_AboutInstallation, frozen=True, kw_only=True):
+    """The user is refused at every charger of the installation, whatever he holds."""
 
+    user_id: str
+
+
+class UserUnblockedAtInstallation(_AboutInstallation, frozen=True, kw_only=True):
+    """That block is lifted."""
+
+    user_id: str
+
+
+class OwnershipOffered(_AboutInstallation, frozen=True, kw_only=True):
+    """An owner's place, to a user who has yet to accept it; a later offer replaces this."""
+
+    from_user_id: str
+    to_user_id: str
+    invited: bool = False
+
+
+class OwnershipOfferWithdrawn(_AboutInstallation, frozen=True, kw_only=True):
+    """By either side, or because one of the two is gone."""
+
+    from_user_id: str
+    to_user_id: str
+
+
+class OwnershipTransferred(_AboutInstallation, frozen=True, kw_only=True):
+    """The offer was accepted: the one owns the installation in the other's place."""
+
+    from_user_id: str
+    to_user_id: str
+
+
+class PermissionGranted(_AboutInstallation, frozen=True, kw_only=True):
+    """A user, or a partner for its members, holds roles on an installation or one charger.
+
+    One of `user_id` and `partner_id` is set; `invited` where it was given to an address.
     `valid_until` is an exclusive end in nanoseconds since the epoch.
     """
 
     permission_id: str
-    user_id: str
+    user_id: str | None = None
+    partner_id: str | None = None
     roles: tuple[Role, ...]
     charger_id: str | None = None
     valid_until: int | None = None
+    invited: bool = False
 
 
 class PermissionChanged(_AboutInstallation, frozen=True, kw_only=True):
     """A permission has other roles or another end; the fields are the new whole."""
 
     permission_id: str
-    user_id: str
+    user_id: str | None = None
+    partner_id: str | None = None
     roles: tuple[Role, ...]
     charger_id: str | None = None
     valid_until: int | None = None
@@ -71,7 +158,8 @@ class PermissionRevoked(_AboutInstallation, frozen=True, kw_only=True):
     """A permission is gone."""
 
     permission_id: str
-    user_id: str
+    user_id: str | None = None
+    partner_id: str | None = None
     charger_id: str | None = None
 
 
@@ -103,6 +191,116 @@ class IdentificationTypesSet(_AboutCharger, frozen=True, kw_only=True):
     identification_types: tuple[IdentificationType, ...]
 
 
+class ReaderQuirksSet(_AboutCharger, frozen=True, kw_only=True):
+    """How the charger's reader deviates; the fields are the new whole."""
+
+    reversed: bool = False
+    truncated: bool = False
+    prefix: str = ""
+
+
+class ChargerMoved(_AboutCharger, frozen=True, kw_only=True):
+    """The charger stands at another installation, with no override and no permissions on it."""
+
+    from_installation_id: str
+
+
+class _AboutPartner(PublishedEvent, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "access"
+    about: ClassVar[tuple[str, str]] = ("partner", "partner_id")
+
+    partner_id: str
+
+
+class PartnerCreated(_AboutPartner, frozen=True, kw_only=True):
+    """An organisation exists; `contact` is how people reach it."""
+
+    name: str
+    kind: PartnerKind
+    contact: str = ""
+    logo_url: str = ""
+
+
+class PartnerChanged(_AboutPartner, frozen=True, kw_only=True):
+    """It presents itself in another way; the fields are the new whole."""
+
+    name: str
+    contact: str = ""
+    logo_url: str = ""
+
+
+class LookupKeyRotated(_AboutPartner, frozen=True, kw_only=True):
+    """It is found by another lookup key."""
+
+
+class PartnerMemberAdded(_AboutPartner, frozen=True, kw_only=True):
+    """The user holds what the partner holds; one who is a member may manage it, or no longer."""
+
+    user_id: str
+    manages: bool = False
+    invited: bool = False
+
+
+class PartnerMemberRemoved(_AboutPartner, frozen=True, kw_only=True):
+    """The user holds what the partner holds no longer."""
+
+    user_id: str
+
+
+class LookupKeyTaken(_AboutPartner, frozen=True, kw_only=True):
+    """A lookup key finds this partner and no other."""
+
+
+class LookupKeyFreed(_AboutPartner, frozen=True, kw_only=True):
+    """A lookup key finds nobody."""
+
+
+class _AboutAccessRequest(PublishedEvent, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "access"
+    about: ClassVar[tuple[str, str]] = ("access_request", "access_request_id")
+
+    access_request_id: str
+
+
+class AccessRequested(_AboutAccessRequest, frozen=True, kw_only=True):
+    """A user or a partner asks for roles, at one installation or wherever an owner approves.
+
+    `expires_at` is exclusive, in nanoseconds since the epoch.
+    """
+
+    user_id: str | None = None
+    partner_id: str | None = None
+    installation_id: str | None = None
+    roles: tuple[Role, ...]
+    expires_at: int
+
+
+class AccessRequestApproved(_AboutAccessRequest, frozen=True, kw_only=True):
+    """An owner granted it, there."""
+
+    installation_id: str
+    permission_id: str
+
+
+class AccessRequestDenied(_AboutAccessRequest, frozen=True, kw_only=True):
+    """An owner refused it."""
+
+    installation_id: str
+
+
+class AccessRequestWithdrawn(_AboutAccessRequest, frozen=True, kw_only=True):
+    """Whoever asked no longer does."""
+
+
+class UserForgotten(PublishedEvent, frozen=True, kw_only=True):
+    """The user is given nothing any more; what he held was taken away just before."""
+
+    stream: ClassVar[str] = "access"
+    about: ClassVar[tuple[str, str]] = ("user", "user_id")
+
+    user_id: str
+
+
 class ChargerCredential(PublishedEvent, frozen=True, kw_only=True):
     """Private: the keyed hash a charger's password is compared with.
 
@@ -124,13 +322,38 @@ class ChargerCredential(PublishedEvent, frozen=True, kw_only=True):
 
 EVENTS = (
     InstallationCreated,
+    InstallationRenamed,
     AuthorisationRequiredSet,
+    AuthenticationTypeSet,
+    PoliciesSet,
+    OperatorConnected,
+    OverridesAllowedSet,
+    OperatorDisconnected,
     OwnerAdded,
     OwnerRemoved,
+    UserBlockedAtInstallation,
+    UserUnblockedAtInstallation,
+    OwnershipOffered,
+    OwnershipOfferWithdrawn,
+    OwnershipTransferred,
     PermissionGranted,
     PermissionChanged,
     PermissionRevoked,
     ChargerAdded,
     AuthorisationOverrideSet,
     IdentificationTypesSet,
+    ReaderQuirksSet,
+    ChargerMoved,
+    PartnerCreated,
+    PartnerChanged,
+    LookupKeyRotated,
+    PartnerMemberAdded,
+    PartnerMemberRemoved,
+    LookupKeyTaken,
+    LookupKeyFreed,
+    AccessRequested,
+    AccessRequestApproved,
+    AccessRequestDenied,
+    AccessRequestWithdrawn,
+    UserForgotten,
 )

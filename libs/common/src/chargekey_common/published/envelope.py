@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -53,6 +53,9 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def cloudevents_type(cls) -> str:
         """Return the CloudEvents type: `chargekey.<stream>.v1.<Event>`."""
         return f"chargekey.{cls.stream}.v1.{cls.__name__}"
+
+
+Event = TypeVar("Event", bound=PublishedEvent)
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,3 +127,17 @@ class Catalogue:
         stream, _, rest = subject.partition(".")
         decoder = self._decoders.get((stream, rest.rpartition(".")[2]))
         return None if decoder is None else decoder.decode(payload)
+
+
+def retold(stored: msgspec.Struct, as_: type[Event], **ids: str) -> Event:
+    """Return the published form of a stored event of the same name.
+
+    It has the fields that the published class has, and no others: what is not declared
+    there stays private. `ids` name the aggregate. Raises TypeError where one is missing.
+    """
+    fields = {
+        name: getattr(stored, name)
+        for name in stored.__struct_fields__
+        if name in as_.__struct_fields__
+    }
+    return as_(**fields, **ids)

@@ -19,18 +19,23 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a decision was made from, so that "why" can run the same decision again.
 
     No code and no keyed id: an identification is named by its id; `token_malformed` is
-    what can be nobody's code. Times are in
-    nanoseconds since the epoch, `positions` those of the view. `user_blocked` is any
-    block, `user_blocked_everywhere` one of the whole platform, the only one that holds
-    at an open charger too. `permission_*` is, of the permissions to charge here, the
-    one that ends last.
+    what can be nobody's code, `token_ambiguous` what several may have. Times are in
+    nanoseconds since the epoch, `positions` those of the view. `managed_externally`
+    where an operator decides. `user_blocked` is any block that holds here,
+    `user_blocked_everywhere` one of the whole platform, the only one that holds at an
+    open charger too. What a user is given does not count until he is `user_verified`.
+    `permission_*` is, of the permissions to charge here, the one that ends last, his own
+    or a partner's he is a member of. Identifications of one `group_id` may stop each
+    other's sessions; a `group_card` may charge several times at once.
     """
 
     at: int
     charger_known: bool = True
+    managed_externally: bool = False
     authorisation_required: bool = True
     token_type: str = ""
     token_malformed: bool = False
+    token_ambiguous: bool = False
     type_enabled: bool = True
     locked_out: bool = False
     identification_id: str | None = None
@@ -39,9 +44,12 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_id: str | None = None
     user_blocked: bool = False
     user_blocked_everywhere: bool = False
+    user_verified: bool = True
     permission_id: str | None = None
     permission_on: str | None = None
     permission_valid_until: int | None = None
+    group_id: str | None = None
+    group_card: bool = False
     charging_elsewhere: bool = False
     positions: tuple[str, ...] = ()
 

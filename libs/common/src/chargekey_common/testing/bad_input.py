@@ -50,6 +50,8 @@ _EXPECTED = frozenset(
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.ALREADY_EXISTS,
         grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
 SOON = 0.5
@@ -154,9 +156,11 @@ async def assert_a_stranger_learns_nothing(door: Door, good: Message) -> None:
         _compare(error.details(), PermissionDeniedError.sentence, method)
 
 
-def any_changes(service: ServiceDescriptor) -> st.SearchStrategy[tuple[str, Changes]]:
-    """Generate a method and what to put in the places of some fields of a good request."""
-    return st.sampled_from(methods(service)).flatmap(
+def any_changes(
+    service: ServiceDescriptor, only: Sequence[str] | None = None
+) -> st.SearchStrategy[tuple[str, Changes]]:
+    """Generate a method, one of `only`, and what to put in the places of some of its fields."""
+    return st.sampled_from(only or methods(service)).flatmap(
         lambda method: st.tuples(
             st.just(method), _any_values(service.methods_by_name[method].input_type)
         )
@@ -196,9 +200,16 @@ _VALUES: Mapping[int, st.SearchStrategy[Any]] = {
 def _any_values(descriptor: Any) -> st.SearchStrategy[Changes]:  # noqa: ANN401 - untyped in its library
     values = {}
     for field in descriptor.fields:
-        value = _VALUES[field.type]
+        value = _any_value(field)
         values[field.name] = st.lists(value, max_size=20) if field.is_repeated else value
     return st.fixed_dictionaries({}, optional=values)
+
+
+def _any_value(field: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - untyped in its library
+    if field.type != FieldDescriptor.TYPE_MESSAGE:
+        return _VALUES[field.type]
+    message = message_factory.GetMessageClass(field.message_type)
+    return _any_values(field.message_type).map(lambda changes: message(**changes))
 
 
 def _method_of(door: Door, request: Message) -> str:
@@ -213,6 +224,8 @@ def _with(request: Message, field: Any, value: Any) -> Message:  # noqa: ANN401 
     changed.ClearField(field.name)
     if field.is_repeated:
         getattr(changed, field.name).extend(value)
+    elif field.type == FieldDescriptor.TYPE_MESSAGE:
+        getattr(changed, field.name).CopyFrom(value)
     else:
         setattr(changed, field.name, value)
     return changed

@@ -1,0 +1,96 @@
+"""Lists in pages: never silently cut, each page told from where the one before it ended."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from chargekey_common.errors import InvalidArgumentError
+
+DEFAULT_SIZE = 100
+LARGEST = 1000
+
+Entry = TypeVar("Entry")
+
+
+class PageSizeMalformedError(InvalidArgumentError):
+    """Less than nothing was asked for."""
+
+    code = "page_size_malformed"
+    sentence = f"Ask for pages of 1 to {LARGEST} entries; 0 means {DEFAULT_SIZE}."
+
+
+class PageTokenMalformedError(InvalidArgumentError):
+    """Not one that came with a page of this list."""
+
+    code = "page_token_malformed"
+    sentence = "Use the page token of the page before, with the same request, or none."
+
+
+class Asked(Protocol):
+    """A request for a page."""
+
+    page_size: int
+    page_token: str
+
+
+class Page(msgspec.Struct, Generic[Entry], frozen=True):
+    """Some entries, and the token of the next page; empty where there is none."""
+
+    entries: list[Entry]
+    next_token: str
+
+
+def page(asked: Asked, keys: Iterable[str], entry: Callable[[str], Entry | None]) -> Page[Entry]:
+    """Return the entries of the keys behind the page before; None leaves a key out.
+
+    `keys` come in a fixed order to which new ones are appended and from which none
+    vanish: what is gone is left out by `entry`, so that pages begin where they should.
+    Raises PageSizeMalformedError or PageTokenMalformedError.
+    """
+    most = size(asked)
+    rest = iter(keys)
+    if asked.page_token:
+        last = anchor(asked)
+        if last not in rest:  # reads up to it
+            raise PageTokenMalformedError
+    entries: list[Entry] = []
+    token = ""
+    for key in rest:
+        found = entry(key)
+        if found is None:
+            continue
+        if len(entries) == most:
+            return Page(entries, token)
+        entries.append(found)
+        token = token_of(key)
+    return Page(entries, "")
+
+
+def size(asked: Asked) -> int:
+    """Return how many entries a page may have; raises PageSizeMalformedError."""
+    if asked.page_size < 0:
+        raise PageSizeMalformedError
+    return min(asked.page_size or DEFAULT_SIZE, LARGEST)
+
+
+def token_of(key: str) -> str:
+    """Return the token of the page behind this key."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def anchor(asked: Asked) -> str:
+    """Return the key that the page begins behind, empty for the first one.
+
+    Raises PageTokenMalformedError.
+    """
+    try:
+        # Strictly: the decoder by itself passes over what is not of its alphabet.
+        raw = base64.b64decode(asked.page_token.encode(), b"-_", validate=True)
+        return raw.decode()
+    except (binascii.Error, UnicodeError):
+        raise PageTokenMalformedError from None
