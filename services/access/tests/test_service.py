@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2 as pb
-from chargekey.access.v1.access_pb2_grpc import AccessServiceStub
-from chargekey_access.api.service import service
-from chargekey_access.application import Access
-from chargekey_access.domain.events import EVENTS
-from chargekey_access.projections.directory import Directory
+from chargekey.access.v1 import chargers_pb2, check_pb2, installations_pb2, permissions_pb2
+from chargekey.access.v1.chargers_pb2_grpc import ChargerServiceStub
+from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
+from chargekey.access.v1.installations_pb2_grpc import InstallationServiceStub
+from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
+from chargekey.identity.v1 import identifications_pb2
 from chargekey_common.accounts import ADMINISTRATOR, Caller
-from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
-from chargekey_common.eventstore.store import EventStore, Reaction
-from chargekey_common.eventstore.waiting import HandledPositions
+from chargekey_common.eventstore.store import Reaction
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.positions import Position
 from chargekey_common.published.identity import LocalUserAdded
-from chargekey_common.testing.grpc import served
+from chargekey_common.testing.grpc import stubs
 
-SECRET = b"a secret of at least sixteen bytes"
+from .conftest import Access, serving
 
-
-@pytest.fixture
-def access(tmp_path: Path) -> Iterator[Access]:
-    store = EventStore("access", tmp_path / "access.db", EVENTS)
-    yield Access(store, Directory(store), ChargerPasswords(SECRET))
-    store.close()
+STUBS = (InstallationServiceStub, ChargerServiceStub, PermissionServiceStub, CheckServiceStub)
 
 
 @pytest_asyncio.fixture
-async def stubs(access: Access, tmp_path: Path) -> AsyncIterator[dict[str, AccessServiceStub]]:
-    async def check(caller: Caller, action: str, obj: str) -> None:
-        if not access.allowed(caller, action, obj):
-            raise PermissionDeniedError
-
-    handled = HandledPositions(access.store)
-    async with served(service(access, handled), tmp_path, check) as as_caller:
+async def callers(access: Access, tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
+    async with serving(access, tmp_path) as as_caller:
         yield {
-            "administrator": AccessServiceStub(as_caller(ADMINISTRATOR)),
-            "driver": AccessServiceStub(as_caller(Caller("user:somebody"))),
+            "administrator": stubs(as_caller(ADMINISTRATOR), *STUBS),
+            "driver": stubs(as_caller(Caller("user:somebody")), *STUBS),
         }
 
 
 @pytest.fixture
-def administrator(stubs: dict[str, AccessServiceStub]) -> AccessServiceStub:
-    return stubs["administrator"]
+def administrator(callers: dict[str, Any]) -> Any:
+    return callers["administrator"]
 
 
 async def refusal(call: object) -> tuple[grpc.StatusCode, str]:
@@ -63,42 +51,48 @@ async def refusal(call: object) -> tuple[grpc.StatusCode, str]:
     return refused.value.code(), remote_error(refused.value).code
 
 
-async def an_installation(stub: AccessServiceStub) -> str:
+async def an_installation(stub: Any) -> str:
     created = await stub.CreateInstallation(
-        pb.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
+        installations_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
     )
     return created.installation_id
 
 
 async def test_an_installation_starts_restricted_and_can_be_opened_and_closed_at_any_time(
-    administrator: AccessServiceStub,
+    administrator: Any,
 ) -> None:
     """S3-2, S3-13, S3-34."""
     site = await an_installation(administrator)
 
     async def required() -> bool:
         answer = await administrator.GetInstallation(
-            pb.GetInstallationRequest(installation_id=site)
+            installations_pb2.GetInstallationRequest(installation_id=site)
         )
         return answer.installation.authorisation_required
 
     assert await required()
     for wanted in (False, True, False):
         await administrator.SetAuthorisationRequired(
-            pb.SetAuthorisationRequiredRequest(installation_id=site, authorisation_required=wanted)
+            installations_pb2.SetAuthorisationRequiredRequest(
+                installation_id=site, authorisation_required=wanted
+            )
         )
         assert await required() == wanted
 
 
 async def test_adding_a_charger_answers_its_password_and_the_same_one_to_the_same_command(
-    administrator: AccessServiceStub,
+    administrator: Any,
 ) -> None:
     site = await an_installation(administrator)
-    request = pb.AddChargerRequest(command_id="c1", installation_id=site, ocpp_identity="CP-1")
+    request = chargers_pb2.AddChargerRequest(
+        command_id="c1", installation_id=site, ocpp_identity="CP-1"
+    )
     first = await administrator.AddCharger(request)
     assert len(bytes.fromhex(first.password)) in range(16, 21)
     assert await administrator.AddCharger(request) == first
-    again = pb.AddChargerRequest(command_id="c2", installation_id=site, ocpp_identity="CP-1")
+    again = chargers_pb2.AddChargerRequest(
+        command_id="c2", installation_id=site, ocpp_identity="CP-1"
+    )
     assert await refusal(administrator.AddCharger(again)) == (
         grpc.StatusCode.ALREADY_EXISTS,
         "ocpp_identity_in_use",
@@ -106,41 +100,45 @@ async def test_adding_a_charger_answers_its_password_and_the_same_one_to_the_sam
 
 
 async def test_a_chargers_override_decides_before_the_installation(
-    administrator: AccessServiceStub,
+    administrator: Any,
 ) -> None:
     """R1, S3-35, S3-39."""
     site = await an_installation(administrator)
     added = await administrator.AddCharger(
-        pb.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
+        chargers_pb2.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
     )
     for override, required in (
-        (pb.AUTHORISATION_OVERRIDE_NOT_REQUIRED, False),
-        (pb.AUTHORISATION_OVERRIDE_REQUIRED, True),
-        (pb.AUTHORISATION_OVERRIDE_INHERIT, True),
+        (chargers_pb2.AUTHORISATION_OVERRIDE_NOT_REQUIRED, False),
+        (chargers_pb2.AUTHORISATION_OVERRIDE_REQUIRED, True),
+        (chargers_pb2.AUTHORISATION_OVERRIDE_INHERIT, True),
     ):
         await administrator.SetAuthorisationOverride(
-            pb.SetAuthorisationOverrideRequest(
+            chargers_pb2.SetAuthorisationOverrideRequest(
                 charger_id=added.charger_id, authorisation_override=override
             )
         )
-        answer = await administrator.GetCharger(pb.GetChargerRequest(ocpp_identity="CP-1"))
+        answer = await administrator.GetCharger(
+            chargers_pb2.GetChargerRequest(ocpp_identity="CP-1")
+        )
         assert answer.charger.authorisation_override == override
         assert answer.charger.authorisation_required == required
 
 
 async def test_identification_types_are_replaced_as_a_whole(
-    administrator: AccessServiceStub,
+    administrator: Any,
 ) -> None:
     """S0-1, S0-2, S0-7, S0-8, S0-9."""
     site = await an_installation(administrator)
     added = await administrator.AddCharger(
-        pb.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
+        chargers_pb2.AddChargerRequest(installation_id=site, ocpp_identity="CP-1")
     )
-    only_pin = [pb.IDENTIFICATION_TYPE_PIN]
+    only_pin = [identifications_pb2.IDENTIFICATION_TYPE_PIN]
     await administrator.SetIdentificationTypes(
-        pb.SetIdentificationTypesRequest(charger_id=added.charger_id, identification_types=only_pin)
+        chargers_pb2.SetIdentificationTypesRequest(
+            charger_id=added.charger_id, identification_types=only_pin
+        )
     )
-    found = await administrator.ListChargers(pb.ListChargersRequest(installation_id=site))
+    found = await administrator.ListChargers(chargers_pb2.ListChargersRequest(installation_id=site))
     assert [list(charger.identification_types) for charger in found.chargers] == [only_pin]
 
 
@@ -156,29 +154,29 @@ async def test_identification_types_are_replaced_as_a_whole(
     ],
 )
 async def test_an_impossible_installation_is_refused_by_name_and_nothing_is_stored(
-    administrator: AccessServiceStub, name: str, zone: str, code: str
+    administrator: Any, name: str, zone: str, code: str
 ) -> None:
-    request = pb.CreateInstallationRequest(name=name, time_zone=zone)
+    request = installations_pb2.CreateInstallationRequest(name=name, time_zone=zone)
     assert await refusal(administrator.CreateInstallation(request)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         code,
     )
-    found = await administrator.ListInstallations(pb.ListInstallationsRequest())
+    found = await administrator.ListInstallations(installations_pb2.ListInstallationsRequest())
     assert not found.installations
 
 
-async def test_unknown_things_are_not_found(administrator: AccessServiceStub) -> None:
-    missing = pb.GetInstallationRequest(installation_id="nowhere")
+async def test_unknown_things_are_not_found(administrator: Any) -> None:
+    missing = installations_pb2.GetInstallationRequest(installation_id="nowhere")
     assert await refusal(administrator.GetInstallation(missing)) == (
         grpc.StatusCode.NOT_FOUND,
         "installation_unknown",
     )
-    charger = pb.GetChargerRequest(ocpp_identity="nobody")
+    charger = chargers_pb2.GetChargerRequest(ocpp_identity="nobody")
     assert await refusal(administrator.GetCharger(charger)) == (
         grpc.StatusCode.NOT_FOUND,
         "charger_unknown",
     )
-    permissions = pb.ListPermissionsRequest(installation_id="nowhere")
+    permissions = permissions_pb2.ListPermissionsRequest(installation_id="nowhere")
     assert await refusal(administrator.ListPermissions(permissions)) == (
         grpc.StatusCode.NOT_FOUND,
         "installation_unknown",
@@ -186,19 +184,25 @@ async def test_unknown_things_are_not_found(administrator: AccessServiceStub) ->
 
 
 async def test_a_user_is_found_for_as_long_as_there_is_a_past_of_him(
-    access: Access, administrator: AccessServiceStub
+    access: Access, administrator: Any
 ) -> None:
     site = await an_installation(administrator)
     handled = Handled("access-on-local-user-added", Position("identity", "0" * 16, 1))
     added = LocalUserAdded(user_id="ada", installation_id=site)
-    access.react_to_local_user_added(added, Reaction(handled, "event-1", 0, ADMINISTRATOR))
-    await administrator.FindUser(pb.FindUserRequest(user_id="ada"))
+    access.permissions.react_to_local_user_added(
+        added, Reaction(handled, "event-1", 0, ADMINISTRATOR)
+    )
+    await administrator.FindUser(check_pb2.FindUserRequest(user_id="ada"))
     [held] = (
-        await administrator.ListPermissions(pb.ListPermissionsRequest(installation_id=site))
+        await administrator.ListPermissions(
+            permissions_pb2.ListPermissionsRequest(installation_id=site)
+        )
     ).permissions
-    await administrator.RevokePermission(pb.RevokePermissionRequest(permission_id=held.id))
-    await administrator.FindUser(pb.FindUserRequest(user_id="ada"))
-    unknown = pb.FindUserRequest(user_id="grace")
+    await administrator.RevokePermission(
+        permissions_pb2.RevokePermissionRequest(permission_id=held.id)
+    )
+    await administrator.FindUser(check_pb2.FindUserRequest(user_id="ada"))
+    unknown = check_pb2.FindUserRequest(user_id="grace")
     assert await refusal(administrator.FindUser(unknown)) == (
         grpc.StatusCode.NOT_FOUND,
         "user_unknown",
@@ -206,32 +210,32 @@ async def test_a_user_is_found_for_as_long_as_there_is_a_past_of_him(
 
 
 async def test_an_event_that_is_set_aside_is_not_said_to_be_handled(
-    access: Access, administrator: AccessServiceStub
+    access: Access, administrator: Any
 ) -> None:
     """What comes before it, and what comes behind it about others, is."""
     name = "access-on-local-user-added"
     first, unreadable, last = (Position("identity", "0" * 16, number) for number in (1, 2, 3))
     event = SetAside(name, "event-2", unreadable, "identity.v1.user.ada.LocalUserAdded", {}, b"{")
     access.store.set_aside(event)
-    ada = pb.AwaitReactionRequest(reaction=name, position=str(unreadable))
+    ada = check_pb2.AwaitReactionRequest(reaction=name, position=str(unreadable))
     assert await refusal(administrator.AwaitReaction(ada)) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "reaction_set_aside",
     )
     added = LocalUserAdded(user_id="grace", installation_id=await an_installation(administrator))
-    access.react_to_local_user_added(
+    access.permissions.react_to_local_user_added(
         added, Reaction(Handled(name, last), "event-3", 0, ADMINISTRATOR)
     )
     for position in (first, last):
-        request = pb.AwaitReactionRequest(reaction=name, position=str(position))
+        request = check_pb2.AwaitReactionRequest(reaction=name, position=str(position))
         assert (await administrator.AwaitReaction(request)).position
 
 
-async def test_a_caller_without_a_role_is_refused(stubs: dict[str, AccessServiceStub]) -> None:
+async def test_a_caller_without_a_role_is_refused(callers: dict[str, Any]) -> None:
     """S3-6, S3-43."""
-    site = await an_installation(stubs["administrator"])
-    request = pb.SetAuthorisationRequiredRequest(installation_id=site)
-    assert await refusal(stubs["driver"].SetAuthorisationRequired(request)) == (
+    site = await an_installation(callers["administrator"])
+    request = installations_pb2.SetAuthorisationRequiredRequest(installation_id=site)
+    assert await refusal(callers["driver"].SetAuthorisationRequired(request)) == (
         grpc.StatusCode.PERMISSION_DENIED,
         "permission_denied",
     )

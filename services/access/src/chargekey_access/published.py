@@ -3,86 +3,78 @@
 from __future__ import annotations
 
 from chargekey_access.domain import events
-from chargekey_common.eventstore.records import Record
+from chargekey_common.eventstore.records import DomainEvent, Record
 from chargekey_common.published import access as published
+from chargekey_common.published.envelope import PublishedEvent, retold
 from chargekey_common.relay import Publication
+
+# Published events are called as the stored ones.
+_PUBLISHED: dict[str, type[PublishedEvent]] = {event.__name__: event for event in published.EVENTS}
 
 
 def publication(record: Record) -> Publication:
     """Return what the stream is told about a stored event."""
     key = record.originator_id
-    match record.event:
-        case events.InstallationCreated(name=name, time_zone=zone, authorisation_required=required):
-            return Publication(
-                published.InstallationCreated(
-                    installation_id=key,
-                    name=name,
-                    time_zone=zone,
-                    authorisation_required=required,
-                )
+    event = record.event
+    match event:
+        case events.ChargerAdded():
+            credential = published.ChargerCredential(
+                charger_id=key, password_hash=event.password_hash
             )
-        case events.AuthorisationRequiredSet(authorisation_required=required):
             return Publication(
-                published.AuthorisationRequiredSet(
-                    installation_id=key, authorisation_required=required
-                )
+                retold(event, published.ChargerAdded, charger_id=key), private=[credential]
             )
-        case events.OwnerAdded(installation_id=site, user_id=user):
-            return Publication(published.OwnerAdded(installation_id=site, user_id=user))
-        case events.OwnerRemoved(installation_id=site, user_id=user):
-            return Publication(published.OwnerRemoved(installation_id=site, user_id=user))
-        case events.ChargerAdded() as added:
-            return Publication(
-                published.ChargerAdded(
-                    charger_id=key,
-                    installation_id=added.installation_id,
-                    ocpp_identity=added.ocpp_identity,
-                    authorisation_override=added.authorisation_override,
-                    identification_types=added.identification_types,
-                ),
-                private=[
-                    published.ChargerCredential(charger_id=key, password_hash=added.password_hash)
-                ],
-            )
-        case events.AuthorisationOverrideSet(installation_id=site, authorisation_override=override):
-            return Publication(
-                published.AuthorisationOverrideSet(
-                    charger_id=key, installation_id=site, authorisation_override=override
-                )
-            )
-        case events.IdentificationTypesSet(installation_id=site, identification_types=types):
-            return Publication(
-                published.IdentificationTypesSet(
-                    charger_id=key, installation_id=site, identification_types=types
-                )
-            )
-        case events.PermissionGranted() as granted:
-            return Publication(
-                published.PermissionGranted(
-                    permission_id=key,
-                    installation_id=granted.installation_id,
-                    charger_id=granted.charger_id,
-                    user_id=granted.user_id,
-                    roles=granted.roles,
-                    valid_until=granted.valid_until,
-                )
-            )
-        case events.PermissionChanged() as changed:
-            return Publication(
-                published.PermissionChanged(
-                    permission_id=key,
-                    installation_id=changed.installation_id,
-                    charger_id=changed.charger_id,
-                    user_id=changed.user_id,
-                    roles=changed.roles,
-                    valid_until=changed.valid_until,
-                )
-            )
-        case events.PermissionRevoked(installation_id=site, charger_id=charger, user_id=user):
-            return Publication(
-                published.PermissionRevoked(
-                    permission_id=key, installation_id=site, charger_id=charger, user_id=user
-                )
-            )
+        case (
+            events.InstallationCreated()
+            | events.InstallationRenamed()
+            | events.AuthorisationRequiredSet()
+            | events.AuthenticationTypeSet()
+            | events.PoliciesSet()
+            | events.OperatorConnected()
+            | events.OverridesAllowedSet()
+            | events.OperatorDisconnected()
+        ):
+            return _same(event, installation_id=key)
+        case (
+            events.AuthorisationOverrideSet()
+            | events.IdentificationTypesSet()
+            | events.ReaderQuirksSet()
+            | events.ChargerMoved()
+        ):
+            return _same(event, charger_id=key)
+        case events.PermissionGranted() | events.PermissionChanged() | events.PermissionRevoked():
+            return _same(event, permission_id=key)
+        case (
+            events.PartnerCreated()
+            | events.PartnerChanged()
+            | events.LookupKeyRotated()
+            | events.PartnerMemberAdded()
+            | events.PartnerMemberRemoved()
+        ):
+            return _same(event, partner_id=key)
+        case (
+            events.AccessRequested()
+            | events.AccessRequestApproved()
+            | events.AccessRequestDenied()
+            | events.AccessRequestWithdrawn()
+        ):
+            return _same(event, access_request_id=key)
+        case (
+            events.OwnerAdded()
+            | events.OwnerRemoved()
+            | events.UserBlockedAtInstallation()
+            | events.UserUnblockedAtInstallation()
+            | events.OwnershipOffered()
+            | events.OwnershipOfferWithdrawn()
+            | events.OwnershipTransferred()
+            | events.LookupKeyTaken()
+            | events.LookupKeyFreed()
+            | events.UserForgotten()
+        ):
+            return _same(event)  # says itself what it is about: its aggregate's id is derived
         case unknown:
             raise TypeError(type(unknown).__name__)
+
+
+def _same(event: DomainEvent, **ids: str) -> Publication:
+    return Publication(retold(event, _PUBLISHED[type(event).__name__], **ids))

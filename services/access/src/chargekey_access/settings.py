@@ -16,3 +16,7 @@ class AccessSettings(ServiceSettings):
 
     # The secret that charger passwords are hashed with; the gateway has the same.
     charger_password_secret_file: Path
+    # Where identity tells whose an address is, and the keys of people's tokens: `host:port`.
+    identity_address: str
+    # Where the gateway tells what charges: `host:port`.
+    gateway_address: str

@@ -1,1 +1,1 @@
-"""The gRPC service."""
+"""The gRPC services: requests to commands, states to answers, and nothing between."""

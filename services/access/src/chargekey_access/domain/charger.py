@@ -12,20 +12,35 @@ from chargekey_access.domain.errors import (
     ChargerUnknownError,
     OcppIdentityInUseError,
     OcppIdentityMalformedError,
+    ReaderPrefixMalformedError,
 )
 from chargekey_access.domain.events import (
     AuthorisationOverrideSet,
     ChargerAdded,
     ChargerEvent,
+    ChargerMoved,
     IdentificationType,
     IdentificationTypesSet,
     Override,
+    ReaderQuirksSet,
 )
+from chargekey_access.domain.ids import derived
+from chargekey_access.domain.installation import Installation
 
 # What OCPP 2.x allows an identity (identifierString[48]) without the colon, which
 # HTTP basic authentication (RFC 7617 §2) keeps out of user names.
 _IDENTITY_FORM = re.compile(r"[A-Za-z0-9*_=+|@.-]{1,48}")
-ALL_TYPES: tuple[IdentificationType, ...] = ("APP", "PIN", "RFID")
+# What a new charger accepts; vehicles, telephones and bank cards are switched on (S0-8).
+FIRST_TYPES: tuple[IdentificationType, ...] = ("APP", "PIN", "RFID")
+_PREFIX_FORM = re.compile(r"[ -~]{0,8}")
+
+
+class ReaderQuirks(msgspec.Struct, frozen=True):
+    """What the charger's reader does to card numbers before it sends them (R15)."""
+
+    reversed: bool = False
+    truncated: bool = False
+    prefix: str = ""
 
 
 class Charger(msgspec.Struct, frozen=True):
@@ -35,12 +50,27 @@ class Charger(msgspec.Struct, frozen=True):
     ocpp_identity: str
     authorisation_override: Override
     identification_types: tuple[IdentificationType, ...]
+    reader_quirks: ReaderQuirks = ReaderQuirks()
 
-    def authorisation_required(self, *, by_installation: bool) -> bool:
-        """Whether something must be presented here (R1)."""
-        if self.authorisation_override == "INHERIT":
-            return by_installation
+    def authorisation_required(self, site: Installation) -> bool:
+        """Whether something must be presented here (R1), of `site`, where the charger stands.
+
+        Where an operator decides, nothing is open to anybody (R3).
+        """
+        if site.authentication_type == "EXTERNAL":
+            return True
+        if self.authorisation_override == "INHERIT" or not site.overrides_count:
+            return site.authorisation_required
         return self.authorisation_override == "REQUIRED"
+
+    def override_suspended(self, site: Installation) -> bool:
+        """Whether the charger deviates and that does not count for now (R2)."""
+        return self.authorisation_override != "INHERIT" and not site.overrides_count
+
+
+def charger_id(ocpp_identity: str) -> str:
+    """One charger per OCPP identity."""
+    return derived("charger", ocpp_identity)
 
 
 def evolve(state: Charger | None, event: ChargerEvent) -> Charger:
@@ -60,6 +90,15 @@ def evolve(state: Charger | None, event: ChargerEvent) -> Charger:
         case IdentificationTypesSet():
             return msgspec.structs.replace(
                 existing(state), identification_types=event.identification_types
+            )
+        case ReaderQuirksSet():
+            quirks = ReaderQuirks(event.reversed, event.truncated, event.prefix)
+            return msgspec.structs.replace(existing(state), reader_quirks=quirks)
+        case ChargerMoved():
+            return msgspec.structs.replace(
+                existing(state),
+                installation_id=event.installation_id,
+                authorisation_override="INHERIT",
             )
         case _:
             assert_never(event)
@@ -82,7 +121,7 @@ def ocpp_identity(text: str) -> str:
 def add(
     state: Charger | None, *, installation_id: str, ocpp_identity: str, password_hash: str
 ) -> Sequence[ChargerEvent]:
-    """Register a charger with every identification type enabled; OcppIdentityInUseError."""
+    """Register a charger that accepts PINs, cards and the portal; OcppIdentityInUseError."""
     if state is not None:
         raise OcppIdentityInUseError
     return [
@@ -91,7 +130,7 @@ def add(
             ocpp_identity=ocpp_identity,
             password_hash=password_hash,
             authorisation_override="INHERIT",
-            identification_types=ALL_TYPES,
+            identification_types=FIRST_TYPES,
         )
     ]
 
@@ -118,4 +157,31 @@ def set_identification_types(
         return []
     return [
         IdentificationTypesSet(installation_id=charger.installation_id, identification_types=wanted)
+    ]
+
+
+def set_reader_quirks(state: Charger | None, quirks: ReaderQuirks) -> Sequence[ChargerEvent]:
+    """Say how the charger's reader deviates (R15); raises ReaderPrefixMalformedError."""
+    charger = existing(state)
+    if _PREFIX_FORM.fullmatch(quirks.prefix) is None:
+        raise ReaderPrefixMalformedError
+    if charger.reader_quirks == quirks:
+        return []
+    return [
+        ReaderQuirksSet(
+            installation_id=charger.installation_id,
+            reversed=quirks.reversed,
+            truncated=quirks.truncated,
+            prefix=quirks.prefix,
+        )
+    ]
+
+
+def move(state: Charger | None, installation_id: str) -> Sequence[ChargerEvent]:
+    """Put the charger at another installation; its override stays behind (R11)."""
+    charger = existing(state)
+    if charger.installation_id == installation_id:
+        return []
+    return [
+        ChargerMoved(from_installation_id=charger.installation_id, installation_id=installation_id)
     ]

@@ -7,19 +7,56 @@ ChargekeyError
 │   ├── OverrideMissingError         override_missing
 │   ├── TypeUnknownError             identification_type_unknown
 │   ├── TargetMissingError           target_missing
+│   ├── SubjectMissingError          subject_missing
+│   ├── EmailMalformedError          email_malformed
+│   ├── OwnerWithoutEndError         owner_without_end
+│   ├── OperatorWithoutEndError      operator_without_end
 │   ├── ChargerNotNamedError         charger_not_named
+│   ├── OperatorNotNamedError        operator_not_named
+│   ├── PartnerKindMissingError      partner_kind_missing
+│   ├── ContactMalformedError        contact_malformed
+│   ├── LogoUrlMalformedError        logo_url_malformed
+│   ├── LookupKeyMalformedError      lookup_key_malformed
+│   ├── AccessRequestNotNamedError   access_request_not_named
+│   ├── RolesNotAskedError           roles_not_asked
+│   ├── AuthenticationTypeMissingError  authentication_type_missing
+│   ├── PolicyMissingError           policy_missing
+│   ├── PinLengthMalformedError      pin_length_malformed
+│   ├── ReaderPrefixMalformedError   reader_prefix_malformed
 │   ├── ForeignPositionError         position_foreign
 │   └── ObjectMalformedError         object_malformed
 ├── NotFoundError
 │   ├── InstallationUnknownError     installation_unknown
 │   ├── ChargerUnknownError          charger_unknown
 │   ├── PermissionUnknownError       permission_unknown
+│   ├── PartnerUnknownError          partner_unknown
+│   ├── PartnerMemberUnknownError    partner_member_unknown
+│   ├── AccessRequestUnknownError    access_request_unknown
 │   ├── ReactionUnknownError         reaction_unknown
 │   └── UserUnknownError             user_unknown
 ├── AlreadyExistsError
 │   └── OcppIdentityInUseError       ocpp_identity_in_use
+├── ResourceExhaustedError
+│   └── NoLookupKeyFreeError         no_lookup_key_free
+├── PermissionDeniedError
+│   └── RoleNotGrantableError        role_not_grantable
 └── FailedPreconditionError
+    ├── OperatorConnectedAlreadyError  operator_connected_already
+    ├── OperatorNotConnectedError    operator_not_connected
+    ├── NotAPaymentOperatorError     not_a_payment_operator
+    ├── ExternalNeedsOperatorError   external_needs_operator
+    ├── PaymentOperatorConnectedError  payment_operator_connected
+    ├── ChargerBusyError             charger_busy
     ├── LastOwnerError               last_owner
+    ├── NoOwnerToOfferError          no_owner_to_offer
+    ├── AlreadyOwnerError            already_owner
+    ├── OwnershipNotOfferedError     ownership_not_offered
+    ├── UserBlockedHereError         user_blocked_here
+    ├── BlockLocalUserError          block_local_user
+    ├── AccessRequestAnsweredError   access_request_answered
+    ├── AccessRequestExpiredError    access_request_expired
+    ├── LocalUserCannotJoinError     local_user_cannot_join
+    ├── PartnerCannotOwnError        partner_cannot_own
     ├── LocalUserCannotOwnError      local_user_cannot_own
     ├── LocalUserElsewhereError      local_user_elsewhere
     └── ReactionSetAsideError        reaction_set_aside
@@ -32,6 +69,8 @@ from chargekey_common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
 )
 
 
@@ -60,7 +99,7 @@ class TypeUnknownError(InvalidArgumentError):
     """Not a type of identification."""
 
     code = "identification_type_unknown"
-    sentence = "Choose among the identification types rfid, pin and app."
+    sentence = "Choose among the types rfid, pin, app, vehicle-id, sms and credit-card."
 
 
 class TargetMissingError(InvalidArgumentError):
@@ -70,11 +109,119 @@ class TargetMissingError(InvalidArgumentError):
     sentence = "Name either an installation or a charger."
 
 
+class SubjectMissingError(InvalidArgumentError):
+    """A permission, and an offer, is somebody's."""
+
+    code = "subject_missing"
+    sentence = "Name a user by id or address, or a partner by id or lookup key."
+
+
+class EmailMalformedError(InvalidArgumentError):
+    """Not an address that mail reaches anybody at."""
+
+    code = "email_malformed"
+    sentence = "Give an e-mail address, as in ada@example.org."
+
+
+class OwnerWithoutEndError(InvalidArgumentError):
+    """Otherwise a date could take the last owner away (R6)."""
+
+    code = "owner_without_end"
+    sentence = "Owners have no last day; leave it out, or give other roles."
+
+
+class OperatorWithoutEndError(InvalidArgumentError):
+    """Otherwise a date could leave a site managed by nobody (R9)."""
+
+    code = "operator_without_end"
+    sentence = "An operator has no last day; leave it out, and disconnect the operator later."
+
+
 class ChargerNotNamedError(InvalidArgumentError):
     """By neither of its names, or by two that may be two chargers'."""
 
     code = "charger_not_named"
     sentence = "Name the charger either by its id or by its OCPP identity."
+
+
+class OperatorNotNamedError(InvalidArgumentError):
+    """By neither of its names."""
+
+    code = "operator_not_named"
+    sentence = "Name the payment operator by its id or by its lookup key."
+
+
+class PartnerKindMissingError(InvalidArgumentError):
+    """Neither of the two."""
+
+    code = "partner_kind_missing"
+    sentence = "Choose service-partner or payment-operator."
+
+
+class ContactMalformedError(InvalidArgumentError):
+    """Nothing that could be shown to whoever has to reach the partner."""
+
+    code = "contact_malformed"
+    sentence = "A contact has 1 to 200 printable characters, as in help@example.org."
+
+
+class LogoUrlMalformedError(InvalidArgumentError):
+    """Nothing that a page may show."""
+
+    code = "logo_url_malformed"
+    sentence = "A logo has an https address of at most 500 characters, or none at all."
+
+
+class LookupKeyMalformedError(InvalidArgumentError):
+    """Not the form of any."""
+
+    code = "lookup_key_malformed"
+    sentence = "A lookup key has 4 letters or digits, as in K7VN; ask the partner for it."
+
+
+class AccessRequestNotNamedError(InvalidArgumentError):
+    """By neither of its names."""
+
+    code = "access_request_not_named"
+    sentence = "Name the request for access by its id or by its link."
+
+
+class RolesNotAskedError(InvalidArgumentError):
+    """A request is answered by what it asks for, or less."""
+
+    code = "roles_not_asked"
+    sentence = "Approve roles that were asked for; give others by a permission."
+
+
+class AuthenticationTypeMissingError(InvalidArgumentError):
+    """Neither of the two."""
+
+    code = "authentication_type_missing"
+    sentence = "Choose native or external."
+
+
+class PolicyMissingError(InvalidArgumentError):
+    """The policies are replaced as a whole, and one of them is none."""
+
+    code = "policy_missing"
+    sentence = (
+        "Choose stop or finish for blocks and for revocations, and deny or last-known for "
+        "an operator that does not answer."
+    )
+
+
+class PinLengthMalformedError(InvalidArgumentError):
+    """Shorter or longer than any PIN."""
+
+    code = "pin_length_malformed"
+    sentence = "A PIN has at least 4 to 8 digits."
+
+
+class ReaderPrefixMalformedError(InvalidArgumentError):
+    """Nothing a charger could send before a card number."""
+
+    code = "reader_prefix_malformed"
+    sentence = "A reader's prefix has at most 8 printable characters of ASCII."
 
 
 class ForeignPositionError(InvalidArgumentError):
@@ -112,6 +259,27 @@ class PermissionUnknownError(NotFoundError):
     sentence = "There is no such permission; `chargekey permission list` shows those that hold."
 
 
+class PartnerUnknownError(NotFoundError):
+    """No partner has this id or lookup key."""
+
+    code = "partner_unknown"
+    sentence = "There is no such partner; ask it for its lookup key, which may have changed."
+
+
+class PartnerMemberUnknownError(NotFoundError):
+    """The user is not in it, or no longer."""
+
+    code = "partner_member_unknown"
+    sentence = "This user is no member of the partner; `chargekey partner member list` shows them."
+
+
+class AccessRequestUnknownError(NotFoundError):
+    """No request has this id or link."""
+
+    code = "access_request_unknown"
+    sentence = "There is no such request for access; ask for a new link."
+
+
 class ReactionUnknownError(NotFoundError):
     """Access has no reaction of this name."""
 
@@ -133,11 +301,88 @@ class OcppIdentityInUseError(AlreadyExistsError):
     sentence = "A charger with this OCPP identity is registered already; choose another."
 
 
+class NoLookupKeyFreeError(ResourceExhaustedError):
+    """Almost every key of four characters finds somebody."""
+
+    code = "no_lookup_key_free"
+    sentence = "No free lookup key was found; try again."
+
+
+class RoleNotGrantableError(PermissionDeniedError):
+    """The caller may grant, but not this (R5)."""
+
+    code = "role_not_grantable"
+    sentence = "You may not give or take this role here; ask an owner of the installation."
+
+
 class LastOwnerError(FailedPreconditionError):
     """An installation that had an owner always has one (R6)."""
 
     code = "last_owner"
     sentence = "This is the installation's last owner; make somebody else an owner first."
+
+
+class NoOwnerToOfferError(FailedPreconditionError):
+    """Ownership is somebody's to offer, and of several owners nobody says whose."""
+
+    code = "no_owner_to_offer"
+    sentence = "Owners offer their own ownership; administrators, where there is one owner."
+
+
+class AlreadyOwnerError(FailedPreconditionError):
+    """There is nothing to hand over."""
+
+    code = "already_owner"
+    sentence = "This user is an owner already; nothing needs to be offered."
+
+
+class OwnershipNotOfferedError(FailedPreconditionError):
+    """Never, no longer, or to somebody else (R6)."""
+
+    code = "ownership_not_offered"
+    sentence = "No such offer of ownership stands; ask an owner to offer it again."
+
+
+class UserBlockedHereError(FailedPreconditionError):
+    """Whoever is blocked at a site cannot come to own it."""
+
+    code = "user_blocked_here"
+    sentence = "This user is blocked at this installation; lift that first."
+
+
+class BlockLocalUserError(FailedPreconditionError):
+    """A LOCAL user's block is his own, and identity's to keep (R12)."""
+
+    code = "block_local_user"
+    sentence = "This is a local user; block him by `chargekey user block`."
+
+
+class AccessRequestAnsweredError(FailedPreconditionError):
+    """Once approved, denied or withdrawn it stays so."""
+
+    code = "access_request_answered"
+    sentence = "This request was answered or withdrawn already; a new one can be made."
+
+
+class AccessRequestExpiredError(FailedPreconditionError):
+    """Nobody answered in time."""
+
+    code = "access_request_expired"
+    sentence = "This request has waited for more than 14 days; ask for a new one."
+
+
+class LocalUserCannotJoinError(FailedPreconditionError):
+    """A local user belongs to one installation, and a partner is at home nowhere."""
+
+    code = "local_user_cannot_join"
+    sentence = "A local user cannot be a member of a partner; invite the person by e-mail."
+
+
+class PartnerCannotOwnError(FailedPreconditionError):
+    """Owners are people."""
+
+    code = "partner_cannot_own"
+    sentence = "A partner cannot be an owner; choose other roles."
 
 
 class LocalUserCannotOwnError(FailedPreconditionError):
@@ -152,6 +397,48 @@ class LocalUserElsewhereError(FailedPreconditionError):
 
     code = "local_user_elsewhere"
     sentence = "This local user belongs to another installation; add one there."
+
+
+class OperatorConnectedAlreadyError(FailedPreconditionError):
+    """A site is managed by one operator at a time (R3)."""
+
+    code = "operator_connected_already"
+    sentence = "An operator manages this site already; disconnect it first."
+
+
+class OperatorNotConnectedError(FailedPreconditionError):
+    """Nobody manages the site but its owners."""
+
+    code = "operator_not_connected"
+    sentence = "No payment operator is connected to this site; connect one first."
+
+
+class NotAPaymentOperatorError(FailedPreconditionError):
+    """Only an organisation of that kind manages sites."""
+
+    code = "not_a_payment_operator"
+    sentence = "Only a payment operator can manage a site, and only all of it; choose other roles."
+
+
+class ExternalNeedsOperatorError(FailedPreconditionError):
+    """Without an operator nobody would answer (R3)."""
+
+    code = "external_needs_operator"
+    sentence = "Connect a payment operator first: with external authentication it decides."
+
+
+class PaymentOperatorConnectedError(FailedPreconditionError):
+    """Chargers of a managed site deviate only where its operator allows them (R2)."""
+
+    code = "payment_operator_connected"
+    sentence = "A payment operator is connected and lets no charger deviate from the site; ask it:"
+
+
+class ChargerBusyError(FailedPreconditionError):
+    """A session would end elsewhere than it began (R11)."""
+
+    code = "charger_busy"
+    sentence = "Somebody is charging there; move the charger when nothing charges."
 
 
 class ReactionSetAsideError(FailedPreconditionError):

@@ -7,8 +7,12 @@ from typing import Literal
 from chargekey_common.eventstore.records import DomainEvent
 
 Override = Literal["INHERIT", "REQUIRED", "NOT_REQUIRED"]
-IdentificationType = Literal["RFID", "PIN", "APP"]
+IdentificationType = Literal["RFID", "PIN", "APP", "VEHICLE_ID", "SMS", "CREDIT_CARD"]
 Role = Literal["OWNER", "USER", "SERVICE", "OPERATOR"]
+AuthenticationType = Literal["NATIVE", "EXTERNAL"]
+PartnerKind = Literal["SERVICE_PARTNER", "PAYMENT_OPERATOR"]
+RunningSessions = Literal["STOP", "FINISH"]
+OnOperatorTimeout = Literal["DENY", "LAST_KNOWN"]
 
 
 class InstallationCreated(DomainEvent, frozen=True, kw_only=True):
@@ -19,10 +23,55 @@ class InstallationCreated(DomainEvent, frozen=True, kw_only=True):
     authorisation_required: bool
 
 
+class InstallationRenamed(DomainEvent, frozen=True, kw_only=True):
+    """The site has another name."""
+
+    name: str
+
+
 class AuthorisationRequiredSet(DomainEvent, frozen=True, kw_only=True):
     """Inheriting chargers ask, or no longer ask, for something to be presented (R1)."""
 
     authorisation_required: bool
+
+
+class AuthenticationTypeSet(DomainEvent, frozen=True, kw_only=True):
+    """Who decides: the permissions, or the connected operator (R3)."""
+
+    authentication_type: AuthenticationType
+
+
+class PoliciesSet(DomainEvent, frozen=True, kw_only=True):
+    """What follows from a block, a revocation, silence; the fields are the new whole.
+
+    `pin_length` is the fewest digits of a new PIN.
+    """
+
+    on_block: RunningSessions
+    on_revoke: RunningSessions
+    on_operator_timeout: OnOperatorTimeout
+    offline_unknown_ids: bool
+    offline_pins: bool
+    pin_length: int
+
+
+class OperatorConnected(DomainEvent, frozen=True, kw_only=True):
+    """A payment operator manages the site; overrides count only where it allows them (R2, R3)."""
+
+    partner_id: str
+    overrides_allowed: bool
+
+
+class OverridesAllowedSet(DomainEvent, frozen=True, kw_only=True):
+    """The operator lets chargers deviate from the site, or no longer does (R2)."""
+
+    overrides_allowed: bool
+
+
+class OperatorDisconnected(DomainEvent, frozen=True, kw_only=True):
+    """The operator manages the site no longer; suspended overrides count again (R9)."""
+
+    partner_id: str
 
 
 class OwnerAdded(DomainEvent, frozen=True, kw_only=True):
@@ -37,6 +86,45 @@ class OwnerRemoved(DomainEvent, frozen=True, kw_only=True):
 
     installation_id: str
     user_id: str
+
+
+class UserBlockedAtInstallation(DomainEvent, frozen=True, kw_only=True):
+    """A user is refused at every charger of the installation, whatever he holds (R12)."""
+
+    installation_id: str
+    user_id: str
+
+
+class UserUnblockedAtInstallation(DomainEvent, frozen=True, kw_only=True):
+    """That block is lifted."""
+
+    installation_id: str
+    user_id: str
+
+
+class OwnershipOffered(DomainEvent, frozen=True, kw_only=True):
+    """An owner's place, to a user who has yet to accept it; a later offer replaces this (R6)."""
+
+    installation_id: str
+    from_user_id: str
+    to_user_id: str
+    invited: bool = False
+
+
+class OwnershipOfferWithdrawn(DomainEvent, frozen=True, kw_only=True):
+    """By either side, or because one of the two is gone."""
+
+    installation_id: str
+    from_user_id: str
+    to_user_id: str
+
+
+class OwnershipTransferred(DomainEvent, frozen=True, kw_only=True):
+    """The offer was accepted: the one owns the installation in the other's place."""
+
+    installation_id: str
+    from_user_id: str
+    to_user_id: str
 
 
 class ChargerAdded(DomainEvent, frozen=True, kw_only=True):
@@ -63,18 +151,40 @@ class IdentificationTypesSet(DomainEvent, frozen=True, kw_only=True):
     identification_types: tuple[IdentificationType, ...]
 
 
-class PermissionGranted(DomainEvent, frozen=True, kw_only=True):
-    """A user holds roles on an installation, or on one charger of it (R4).
+class ReaderQuirksSet(DomainEvent, frozen=True, kw_only=True):
+    """How the charger's reader deviates (R15); the fields are the new whole."""
 
-    `local` tells that the user is a LOCAL one of this installation.
+    installation_id: str
+    reversed: bool
+    truncated: bool
+    prefix: str
+
+
+class ChargerMoved(DomainEvent, frozen=True, kw_only=True):
+    """The charger stands at another installation, with no override (R11).
+
+    Revocations of the permissions on it come just before, in the same save.
+    """
+
+    from_installation_id: str
+    installation_id: str
+
+
+class PermissionGranted(DomainEvent, frozen=True, kw_only=True):
+    """A user, or a partner, holds roles on an installation, or on one charger of it (R4).
+
+    One of `user_id` and `partner_id` is set. `local` tells that the user is a LOCAL one
+    of this installation, `invited` that it was given to an address (R7).
     """
 
     installation_id: str
     charger_id: str | None
-    user_id: str
+    user_id: str | None = None
+    partner_id: str | None = None
     roles: tuple[Role, ...]
     valid_until: int | None
     local: bool
+    invited: bool = False
 
 
 class PermissionChanged(DomainEvent, frozen=True, kw_only=True):
@@ -82,7 +192,8 @@ class PermissionChanged(DomainEvent, frozen=True, kw_only=True):
 
     installation_id: str
     charger_id: str | None
-    user_id: str
+    user_id: str | None = None
+    partner_id: str | None = None
     roles: tuple[Role, ...]
     valid_until: int | None
 
@@ -92,23 +203,165 @@ class PermissionRevoked(DomainEvent, frozen=True, kw_only=True):
 
     installation_id: str
     charger_id: str | None
+    user_id: str | None = None
+    partner_id: str | None = None
+
+
+class PartnerCreated(DomainEvent, frozen=True, kw_only=True):
+    """An organisation exists; `contact` is shown wherever it manages a site (R8)."""
+
+    name: str
+    kind: PartnerKind
+    lookup_key: str
+    contact: str
+    logo_url: str
+
+
+class PartnerChanged(DomainEvent, frozen=True, kw_only=True):
+    """It presents itself in another way; the fields are the new whole."""
+
+    name: str
+    contact: str
+    logo_url: str
+
+
+class LookupKeyRotated(DomainEvent, frozen=True, kw_only=True):
+    """It is found by another key."""
+
+    lookup_key: str
+
+
+class PartnerMemberAdded(DomainEvent, frozen=True, kw_only=True):
+    """The user holds what the partner holds; who is one already may manage it, or no longer."""
+
+    user_id: str
+    manages: bool
+    invited: bool = False
+
+
+class PartnerMemberRemoved(DomainEvent, frozen=True, kw_only=True):
+    """The user holds what the partner holds no longer."""
+
     user_id: str
 
 
-InstallationEvent = InstallationCreated | AuthorisationRequiredSet
-OwnersEvent = OwnerAdded | OwnerRemoved
-ChargerEvent = ChargerAdded | AuthorisationOverrideSet | IdentificationTypesSet
+class LookupKeyTaken(DomainEvent, frozen=True, kw_only=True):
+    """A lookup key finds this partner and no other."""
+
+    partner_id: str
+
+
+class LookupKeyFreed(DomainEvent, frozen=True, kw_only=True):
+    """A lookup key finds nobody."""
+
+    partner_id: str
+
+
+class AccessRequested(DomainEvent, frozen=True, kw_only=True):
+    """A user or a partner asks for roles, at one installation or wherever an owner approves.
+
+    `expires_at` is exclusive, in nanoseconds since the epoch.
+    """
+
+    user_id: str | None
+    partner_id: str | None
+    installation_id: str | None
+    roles: tuple[Role, ...]
+    expires_at: int
+
+
+class AccessRequestApproved(DomainEvent, frozen=True, kw_only=True):
+    """An owner granted it, there."""
+
+    installation_id: str
+    permission_id: str
+
+
+class AccessRequestDenied(DomainEvent, frozen=True, kw_only=True):
+    """An owner refused it."""
+
+    installation_id: str
+
+
+class AccessRequestWithdrawn(DomainEvent, frozen=True, kw_only=True):
+    """Whoever asked no longer does."""
+
+
+class UserForgotten(DomainEvent, frozen=True, kw_only=True):
+    """The user is given nothing any more; what he held was taken away in the same save (R20)."""
+
+    user_id: str
+
+
+InstallationEvent = (
+    InstallationCreated
+    | InstallationRenamed
+    | AuthorisationRequiredSet
+    | AuthenticationTypeSet
+    | PoliciesSet
+    | OperatorConnected
+    | OverridesAllowedSet
+    | OperatorDisconnected
+)
+OwnersEvent = (
+    OwnerAdded
+    | OwnerRemoved
+    | UserBlockedAtInstallation
+    | UserUnblockedAtInstallation
+    | OwnershipOffered
+    | OwnershipOfferWithdrawn
+    | OwnershipTransferred
+)
+ChargerEvent = (
+    ChargerAdded
+    | AuthorisationOverrideSet
+    | IdentificationTypesSet
+    | ReaderQuirksSet
+    | ChargerMoved
+)
 PermissionEvent = PermissionGranted | PermissionChanged | PermissionRevoked
+PartnerEvent = (
+    PartnerCreated | PartnerChanged | LookupKeyRotated | PartnerMemberAdded | PartnerMemberRemoved
+)
+LookupKeyEvent = LookupKeyTaken | LookupKeyFreed
+AccessRequestEvent = (
+    AccessRequested | AccessRequestApproved | AccessRequestDenied | AccessRequestWithdrawn
+)
 
 EVENTS: tuple[type[DomainEvent], ...] = (
     InstallationCreated,
+    InstallationRenamed,
     AuthorisationRequiredSet,
+    AuthenticationTypeSet,
+    PoliciesSet,
+    OperatorConnected,
+    OverridesAllowedSet,
+    OperatorDisconnected,
     OwnerAdded,
     OwnerRemoved,
+    UserBlockedAtInstallation,
+    UserUnblockedAtInstallation,
+    OwnershipOffered,
+    OwnershipOfferWithdrawn,
+    OwnershipTransferred,
     ChargerAdded,
     AuthorisationOverrideSet,
     IdentificationTypesSet,
+    ReaderQuirksSet,
+    ChargerMoved,
     PermissionGranted,
     PermissionChanged,
     PermissionRevoked,
+    PartnerCreated,
+    PartnerChanged,
+    LookupKeyRotated,
+    PartnerMemberAdded,
+    PartnerMemberRemoved,
+    LookupKeyTaken,
+    LookupKeyFreed,
+    AccessRequested,
+    AccessRequestApproved,
+    AccessRequestDenied,
+    AccessRequestWithdrawn,
+    UserForgotten,
 )

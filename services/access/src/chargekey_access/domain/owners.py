@@ -1,24 +1,79 @@
-"""The owners of an installation: one small consistency unit for the last-owner rule (R6)."""
+"""The owners of an installation: one small consistency unit for the last-owner rule (R6).
+
+Once it has an owner it always has one who is not blocked there. An offer of ownership
+ends with the standing of either side.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import assert_never
 
-from chargekey_access.domain.errors import LastOwnerError
-from chargekey_access.domain.events import OwnerAdded, OwnerRemoved, OwnersEvent
+import msgspec
+from msgspec.structs import replace
 
-Owners = frozenset[str]
+from chargekey_access.domain.errors import (
+    AlreadyOwnerError,
+    LastOwnerError,
+    NoOwnerToOfferError,
+    OwnershipNotOfferedError,
+    UserBlockedHereError,
+)
+from chargekey_access.domain.events import (
+    OwnerAdded,
+    OwnerRemoved,
+    OwnersEvent,
+    OwnershipOffered,
+    OwnershipOfferWithdrawn,
+    OwnershipTransferred,
+    UserBlockedAtInstallation,
+    UserUnblockedAtInstallation,
+)
+from chargekey_access.domain.ids import derived
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """An owner's place, offered to somebody who has yet to accept it."""
+
+    from_user_id: str
+    to_user_id: str
+
+
+class Owners(msgspec.Struct, frozen=True):
+    """Who owns an installation, whom its place is offered to, and who is blocked there."""
+
+    owners: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
+    offer: Offer | None = None
+
+
+NOBODY = Owners()
+
+
+def owners_id(installation_id: str) -> str:
+    """One set of owners per installation."""
+    return derived("owners", installation_id)
 
 
 def evolve(state: Owners | None, event: OwnersEvent) -> Owners:
     """Return the owners after `event`."""
-    owners = state or frozenset()
+    before = state or NOBODY
     match event:
         case OwnerAdded():
-            return owners | {event.user_id}
+            return replace(before, owners=before.owners | {event.user_id})
         case OwnerRemoved():
-            return owners - {event.user_id}
+            return replace(before, owners=before.owners - {event.user_id})
+        case UserBlockedAtInstallation():
+            return replace(before, blocked=before.blocked | {event.user_id})
+        case UserUnblockedAtInstallation():
+            return replace(before, blocked=before.blocked - {event.user_id})
+        case OwnershipOffered():
+            return replace(before, offer=Offer(event.from_user_id, event.to_user_id))
+        case OwnershipOfferWithdrawn():
+            return replace(before, offer=None)
+        case OwnershipTransferred():
+            owners = before.owners - {event.from_user_id} | {event.to_user_id}
+            return replace(before, owners=owners, offer=None)
         case _:
             assert_never(event)
 
@@ -26,12 +81,109 @@ def evolve(state: Owners | None, event: OwnersEvent) -> Owners:
 def change(
     state: Owners | None, *, installation_id: str, user_id: str, owns: bool
 ) -> Sequence[OwnersEvent]:
-    """Make a user an owner or no longer one; raises LastOwnerError."""
-    owners = state or frozenset()
-    if owns == (user_id in owners):
+    """Make a user an owner or no longer one; raises LastOwnerError or UserBlockedHereError."""
+    before = state or NOBODY
+    if owns == (user_id in before.owners):
         return []
     if owns:
-        return [OwnerAdded(installation_id=installation_id, user_id=user_id)]
-    if len(owners) == 1:
+        if user_id in before.blocked:
+            raise UserBlockedHereError
+        changed: OwnersEvent = OwnerAdded(installation_id=installation_id, user_id=user_id)
+    else:
+        _require_another(before, user_id)
+        changed = OwnerRemoved(installation_id=installation_id, user_id=user_id)
+    return [changed, *without_offer(state, installation_id=installation_id, user_id=user_id)]
+
+
+def block(state: Owners | None, *, installation_id: str, user_id: str) -> Sequence[OwnersEvent]:
+    """Refuse a user at every charger there (R12); raises LastOwnerError."""
+    before = state or NOBODY
+    if user_id in before.blocked:
+        return []
+    if user_id in before.owners:
+        _require_another(before, user_id)
+    return [
+        UserBlockedAtInstallation(installation_id=installation_id, user_id=user_id),
+        *without_offer(state, installation_id=installation_id, user_id=user_id),
+    ]
+
+
+def unblock(state: Owners | None, *, installation_id: str, user_id: str) -> Sequence[OwnersEvent]:
+    """Lift that block."""
+    if user_id not in (state or NOBODY).blocked:
+        return []
+    return [UserUnblockedAtInstallation(installation_id=installation_id, user_id=user_id)]
+
+
+def offer(
+    state: Owners | None,
+    *,
+    installation_id: str,
+    from_user_id: str,
+    to_user_id: str,
+    invited: bool = False,
+) -> Sequence[OwnersEvent]:
+    """Offer an owner's place, instead of what was offered before.
+
+    Raises NoOwnerToOfferError where he has none, AlreadyOwnerError or
+    UserBlockedHereError.
+    """
+    before = state or NOBODY
+    if from_user_id not in before.owners:
+        raise NoOwnerToOfferError
+    if to_user_id in before.owners:
+        raise AlreadyOwnerError
+    if to_user_id in before.blocked or from_user_id in before.blocked:
+        raise UserBlockedHereError
+    if before.offer == Offer(from_user_id, to_user_id):
+        return []
+    return [
+        OwnershipOffered(
+            installation_id=installation_id,
+            from_user_id=from_user_id,
+            to_user_id=to_user_id,
+            invited=invited,
+        )
+    ]
+
+
+def accept(state: Owners | None, *, installation_id: str, user_id: str) -> OwnershipTransferred:
+    """Take the offered place; raises OwnershipNotOfferedError."""
+    offered = (state or NOBODY).offer
+    if offered is None or offered.to_user_id != user_id:
+        raise OwnershipNotOfferedError
+    return OwnershipTransferred(
+        installation_id=installation_id,
+        from_user_id=offered.from_user_id,
+        to_user_id=offered.to_user_id,
+    )
+
+
+def withdraw(state: Owners | None, *, installation_id: str) -> Sequence[OwnersEvent]:
+    """End the offer; raises OwnershipNotOfferedError."""
+    offered = (state or NOBODY).offer
+    if offered is None:
+        raise OwnershipNotOfferedError
+    return [
+        OwnershipOfferWithdrawn(
+            installation_id=installation_id,
+            from_user_id=offered.from_user_id,
+            to_user_id=offered.to_user_id,
+        )
+    ]
+
+
+def without_offer(
+    state: Owners | None, *, installation_id: str, user_id: str
+) -> Sequence[OwnersEvent]:
+    """End the offer where the user is a side of it."""
+    offered = (state or NOBODY).offer
+    if offered is None or user_id not in (offered.from_user_id, offered.to_user_id):
+        return []
+    return withdraw(state, installation_id=installation_id)
+
+
+def _require_another(before: Owners, user_id: str) -> None:
+    """Raise LastOwnerError unless an owner who is not blocked is left without this one."""
+    if not before.owners - before.blocked - {user_id}:
         raise LastOwnerError
-    return [OwnerRemoved(installation_id=installation_id, user_id=user_id)]
