@@ -6,31 +6,86 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import pytest_asyncio
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2 as pb
-from chargekey.access.v1 import access_pb2_grpc
-from chargekey.identity.v1.identity_pb2_grpc import IdentityServiceStub
+from chargekey.access.v1 import (
+    chargers_pb2,
+    chargers_pb2_grpc,
+    check_pb2,
+    check_pb2_grpc,
+    installations_pb2,
+    installations_pb2_grpc,
+    partners_pb2,
+    partners_pb2_grpc,
+    permissions_pb2,
+    permissions_pb2_grpc,
+)
+from chargekey.identity.v1.credentials_pb2_grpc import CredentialServiceStub
+from chargekey.identity.v1.identifications_pb2_grpc import IdentificationServiceStub
+from chargekey.identity.v1.invitations_pb2_grpc import InvitationServiceStub
+from chargekey.identity.v1.scans_pb2_grpc import ScanServiceStub
+from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
+from chargekey.identity.v1.users_pb2_grpc import UserServiceStub
 from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
+from chargekey_common.attempts import Attempts
 from chargekey_common.errors import NotFoundError, PermissionDeniedError
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.grpc.client import RemoteCheck
 from chargekey_common.grpc.server import Service
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.positions import Position
-from chargekey_common.testing.grpc import served
+from chargekey_common.testing.grpc import served, stubs
+from chargekey_identity.api import (
+    credentials,
+    identifications,
+    invitations,
+    scans,
+    sign_in,
+    users,
+)
 from chargekey_identity.api.access import Access
-from chargekey_identity.api.service import service
-from chargekey_identity.application import Identity
+from chargekey_identity.application.addresses import Addresses
+from chargekey_identity.application.arrivals import Arrivals
+from chargekey_identity.application.credentials import Credentials
+from chargekey_identity.application.identifications import Identifications
+from chargekey_identity.application.invitations import Invitations
+from chargekey_identity.application.openid_sign_in import OpenIdSignIn
+from chargekey_identity.application.scans import Scans
+from chargekey_identity.application.sign_in import SignIns
+from chargekey_identity.application.sign_in_links import SignInLinks
+from chargekey_identity.application.users import Users
+from chargekey_identity.domain.email import Reservations
 from chargekey_identity.domain.events import EVENTS
+from chargekey_identity.domain.links import Links
+from chargekey_identity.domain.secret import Secrets
 from chargekey_identity.keyring import KeyRing
+from chargekey_identity.openid_states import OpenIdStates
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.refresh_tokens import RefreshTokens
+from chargekey_identity.scan_store import ScanStore
+from chargekey_identity.signing_keys import SigningKeys
 
 SECRET = b"a secret of at least sixteen bytes"
+STUBS = (
+    UserServiceStub,
+    IdentificationServiceStub,
+    InvitationServiceStub,
+    ScanServiceStub,
+    SignInServiceStub,
+    CredentialServiceStub,
+)
+# At every installation of the small access.
+OPEN_CHARGERS = 3
+# Those that the small access knows.
+PARTNERS = (
+    "4f1c2a52-6f2b-4a58-8a5e-0d6e6b8c1f01",
+    "9a7b3c1e-5d4f-4e2a-b1c8-7e6d5f4a3b02",
+)
 MASTER = b"a master key of at least sixteen bytes"
 
 
@@ -48,9 +103,50 @@ def store(tmp_path: Path, keyring: KeyRing) -> Iterator[EventStore]:
     opened.close()
 
 
+class Identity:
+    """The application: everything that can be done."""
+
+    def __init__(self, store: EventStore, beside: Path) -> None:
+        """Keep what is no event in tables of `beside`."""
+        self.store = store
+        self.users = Users(store)
+        self.identifications = Identifications(store, KeyedIds(SECRET))
+        self.directory = Directory(store)
+        self.addresses = Addresses(store, Reservations(SECRET))
+        self.arrivals = Arrivals(store, self.directory, self.identifications)
+        links = Links(MASTER)
+        self.invitations = Invitations(store, self.directory, links, self.arrivals)
+        self._tables = tables = (
+            Attempts(beside / "attempts.db"),
+            SigningKeys(beside / "signing-keys.db", MASTER),
+            RefreshTokens(beside / "refresh-tokens.db", MASTER),
+            ScanStore(beside / "scans.db", MASTER),
+            OpenIdStates(beside / "openid-states.db", MASTER),
+        )
+        attempts, self.signing_keys, refresh_tokens, scan_store, self.openid_states = tables
+        self.scans = Scans(store, scan_store, self.identifications)
+        self.sign_in_links = SignInLinks(
+            store, self.directory, Reservations(SECRET), links, self.arrivals, attempts
+        )
+        self.sign_ins = SignIns(store, self.signing_keys, refresh_tokens)
+        self.openid = OpenIdSignIn(
+            None, set(), self.openid_states, self.addresses, self.arrivals, attempts
+        )
+        secrets = Secrets(MASTER, b"identity-partner")
+        self.credentials = Credentials(store, secrets, self.signing_keys, attempts)
+        self.attempts = attempts
+
+    def close(self) -> None:
+        """Close the tables that are no events."""
+        for each in self._tables:
+            each.close()
+
+
 @pytest.fixture
-def identity(store: EventStore) -> Identity:
-    return Identity(store, KeyedIds(SECRET))
+def identity(store: EventStore, tmp_path: Path) -> Iterator[Identity]:
+    made = Identity(store, tmp_path)
+    yield made
+    made.close()
 
 
 class InstallationMissingError(NotFoundError):
@@ -58,47 +154,120 @@ class InstallationMissingError(NotFoundError):
     sentence = "There is no such installation."
 
 
-class SmallAccess(access_pb2_grpc.AccessServiceServicer):
-    """Knows the installations it is given, whom it lets do what, and when a reaction is done."""
+class SmallInstallations(installations_pb2_grpc.InstallationServiceServicer):
+    """Knows two installations."""
 
     def __init__(self) -> None:
         self.zones = {"home": "Europe/Oslo", "away": "America/New_York"}
+        self.pin_lengths = {"home": 4, "away": 4}
+
+    async def GetInstallation(
+        self, request: installations_pb2.GetInstallationRequest, _: object
+    ) -> installations_pb2.GetInstallationResponse:
+        if request.installation_id not in self.zones:
+            raise InstallationMissingError
+        zone = self.zones[request.installation_id]
+        return installations_pb2.GetInstallationResponse(
+            installation=installations_pb2.Installation(
+                id=request.installation_id,
+                time_zone=zone,
+                open_chargers=OPEN_CHARGERS,
+                policies=installations_pb2.Policies(
+                    pin_length=self.pin_lengths[request.installation_id]
+                ),
+            )
+        )
+
+
+class PermissionMissingError(NotFoundError):
+    code = "permission_unknown"
+    sentence = "There is no such permission."
+
+
+class SmallPermissions(permissions_pb2_grpc.PermissionServiceServicer):
+    """Knows which permissions are held."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+
+    async def GetPermission(
+        self, request: permissions_pb2.GetPermissionRequest, _: object
+    ) -> permissions_pb2.GetPermissionResponse:
+        if request.permission_id not in self.held:
+            raise PermissionMissingError
+        return permissions_pb2.GetPermissionResponse()
+
+
+class ChargerMissingError(NotFoundError):
+    code = "charger_unknown"
+    sentence = "There is no such charger."
+
+
+class SmallChargers(chargers_pb2_grpc.ChargerServiceServicer):
+    """Knows a charger at each of two installations."""
+
+    async def GetCharger(
+        self, request: chargers_pb2.GetChargerRequest, _: object
+    ) -> chargers_pb2.GetChargerResponse:
+        stands_at = {"garage": "home", "street": "away"}.get(request.charger_id)
+        if stands_at is None:
+            raise ChargerMissingError
+        return chargers_pb2.GetChargerResponse(
+            charger=chargers_pb2.Charger(id=request.charger_id, installation_id=stands_at)
+        )
+
+
+class PartnerMissingError(NotFoundError):
+    code = "partner_unknown"
+    sentence = "There is no such partner."
+
+
+class SmallPartners(partners_pb2_grpc.PartnerServiceServicer):
+    """Knows two partners."""
+
+    async def GetPartner(
+        self, request: partners_pb2.GetPartnerRequest, _: object
+    ) -> partners_pb2.GetPartnerResponse:
+        if request.partner_id not in PARTNERS:
+            raise PartnerMissingError
+        return partners_pb2.GetPartnerResponse()
+
+
+class SmallAccess(check_pb2_grpc.CheckServiceServicer):
+    """Knows whom it lets do what, and when a reaction is done."""
+
+    def __init__(self) -> None:
         self.owners: dict[str, str] = {}  # caller to installation
+        self.allowed: set[tuple[str, str]] = set()  # caller and object
+        self.installations = SmallInstallations()
+        self.permissions = SmallPermissions()
         self.asked: list[tuple[str, str, str]] = []
         self.awaited: list[tuple[str, str]] = []
         self.reacting = asyncio.Event()
         self.reacting.set()
 
-    async def Check(self, request: pb.CheckRequest, _: object) -> pb.CheckResponse:
+    async def Check(self, request: check_pb2.CheckRequest, _: object) -> check_pb2.CheckResponse:
         self.asked.append((request.caller, request.action, request.object))
         owned = self.owners.get(request.caller)
-        return pb.CheckResponse(
-            allowed=request.caller == ADMINISTRATOR or request.object == f"installation:{owned}"
-        )
-
-    async def GetInstallation(
-        self, request: pb.GetInstallationRequest, _: object
-    ) -> pb.GetInstallationResponse:
-        if request.installation_id not in self.zones:
-            raise InstallationMissingError
-        zone = self.zones[request.installation_id]
-        return pb.GetInstallationResponse(
-            installation=pb.Installation(id=request.installation_id, time_zone=zone)
+        return check_pb2.CheckResponse(
+            allowed=request.caller == ADMINISTRATOR
+            or request.object == f"installation:{owned}"
+            or (request.caller, request.object) in self.allowed
         )
 
     async def AwaitReaction(
-        self, request: pb.AwaitReactionRequest, _: object
-    ) -> pb.AwaitReactionResponse:
+        self, request: check_pb2.AwaitReactionRequest, _: object
+    ) -> check_pb2.AwaitReactionResponse:
         self.awaited.append((request.reaction, request.position))
         await self.reacting.wait()
-        return pb.AwaitReactionResponse(position=str(Position("access", "0" * 16, 7)))
+        return check_pb2.AwaitReactionResponse(position=str(Position("access", "0" * 16, 7)))
 
 
 class Served(msgspec.Struct, frozen=True):
     """The service as an administrator and as a driver, the access behind it, and its insides."""
 
-    administrator: IdentityServiceStub
-    driver: IdentityServiceStub
+    administrator: Any
+    driver: Any
     access: SmallAccess
     directory: Directory
 
@@ -114,16 +283,51 @@ async def serving(
         if caller != service_account("identity"):
             raise PermissionDeniedError
 
-    small = Service(
-        "chargekey.access.v1.AccessService",
-        access_pb2_grpc.add_AccessServiceServicer_to_server,
+    checks = Service(
+        "chargekey.access.v1.CheckService",
+        check_pb2_grpc.add_CheckServiceServicer_to_server,
         access,
-        dict.fromkeys(("Check", "GetInstallation", "AwaitReaction"), lambda _: "system"),
+        dict.fromkeys(("Check", "AwaitReaction"), lambda _: "system"),
     )
-    async with served(small, place, only_identity) as to_access:
+    installations = Service(
+        "chargekey.access.v1.InstallationService",
+        installations_pb2_grpc.add_InstallationServiceServicer_to_server,
+        access.installations,
+        {"GetInstallation": lambda _: "system"},
+    )
+    permissions = Service(
+        "chargekey.access.v1.PermissionService",
+        permissions_pb2_grpc.add_PermissionServiceServicer_to_server,
+        access.permissions,
+        {"GetPermission": lambda _: "system"},
+    )
+    chargers = Service(
+        "chargekey.access.v1.ChargerService",
+        chargers_pb2_grpc.add_ChargerServiceServicer_to_server,
+        SmallChargers(),  # type: ignore[abstract] # nothing else is asked
+        {"GetCharger": lambda _: "system"},
+    )
+    partners = Service(
+        "chargekey.access.v1.PartnerService",
+        partners_pb2_grpc.add_PartnerServiceServicer_to_server,
+        SmallPartners(),
+        {"GetPartner": lambda _: "system"},
+    )
+    beside = (installations, permissions, chargers, partners)
+    async with served(checks, place, only_identity, *beside) as to_access:
         channel = to_access(service_account("identity"))
-        ours = service(identity, directory, Access(channel))
-        async with served(ours, place, RemoteCheck(channel)) as as_caller:
+        asked = Access(channel)
+        ours = (
+            users.service(identity.users, identity.addresses, directory, asked),
+            identifications.service(identity.identifications, directory, asked),
+            scans.service(identity.scans, directory, asked),
+            invitations.service(identity.invitations, identity.sign_ins, directory, asked),
+            sign_in.service(
+                identity.sign_ins, identity.sign_in_links, identity.openid, identity.signing_keys
+            ),
+            credentials.service(identity.credentials, directory, asked),
+        )
+        async with served(ours[0], place, RemoteCheck(channel), *ours[1:]) as as_caller:
             yield as_caller, access
 
 
@@ -132,8 +336,8 @@ async def running(identity: Identity, tmp_path: Path) -> AsyncIterator[Served]:
     directory = Directory(identity.store)
     async with serving(identity, directory, tmp_path) as (as_caller, access):
         yield Served(
-            IdentityServiceStub(as_caller(ADMINISTRATOR)),
-            IdentityServiceStub(as_caller(Caller("user:somebody"))),
+            stubs(as_caller(ADMINISTRATOR), *STUBS),
+            stubs(as_caller(Caller("user:somebody")), *STUBS),
             access,
             directory,
         )

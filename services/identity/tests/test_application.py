@@ -10,8 +10,6 @@ import pytest
 
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import CommandIdReusedError, Context, EventStore
-from chargekey_common.keyed_ids import KeyedIds
-from chargekey_identity.application import Identity
 from chargekey_identity.domain import identification
 from chargekey_identity.domain.errors import (
     CodeChangedSinceError,
@@ -26,7 +24,7 @@ from chargekey_identity.keyring import KeyRing
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.published import publication
 
-SECRET = b"a secret of at least sixteen bytes"
+from .conftest import Identity
 
 
 def by(actor: str = "administrator:local") -> Context:
@@ -34,7 +32,7 @@ def by(actor: str = "administrator:local") -> Context:
 
 
 def a_user(identity: Identity, installation: str = "home") -> str:
-    return identity.add_local_user(
+    return identity.users.add_local_user(
         by(), installation_id=installation, first_name="Kari", last_name="N", blocked=False
     ).result
 
@@ -46,7 +44,7 @@ def add(
     kind: IdentificationType = "PIN",
     context: Context | None = None,
 ) -> str:
-    return identity.add_identification(
+    return identity.identifications.add_identification(
         context or by(),
         user_id=user_id,
         identification_type=kind,
@@ -59,7 +57,9 @@ def add(
 
 def change(identity: Identity, identification_id: str, **given: Any) -> None:
     nothing = {"code": None, "status": None, "valid_until": None, "time_zone": ""}
-    identity.change_identification(by(), identification_id=identification_id, **(nothing | given))
+    identity.identifications.change_identification(
+        by(), identification_id=identification_id, **(nothing | given)
+    )
 
 
 def events(store: EventStore) -> list[str]:
@@ -92,7 +92,7 @@ def test_a_removed_or_replaced_code_is_free_again(identity: Identity) -> None:
     add(identity, other, "#1234")
     with pytest.raises(CodeUnavailableError):
         change(identity, held, code="#1234")
-    identity.remove_identification(by(), identification_id=held)
+    identity.identifications.remove_identification(by(), identification_id=held)
     add(identity, other, "#5678")
 
 
@@ -174,9 +174,9 @@ def test_a_reveal_is_recorded_with_the_caller_and_answers_the_code(
     """R17."""
     held = add(identity, a_user(identity), "#1234")
     context = by("user:owner")
-    answer = identity.reveal_code(context, identification_id=held)
+    answer = identity.identifications.reveal_code(context, identification_id=held)
     assert answer.result.text == "#1234"
-    assert identity.reveal_code(context, identification_id=held) == answer
+    assert identity.identifications.reveal_code(context, identification_id=held) == answer
     _, last, _ = store.read(0, 100)[-1]
     assert (type(last.event).__name__, last.actor) == ("CodeRevealed", "user:owner")
     assert events(store).count("CodeRevealed") == 1
@@ -190,15 +190,20 @@ def test_one_recorded_reveal_opens_nothing_else(identity: Identity) -> None:
     holder = a_user(identity)
     one, other = add(identity, holder, "#1234"), add(identity, holder, "#5678")
     context = by("user:owner")
-    identity.reveal_code(context, identification_id=one)
+    identity.identifications.reveal_code(context, identification_id=one)
     with pytest.raises(CommandIdReusedError):
-        identity.reveal_code(context, identification_id=other)
+        identity.identifications.reveal_code(context, identification_id=other)
     with pytest.raises(CommandIdReusedError):
-        identity.reveal_code(Context("user:other", context.command_id), identification_id=one)
+        identity.identifications.reveal_code(
+            Context("user:other", context.command_id), identification_id=one
+        )
     change(identity, one, code="#9999")
     with pytest.raises(CodeChangedSinceError):
-        identity.reveal_code(context, identification_id=one)
-    assert identity.reveal_code(by("user:owner"), identification_id=one).result.text == "#9999"
+        identity.identifications.reveal_code(context, identification_id=one)
+    assert (
+        identity.identifications.reveal_code(by("user:owner"), identification_id=one).result.text
+        == "#9999"
+    )
 
 
 def test_once_the_key_is_destroyed_names_and_codes_are_unreadable_and_the_log_still_loads(
@@ -217,11 +222,11 @@ def test_once_the_key_is_destroyed_names_and_codes_are_unreadable_and_the_log_st
     state = store.load(identification.evolve, held).state
     assert state is not None
     assert (state.code.text, state.code.keyed_id) == ("", "")
-    assert identity.reveal_code(by(), identification_id=kept).result.text == "#4321"
+    assert identity.identifications.reveal_code(by(), identification_id=kept).result.text == "#4321"
     with pytest.raises(IdentificationUnknownError):
-        identity.reveal_code(by(), identification_id=held)
+        identity.identifications.reveal_code(by(), identification_id=held)
     with pytest.raises(UserUnknownError):
-        identity.rename_user(by(), user_id=erased, first_name="Kari", last_name="Again")
+        identity.users.rename_user(by(), user_id=erased, first_name="Kari", last_name="Again")
 
     publications = [publication(record) for _, record, _ in store.read(0, 100)]
     keys = [private for each in publications for private in each.private]
@@ -235,8 +240,9 @@ def test_everything_is_there_after_a_restart(
     held = add(identity, holder, "#1234")
     store.close()
     again = EventStore("identity", tmp_path / "identity.db", EVENTS, keyring)
-    reopened = Identity(again, KeyedIds(SECRET))
-    assert reopened.reveal_code(by(), identification_id=held).result.text == "#1234"
+    reopened = Identity(again, tmp_path)
+    assert reopened.identifications.reveal_code(by(), identification_id=held).result.text == "#1234"
     with pytest.raises(CodeUnavailableError):
         add(reopened, holder, "#1234")
+    reopened.close()
     again.close()

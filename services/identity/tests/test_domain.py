@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from chargekey_common.eventstore.records import DomainEvent
 from chargekey_identity.domain import identification, reservation, user
 from chargekey_identity.domain.codes import Code
 from chargekey_identity.domain.errors import (
+    AppNotByHandError,
+    CodeInUseError,
     CodeUnavailableError,
+    GroupMalformedError,
     IdentificationUnknownError,
+    InstallationForeignError,
+    InstallationMissingError,
     RfidInUseError,
     UserUnknownError,
 )
@@ -22,8 +28,10 @@ from chargekey_identity.domain.events import (
     IdentificationAdded,
     IdentificationCodeChanged,
     IdentificationExpiryChanged,
+    IdentificationGroupChanged,
     IdentificationRemoved,
     IdentificationStatusChanged,
+    IdentificationType,
     LocalUserAdded,
     UserBlocked,
     UserRenamed,
@@ -119,19 +127,76 @@ def test_nothing_can_be_done_to_a_user_who_does_not_exist() -> None:
             act(None)
 
 
-def test_a_pin_names_its_installation_and_a_card_none() -> None:
+LOCAL = user.User("LOCAL", "home")
+ACCOUNT = user.User("ACCOUNT")
+
+
+@pytest.mark.parametrize(
+    ("holder", "kind", "asked", "works_at"),
+    [
+        (LOCAL, "PIN", "", "home"),
+        (LOCAL, "PIN", "home", "home"),
+        (LOCAL, "RFID", "", None),
+        (LOCAL, "RFID", "home", None),
+        (ACCOUNT, "PIN", "home", "home"),
+        (ACCOUNT, "RFID", "home", "home"),
+        (ACCOUNT, "RFID", "", None),
+        (ACCOUNT, "VEHICLE_ID", "away", "away"),
+    ],
+)
+def test_a_pin_works_at_one_installation_and_a_card_where_it_is_said_or_everywhere(
+    holder: user.User, kind: IdentificationType, asked: str, works_at: str | None
+) -> None:
     """R13, R15."""
-    for kind, site in (("PIN", "home"), ("RFID", None)):
-        [added] = identification.add(
-            user_id="kari",
-            identification_type=kind,  # type: ignore[arg-type] # one of the two
-            installation_id="home",
-            status="ACTIVE",
-            valid_until=None,
-            code=NEW,
-        )
-        assert isinstance(added, IdentificationAdded)
-        assert added.installation_id == site
+    assert identification.scope(holder, kind, asked) == works_at
+
+
+def test_a_pin_needs_an_installation_and_a_local_user_has_one_alone() -> None:
+    """R13."""
+    with pytest.raises(InstallationMissingError):
+        identification.scope(ACCOUNT, "PIN", "")
+    for kind in ("PIN", "RFID"):
+        with pytest.raises(InstallationForeignError):
+            identification.scope(LOCAL, kind, "away")
+
+
+def test_a_group_is_a_sites_among_local_users_and_everybody_elses_own() -> None:
+    """R22: the label is nobody's business, its id tells who is together."""
+    kari = identification.group(LOCAL, "kari", "family", card=False)
+    assert kari.id == identification.group(LOCAL, "ola", "family", card=True).id
+    others = [
+        identification.group(LOCAL, "kari", "Family", card=False),
+        identification.group(user.User("LOCAL", "away"), "kari", "family", card=False),
+        identification.group(ACCOUNT, "kari", "family", card=False),
+        identification.group(ACCOUNT, "ola", "family", card=False),
+    ]
+    assert len({kari.id, *(each.id for each in others)}) == 5
+    assert identification.group(LOCAL, "kari", "", card=True) == identification.Group(card=True)
+    assert "family" not in repr(kari)
+    for label in ("a b", "x" * 21, "f\u00e6", "a_b", "a\n"):
+        with pytest.raises(GroupMalformedError):
+            identification.group(LOCAL, "kari", label, card=False)
+
+
+def test_a_group_is_changed_as_a_whole_and_the_same_is_no_event() -> None:
+    """R21, R22."""
+    family = identification.group(LOCAL, "kari", "family", card=True)
+    [changed] = identification.change_group(an_identification(PIN), family)
+    assert changed == IdentificationGroupChanged(
+        user_id="kari", group="family", group_id=family.id, group_card=True
+    )
+    grouped = an_identification(PIN, changed)
+    assert identification.change_group(grouped, family) == []
+    [left] = identification.change_group(grouped, identification.Group())
+    assert isinstance(left, IdentificationGroupChanged)
+    assert (left.group, left.group_id, left.group_card) == ("", None, False)
+
+
+def test_the_identification_of_the_app_is_not_for_hands() -> None:
+    app = an_identification(msgspec.structs.replace(PIN, type="APP", installation_id=None))
+    with pytest.raises(AppNotByHandError):
+        identification.by_hand(app)
+    assert identification.by_hand(an_identification(PIN)) == an_identification(PIN)
 
 
 def test_a_status_changes_once() -> None:
@@ -178,6 +243,7 @@ def test_a_removed_identification_is_unknown_to_everything() -> None:
         lambda state: identification.change_code(state, NEW),
         lambda state: identification.change_status(state, "ACTIVE"),
         lambda state: identification.change_expiry(state, 1),
+        lambda state: identification.change_group(state, identification.Group("g", "g")),
     ):
         with pytest.raises(IdentificationUnknownError):
             act(removed)
@@ -216,6 +282,10 @@ def test_a_code_has_one_holder_and_is_free_again_once_released() -> None:
         reservation.reserve(reserved, "PIN", user_id="ola", identification_id="i2")
     with pytest.raises(RfidInUseError):
         reservation.reserve(reserved, "RFID", user_id="ola", identification_id="i2")
+    with pytest.raises(RfidInUseError):
+        reservation.reserve(reserved, "CREDIT_CARD", user_id="ola", identification_id="i2")
+    with pytest.raises(CodeInUseError):
+        reservation.reserve(reserved, "VEHICLE_ID", user_id="ola", identification_id="i2")
 
 
 def test_only_the_holder_of_a_code_frees_it() -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
 
-from chargekey.identity.v1 import identity_pb2 as pb
-from chargekey.identity.v1.identity_pb2_grpc import IdentityServiceStub
+from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_common.grpc.client import remote_error
 
 from .conftest import Served
 
-PIN = pb.IDENTIFICATION_TYPE_PIN
-RFID = pb.IDENTIFICATION_TYPE_RFID
+PIN = identifications_pb2.IDENTIFICATION_TYPE_PIN
+RFID = identifications_pb2.IDENTIFICATION_TYPE_RFID
 
 
 async def refusal(call: object) -> tuple[grpc.StatusCode, str]:
@@ -24,22 +24,24 @@ async def refusal(call: object) -> tuple[grpc.StatusCode, str]:
     return refused.value.code(), remote_error(refused.value).code
 
 
-async def a_user(stub: IdentityServiceStub, site: str = "home") -> str:
+async def a_user(stub: Any, site: str = "home") -> str:
     added = await stub.AddLocalUser(
-        pb.AddLocalUserRequest(installation_id=site, first_name="Kari", last_name="Nordmann")
+        users_pb2.AddLocalUserRequest(installation_id=site, first_name="Kari", last_name="Nordmann")
     )
     return added.user_id
 
 
-async def a_pin(stub: IdentityServiceStub, user_id: str, code: str = "#1234") -> str:
+async def a_pin(stub: Any, user_id: str, code: str = "#1234") -> str:
     added = await stub.AddIdentification(
-        pb.AddIdentificationRequest(user_id=user_id, type=PIN, code=code)
+        identifications_pb2.AddIdentificationRequest(user_id=user_id, type=PIN, code=code)
     )
     return added.identification_id
 
 
-async def only(stub: IdentityServiceStub, user_id: str) -> pb.Identification:
-    listed = await stub.ListIdentifications(pb.ListIdentificationsRequest(user_id=user_id))
+async def only(stub: Any, user_id: str) -> identifications_pb2.Identification:
+    listed = await stub.ListIdentifications(
+        identifications_pb2.ListIdentificationsRequest(user_id=user_id)
+    )
     [found] = listed.identifications
     return found
 
@@ -50,13 +52,21 @@ async def test_a_local_user_needs_a_first_and_a_last_name_and_nothing_more(
     """S0-10, S0-11, S0-12, S0-13, S0-14, S0-15."""
     stub = running.administrator
     user_id = await a_user(stub)
-    expected = pb.User(id=user_id, installation_id="home", first_name="Kari", last_name="Nordmann")
-    assert (await stub.GetUser(pb.GetUserRequest(user_id=user_id))).user == expected
-    listed = await stub.ListUsers(pb.ListUsersRequest(installation_id="home"))
+    expected = users_pb2.User(
+        id=user_id,
+        installation_id="home",
+        first_name="Kari",
+        last_name="Nordmann",
+        kind=users_pb2.USER_KIND_LOCAL,
+    )
+    assert (await stub.GetUser(users_pb2.GetUserRequest(user_id=user_id))).user == expected
+    listed = await stub.ListUsers(users_pb2.ListUsersRequest(installation_id="home"))
     assert list(listed.users) == [expected]
-    assert not (await stub.ListUsers(pb.ListUsersRequest(installation_id="away"))).users
+    assert not (await stub.ListUsers(users_pb2.ListUsersRequest(installation_id="away"))).users
     for first, last in (("", "Nordmann"), ("Kari", " ")):
-        request = pb.AddLocalUserRequest(installation_id="home", first_name=first, last_name=last)
+        request = users_pb2.AddLocalUserRequest(
+            installation_id="home", first_name=first, last_name=last
+        )
         assert await refusal(stub.AddLocalUser(request)) == (
             grpc.StatusCode.INVALID_ARGUMENT,
             "name_malformed",
@@ -65,7 +75,9 @@ async def test_a_local_user_needs_a_first_and_a_last_name_and_nothing_more(
 
 async def test_adding_a_user_answers_from_where_on_his_permission_counts(running: Served) -> None:
     added = await running.administrator.AddLocalUser(
-        pb.AddLocalUserRequest(installation_id="home", first_name="Kari", last_name="Nordmann")
+        users_pb2.AddLocalUserRequest(
+            installation_id="home", first_name="Kari", last_name="Nordmann"
+        )
     )
     assert (added.access_position, added.pending) == (f"access:{'0' * 16}:7", False)
     assert running.access.awaited == [("access-on-local-user-added", added.position)]
@@ -73,7 +85,7 @@ async def test_adding_a_user_answers_from_where_on_his_permission_counts(running
 
 async def test_adding_a_user_says_pending_within_the_callers_deadline(running: Served) -> None:
     running.access.reacting.clear()
-    request = pb.AddLocalUserRequest(
+    request = users_pb2.AddLocalUserRequest(
         command_id="c1", installation_id="home", first_name="Kari", last_name="Nordmann"
     )
     added = await running.administrator.AddLocalUser(request, timeout=0.75)
@@ -84,7 +96,7 @@ async def test_adding_a_user_says_pending_within_the_callers_deadline(running: S
 
 
 async def test_a_user_of_an_installation_that_does_not_exist_is_refused(running: Served) -> None:
-    request = pb.AddLocalUserRequest(
+    request = users_pb2.AddLocalUserRequest(
         installation_id="nowhere", first_name="Kari", last_name="Nordmann"
     )
     assert await refusal(running.administrator.AddLocalUser(request)) == (
@@ -97,22 +109,22 @@ async def test_a_user_can_be_added_blocked_renamed_unblocked_and_blocked(running
     """R12, S0-15, S0-25."""
     stub = running.administrator
     added = await stub.AddLocalUser(
-        pb.AddLocalUserRequest(
+        users_pb2.AddLocalUserRequest(
             installation_id="home", first_name="Kari", last_name="Nordmann", blocked=True
         )
     )
 
-    async def user() -> pb.User:
-        return (await stub.GetUser(pb.GetUserRequest(user_id=added.user_id))).user
+    async def user() -> users_pb2.User:
+        return (await stub.GetUser(users_pb2.GetUserRequest(user_id=added.user_id))).user
 
     assert (await user()).blocked
-    await stub.UnblockUser(pb.UnblockUserRequest(user_id=added.user_id))
+    await stub.UnblockUser(users_pb2.UnblockUserRequest(user_id=added.user_id))
     assert not (await user()).blocked
     await stub.RenameUser(
-        pb.RenameUserRequest(user_id=added.user_id, first_name="Ola", last_name="Hansen")
+        users_pb2.RenameUserRequest(user_id=added.user_id, first_name="Ola", last_name="Hansen")
     )
-    first = await stub.BlockUser(pb.BlockUserRequest(user_id=added.user_id))
-    again = await stub.BlockUser(pb.BlockUserRequest(user_id=added.user_id))
+    first = await stub.BlockUser(users_pb2.BlockUserRequest(user_id=added.user_id))
+    again = await stub.BlockUser(users_pb2.BlockUserRequest(user_id=added.user_id))
     assert first.position == again.position
     found = await user()
     assert (found.first_name, found.last_name, found.blocked) == ("Ola", "Hansen", True)
@@ -123,26 +135,32 @@ async def test_a_pin_is_added_changed_revealed_and_removed(running: Served) -> N
     stub = running.administrator
     user_id = await a_user(stub)
     key = await a_pin(stub, user_id)
-    active = pb.IDENTIFICATION_STATUS_ACTIVE
-    assert await only(stub, user_id) == pb.Identification(
+    active = identifications_pb2.IDENTIFICATION_STATUS_ACTIVE
+    assert await only(stub, user_id) == identifications_pb2.Identification(
         id=key, user_id=user_id, installation_id="home", type=PIN, status=active
     )
 
     await stub.ChangeIdentification(
-        pb.ChangeIdentificationRequest(
-            identification_id=key, code="#5678", status=pb.IDENTIFICATION_STATUS_INACTIVE
+        identifications_pb2.ChangeIdentificationRequest(
+            identification_id=key,
+            code="#5678",
+            status=identifications_pb2.IDENTIFICATION_STATUS_INACTIVE,
         )
     )
-    assert (await only(stub, user_id)).status == pb.IDENTIFICATION_STATUS_INACTIVE
-    shown = await stub.RevealCode(pb.RevealCodeRequest(identification_id=key))
+    assert (await only(stub, user_id)).status == identifications_pb2.IDENTIFICATION_STATUS_INACTIVE
+    shown = await stub.RevealCode(identifications_pb2.RevealCodeRequest(identification_id=key))
     assert shown.code == "#5678"
 
-    remove = pb.RemoveIdentificationRequest(command_id="c1", identification_id=key)
+    remove = identifications_pb2.RemoveIdentificationRequest(command_id="c1", identification_id=key)
     removed = await stub.RemoveIdentification(remove)
     assert await stub.RemoveIdentification(remove) == removed
-    listed = await stub.ListIdentifications(pb.ListIdentificationsRequest(user_id=user_id))
+    listed = await stub.ListIdentifications(
+        identifications_pb2.ListIdentificationsRequest(user_id=user_id)
+    )
     assert not listed.identifications
-    assert await refusal(stub.RevealCode(pb.RevealCodeRequest(identification_id=key))) == (
+    assert await refusal(
+        stub.RevealCode(identifications_pb2.RevealCodeRequest(identification_id=key))
+    ) == (
         grpc.StatusCode.NOT_FOUND,
         "identification_unknown",
     )
@@ -157,19 +175,19 @@ async def test_an_end_holds_through_that_day_in_the_installations_zone(running: 
     ):
         user_id = await a_user(stub, site)
         added = await stub.AddIdentification(
-            pb.AddIdentificationRequest(
+            identifications_pb2.AddIdentificationRequest(
                 user_id=user_id, type=PIN, code="#1234", valid_until="2099-01-01"
             )
         )
         assert (await only(stub, user_id)).valid_until == int(end.timestamp()) * 10**9
 
-        status = pb.IDENTIFICATION_STATUS_BLOCKED
-        change = pb.ChangeIdentificationRequest(
+        status = identifications_pb2.IDENTIFICATION_STATUS_BLOCKED
+        change = identifications_pb2.ChangeIdentificationRequest(
             identification_id=added.identification_id, status=status
         )
         await stub.ChangeIdentification(change)
         assert (await only(stub, user_id)).HasField("valid_until")
-        change = pb.ChangeIdentificationRequest(
+        change = identifications_pb2.ChangeIdentificationRequest(
             identification_id=added.identification_id, valid_until=""
         )
         await stub.ChangeIdentification(change)
@@ -195,7 +213,7 @@ async def test_an_impossible_identification_is_refused_by_name_without_an_echo(
     """R13, R15, R17, R18, S0-21."""
     stub = running.administrator
     user_id = await a_user(stub)
-    request = pb.AddIdentificationRequest(
+    request = identifications_pb2.AddIdentificationRequest(
         user_id=user_id,
         type=kind,  # type: ignore[arg-type] # any number can be sent
         code=code,
@@ -207,7 +225,9 @@ async def test_an_impossible_identification_is_refused_by_name_without_an_echo(
     assert refusal_.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert remote_error(refusal_.value).code == refused
     assert code not in repr(refusal_.value)
-    listed = await stub.ListIdentifications(pb.ListIdentificationsRequest(user_id=user_id))
+    listed = await stub.ListIdentifications(
+        identifications_pb2.ListIdentificationsRequest(user_id=user_id)
+    )
     assert not listed.identifications
 
 
@@ -223,7 +243,9 @@ async def test_a_taken_code_is_refused_and_never_whose_it_is(running: Served) ->
     assert remote_error(refused.value).code == "code_unavailable"
     for secret in (holder, held, "Kari", "Nordmann", "1234"):
         assert secret not in repr(refused.value)
-    card = pb.AddIdentificationRequest(user_id=holder, type=RFID, code="04 A2 B3 C4")
+    card = identifications_pb2.AddIdentificationRequest(
+        user_id=holder, type=RFID, code="04 A2 B3 C4"
+    )
     await stub.AddIdentification(card)
     assert await refusal(stub.AddIdentification(card)) == (
         grpc.StatusCode.ALREADY_EXISTS,
@@ -234,19 +256,23 @@ async def test_a_taken_code_is_refused_and_never_whose_it_is(running: Served) ->
 async def test_unknown_things_are_not_found(running: Served) -> None:
     stub = running.administrator
     for call, code in (
-        (stub.GetUser(pb.GetUserRequest(user_id="x")), "user_unknown"),
-        (stub.BlockUser(pb.BlockUserRequest(user_id="x")), "user_unknown"),
-        (stub.ListUsers(pb.ListUsersRequest(installation_id="x")), "installation_unknown"),
+        (stub.GetUser(users_pb2.GetUserRequest(user_id="x")), "user_unknown"),
+        (stub.BlockUser(users_pb2.BlockUserRequest(user_id="x")), "user_unknown"),
+        (stub.ListUsers(users_pb2.ListUsersRequest(installation_id="x")), "installation_unknown"),
         (
-            stub.AddIdentification(pb.AddIdentificationRequest(user_id="x", type=PIN)),
+            stub.AddIdentification(
+                identifications_pb2.AddIdentificationRequest(user_id="x", type=PIN)
+            ),
             "user_unknown",
         ),
         (
-            stub.ChangeIdentification(pb.ChangeIdentificationRequest(identification_id="x")),
+            stub.ChangeIdentification(
+                identifications_pb2.ChangeIdentificationRequest(identification_id="x")
+            ),
             "identification_unknown",
         ),
         (
-            stub.RevealCode(pb.RevealCodeRequest(identification_id="x")),
+            stub.RevealCode(identifications_pb2.RevealCodeRequest(identification_id="x")),
             "identification_unknown",
         ),
     ):
@@ -261,22 +287,24 @@ async def test_every_call_is_checked_against_the_users_installation(running: Ser
     running.access.asked.clear()
     stub = running.driver
     calls = {
-        "AddLocalUser": stub.AddLocalUser(pb.AddLocalUserRequest(installation_id="home")),
-        "RenameUser": stub.RenameUser(pb.RenameUserRequest(user_id=user_id)),
-        "BlockUser": stub.BlockUser(pb.BlockUserRequest(user_id=user_id)),
-        "UnblockUser": stub.UnblockUser(pb.UnblockUserRequest(user_id=user_id)),
-        "GetUser": stub.GetUser(pb.GetUserRequest(user_id=user_id)),
-        "ListUsers": stub.ListUsers(pb.ListUsersRequest(installation_id="home")),
-        "AddIdentification": stub.AddIdentification(pb.AddIdentificationRequest(user_id=user_id)),
+        "AddLocalUser": stub.AddLocalUser(users_pb2.AddLocalUserRequest(installation_id="home")),
+        "RenameUser": stub.RenameUser(users_pb2.RenameUserRequest(user_id=user_id)),
+        "BlockUser": stub.BlockUser(users_pb2.BlockUserRequest(user_id=user_id)),
+        "UnblockUser": stub.UnblockUser(users_pb2.UnblockUserRequest(user_id=user_id)),
+        "GetUser": stub.GetUser(users_pb2.GetUserRequest(user_id=user_id)),
+        "ListUsers": stub.ListUsers(users_pb2.ListUsersRequest(installation_id="home")),
+        "AddIdentification": stub.AddIdentification(
+            identifications_pb2.AddIdentificationRequest(user_id=user_id)
+        ),
         "ChangeIdentification": stub.ChangeIdentification(
-            pb.ChangeIdentificationRequest(identification_id=key)
+            identifications_pb2.ChangeIdentificationRequest(identification_id=key)
         ),
         "RemoveIdentification": stub.RemoveIdentification(
-            pb.RemoveIdentificationRequest(identification_id=key)
+            identifications_pb2.RemoveIdentificationRequest(identification_id=key)
         ),
-        "RevealCode": stub.RevealCode(pb.RevealCodeRequest(identification_id=key)),
+        "RevealCode": stub.RevealCode(identifications_pb2.RevealCodeRequest(identification_id=key)),
         "ListIdentifications": stub.ListIdentifications(
-            pb.ListIdentificationsRequest(user_id=user_id)
+            identifications_pb2.ListIdentificationsRequest(user_id=user_id)
         ),
     }
     for call in calls.values():
@@ -285,4 +313,6 @@ async def test_every_call_is_checked_against_the_users_installation(running: Ser
         ("user:somebody", f"identity.{method}", "installation:home") for method in calls
     )
     running.access.owners["user:somebody"] = "home"
-    assert (await stub.RevealCode(pb.RevealCodeRequest(identification_id=key))).code == "#1234"
+    assert (
+        await stub.RevealCode(identifications_pb2.RevealCodeRequest(identification_id=key))
+    ).code == "#1234"

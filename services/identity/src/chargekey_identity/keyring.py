@@ -20,7 +20,8 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -69,6 +70,7 @@ _RING = Table(
     Column("destroyed", BigInteger, nullable=False),
 )
 _DESTROYED = select(_RING.c.destroyed)
+_TOMBSTONES = select(_KEYS.c.user_id).where(_KEYS.c.wrapped.is_(None))
 _WRAPPED = select(_KEYS.c.wrapped).where(_KEYS.c.user_id == bindparam("owner"))
 
 
@@ -103,6 +105,7 @@ class KeyRing:
         )
         self._lock = threading.Lock()
         self._cached: OrderedDict[str, AESGCM] = OrderedDict()
+        self._listeners: list[Callable[[], None]] = []
         self._destroyed = 0
         self._asked = -LEASE
         self._db = Database(where, _TABLES, overwriting=True)
@@ -146,24 +149,37 @@ class KeyRing:
             key = self._key(owner, or_new=False)
         return None if key is None else _decrypt(key, sealed, context)
 
-    def destroy(self, user_id: str) -> None:
-        """Make everything sealed for the user unreadable, for ever and in every copy made later.
+    def destroy(self, *user_ids: str) -> None:
+        """Make all that is sealed for these users unreadable, for ever and in every later copy.
 
-        When this returns no replica uses the key any more, and its bytes are gone from
-        where it stood: overwritten in a file and gone from the file's log; on
+        When this returns no replica uses a key of theirs any more, and its bytes are gone
+        from where it stood: overwritten in a file and gone from the file's log; on
         PostgreSQL as far as `Database.scrub` says. What remains is that there was one,
-        so that none is made again. After an error, destroy it again.
+        so that none is made again. After an error, destroy them again.
         """
         with self._opened():
-            self._cached.pop(user_id, None)
+            for user_id in user_ids:
+                self._cached.pop(user_id, None)
             with self._db.writing() as connection:
                 # First, so that of two replicas one waits here and the number counts both.
                 connection.execute(update(_RING).values(destroyed=_RING.c.destroyed + 1))
-                connection.execute(self._no_key, {"user_id": user_id, "wrapped": None})
+                gone = [{"user_id": user_id, "wrapped": None} for user_id in user_ids]
+                connection.execute(self._no_key, gone)
         if self._db.shared:
             time.sleep(LEASE)
         with self._opened():
             self._db.scrub(_KEYS)
+        for listener in self._listeners:
+            listener()
+
+    def destroyed(self) -> AbstractSet[str]:
+        """Return the tombstones: the users whose keys were destroyed."""
+        with self._opened(), self._db.reading() as connection:
+            return set(connection.execute(_TOMBSTONES).scalars())
+
+    def on_destroyed(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, on the destroying thread, after each destruction by this process."""
+        self._listeners.append(listener)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

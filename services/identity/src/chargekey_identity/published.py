@@ -4,80 +4,92 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chargekey_common.eventstore.records import Record
+from chargekey_common.eventstore.records import DomainEvent, Record
 from chargekey_common.published import identity as published
+from chargekey_common.published.envelope import PublishedEvent, retold
 from chargekey_common.relay import Publication
 from chargekey_identity.domain import events
+
+# Published events are called as the stored ones.
+_PUBLISHED: dict[str, type[PublishedEvent]] = {event.__name__: event for event in published.EVENTS}
 
 
 def publication(record: Record) -> Publication:
     """Return what the stream is told about a stored event."""
     key = record.originator_id
-    match record.event:
-        case events.LocalUserAdded(installation_id=site, blocked=blocked):
+    event = record.event
+    match event:
+        case events.IdentificationAdded():
             return Publication(
-                published.LocalUserAdded(user_id=key, installation_id=site, blocked=blocked)
+                retold(event, published.IdentificationAdded, identification_id=key),
+                private=_key(key, event),
             )
-        case events.UserRenamed():
-            return Publication(published.UserRenamed(user_id=key))
-        case events.UserBlocked(installation_id=site):
-            return Publication(published.UserBlocked(user_id=key, installation_id=site))
-        case events.UserUnblocked(installation_id=site):
-            return Publication(published.UserUnblocked(user_id=key, installation_id=site))
-        case events.IdentificationAdded() as added:
+        case events.IdentificationCodeChanged():
             return Publication(
-                published.IdentificationAdded(
-                    user_id=added.user_id,
-                    identification_id=key,
-                    type=added.type,
-                    status=added.status,
-                    installation_id=added.installation_id,
-                    valid_until=added.valid_until,
-                ),
-                private=_key(key, added.keyed_id),
-            )
-        case events.IdentificationStatusChanged(user_id=user, status=status):
-            return Publication(
-                published.IdentificationStatusChanged(
-                    user_id=user, identification_id=key, status=status
-                )
-            )
-        case events.IdentificationExpiryChanged(user_id=user, valid_until=end):
-            return Publication(
-                published.IdentificationExpiryChanged(
-                    user_id=user, identification_id=key, valid_until=end
-                )
-            )
-        case events.IdentificationCodeChanged(user_id=user, keyed_id=keyed_id):
-            return Publication(
-                published.IdentificationCodeChanged(user_id=user, identification_id=key),
-                private=_key(key, keyed_id),
+                retold(event, published.IdentificationCodeChanged, identification_id=key),
+                private=_key(key, event),
                 erased=[_key_subject(key)],
             )
-        case events.IdentificationRemoved(user_id=user):
+        case events.IdentificationRemoved():
             return Publication(
-                published.IdentificationRemoved(user_id=user, identification_id=key),
+                retold(event, published.IdentificationRemoved, identification_id=key),
                 erased=[_key_subject(key)],
             )
-        case events.CodeRevealed(user_id=user):
-            return Publication(published.CodeRevealed(user_id=user, identification_id=key))
-        case events.CodeReserved(user_id=user, identification_id=identification):
-            return Publication(
-                published.CodeReserved(user_id=user, identification_id=identification)
-            )
-        case events.CodeReleased(user_id=user, identification_id=identification):
-            return Publication(
-                published.CodeReleased(user_id=user, identification_id=identification)
-            )
+        case (
+            events.IdentificationStatusChanged()
+            | events.IdentificationExpiryChanged()
+            | events.IdentificationGroupChanged()
+            | events.CodeRevealed()
+        ):
+            return _same(event, identification_id=key)
+        case (
+            events.LocalUserAdded()
+            | events.PendingUserAdded()
+            | events.EmailVerified()
+            | events.OpenIdLinked()
+            | events.AccessProposed()
+            | events.ProfileChanged()
+            | events.SignInLinkRequested()
+            | events.SignedIn()
+            | events.SignedInAs()
+            | events.UserExported()
+            | events.UserErased()
+            | events.UserRenamed()
+            | events.UserBlocked()
+            | events.UserUnblocked()
+        ):
+            return _same(event, user_id=key)
+        case (
+            events.InvitationCreated()
+            | events.InvitationRenewed()
+            | events.InvitationAccepted()
+            | events.InvitationRevoked()
+        ):
+            return _same(event, invitation_id=key)
+        case events.PartnerCredentialIssued() | events.PartnerCredentialRevoked():
+            return _same(event, credential_id=key)
+        case (
+            events.CodeReserved()
+            | events.CodeReleased()
+            | events.EmailReserved()
+            | events.EmailReleased()
+        ):
+            return _same(event)  # says itself whose it is: its aggregate's id is derived
         case unknown:
             raise TypeError(type(unknown).__name__)
 
 
-def _key(identification_id: str, keyed_id: str) -> Sequence[published.IdentificationKey]:
+def _same(event: DomainEvent, **ids: str) -> Publication:
+    return Publication(retold(event, _PUBLISHED[type(event).__name__], **ids))
+
+
+def _key(
+    identification_id: str, event: events.IdentificationAdded | events.IdentificationCodeChanged
+) -> Sequence[published.IdentificationKey]:
     """Return the private message; none where the user's key is destroyed, as in a later refill."""
-    if not keyed_id:
+    if not event.keyed_id:
         return ()
-    return [published.IdentificationKey(identification_id=identification_id, keyed_id=keyed_id)]
+    return [retold(event, published.IdentificationKey, identification_id=identification_id)]
 
 
 def _key_subject(identification_id: str) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic_settings import SettingsConfigDict
+from pydantic import field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chargekey_common.settings import ServiceSettings
 
@@ -20,3 +23,47 @@ class IdentitySettings(ServiceSettings):
     master_key_file: Path
     # Where access answers: `host:port`.
     access_address: str
+    # An OpenID Connect provider to sign in by, if there is one: what it calls itself, how
+    # identity is registered there, and where it may send people back to, a space between two.
+    openid_issuer: str | None = None
+    openid_client_id: str = ""
+    openid_client_secret_file: Path | None = None
+    openid_redirect_uris: Annotated[frozenset[str], NoDecode] = frozenset()
+
+    @field_validator("openid_redirect_uris", mode="before")
+    @classmethod
+    def _apart(cls, uris: str | frozenset[str]) -> frozenset[str]:
+        return frozenset(uris.split()) if isinstance(uris, str) else uris
+
+    @field_validator("openid_issuer")
+    @classmethod
+    def _safe(cls, issuer: str | None) -> str | None:
+        """Refuse one whose answers anybody on the way could write."""
+        if issuer is not None and not _nobody_between(issuer):
+            message = "an issuer begins with https://, except on this machine"
+            raise ValueError(message)
+        return issuer
+
+    @field_validator("openid_redirect_uris")
+    @classmethod
+    def _safe_too(cls, uris: frozenset[str]) -> frozenset[str]:
+        """Refuse to send codes where anybody on the way could read them."""
+        if not all(map(_nobody_between, uris)):
+            message = "redirect URIs begin with https://, except on this machine"
+            raise ValueError(message)
+        return uris
+
+    @model_validator(mode="after")
+    def _whole(self) -> IdentitySettings:
+        """Refuse half a registration."""
+        if self.openid_issuer and not (self.openid_client_id and self.openid_redirect_uris):
+            message = "OPENID_ISSUER needs OPENID_CLIENT_ID and OPENID_REDIRECT_URIS beside it"
+            raise ValueError(message)
+        return self
+
+
+def _nobody_between(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (
+        parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    )

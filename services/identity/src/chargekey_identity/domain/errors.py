@@ -5,17 +5,67 @@ ChargekeyError
 │   ├── PinMalformedError            pin_malformed
 │   ├── RfidMalformedError           rfid_malformed
 │   ├── RfidRandomError              rfid_random
+│   ├── PinTooShortError             pin_too_short
+│   ├── PinCountMalformedError       pin_count_malformed
+│   ├── CreditCardNumberRefusedError credit_card_number_refused
+│   ├── VehicleIdMalformedError      vehicle_id_malformed
+│   ├── PhoneMalformedError          phone_malformed
+│   ├── AppNotByHandError            app_not_by_hand
+│   ├── GroupMalformedError          group_malformed
+│   ├── InstallationMissingError     installation_missing
+│   ├── InstallationForeignError     installation_foreign
+│   ├── TypeNotScannableError        type_not_scannable
 │   ├── TypeUnknownError             identification_type_unknown
-│   └── StatusUnknownError           status_unknown
+│   ├── StatusUnknownError           status_unknown
+│   ├── EmailMalformedError          email_malformed
+│   ├── CsvTooLargeError             csv_too_large
+│   ├── CsvMalformedError            csv_malformed
+│   ├── CsvHeaderMalformedError      csv_header_malformed
+│   ├── RolesMalformedError          roles_malformed
+│   ├── BlockedMalformedError        blocked_malformed
+│   ├── OwnerWithoutEndError         owner_without_end
+│   ├── TwiceInFileError             twice_in_file
+│   ├── LanguageUnknownError         language_unknown
+│   ├── TooManyUsersError            too_many_users
+│   └── RedirectUriRefusedError      redirect_uri_refused
 ├── NotFoundError
 │   ├── InstallationUnknownError     installation_unknown
 │   ├── UserUnknownError             user_unknown
-│   └── IdentificationUnknownError   identification_unknown
+│   ├── IdentificationUnknownError   identification_unknown
+│   ├── ChargerUnknownError          charger_unknown
+│   ├── ScanUnknownError             scan_unknown
+│   ├── UnknownCodeGoneError         unknown_code_gone
+│   ├── InvitationUnknownError       invitation_unknown
+│   ├── LinkUnknownError             link_unknown
+│   ├── PartnerUnknownError          partner_unknown
+│   └── CredentialUnknownError       credential_unknown
 ├── AlreadyExistsError
 │   ├── CodeUnavailableError         code_unavailable
+│   ├── CodeInUseError               code_in_use
 │   └── RfidInUseError               rfid_in_use
-└── FailedPreconditionError
-    └── CodeChangedSinceError        code_changed_since
+├── FailedPreconditionError
+│   ├── CodeChangedSinceError        code_changed_since
+│   ├── ChargerElsewhereError        charger_elsewhere
+│   ├── ScanRunningError             scan_running
+│   ├── ScanOverError                scan_over
+│   ├── BlockAtInstallationError     block_at_installation
+│   ├── LastOwnerError               last_owner
+│   ├── LocalUserCannotOwnError      local_user_cannot_own
+│   ├── BlockedHasAddressError       blocked_has_address
+│   ├── LocalProfileError            local_profile
+│   ├── InvitationSettledError       invitation_settled
+│   ├── OpenIdNotConfiguredError     openid_not_configured
+│   ├── OpenIdEmailUnverifiedError   openid_email_unverified
+│   └── LinkInvalidError             link_invalid
+├── PermissionDeniedError
+│   └── SignInRefusedError           sign_in_refused
+├── UnauthenticatedError
+│   ├── SignInEndedError             sign_in_ended
+│   ├── OpenIdStateUnknownError      openid_state_unknown
+│   ├── OpenIdRefusedError           openid_refused
+│   └── CredentialRefusedError       credential_refused
+└── UnavailableError
+    └── OpenIdUnavailableError       openid_unavailable
 """
 
 from __future__ import annotations
@@ -25,6 +75,9 @@ from chargekey_common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
 )
 
 
@@ -55,11 +108,93 @@ class RfidRandomError(InvalidArgumentError):
     )
 
 
+class PinTooShortError(InvalidArgumentError):
+    """Fewer digits than the installation asks of new PINs; how many, the detail says."""
+
+    code = "pin_too_short"
+    sentence = "This PIN is too short for this installation."
+
+
+class PinCountMalformedError(InvalidArgumentError):
+    """More PINs than anybody needs at once, or less than none."""
+
+    code = "pin_count_malformed"
+    sentence = "Ask for 1 to 20 PINs at a time."
+
+
+class CreditCardNumberRefusedError(InvalidArgumentError):
+    """The number printed on a bank card: no reader shows it, and it is nothing to keep (S3-54)."""
+
+    code = "credit_card_number_refused"
+    sentence = (
+        "Never type in the number printed on a bank card: chargers do not see it. "
+        "Add the card by scanning it at a charger."
+    )
+
+
+class VehicleIdMalformedError(InvalidArgumentError):
+    """Neither an eMAID of ISO 15118-2 or DIN SPEC 91286 nor a MAC address."""
+
+    code = "vehicle_id_malformed"
+    sentence = (
+        "A vehicle is known by its contract, as in NL-TNM-C00122045-K with a check digit that "
+        "is right or left out, or by its MAC address of 12 hexadecimal digits."
+    )
+
+
+class PhoneMalformedError(InvalidArgumentError):
+    """Not a telephone number of ITU-T E.164."""
+
+    code = "phone_malformed"
+    sentence = (
+        "Give the telephone number with + and the country's code first, as in +4791234567, "
+        "7 to 15 digits in all."
+    )
+
+
+class AppNotByHandError(InvalidArgumentError):
+    """What the portal starts sessions with is made and removed with the account."""
+
+    code = "app_not_by_hand"
+    sentence = (
+        "The identification of the app comes with the account and goes with it; "
+        "switch it off instead, or add another one."
+    )
+
+
+class GroupMalformedError(InvalidArgumentError):
+    """Not a label."""
+
+    code = "group_malformed"
+    sentence = "A group is 1 to 20 letters, digits or hyphens, as in family-1."
+
+
+class InstallationMissingError(InvalidArgumentError):
+    """A PIN works at one installation (R13)."""
+
+    code = "installation_missing"
+    sentence = "A PIN belongs to one installation; say which."
+
+
+class InstallationForeignError(InvalidArgumentError):
+    """Another installation than the one a local user belongs to."""
+
+    code = "installation_foreign"
+    sentence = "A local user belongs to one installation; name that one, or none."
+
+
+class TypeNotScannableError(InvalidArgumentError):
+    """Nothing that a charger's reader or cable tells."""
+
+    code = "type_not_scannable"
+    sentence = "Scan the types rfid, credit_card and vehicle_id; others are added by hand."
+
+
 class TypeUnknownError(InvalidArgumentError):
     """Not a type of identification that can be added by hand."""
 
     code = "identification_type_unknown"
-    sentence = "Choose among the identification types rfid and pin."
+    sentence = "Choose among the types rfid, pin, vehicle_id, sms and credit_card."
 
 
 class StatusUnknownError(InvalidArgumentError):
@@ -90,11 +225,39 @@ class IdentificationUnknownError(NotFoundError):
     sentence = "There is no such identification; `chargekey identification list` shows a user's."
 
 
+class ChargerUnknownError(NotFoundError):
+    """Access knows no charger with this id."""
+
+    code = "charger_unknown"
+    sentence = "There is no such charger; `chargekey charger list` shows an installation's."
+
+
+class ScanUnknownError(NotFoundError):
+    """No scan has this id, or it was long ago."""
+
+    code = "scan_unknown"
+    sentence = "There is no such scan; start another one."
+
+
+class UnknownCodeGoneError(NotFoundError):
+    """It is not kept any more, never was, or not at this installation."""
+
+    code = "unknown_code_gone"
+    sentence = "This is not kept any more; present the card at a charger once again."
+
+
 class CodeUnavailableError(AlreadyExistsError):
     """The PIN is taken at this installation, and nobody is told by whom (R13)."""
 
     code = "code_unavailable"
     sentence = "This PIN cannot be used here; choose another one."
+
+
+class CodeInUseError(AlreadyExistsError):
+    """The code belongs to an identification somewhere, and nobody is told to whose."""
+
+    code = "code_in_use"
+    sentence = "This is registered already; remove it there first, or use another one."
 
 
 class RfidInUseError(AlreadyExistsError):
@@ -104,8 +267,252 @@ class RfidInUseError(AlreadyExistsError):
     sentence = "This card is registered already; remove it there first, or use another card."
 
 
+class ChargerElsewhereError(FailedPreconditionError):
+    """The card would not work where it is scanned."""
+
+    code = "charger_elsewhere"
+    sentence = "This charger stands elsewhere; choose one of the installation it is to work at."
+
+
+class ScanRunningError(FailedPreconditionError):
+    """One at a time, or nobody knows whose card it is (R16)."""
+
+    code = "scan_running"
+    sentence = "Somebody is adding a card at this charger right now; try again in a minute."
+
+
+class ScanOverError(FailedPreconditionError):
+    """It cannot be taken back by cancelling."""
+
+    code = "scan_over"
+    sentence = "The card was added already; remove the identification instead."
+
+
 class CodeChangedSinceError(FailedPreconditionError):
     """What this command was recorded to reveal is no longer the code."""
 
     code = "code_changed_since"
     sentence = "The code was changed since it was revealed; reveal it again with a new command_id."
+
+
+class EmailMalformedError(InvalidArgumentError):
+    """Not an address that a mail could reach."""
+
+    code = "email_malformed"
+    sentence = "Give an e-mail address, as in name@example.com."
+
+
+class LanguageUnknownError(InvalidArgumentError):
+    """Not a language that mails are written in."""
+
+    code = "language_unknown"
+    sentence = "Mails are written in English and Norwegian; choose en or nb."
+
+
+class TooManyUsersError(InvalidArgumentError):
+    """More users than one answer is for."""
+
+    code = "too_many_users"
+    sentence = "Ask for the names of 1000 users at most."
+
+
+class InvitationUnknownError(NotFoundError):
+    """No invitation has this id."""
+
+    code = "invitation_unknown"
+    sentence = "There is no such invitation; `chargekey invitation list` shows an installation's."
+
+
+class LinkUnknownError(NotFoundError):
+    """No mail needs this link any more: it was used, replaced or taken back, or is too old."""
+
+    code = "link_unknown"
+    sentence = "There is no such link to be sent, or no longer."
+
+
+class BlockAtInstallationError(FailedPreconditionError):
+    """Somebody with an address is blocked at an installation, which access does (R12)."""
+
+    code = "block_at_installation"
+    sentence = "This user belongs to no installation; name the installation to block the user at."
+
+
+class LocalProfileError(FailedPreconditionError):
+    """A local user has his installation's zone, and nobody writes to him."""
+
+    code = "local_profile"
+    sentence = "A local user has the installation's time zone, and gets no mails to be written."
+
+
+class InvitationSettledError(FailedPreconditionError):
+    """There is nothing left to send or to take back."""
+
+    code = "invitation_settled"
+    sentence = "This invitation was accepted or taken back; give the permission again if needed."
+
+
+class LinkInvalidError(FailedPreconditionError):
+    """The same for every link that does not work, so that none tells more than that (R7)."""
+
+    code = "link_invalid"
+    sentence = (
+        "This link was used, was replaced or is too old; sign in with your address, "
+        "or ask whoever invited you for a new one."
+    )
+
+
+class SignInRefusedError(PermissionDeniedError):
+    """Who the person is was shown, and that person may not sign in."""
+
+    code = "sign_in_refused"
+    sentence = "This account cannot sign in; ask whoever runs this platform."
+
+
+class SignInEndedError(UnauthenticatedError):
+    """No sign-in goes on with this refresh token: it ended, or somebody used the token before."""
+
+    code = "sign_in_ended"
+    sentence = "This sign-in has ended; sign in again."
+
+
+class RedirectUriRefusedError(InvalidArgumentError):
+    """Nobody said that a provider may send people there."""
+
+    code = "redirect_uri_refused"
+    sentence = "Sign-ins may not come back to this address; use one that identity's settings name."
+
+
+class OpenIdNotConfiguredError(FailedPreconditionError):
+    """This platform has no OpenID Connect provider."""
+
+    code = "openid_not_configured"
+    sentence = "Here people sign in by a mailed link; ask for one."
+
+
+class OpenIdStateUnknownError(UnauthenticatedError):
+    """Not a sign-in that has begun here, or one that took too long or is done."""
+
+    code = "openid_state_unknown"
+    sentence = "This sign-in was not begun here, took too long or is done; begin again."
+
+
+class OpenIdRefusedError(UnauthenticatedError):
+    """The provider does not vouch for whoever came back, or not so that it can be believed."""
+
+    code = "openid_refused"
+    sentence = "The provider did not confirm this sign-in; begin again."
+
+
+class OpenIdEmailUnverifiedError(FailedPreconditionError):
+    """The provider tells no address, or one that it has not verified."""
+
+    code = "openid_email_unverified"
+    sentence = "Have the provider verify your address, or sign in by a mailed link."
+
+
+class OpenIdUnavailableError(UnavailableError):
+    """The provider does not answer, or not as one does."""
+
+    code = "openid_unavailable"
+    sentence = "The sign-in provider does not answer; try again, or sign in by a mailed link."
+
+
+class PartnerUnknownError(NotFoundError):
+    """Access knows no partner with this id."""
+
+    code = "partner_unknown"
+    sentence = "There is no such partner; `chargekey partner list` shows yours."
+
+
+class CredentialUnknownError(NotFoundError):
+    """No credential has this id, or it was revoked."""
+
+    code = "credential_unknown"
+    sentence = "There is no such credential; `chargekey partner credentials` shows a partner's."
+
+
+class CredentialRefusedError(UnauthenticatedError):
+    """Unknown, revoked or not its secret: nobody is told which."""
+
+    code = "credential_refused"
+    sentence = "This credential opens nothing; use another, or have a new one issued."
+
+
+class LastOwnerError(FailedPreconditionError):
+    """An installation that had an owner always has one (R6)."""
+
+    code = "last_owner"
+    sentence = "This is some installation's last owner; make somebody else an owner there first."
+
+
+class CsvTooLargeError(InvalidArgumentError):
+    """More than one command takes."""
+
+    code = "csv_too_large"
+    sentence = "Import 1 MiB and 2000 people at most at a time; split the file."
+
+
+class CsvMalformedError(InvalidArgumentError):
+    """Not a table as RFC 4180 has it, in UTF-8, each line with as many cells as the header."""
+
+    code = "csv_malformed"
+    sentence = "Save the table as CSV in UTF-8, with commas, and the same cells in every line."
+
+
+class CsvHeaderMalformedError(InvalidArgumentError):
+    """Not the columns of a table of people."""
+
+    code = "csv_header_malformed"
+    sentence = (
+        "The first line names the columns: first_name, last_name, email, roles, valid_until, "
+        "pin, rfid, blocked."
+    )
+
+
+class RolesMalformedError(InvalidArgumentError):
+    """Not the roles of a person."""
+
+    code = "roles_malformed"
+    sentence = "Roles are owner, user and service; several are separated by semicolons."
+
+
+class BlockedMalformedError(InvalidArgumentError):
+    """Neither yes nor no."""
+
+    code = "blocked_malformed"
+    sentence = "Say yes or no, or leave it empty, in the column blocked."
+
+
+class OwnerWithoutEndError(InvalidArgumentError):
+    """Ownership ends by being taken away, so that somebody always has it (R6)."""
+
+    code = "owner_without_end"
+    sentence = "An owner's permission has no end; leave valid_until empty, or choose other roles."
+
+
+class TwiceInFileError(InvalidArgumentError):
+    """A line before has the same address or code."""
+
+    code = "twice_in_file"
+    sentence = "A line above has this address, PIN or card already; leave it in one of them."
+
+
+class LocalUserCannotOwnError(FailedPreconditionError):
+    """Whoever cannot sign in cannot own (R6)."""
+
+    code = "local_user_cannot_own"
+    sentence = "Who has no address cannot sign in and so cannot be an owner; choose other roles."
+
+
+class BlockedHasAddressError(FailedPreconditionError):
+    """Somebody with an address is blocked at an installation by access (R12)."""
+
+    code = "blocked_has_address"
+    sentence = "Import people with an address unblocked, and block them at the site afterwards."
+
+
+class RoleNotGrantableError(PermissionDeniedError):
+    """Only an installation's owner gives more than the right to charge (R5)."""
+
+    code = "role_not_grantable"
+    sentence = "You may only give the role user here; ask an owner of the installation."

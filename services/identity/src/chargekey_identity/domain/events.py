@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from chargekey_common.eventstore.records import DomainEvent
 
-IdentificationType = Literal["RFID", "PIN"]
+IdentificationType = Literal["RFID", "PIN", "APP", "VEHICLE_ID", "SMS", "CREDIT_CARD"]
 IdentificationStatus = Literal["ACTIVE", "INACTIVE", "BLOCKED"]
+Role = Literal["OWNER", "USER", "SERVICE", "OPERATOR"]
 
 
 class _Discreet(DomainEvent, frozen=True, kw_only=True):
@@ -30,6 +31,69 @@ class LocalUserAdded(_Discreet, frozen=True, kw_only=True):
     blocked: bool
 
 
+class PendingUserAdded(_Discreet, frozen=True, kw_only=True):
+    """Somebody is known by an address that nobody has verified yet (R7)."""
+
+    personal: ClassVar[tuple[str, ...]] = ("email",)
+
+    email: str
+
+
+class EmailVerified(DomainEvent, frozen=True, kw_only=True):
+    """The address is the person's: he can sign in, and what he was given counts."""
+
+
+class OpenIdLinked(_Discreet, frozen=True, kw_only=True):
+    """The person signs in by this account of an OpenID Connect provider, too."""
+
+    personal: ClassVar[tuple[str, ...]] = ("subject",)
+
+    issuer: str
+    subject: str
+
+
+class AccessProposed(DomainEvent, frozen=True, kw_only=True):
+    """Whoever imported the user gives him these roles there; access grants them.
+
+    `valid_until` is exclusive, in nanoseconds since the epoch. `local` tells that the user
+    is a LOCAL one of this installation.
+    """
+
+    installation_id: str
+    roles: tuple[Role, ...]
+    valid_until: int | None
+    local: bool
+
+
+class ProfileChanged(DomainEvent, frozen=True, kw_only=True):
+    """How the person wants to be written to; the fields are the new whole."""
+
+    time_zone: str
+    language: str
+
+
+class SignInLinkRequested(DomainEvent, frozen=True, kw_only=True):
+    """Somebody who knows the address wants a link mailed there."""
+
+
+class SignedIn(DomainEvent, frozen=True, kw_only=True):
+    """The person signed in, by a mailed link, an invitation or a provider."""
+
+    by: Literal["LINK", "INVITATION", "OPENID"]
+
+
+class SignedInAs(DomainEvent, frozen=True, kw_only=True):
+    """The record's actor, an administrator, was given an access token of the user."""
+
+
+class UserExported(DomainEvent, frozen=True, kw_only=True):
+    """The record's actor was given everything about the user, codes included."""
+
+
+class UserErased(DomainEvent, frozen=True, kw_only=True):
+    """Nothing personal of the user can be read any more (R20)."""
+
+
 class UserRenamed(_Discreet, frozen=True, kw_only=True):
     """The user has another name; the fields are the new whole."""
 
@@ -40,25 +104,31 @@ class UserRenamed(_Discreet, frozen=True, kw_only=True):
 
 
 class UserBlocked(DomainEvent, frozen=True, kw_only=True):
-    """A LOCAL user is refused at his installation with every identification (R12)."""
+    """The user is refused with every identification (R12).
 
-    installation_id: str
+    A LOCAL one at his installation; without an installation, on the whole platform.
+    """
+
+    installation_id: str | None
 
 
 class UserUnblocked(DomainEvent, frozen=True, kw_only=True):
-    """The block is lifted."""
+    """The block with the same scope is lifted."""
 
-    installation_id: str
+    installation_id: str | None
 
 
 class IdentificationAdded(_Discreet, frozen=True, kw_only=True):
-    """A user can present something; a PIN at one installation only (R13).
+    """A user can present something; with an installation, at that one only (R13).
 
     `code` is canonical, `keyed_id` hex, `valid_until` exclusive, in nanoseconds
-    since the epoch.
+    since the epoch. `alias` is the keyed id of what a truncating reader makes of a
+    longer card number (R15), empty where there is none. `group_id` is shared by the
+    identifications that may stop each other's sessions; with a `group_card` several may
+    charge at once.
     """
 
-    personal: ClassVar[tuple[str, ...]] = ("code", "keyed_id")
+    personal: ClassVar[tuple[str, ...]] = ("code", "keyed_id", "alias", "group")
 
     user_id: str
     type: IdentificationType
@@ -67,6 +137,10 @@ class IdentificationAdded(_Discreet, frozen=True, kw_only=True):
     valid_until: int | None
     code: str
     keyed_id: str
+    alias: str = ""
+    group: str = ""
+    group_id: str | None = None
+    group_card: bool = False
 
 
 class IdentificationStatusChanged(DomainEvent, frozen=True, kw_only=True):
@@ -86,11 +160,23 @@ class IdentificationExpiryChanged(DomainEvent, frozen=True, kw_only=True):
 class IdentificationCodeChanged(_Discreet, frozen=True, kw_only=True):
     """Another code takes the place of the old one, which stops working."""
 
-    personal: ClassVar[tuple[str, ...]] = ("code", "keyed_id")
+    personal: ClassVar[tuple[str, ...]] = ("code", "keyed_id", "alias")
 
     user_id: str
     code: str
     keyed_id: str
+    alias: str = ""
+
+
+class IdentificationGroupChanged(_Discreet, frozen=True, kw_only=True):
+    """The identification is in another group, or in none; the fields are the new whole."""
+
+    personal: ClassVar[tuple[str, ...]] = ("group",)
+
+    user_id: str
+    group: str
+    group_id: str | None
+    group_card: bool
 
 
 class IdentificationRemoved(DomainEvent, frozen=True, kw_only=True):
@@ -119,19 +205,108 @@ class CodeReleased(DomainEvent, frozen=True, kw_only=True):
     identification_id: str
 
 
-UserEvent = LocalUserAdded | UserRenamed | UserBlocked | UserUnblocked
+class EmailReserved(DomainEvent, frozen=True, kw_only=True):
+    """An address, or an account of a provider, belongs to this user and to no other."""
+
+    user_id: str
+
+
+class EmailReleased(DomainEvent, frozen=True, kw_only=True):
+    """The address, or account, that belonged to this user is nobody's."""
+
+    user_id: str
+
+
+class InvitationCreated(DomainEvent, frozen=True, kw_only=True):
+    """Something was given to an address: its person is to be told, and to sign up (R7).
+
+    A permission on an installation or a charger, a place in a partner, or, with neither,
+    an installation's ownership. `expires_at` is exclusive, in nanoseconds since the epoch.
+    """
+
+    user_id: str
+    installation_id: str | None
+    charger_id: str | None
+    permission_id: str | None
+    partner_id: str | None
+    expires_at: int
+
+
+class InvitationRenewed(DomainEvent, frozen=True, kw_only=True):
+    """A new link goes out, and the old one is void."""
+
+    user_id: str
+    expires_at: int
+
+
+class InvitationAccepted(DomainEvent, frozen=True, kw_only=True):
+    """The person followed the link, or signed in."""
+
+    user_id: str
+
+
+class InvitationRevoked(DomainEvent, frozen=True, kw_only=True):
+    """It was taken back, or its permission was."""
+
+    user_id: str
+
+
+class PartnerCredentialIssued(DomainEvent, frozen=True, kw_only=True):
+    """A partner's programs can call; of the secret only a keyed hash is kept."""
+
+    partner_id: str
+    label: str
+    secret_hash: str
+
+
+class PartnerCredentialRevoked(DomainEvent, frozen=True, kw_only=True):
+    """This secret is good for nothing any more."""
+
+    partner_id: str
+
+
+UserEvent = (
+    LocalUserAdded
+    | PendingUserAdded
+    | EmailVerified
+    | OpenIdLinked
+    | AccessProposed
+    | ProfileChanged
+    | SignInLinkRequested
+    | SignedIn
+    | SignedInAs
+    | UserExported
+    | UserErased
+    | UserRenamed
+    | UserBlocked
+    | UserUnblocked
+)
 IdentificationEvent = (
     IdentificationAdded
     | IdentificationStatusChanged
     | IdentificationExpiryChanged
     | IdentificationCodeChanged
+    | IdentificationGroupChanged
     | IdentificationRemoved
     | CodeRevealed
 )
 ReservationEvent = CodeReserved | CodeReleased
+EmailEvent = EmailReserved | EmailReleased
+InvitationEvent = InvitationCreated | InvitationRenewed | InvitationAccepted | InvitationRevoked
+CredentialEvent = PartnerCredentialIssued | PartnerCredentialRevoked
 
 EVENTS: tuple[type[DomainEvent], ...] = (
     LocalUserAdded,
+    PendingUserAdded,
+    EmailVerified,
+    OpenIdLinked,
+    AccessProposed,
+    ProfileChanged,
+    SignInLinkRequested,
+    SignedIn,
+    SignedInAs,
+    UserExported,
+    UserErased,
     UserRenamed,
     UserBlocked,
     UserUnblocked,
@@ -139,8 +314,17 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     IdentificationStatusChanged,
     IdentificationExpiryChanged,
     IdentificationCodeChanged,
+    IdentificationGroupChanged,
     IdentificationRemoved,
     CodeRevealed,
     CodeReserved,
     CodeReleased,
+    EmailReserved,
+    EmailReleased,
+    InvitationCreated,
+    InvitationRenewed,
+    InvitationAccepted,
+    InvitationRevoked,
+    PartnerCredentialIssued,
+    PartnerCredentialRevoked,
 )

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
 
+from chargekey_identity.domain import ids
 from chargekey_identity.domain.codes import UNREADABLE, Code
-from chargekey_identity.domain.errors import IdentificationUnknownError
+from chargekey_identity.domain.errors import (
+    AppNotByHandError,
+    GroupMalformedError,
+    IdentificationUnknownError,
+    InstallationForeignError,
+    InstallationMissingError,
+)
 from chargekey_identity.domain.events import (
     CodeRevealed,
     IdentificationAdded,
     IdentificationCodeChanged,
     IdentificationEvent,
     IdentificationExpiryChanged,
+    IdentificationGroupChanged,
     IdentificationRemoved,
     IdentificationStatus,
     IdentificationStatusChanged,
     IdentificationType,
 )
+from chargekey_identity.domain.user import User
+
+_GROUP = re.compile(r"[A-Za-z0-9-]{1,20}")
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Which identifications may stop each other's sessions (R22).
+
+    With a `card` several may charge at once (R21). The label is empty once its user's
+    key is destroyed.
+    """
+
+    label: str = ""
+    id: str | None = None
+    card: bool = False
+
+    def __repr__(self) -> str:
+        return f"Group(id={self.id!r}, card={self.card!r})"
 
 
 class Identification(msgspec.Struct, frozen=True):
     """The identification as of its last event.
 
-    `installation_id` is a PIN's alone (R13). `code_number` counts the codes it has
-    had, from 1. The code is unreadable once its user's key is destroyed.
+    `installation_id` is the one it works at: of PINs (R13), and of what a site gave to
+    somebody with an account. `code_number` counts the codes it has had, from 1. The
+    code is unreadable once its user's key is destroyed.
     """
 
     user_id: str
@@ -35,6 +63,7 @@ class Identification(msgspec.Struct, frozen=True):
     status: IdentificationStatus
     valid_until: int | None
     code: Code
+    group: Group = Group()
     code_number: int = 1
     removed: bool = False
 
@@ -49,7 +78,8 @@ def evolve(state: Identification | None, event: IdentificationEvent) -> Identifi
                 event.installation_id,
                 event.status,
                 event.valid_until,
-                Code(event.code, event.keyed_id),
+                Code(event.code, event.keyed_id, event.alias),
+                Group(event.group, event.group_id, event.group_card),
             )
         case IdentificationStatusChanged():
             return msgspec.structs.replace(existing(state), status=event.status)
@@ -59,11 +89,17 @@ def evolve(state: Identification | None, event: IdentificationEvent) -> Identifi
             before = existing(state)
             return msgspec.structs.replace(
                 before,
-                code=Code(event.code, event.keyed_id),
+                code=Code(event.code, event.keyed_id, event.alias),
                 code_number=before.code_number + 1,
             )
+        case IdentificationGroupChanged():
+            group = Group(event.group, event.group_id, event.group_card)
+            return msgspec.structs.replace(existing(state), group=group)
         case IdentificationRemoved():
-            return msgspec.structs.replace(existing(state), removed=True)
+            # Nobody needs to know what it was; the log has it while its user's key lives.
+            return msgspec.structs.replace(
+                existing(state), code=UNREADABLE, group=Group(), removed=True
+            )
         case CodeRevealed():
             return existing(state)
         case _:
@@ -90,27 +126,70 @@ def without_code(state: Identification) -> Identification:
     return msgspec.structs.replace(state, code=UNREADABLE)
 
 
+def scope(
+    holder: User, identification_type: IdentificationType, installation_id: str
+) -> str | None:
+    """Return the one installation it is to work at; None for wherever its user may charge.
+
+    `installation_id` is the one that was asked for, empty for none. Raises
+    InstallationMissingError or InstallationForeignError.
+    """
+    if holder.kind == "LOCAL":
+        if installation_id not in ("", holder.installation_id):
+            raise InstallationForeignError
+        return holder.installation_id if identification_type == "PIN" else None
+    if identification_type == "PIN" and not installation_id:
+        raise InstallationMissingError
+    return installation_id or None
+
+
+def group(holder: User, user_id: str, label: str, *, card: bool) -> Group:
+    """Return the group that a label is the name of: a site's among its local users.
+
+    Everybody else's labels are his own. Raises GroupMalformedError.
+    """
+    if not label:
+        return Group(card=card)
+    if _GROUP.fullmatch(label) is None:
+        raise GroupMalformedError
+    within = holder.installation_id or user_id
+    return Group(label, ids.derived(f"group {within} {label}"), card)
+
+
 def add(
     *,
     user_id: str,
     identification_type: IdentificationType,
-    installation_id: str,
+    installation_id: str | None,
     status: IdentificationStatus,
     valid_until: int | None,
     code: Code,
+    group: Group = Group(),  # noqa: B008 - it is immutable
 ) -> Sequence[IdentificationEvent]:
-    """Let a user of this installation present a code that is reserved for it (S0-16...23)."""
+    """Let a user present a code that is reserved for it, at his `scope` (S0-16...23)."""
     return [
         IdentificationAdded(
             user_id=user_id,
             type=identification_type,
-            installation_id=installation_id if identification_type == "PIN" else None,
+            installation_id=installation_id,
             status=status,
             valid_until=valid_until,
             code=code.text,
             keyed_id=code.keyed_id,
+            alias=code.alias,
+            group=group.label,
+            group_id=group.id,
+            group_card=group.card,
         )
     ]
+
+
+def by_hand(state: Identification | None) -> Identification:
+    """Return one that people make and take away; raises AppNotByHandError."""
+    identification = existing(state)
+    if identification.type == "APP":
+        raise AppNotByHandError
+    return identification
 
 
 def change_status(
@@ -140,7 +219,25 @@ def change_code(state: Identification | None, code: Code) -> Sequence[Identifica
         return []
     return [
         IdentificationCodeChanged(
-            user_id=identification.user_id, code=code.text, keyed_id=code.keyed_id
+            user_id=identification.user_id,
+            code=code.text,
+            keyed_id=code.keyed_id,
+            alias=code.alias,
+        )
+    ]
+
+
+def change_group(state: Identification | None, group: Group) -> Sequence[IdentificationEvent]:
+    """Put it in another group, or in none (R22)."""
+    identification = existing(state)
+    if identification.group == group:
+        return []
+    return [
+        IdentificationGroupChanged(
+            user_id=identification.user_id,
+            group=group.label,
+            group_id=group.id,
+            group_card=group.card,
         )
     ]
 

@@ -11,7 +11,13 @@ from typing import assert_never
 
 import msgspec
 
-from chargekey_identity.domain.errors import CodeUnavailableError, RfidInUseError
+from chargekey_identity.domain import ids
+from chargekey_identity.domain.codes import Code
+from chargekey_identity.domain.errors import (
+    CodeInUseError,
+    CodeUnavailableError,
+    RfidInUseError,
+)
 from chargekey_identity.domain.events import (
     CodeReleased,
     CodeReserved,
@@ -26,6 +32,11 @@ class CodeReservation(msgspec.Struct, frozen=True):
     identification_id: str | None
 
 
+def reservation_id(code: Code) -> str:
+    """One reservation per keyed id, so that the same code meets itself."""
+    return ids.derived(code.keyed_id)
+
+
 def evolve(_: CodeReservation | None, event: ReservationEvent) -> CodeReservation:
     """Return the reservation after `event`."""
     match event:
@@ -37,6 +48,11 @@ def evolve(_: CodeReservation | None, event: ReservationEvent) -> CodeReservatio
             assert_never(event)
 
 
+def is_held(state: CodeReservation | None) -> bool:
+    """Whether it is anybody's."""
+    return state is not None and state.identification_id is not None
+
+
 def reserve(
     state: CodeReservation | None,
     identification_type: IdentificationType,
@@ -44,9 +60,18 @@ def reserve(
     user_id: str,
     identification_id: str,
 ) -> Sequence[ReservationEvent]:
-    """Give a free code to an identification; raises CodeUnavailableError or RfidInUseError."""
-    if state is not None and state.identification_id is not None:
-        raise CodeUnavailableError if identification_type == "PIN" else RfidInUseError
+    """Give a free code to an identification.
+
+    Raises CodeUnavailableError, RfidInUseError or CodeInUseError.
+    """
+    if is_held(state):
+        match identification_type:
+            case "PIN":
+                raise CodeUnavailableError
+            case "RFID" | "CREDIT_CARD":
+                raise RfidInUseError
+            case _:
+                raise CodeInUseError
     return [CodeReserved(user_id=user_id, identification_id=identification_id)]
 
 

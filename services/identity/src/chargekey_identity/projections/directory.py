@@ -1,9 +1,13 @@
-"""Who there is and what they have: users and identifications, without any code."""
+"""Who there is and what they have: users and identifications, without any code.
+
+Names and addresses are held for as long as their user is not erased. Invitations and
+sign-in links are parts of their own, read in one go with the rest.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from chargekey_common.eventstore.projection import Projection
 from chargekey_common.eventstore.records import Record
@@ -11,18 +15,18 @@ from chargekey_common.eventstore.store import EventStore
 from chargekey_identity.domain import identification, user
 from chargekey_identity.domain.errors import IdentificationUnknownError
 from chargekey_identity.domain.events import (
+    CredentialEvent,
     IdentificationAdded,
-    IdentificationCodeChanged,
-    IdentificationExpiryChanged,
-    IdentificationRemoved,
-    IdentificationStatusChanged,
+    IdentificationEvent,
+    InvitationEvent,
     LocalUserAdded,
-    UserBlocked,
-    UserRenamed,
-    UserUnblocked,
+    UserEvent,
 )
 from chargekey_identity.domain.identification import Identification
 from chargekey_identity.domain.user import User
+from chargekey_identity.projections.credentials import Credentials
+from chargekey_identity.projections.invitations import Invitations
+from chargekey_identity.projections.sign_in_links import SignInLinks
 
 
 class Directory(Projection):
@@ -30,6 +34,9 @@ class Directory(Projection):
 
     def __init__(self, store: EventStore) -> None:
         super().__init__(store)
+        self.invitations = Invitations(self.caught_up)
+        self.sign_in_links = SignInLinks(self.caught_up)
+        self.credentials = Credentials(self.caught_up)
         self._users: dict[str, User] = {}
         self._at_installation: dict[str, list[str]] = defaultdict(list)
         self._identifications: dict[str, Identification] = {}
@@ -40,48 +47,64 @@ class Directory(Projection):
         with self.caught_up():
             return user.existing(self._users.get(user_id))
 
-    def users(self, installation_id: str) -> Sequence[tuple[str, User]]:
-        """Return an installation's local users with their ids, oldest first."""
+    def users(self, installation_id: str) -> Mapping[str, User]:
+        """Return an installation's local users by id, oldest first, erased ones too."""
         with self.caught_up():
-            return [
-                (key, self._users[key]) for key in self._at_installation.get(installation_id, ())
-            ]
+            keys = self._at_installation.get(installation_id, ())
+            return {key: self._users[key] for key in keys}
 
-    def holder_of(self, identification_id: str) -> str:
-        """Return the id of the user who has an identification, or had one that was removed.
+    def existing(self, user_ids: Iterable[str]) -> Mapping[str, User]:
+        """Return those of these users who exist, by id."""
+        with self.caught_up():
+            found = ((key, self._users.get(key)) for key in user_ids)
+            return {key: state for key, state in found if state is not None and not state.erased}
+
+    def identification(self, identification_id: str) -> Identification:
+        """Return it without its code, also one that was removed.
 
         Raises IdentificationUnknownError.
         """
         with self.caught_up():
             if identification_id not in self._identifications:
                 raise IdentificationUnknownError
-            return self._identifications[identification_id].user_id
+            return self._identifications[identification_id]
+
+    def holder_of(self, identification_id: str) -> str:
+        """Return the id of the user who has an identification, or had one that was removed.
+
+        Raises IdentificationUnknownError.
+        """
+        return self.identification(identification_id).user_id
+
+    def every_identification(self, user_id: str) -> Mapping[str, Identification]:
+        """Return what a user has and had by id, codes left out, oldest first.
+
+        Raises UserUnknownError.
+        """
+        with self.caught_up():
+            self.user(user_id)
+            return {key: self._identifications[key] for key in self._of_user.get(user_id, ())}
 
     def identifications(self, user_id: str) -> Sequence[tuple[str, Identification]]:
         """Return what a user has, codes left out, oldest first; raises UserUnknownError."""
-        self.user(user_id)
-        with self.caught_up():
-            found = [(key, self._identifications[key]) for key in self._of_user.get(user_id, ())]
-            return [(key, state) for key, state in found if not state.removed]
+        found = self.every_identification(user_id)
+        return [(key, state) for key, state in found.items() if not state.removed]
 
     def apply(self, record: Record) -> None:
         """Take in one event."""
         key, event = record.originator_id, record.event
-        match event:
-            case LocalUserAdded() | UserRenamed() | UserBlocked() | UserUnblocked():
-                self._users[key] = user.evolve(self._users.get(key), event)
-                if isinstance(event, LocalUserAdded):
-                    self._at_installation[event.installation_id].append(key)
-            case (
-                IdentificationAdded()
-                | IdentificationStatusChanged()
-                | IdentificationExpiryChanged()
-                | IdentificationCodeChanged()
-                | IdentificationRemoved()
-            ):
-                state = identification.evolve(self._identifications.get(key), event)
-                self._identifications[key] = identification.without_code(state)
-                if isinstance(event, IdentificationAdded):
-                    self._of_user[event.user_id].append(key)
-            case _:
-                pass  # a reveal changes nothing, and reservations are met by their ids alone
+        if isinstance(event, UserEvent):
+            self._users[key] = user.evolve(self._users.get(key), event)
+            self.sign_in_links.apply(record)
+            if isinstance(event, LocalUserAdded):
+                self._at_installation[event.installation_id].append(key)
+        elif isinstance(event, CredentialEvent):
+            self.credentials.apply(key, event, record.at)
+        elif isinstance(event, InvitationEvent):
+            self.invitations.apply(key, event)
+        elif isinstance(event, IdentificationEvent):
+            state = identification.evolve(self._identifications.get(key), event)
+            self._identifications[key] = identification.without_code(state)
+            if isinstance(event, IdentificationAdded):
+                self._of_user[event.user_id].append(key)
+        # What is left changes nothing: reservations, for one, are met by their ids alone.

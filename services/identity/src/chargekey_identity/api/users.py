@@ -1,0 +1,245 @@
+"""The users on the wire: requests to commands, states to answers, and nothing between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, cast
+
+from grpc import aio
+
+from chargekey.identity.v1 import users_pb2 as pb
+from chargekey.identity.v1 import users_pb2_grpc
+from chargekey_common.accounts import Caller
+from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_context, current_caller
+from chargekey_common.pages import page
+from chargekey_identity.api.access import Access
+from chargekey_identity.api.objects import about_invitation, installation_object, user_object
+from chargekey_identity.application.addresses import Addresses
+from chargekey_identity.application.users import Users
+from chargekey_identity.domain import disclosure, email
+from chargekey_identity.domain.disclosure import Known
+from chargekey_identity.domain.errors import TooManyUsersError
+from chargekey_identity.domain.invitation import Invitation
+from chargekey_identity.domain.user import Kind, User
+from chargekey_identity.projections.directory import Directory
+
+NAME = "chargekey.identity.v1.UserService"
+
+# How long adding a user waits for his permission, in seconds, and what it leaves
+# of the caller's own deadline for the answer to travel.
+LONGEST_WAIT = 2.0
+MARGIN = 0.25
+MOST_NAMES = 1000
+
+Context = aio.ServicerContext[Any, Any]
+
+_KINDS: dict[Kind | None, Any] = {
+    None: pb.USER_KIND_UNSPECIFIED,
+    "LOCAL": pb.USER_KIND_LOCAL,
+    "ACCOUNT": pb.USER_KIND_ACCOUNT,
+    "PENDING": pb.USER_KIND_PENDING,
+}
+
+
+class UserServicer(users_pb2_grpc.UserServiceServicer):
+    """The methods of users.proto."""
+
+    def __init__(
+        self, users: Users, addresses: Addresses, directory: Directory, access: Access
+    ) -> None:
+        self._users = users
+        self._addresses = addresses
+        self._directory = directory
+        self._access = access
+
+    async def AddLocalUser(
+        self, request: pb.AddLocalUserRequest, context: Context
+    ) -> pb.AddLocalUserResponse:
+        await self._access.time_zone(request.installation_id)  # it must exist
+        answer = await asyncio.to_thread(
+            self._users.add_local_user,
+            command_context(request),
+            installation_id=request.installation_id,
+            first_name=request.first_name,
+            last_name=request.last_name,
+            blocked=request.blocked,
+        )
+        permission = await self._access.permission_position(
+            answer.position, within=time_to_wait(context)
+        )
+        return pb.AddLocalUserResponse(
+            user_id=answer.result,
+            position=str(answer.position),
+            access_position=permission,
+            pending=not permission,
+        )
+
+    async def ResolveEmail(
+        self, request: pb.ResolveEmailRequest, _: Context
+    ) -> pb.ResolveEmailResponse:
+        answer = await asyncio.to_thread(
+            self._addresses.resolve_email,
+            command_context(request),
+            email.canonical(request.email),
+        )
+        return pb.ResolveEmailResponse(user_id=answer.result, position=str(answer.position))
+
+    async def RenameUser(self, request: pb.RenameUserRequest, _: Context) -> pb.RenameUserResponse:
+        answer = await asyncio.to_thread(
+            self._users.rename_user,
+            command_context(request),
+            user_id=request.user_id,
+            first_name=request.first_name,
+            last_name=request.last_name,
+        )
+        return pb.RenameUserResponse(position=str(answer.position))
+
+    async def ChangeProfile(
+        self, request: pb.ChangeProfileRequest, _: Context
+    ) -> pb.ChangeProfileResponse:
+        answer = await asyncio.to_thread(
+            self._users.change_profile,
+            command_context(request),
+            user_id=request.user_id,
+            time_zone=request.time_zone if request.HasField("time_zone") else None,
+            language=request.language if request.HasField("language") else None,
+        )
+        return pb.ChangeProfileResponse(position=str(answer.position))
+
+    async def BlockUser(self, request: pb.BlockUserRequest, _: Context) -> pb.BlockUserResponse:
+        # Asked first, so that a block is not answered by an error once it is stored.
+        user = await asyncio.to_thread(self._directory.user, request.user_id)
+        open_chargers = 0
+        if user.kind == "LOCAL":
+            open_chargers = await self._access.open_chargers(user.installation_id)
+        answer = await asyncio.to_thread(
+            self._users.block_user,
+            command_context(request),
+            user_id=request.user_id,
+            everywhere=request.everywhere,
+        )
+        return pb.BlockUserResponse(position=str(answer.position), open_chargers=open_chargers)
+
+    async def UnblockUser(
+        self, request: pb.UnblockUserRequest, _: Context
+    ) -> pb.UnblockUserResponse:
+        answer = await asyncio.to_thread(
+            self._users.unblock_user,
+            command_context(request),
+            user_id=request.user_id,
+            everywhere=request.everywhere,
+        )
+        return pb.UnblockUserResponse(position=str(answer.position))
+
+    async def GetUser(self, request: pb.GetUserRequest, _: Context) -> pb.GetUserResponse:
+        user = await asyncio.to_thread(self._directory.user, request.user_id)
+        caller = current_caller()
+        if user.kind == "LOCAL" or _sees_all(caller, request.user_id):
+            return pb.GetUserResponse(user=_user(request.user_id, user))
+        invitations = await self._invitations_by(caller, request.user_id)
+        known = disclosure.to_inviter(user, invitations)
+        return pb.GetUserResponse(user=_known(request.user_id, known))
+
+    async def ListUsers(self, request: pb.ListUsersRequest, _: Context) -> pb.ListUsersResponse:
+        await self._access.time_zone(request.installation_id)  # it must exist
+        found = await asyncio.to_thread(self._directory.users, request.installation_id)
+
+        def user(key: str) -> pb.User | None:
+            return None if found[key].erased else _user(key, found[key])
+
+        told = page(request, found, user)
+        return pb.ListUsersResponse(users=told.entries, next_page_token=told.next_token)
+
+    async def ListNames(self, request: pb.ListNamesRequest, _: Context) -> pb.ListNamesResponse:
+        if len(request.user_ids) > MOST_NAMES:
+            raise TooManyUsersError
+        await self._access.time_zone(request.installation_id)  # it must exist
+        found = await asyncio.to_thread(self._directory.existing, request.user_ids)
+        there = await asyncio.to_thread(self._directory.invitations.at, request.installation_id)
+        invitations: dict[str, list[Invitation]] = defaultdict(list)
+        for each in there.values():
+            invitations[each.given.user_id].append(each)
+        caller = current_caller()
+        names = {}
+        for key, user in found.items():
+            at_home = user.installation_id == request.installation_id
+            if at_home or _sees_all(caller, key):
+                names[key] = disclosure.everything(user).name
+            else:
+                names[key] = disclosure.to_inviter(user, invitations[key]).name
+        return pb.ListNamesResponse(
+            users=[pb.NamedUser(id=key, name=name) for key, name in names.items() if name]
+        )
+
+    def objects(self) -> Objects:
+        """Return what each method's request is about."""
+        of_user = user_object(self._directory)
+        return {
+            "AddLocalUser": installation_object,
+            "ResolveEmail": lambda _: SYSTEM,
+            "RenameUser": of_user,
+            "ChangeProfile": of_user,
+            "BlockUser": of_user,
+            "UnblockUser": of_user,
+            "GetUser": of_user,
+            "ListUsers": installation_object,
+            "ListNames": installation_object,
+        }
+
+    async def _invitations_by(self, caller: Caller, user_id: str) -> Sequence[Invitation]:
+        """Return a user's invitations to where the caller could have invited him."""
+        found = await asyncio.to_thread(self._directory.invitations.of, user_id)
+        places = {about_invitation(each) for each in found.values()}
+        his = {
+            place
+            for place in places
+            if await self._access.may(caller, "identity.ListInvitations", place)
+        }
+        return [each for each in found.values() if about_invitation(each) in his]
+
+
+def service(users: Users, addresses: Addresses, directory: Directory, access: Access) -> Service:
+    """Return the service, to be served."""
+    servicer = UserServicer(users, addresses, directory, access)
+    return Service(
+        NAME, users_pb2_grpc.add_UserServiceServicer_to_server, servicer, servicer.objects()
+    )
+
+
+def _sees_all(caller: Caller, user_id: str) -> bool:
+    kind, _, name = caller.partition(":")
+    return kind in ("administrator", "service") or (kind, name) == ("user", user_id)
+
+
+def time_to_wait(context: Context) -> float:
+    """Return how long an answer may wait for a reaction, in seconds."""
+    remaining = cast("float | None", context.time_remaining())  # None without a deadline
+    return LONGEST_WAIT if remaining is None else max(0.0, min(LONGEST_WAIT, remaining - MARGIN))
+
+
+def _user(key: str, state: User) -> pb.User:
+    return pb.User(
+        id=key,
+        installation_id=state.installation_id,
+        first_name=state.first_name,
+        last_name=state.last_name,
+        blocked=state.blocked,
+        blocked_everywhere=state.blocked_everywhere,
+        kind=_KINDS[state.kind],
+        email=state.email,
+        # A local user's days are his installation's, and nobody writes to him.
+        time_zone="" if state.kind == "LOCAL" else state.time_zone,
+        language="" if state.kind == "LOCAL" else state.language,
+    )
+
+
+def _known(key: str, known: Known) -> pb.User:
+    return pb.User(
+        id=key,
+        kind=_KINDS[known.kind],
+        first_name=known.first_name,
+        last_name=known.last_name,
+        email=known.email,
+    )

@@ -1,0 +1,100 @@
+"""What can be done with sign-in links: ask for one, mail it, follow it."""
+
+from __future__ import annotations
+
+import time
+
+from chargekey_common.accounts import NOBODY
+from chargekey_common.attempts import Attempts
+from chargekey_common.eventstore.records import new_id
+from chargekey_common.eventstore.store import Answer, Context, EventStore, Work, command
+from chargekey_identity.application.arrivals import Arrivals
+from chargekey_identity.domain import email, user
+from chargekey_identity.domain.email import Reservations
+from chargekey_identity.domain.errors import (
+    LinkInvalidError,
+    LinkUnknownError,
+    SignInRefusedError,
+    UserUnknownError,
+)
+from chargekey_identity.domain.links import IssuedLink, Links, ids_of
+from chargekey_identity.projections.directory import Directory
+
+# How many links can be asked for within how many seconds.
+WITHIN = 900
+MOST_PER_ADDRESS = 5
+MOST_IN_TOTAL = 1000
+
+
+class SignInLinks:
+    """Every command on a sign-in link."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        directory: Directory,
+        reservations: Reservations,
+        links: Links,
+        arrivals: Arrivals,
+        attempts: Attempts,
+    ) -> None:
+        self.store = store
+        self._directory = directory
+        self._reservations = reservations
+        self._links = links
+        self._arrivals = arrivals
+        self._attempts = attempts
+
+    def request(self, address: str) -> None:
+        """Have a link mailed; seen from outside, the same happens where nobody has the address.
+
+        Raises EmailMalformedError, or TooManyAttemptsError where an address, or all of
+        them together, were asked about too often.
+        """
+        reservation_id = self._reservations.of_email(email.canonical(address))
+        self._attempts.spend(reservation_id, most=MOST_PER_ADDRESS, within=WITHIN)
+        self._attempts.spend("sign-in-links", most=MOST_IN_TOTAL, within=WITHIN)
+        self.request_sign_in_link(Context(NOBODY, new_id()), reservation_id=reservation_id)
+
+    @command
+    def request_sign_in_link(self, work: Work, *, reservation_id: str) -> None:
+        """Record it for whoever may sign in; read and write as much for everybody else."""
+        held = email.holder(work.load(email.evolve, reservation_id).state)
+        person = work.load(user.evolve, new_id() if held is None else held)
+        work.record(person, *user.request_link(person.state))
+
+    def issue(self, event_id: str, user_id: str) -> IssuedLink:
+        """Return what the mail of a link needs that `event_id` asked for.
+
+        Raises UserUnknownError, or LinkUnknownError where it can be followed no longer.
+        """
+        person = self._directory.user(user_id)
+        expires_at = self._directory.sign_in_links.expires_at(user_id, event_id)
+        if expires_at is None or time.time_ns() >= expires_at:
+            raise LinkUnknownError
+        token = self._links.token("sign-in", user_id, event_id)
+        return IssuedLink(person.email, token, expires_at, person.language)
+
+    def redeem(self, token: str) -> Answer[str]:
+        """Let the person in who followed a link, once; return his id.
+
+        Raises LinkInvalidError, the same for whatever is wrong with it.
+        """
+        user_id, event_id = ids_of(token, 2)
+        self._links.require(token, "sign-in", user_id, event_id)
+        context = Context(f"user:{user_id}", new_id())
+        return self.redeem_sign_in_link(context, user_id=user_id, event_id=event_id)
+
+    @command
+    def redeem_sign_in_link(self, work: Work, *, user_id: str, event_id: str) -> str:
+        """Do so as the person himself."""
+        try:
+            self._arrivals.arrive(work, user_id, "LINK")
+        except (UserUnknownError, SignInRefusedError):
+            raise LinkInvalidError from None
+        # After his events were read: a sign-in that is not in them is seen here or meets
+        # this one at the save, so that of two who follow one link at once one is let in.
+        expires_at = self._directory.sign_in_links.expires_at(user_id, event_id)
+        if expires_at is None or work.at >= expires_at:
+            raise LinkInvalidError
+        return user_id

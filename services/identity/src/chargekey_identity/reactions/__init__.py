@@ -1,0 +1,1 @@
+"""What access's events make identity do; one file each."""
