@@ -63,6 +63,10 @@ FIELDS: Fields = {
         *bad(INVALID, "type_mismatch", pb.TOKEN_TYPE_RFID),
     ],
     "explain": (),
+    # Access knows what there is. Here, nothing stands or runs at what nobody has heard of.
+    "installation_id": (),
+    "ListChargerStates.charger_id": (),
+    "ListRunningSessions.charger_id": (),
     "at_least": [
         *bad(INVALID, "position_malformed", *([each] for each in ("", "access", *STRANGE))),
         *bad(INVALID, "position_malformed", [f"access:{'0' * 16}:{9**30}"], [str(HERE), "x"]),
@@ -114,6 +118,7 @@ async def a_world(place: Path) -> AsyncIterator[World]:
         keyed_ids=KeyedIds(SECRET),
         start_keys=StartKeys(SECRET),
         passwords=ChargerPasswords(SECRET),
+        unknown=[].append,
         clock=lambda: 1_000,
     )
 
@@ -129,6 +134,8 @@ async def a_world(place: Path) -> AsyncIterator[World]:
             at_least=[str(HERE)] * 16,
         ),
         pb.ListConnectionsRequest(),
+        pb.ListChargerStatesRequest(installation_id="home"),
+        pb.ListRunningSessionsRequest(charger_id="garage"),
     ]
     async with served(service(gateway, OcppServer(gateway)), place, check) as as_caller:
         yield World(
@@ -224,6 +231,7 @@ async def test_access_is_asked_about_the_charger_whichever_way_it_is_named(tmp_p
         keyed_ids=KeyedIds(SECRET),
         start_keys=StartKeys(SECRET),
         passwords=ChargerPasswords(SECRET),
+        unknown=[].append,
         clock=lambda: 1_000,
     )
     async with served(service(gateway, OcppServer(gateway)), tmp_path, check) as as_caller:

@@ -10,12 +10,14 @@ import pytest
 import pytest_asyncio
 
 from chargekey_common.published import access, identity
+from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted
 from chargekey_gateway.reconcile import Reconciler, to_stop
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
-from chargekey_gateway.view.entries import Charger, User
+from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
 
+Policy = access.RunningSessions
 SOON = 0.01  # seconds between repetitions
 LONG = 60.0
 
@@ -42,6 +44,10 @@ class Site:
     def __init__(self) -> None:
         self.view = View()
         self.running = RunningSessions()
+        self.at = 0
+        self.register()
+
+    def register(self) -> None:
         for charger_id in ("first", "second"):
             self.view.apply(
                 access.ChargerAdded(
@@ -52,6 +58,38 @@ class Site:
                     identification_types=("PIN",),
                 )
             )
+
+    def now(self) -> int:
+        return self.at
+
+    def grant(self, valid_until: int | None = None, **held_by: str) -> None:
+        self.view.apply(
+            access.PermissionGranted(
+                installation_id="site",
+                permission_id="permission",
+                roles=("USER",),
+                valid_until=valid_until,
+                **(held_by or {"user_id": "ada"}),  # type: ignore[arg-type] # names of fields
+            )
+        )
+
+    def revoke(self) -> None:
+        self.view.apply(
+            access.PermissionRevoked(
+                installation_id="site", permission_id="permission", user_id="ada"
+            )
+        )
+
+    def policies(self, *, on_block: Policy = "STOP", on_revoke: Policy = "FINISH") -> None:
+        self.view.apply(
+            access.PoliciesSet(
+                installation_id="site",
+                on_block=on_block,
+                on_revoke=on_revoke,
+                on_operator_timeout="DENY",
+                pin_length=4,
+            )
+        )
 
     def connection(self, charger_id: str = "first") -> RemoteCharger:
         charger = self.view.charger(charger_id)
@@ -105,34 +143,155 @@ def site() -> Site:
 
 @pytest_asyncio.fixture
 async def reconciler(site: Site) -> AsyncIterator[Reconciler]:
-    reconciler = Reconciler(site.view, site.running, delays=[SOON] * 3)
+    reconciler = Reconciler(site.view, site.running, clock=site.now, delays=[SOON] * 3)
     yield reconciler
     await reconciler.close()
 
 
 SESSION = RunningSession(
-    7, "session", "first", "site", 1, "ada", "pin", 0, holds_lock=True, sequence=7
+    7,
+    "session",
+    "first",
+    "site",
+    1,
+    "ada",
+    "pin",
+    None,
+    0,
+    by_permission=True,
+    holds_lock=True,
+    sequence=7,
 )
+ANONYMOUS = msgspec.structs.replace(SESSION, by_permission=False, holds_lock=False)
+EVERYWHERE = identity.UserBlocked(user_id="ada")
+AS_A_LOCAL_USER = identity.UserBlocked(user_id="ada", installation_id="site")
+AT_THE_SITE = access.UserBlockedAtInstallation(installation_id="site", user_id="ada")
+AT_ANOTHER = access.UserBlockedAtInstallation(installation_id="another", user_id="ada")
 
 
 @pytest.mark.parametrize(
-    ("blocks", "session", "stopped"),
+    ("block", "session", "stopped"),
     [
-        (frozenset(), SESSION, ()),
-        (frozenset({"site"}), SESSION, (7,)),
-        (frozenset({None}), SESSION, (7,)),
-        (frozenset({"site"}), msgspec.structs.replace(SESSION, user_id=None), ()),
-        (frozenset({"site"}), msgspec.structs.replace(SESSION, user_id="stranger"), ()),
-        (frozenset({"site"}), msgspec.structs.replace(SESSION, holds_lock=False), ()),
-        (frozenset({None}), msgspec.structs.replace(SESSION, holds_lock=False), (7,)),
+        (None, SESSION, ()),
+        (AS_A_LOCAL_USER, SESSION, (7,)),
+        (EVERYWHERE, SESSION, (7,)),
+        (AT_THE_SITE, SESSION, (7,)),
+        (AT_ANOTHER, SESSION, ()),
+        (EVERYWHERE, msgspec.structs.replace(SESSION, user_id=None), ()),
+        (EVERYWHERE, msgspec.structs.replace(SESSION, user_id="stranger"), ()),
+        (AS_A_LOCAL_USER, ANONYMOUS, ()),
+        (AT_THE_SITE, ANONYMOUS, ()),
+        (EVERYWHERE, ANONYMOUS, (7,)),
+        # A group card locks nothing, and is asked for a permission all the same.
+        (AT_THE_SITE, msgspec.structs.replace(SESSION, holds_lock=False), (7,)),
     ],
 )
 def test_the_sessions_of_blocked_users_are_to_stop(
-    blocks: frozenset[str | None], session: RunningSession, stopped: tuple[int, ...]
+    site: Site, block: PublishedEvent | None, session: RunningSession, stopped: tuple[int, ...]
 ) -> None:
-    """R12: at an open charger (no lock) only a block of the whole platform can be enforced."""
-    users = {"ada": User("ada", blocks)}
-    assert to_stop([session], users.get) == stopped
+    """R12: at an open charger only a block of the whole platform can be enforced."""
+    if block is not None:
+        site.view.apply(block)
+    assert to_stop([session], site.view, 0) == stopped
+    site.policies(on_block="FINISH")
+    assert to_stop([session], site.view, 0) == ()
+
+
+def test_a_session_whose_permission_is_gone_ends_only_where_the_policy_says_so(site: Site) -> None:
+    """R12: FINISH is the default."""
+    site.grant(valid_until=50)
+    site.policies(on_revoke="STOP")
+    assert to_stop([SESSION], site.view, 49) == ()
+    assert to_stop([SESSION], site.view, 50) == (7,)
+    site.revoke()
+    assert to_stop([SESSION, ANONYMOUS], site.view, 0) == (7,)
+    site.policies()
+    assert to_stop([SESSION], site.view, 0) == ()
+
+
+def test_a_blocked_user_may_finish_where_only_revocations_stop(site: Site) -> None:
+    site.grant()
+    site.policies(on_block="FINISH", on_revoke="STOP")
+    site.view.apply(AT_THE_SITE)
+    assert to_stop([SESSION], site.view, 0) == ()
+
+
+def test_a_session_begun_through_a_partner_ends_with_the_membership(site: Site) -> None:
+    """R8, R12."""
+    site.policies(on_revoke="STOP")
+    site.grant(partner_id="fleet")
+    site.view.apply(access.PartnerMemberAdded(partner_id="fleet", user_id="ada"))
+    assert to_stop([SESSION], site.view, 0) == ()
+    site.view.apply(access.PartnerMemberRemoved(partner_id="fleet", user_id="ada"))
+    assert to_stop([SESSION], site.view, 0) == (7,)
+
+
+def test_where_an_operator_decides_no_session_ends_for_want_of_a_permission(site: Site) -> None:
+    site.policies(on_revoke="STOP")
+    site.view.apply(
+        access.AuthenticationTypeSet(installation_id="site", authentication_type="EXTERNAL")
+    )
+    assert to_stop([SESSION], site.view, 0) == ()
+
+
+async def test_while_a_restored_store_is_read_again_no_permission_counts_as_revoked(
+    site: Site, reconciler: Reconciler
+) -> None:
+    """What is not there may be on its way; when all of it is there, it is gone."""
+    site.grant()
+    site.start(1)
+    site.view.reset("access")
+    site.register()
+    charger = site.connection()
+    reconciler.connected(charger)
+    site.policies(on_revoke="STOP")
+    await reconciler.idle()
+    assert charger.asked.empty()
+    site.view.mended()
+    assert await charger.next() == 1
+
+
+async def test_a_revoked_permission_stops_the_running_session_at_once(
+    site: Site, reconciler: Reconciler
+) -> None:
+    """R12, policy STOP on revocations."""
+    site.grant()
+    site.policies(on_revoke="STOP")
+    charger = site.connection()
+    reconciler.connected(charger)
+    site.start(1)
+    await reconciler.idle()
+    assert charger.asked.empty()
+    site.revoke()
+    assert await charger.next() == 1
+
+
+async def test_a_policy_counts_for_what_runs_already(site: Site, reconciler: Reconciler) -> None:
+    """Switchable live."""
+    site.policies(on_block="FINISH")
+    charger = site.connection()
+    reconciler.connected(charger)
+    site.start(1)
+    site.block()
+    await reconciler.idle()
+    assert charger.asked.empty()
+    site.policies(on_block="STOP")
+    assert await charger.next() == 1
+
+
+async def test_a_permission_that_ends_in_the_middle_of_a_session_stops_it_then(
+    site: Site, reconciler: Reconciler
+) -> None:
+    """R10, R12, policy STOP on revocations."""
+    site.grant(valid_until=20_000_000)
+    site.policies(on_revoke="STOP")
+    charger = site.connection()
+    reconciler.connected(charger)
+    site.start(1)
+    await reconciler.idle()
+    assert charger.asked.empty()
+    site.at = 20_000_000  # twenty milliseconds, which the reconciler waits for
+    assert await charger.next() == 1
 
 
 async def test_a_block_stops_the_running_sessions_of_the_user_only(
@@ -232,7 +391,7 @@ async def test_the_end_of_a_replaced_connection_leaves_the_new_one(
 
 
 async def test_a_new_session_is_stopped_while_another_is_being_waited_for(site: Site) -> None:
-    reconciler = Reconciler(site.view, site.running, delays=[LONG])
+    reconciler = Reconciler(site.view, site.running, clock=site.now, delays=[LONG])
     charger = site.connection()
     reconciler.connected(charger)
     site.start(1)

@@ -32,6 +32,7 @@ from chargekey_gateway.decision import Decision, Reason, Status, decide
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.unknown_codes import UnknownCode
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
 
@@ -52,6 +53,7 @@ class Replica:
         self.now = NOW
         self.view = View()
         self.running = RunningSessions()
+        self.unknown: list[UnknownCode] = []
         fill(self.view)
         self.gateway = Gateway(
             client,
@@ -60,6 +62,7 @@ class Replica:
             keyed_ids=KeyedIds(SECRET),
             start_keys=StartKeys(SECRET),
             passwords=ChargerPasswords(SECRET),
+            unknown=self.unknown.append,
             clock=lambda: self.now,
             patience=PATIENCE,
         )
@@ -331,6 +334,94 @@ async def test_a_freed_identification_may_start_again(replicas: Replicas) -> Non
         await caught_up()
         await replica.end(first.transaction_id)
         assert (await other.start("second", meter_start=1)).decision.accepted
+
+
+def in_group(replica: Replica, *, group_card: bool) -> None:
+    """Put Ada's PIN and Bob's card into one group."""
+    for name, user_id in (("pin", "ada"), ("others", "bob")):
+        replica.view.apply(
+            identity.IdentificationGroupChanged(
+                identification_id=name, user_id=user_id, group_id="fleet", group_card=group_card
+            )
+        )
+
+
+async def test_a_group_card_charges_at_several_chargers_at_once(replicas: Replicas) -> None:
+    """R21: it is exempt from the lock, on every replica and after any of its sessions."""
+    for each in replicas:
+        in_group(each, group_card=True)
+    replica, other = replicas
+    first = await replica.start("first")
+    second = await other.start("second")
+    assert (first.decision.accepted, second.decision.accepted) == (True, True)
+    await replica.end(first.transaction_id)
+    await other.end(second.transaction_id, "second")
+    subjects = [message.subject for message in await messages_of(replica.client)]
+    assert stream.lock_subject("pin") not in subjects
+    ends = [e for e in await events_of(replica.client) if isinstance(e, SessionEnded)]
+    assert len(ends) == 2
+
+
+async def test_a_group_alone_exempts_nobody_from_the_lock(replicas: Replicas) -> None:
+    """R21."""
+    for each in replicas:
+        in_group(each, group_card=False)
+    assert (await replicas[0].start("first")).decision.accepted
+    second = await replicas[1].start("second")
+    assert second.decision.reason is Reason.ALREADY_CHARGING
+
+
+async def test_a_card_made_a_group_card_while_it_charges_leaves_no_lock(
+    replicas: Replicas,
+) -> None:
+    """R21: a lock never outlives its session."""
+    replica = replicas[0]
+    first = await replica.start("first")
+    in_group(replica, group_card=True)
+    second = await replica.start("second")
+    assert second.decision.accepted
+    await replica.end(first.transaction_id)
+    await replica.end(second.transaction_id, "second")
+    in_group(replica, group_card=False)
+    assert (await replica.start("first", meter_start=900)).decision.accepted
+
+
+async def test_a_group_stops_the_session_of_an_unknown_transaction(replicas: Replicas) -> None:
+    """R22: of several, the one that its group began."""
+    replica = replicas[0]
+    in_group(replica, group_card=False)
+    first = await replica.start(token=PIN, connector=1)
+    await replica.start(token=CARD, connector=2)
+    replica.view.apply(
+        access.PermissionRevoked(installation_id="site", permission_id="bob", user_id="bob")
+    )
+    await replica.end(-1, token=OTHERS_CARD)
+    ends = [e for e in await events_of(replica.client) if isinstance(e, SessionEnded)]
+    assert [e.transaction_id for e in ends] == [first.transaction_id]
+
+
+async def test_a_start_with_a_card_that_is_nobodys_is_told(replicas: Replicas) -> None:
+    """R16: chargers may begin without having asked."""
+    replica = replicas[0]
+    started = await replica.start(token="04FFEEDD")
+    assert started.decision.reason is Reason.IDENTIFICATION_UNKNOWN
+    await replica.start(token="#99999999", meter_start=1)
+    assert [(each.code, each.at) for each in replica.unknown] == [("04FFEEDD", NOW - MINUTE)]
+
+
+async def test_sessions_keep_the_installation_they_began_at(replicas: Replicas) -> None:
+    """R11: a charger that moves takes none of its old sessions along."""
+    replica = replicas[0]
+    await replica.end((await replica.start()).transaction_id)
+    replica.view.apply(
+        access.ChargerMoved(
+            charger_id="first", installation_id="another", from_installation_id="site"
+        )
+    )
+    elsewhere = await replica.start(meter_start=900)
+    assert elsewhere.decision.reason is Reason.IDENTIFICATION_UNKNOWN  # the PIN is the old site's
+    sites = [e.installation_id for e in await events_of(replica.client)]
+    assert sites == ["site", "site", "another"]
 
 
 async def test_a_stop_sent_twice_ends_the_session_once(replicas: Replicas) -> None:
@@ -756,6 +847,7 @@ def test_the_decision_of_a_start_says_who_and_until_when() -> None:
         keyed_ids=KeyedIds(SECRET),
         start_keys=StartKeys(SECRET),
         passwords=ChargerPasswords(SECRET),
+        unknown=[].append,
         clock=lambda: NOW,
     )
     charger = gateway.charger_by_identity("first")

@@ -11,12 +11,17 @@ from chargekey_gateway.view.entries import NEVER, Identification, User
 ADA, BOB = User("ada"), User("bob")
 
 
-def identification(name: str, user: User) -> Identification:
-    return Identification(name, user, "RFID", "ACTIVE", None, NEVER)
+def identification(name: str, user: User, group_id: str | None = None) -> Identification:
+    return Identification(name, user, "RFID", "ACTIVE", None, NEVER, group_id=group_id)
 
 
 def session(
-    number: int, *, user: str | None = "ada", card: str | None = "card", started_at: int = 10
+    number: int,
+    *,
+    user: str | None = "ada",
+    card: str | None = "card",
+    group_id: str | None = None,
+    started_at: int = 10,
 ) -> RunningSession:
     return RunningSession(
         number,
@@ -26,7 +31,9 @@ def session(
         number,
         user,
         card,
+        group_id,
         started_at,
+        by_permission=True,
         holds_lock=True,
         sequence=number,
     )
@@ -45,6 +52,15 @@ def test_who_began_a_session_may_end_it_with_whatever_he_has(
 ) -> None:
     """R22."""
     assert may_stop(session(1), presented) is allowed
+
+
+def test_cards_of_one_group_end_each_others_sessions() -> None:
+    """R22."""
+    fleet = session(1, group_id="fleet")
+    assert may_stop(fleet, identification("bobs", BOB, "fleet"))
+    assert not may_stop(fleet, identification("bobs", BOB, "another"))
+    assert not may_stop(fleet, BOBS)
+    assert not may_stop(session(1), BOBS)
 
 
 def test_an_anonymous_session_is_anyones_at_the_charger() -> None:

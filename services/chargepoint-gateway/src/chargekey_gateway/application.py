@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,7 +13,7 @@ import structlog
 from nats.aio.client import Client
 
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.keyed_ids import CodeClass, KeyedIds, is_malformed
+from chargekey_common.keyed_ids import CodeClass, KeyedIds
 from chargekey_common.published.chargers import (
     ChargerBooted,
     ChargerConnected,
@@ -29,6 +29,7 @@ from chargekey_common.published.sessions import (
 )
 from chargekey_gateway import reconcile
 from chargekey_gateway.announcer import Announcer
+from chargekey_gateway.charger_states import ChargerState, ChargerStates
 from chargekey_gateway.decision import (
     BY_PERMISSION,
     Decision,
@@ -38,7 +39,8 @@ from chargekey_gateway.decision import (
     decide,
     explain,
 )
-from chargekey_gateway.inputs import gather
+from chargekey_gateway.inputs import Presented, gather
+from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import CONNECTIONS, COUNT_DECISION
 from chargekey_gateway.sessions.batches import End, Start
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
@@ -46,14 +48,14 @@ from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.sessions.stopping import match_open, may_stop, superseded
+from chargekey_gateway.unknown_codes import UnknownCode
 from chargekey_gateway.view.entries import Charger, Identification
 from chargekey_gateway.view.view import View
 
 __all__ = ["DryRun", "Gateway", "SessionsUnavailableError", "Started"]
 
-# What the chargers' settings call the classes of codes (S0-8); a code that is neither
-# a PIN nor a card number is on some card.
-TYPES = {CodeClass.PIN: "PIN", CodeClass.UID: "RFID", CodeClass.OTHER: "RFID"}
+# Those that nobody tries to find the owner of: typed ones, and the portal's own.
+NOT_TOLD = frozenset({CodeClass.PIN, CodeClass.APP})
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
 LONGEST_OFFLINE = 7 * 24 * 3600 * 10**9
@@ -93,7 +95,7 @@ class Gateway:
     be published; whoever follows the streams feeds `view` and `running`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what main wires together, each by its name
         self,
         client: Client,
         *,
@@ -102,18 +104,24 @@ class Gateway:
         keyed_ids: KeyedIds,
         start_keys: StartKeys,
         passwords: ChargerPasswords,
+        unknown: Callable[[UnknownCode], None],
         clock: Callable[[], int],
         patience: float = PATIENCE,
     ) -> None:
-        """Serve over `client`; `clock` tells nanoseconds since the epoch, `patience` is seconds."""
+        """Serve over `client`; tell `unknown` of cards that are nobody's.
+
+        `clock` tells nanoseconds since the epoch, `patience` is seconds.
+        """
         self.view = view
         self.running = running
-        self.reconciler = reconcile.Reconciler(view, running)
+        self.reconciler = reconcile.Reconciler(view, running, clock=clock)
         self.journal = Journal(client, running, clock=clock, patience=patience)
         # Apart from each other, so that a storm of refusals drops no charger's report.
         self._refusals = Announcer(client)
         self._reports = Announcer(client)
-        self._keyed_ids = keyed_ids
+        self._states = ChargerStates(running)
+        self._look_up = Lookup(view, keyed_ids)
+        self._unknown = unknown
         self._start_keys = start_keys
         self._passwords = passwords
         self._clock = clock
@@ -176,28 +184,43 @@ class Gateway:
         self, charger: Charger, *, connector: int, status: str, error_code: str
     ) -> None:
         """Tell the state of a connector, or with 0 of the whole charger."""
+        self._states.told(charger.id, connector, status)
         self._report(
             ConnectorStatusChanged(
                 **_of(charger), connector=connector, status=status, error_code=error_code
             )
         )
 
+    def charger_states(
+        self, chargers: Iterable[Charger], online: Container[str]
+    ) -> Sequence[ChargerState]:
+        """Return how chargers are, by their ids; `online` are those connected here."""
+        now = self._clock()
+        return [
+            self._states.of(charger, online=online, at=now)
+            for charger in sorted(chargers, key=lambda each: each.id)
+        ]
+
     # Decisions.
 
     def authorize(self, charger: Charger, token: str) -> Decision:
         """Decide what was presented, from memory alone; a refusal is told by itself."""
         now = self._clock()
-        token_type, identification = self._look_up(charger, token)
-        if identification is not None:
-            accepted = accept_at_once(charger, token_type, identification, now)
+        presented = self._look_up(charger, token)
+        if presented.identification is not None:
+            accepted = accept_at_once(charger, presented.identification, now)
             if accepted is not None:
+                self._states.accepted(charger.id, now)
                 COUNT_DECISION[accepted.reason]()
                 return accepted
-        inputs = self._inputs(charger, token, token_type, identification, now)
+        inputs = self._inputs(charger, presented, now)
         decision = decide(inputs)
         COUNT_DECISION[decision.reason]()
-        if not decision.accepted:
+        if decision.accepted:
+            self._states.accepted(charger.id, now)
+        else:
             self._refused(charger, inputs, decision)
+            self._tell_unknown(charger, presented, decision, now)
         return decision
 
     def dry_run(
@@ -211,8 +234,7 @@ class Gateway:
         if charger is None:
             inputs = Inputs(at=now, charger_known=False, positions=self.view.positions)
         else:
-            token_type, identification = self._look_up(charger, token)
-            inputs = self._inputs(charger, token, token_type, identification, now, announced)
+            inputs = self._inputs(charger, self._look_up(charger, token), now, announced)
         return DryRun(decide(inputs), explain(inputs), inputs.positions)
 
     # Sessions.
@@ -228,7 +250,8 @@ class Gateway:
         """
         now = self._clock()
         judged_at = max(min(started_at, now), now - LONGEST_OFFLINE)
-        inputs = self._inputs(charger, token, *self._look_up(charger, token), judged_at)
+        presented = self._look_up(charger, token)
+        inputs = self._inputs(charger, presented, judged_at)
         key = self._start_keys.of(
             charger_id=charger.id,
             connector=connector,
@@ -250,7 +273,10 @@ class Gateway:
                 recorded = await self.journal.start(start, inputs)
         except TimeoutError:
             raise SessionsUnavailableError from None
-        return Started(recorded.transaction_id, _verdict(recorded.event))
+        self._states.started(charger.id)
+        verdict = _verdict(recorded.event)
+        self._tell_unknown(charger, presented, verdict, judged_at)
+        return Started(recorded.transaction_id, verdict)
 
     async def _end_superseded(self, start: Start) -> None:
         """End what the charger has left behind, or its lock would outlive it (R21).
@@ -278,7 +304,7 @@ class Gateway:
 
         Durable when this returns; raises `SessionsUnavailableError`.
         """
-        presented = None if token is None else self._look_up(charger, token)[1]
+        presented = None if token is None else self._look_up(charger, token).identification
         session = await self._session_to_end(charger, transaction_id, presented, ended_at)
         if session is None:
             log.warning("stop_without_session", charger=charger.id, transaction=transaction_id)
@@ -306,28 +332,20 @@ class Gateway:
             return await self.journal.find(transaction_id, charger.id)
         return session if session.charger_id == charger.id else None
 
-    def _look_up(self, charger: Charger, token: str) -> tuple[str, Identification | None]:
-        code_class, keyed_id = self._keyed_ids.of_token(token, charger.installation.id)
-        return TYPES[code_class], self.view.identification(keyed_id)
-
     def _inputs(
-        self,
-        charger: Charger,
-        token: str,
-        token_type: str,
-        identification: Identification | None,
-        at: int,
-        announced: CodeClass | None = None,
+        self, charger: Charger, presented: Presented, at: int, announced: CodeClass | None = None
     ) -> Inputs:
-        return gather(
-            charger,
-            token_type,
-            identification,
-            # Also of what is known, so that finding a PIN takes as long as not finding it.
-            malformed=is_malformed(token, announced),
-            at=at,
-            positions=self.view.positions,
-        )
+        positions = self.view.positions
+        return gather(charger, presented, at=at, positions=positions, announced=announced)
+
+    def _tell_unknown(
+        self, charger: Charger, presented: Presented, decision: Decision, at: int
+    ) -> None:
+        if (
+            decision.reason is Reason.IDENTIFICATION_UNKNOWN
+            and presented.code_class not in NOT_TOLD
+        ):
+            self._unknown(UnknownCode(charger.id, charger.installation.id, presented.token, at))
 
     def _refused(self, charger: Charger, inputs: Inputs, decision: Decision) -> None:
         event = AuthorizationRefused(

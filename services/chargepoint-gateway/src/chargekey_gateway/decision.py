@@ -112,8 +112,11 @@ def _charger_unknown(inputs: Inputs) -> Reason | None:
     return None if inputs.charger_known else Reason.CHARGER_UNKNOWN
 
 
-def _blocked_everywhere(inputs: Inputs) -> Reason | None:
-    return Reason.USER_BLOCKED if inputs.user_blocked_everywhere else None
+def _not_for_us(inputs: Inputs) -> Reason | None:
+    if inputs.user_blocked_everywhere:
+        return Reason.USER_BLOCKED
+    # The question to the operator is not asked yet: nobody is let in in his place.
+    return Reason.OPERATOR_UNREACHABLE if inputs.managed_externally else None
 
 
 def _open(inputs: Inputs) -> Reason | None:
@@ -132,6 +135,8 @@ def _locked_out(inputs: Inputs) -> Reason | None:
 def _unknown(inputs: Inputs) -> Reason | None:
     if inputs.identification_id is not None:
         return None
+    if inputs.token_ambiguous:
+        return Reason.IDENTIFICATION_AMBIGUOUS
     malformed = inputs.token_malformed
     return Reason.IDENTIFICATION_MALFORMED if malformed else Reason.IDENTIFICATION_UNKNOWN
 
@@ -152,7 +157,7 @@ def _expired(inputs: Inputs) -> Reason | None:
 
 
 def _not_permitted(inputs: Inputs) -> Reason | None:
-    if inputs.permission_id is None:
+    if inputs.permission_id is None or not inputs.user_verified:
         return Reason.NO_PERMISSION
     over = _is_over(inputs.permission_valid_until, inputs.at)
     return Reason.PERMISSION_EXPIRED if over else None
@@ -175,7 +180,7 @@ def _is_over(valid_until: int | None, at: int) -> bool:
 # The decision, in its order.
 STEPS: tuple[tuple[str, Callable[[Inputs], Reason | None]], ...] = (
     ("Is the charger unknown?", _charger_unknown),
-    ("Is the user blocked on the whole platform?", _blocked_everywhere),
+    ("Is the user blocked on the whole platform, or is it an operator's decision?", _not_for_us),
     ("May anybody charge here?", _open),
     ("Is this type of identification switched off here?", _type_disabled),
     ("Is this charger locked to PINs after too many wrong ones?", _locked_out),
@@ -209,14 +214,14 @@ def explain(inputs: Inputs) -> tuple[str, ...]:
     return tuple(lines)
 
 
-_PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION})
+PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION})
 # From the step that asks for a permission on, the decision names the one it found.
-BY_PERMISSION = _PERMITTED | {Reason.PERMISSION_EXPIRED, Reason.ALREADY_CHARGING}
+BY_PERMISSION = PERMITTED | {Reason.PERMISSION_EXPIRED, Reason.ALREADY_CHARGING}
 
 
 def _decision(inputs: Inputs, reason: Reason) -> Decision:
     valid_until = None
-    if reason in _PERMITTED:
+    if reason in PERMITTED:
         ends = (inputs.identification_valid_until, inputs.permission_valid_until)
         valid_until = min((end for end in ends if end is not None), default=None)
     return Decision(
@@ -229,33 +234,37 @@ def _decision(inputs: Inputs, reason: Reason) -> Decision:
     )
 
 
-def accept_at_once(
-    charger: Charger, token_type: str, identification: Identification, at: int
-) -> Decision | None:
+# A member of an enumeration costs a search where it is named.
+_ACCEPTED, _CHARGER, _INSTALLATION = (
+    Status.ACCEPTED,
+    Reason.CHARGER_PERMISSION,
+    Reason.INSTALLATION_PERMISSION,
+)
+
+
+def accept_at_once(charger: Charger, identification: Identification, at: int) -> Decision | None:
     """Accept as `decide` would, at a charger without a lockout, or return None to ask `decide`.
 
     Never refuses: refusals are rarer and owe an explanation.
     """
-    if (
-        at >= identification.deadline
-        or token_type not in charger.identification_types
-        or not charger.authorisation_required
-    ):
+    deadline = identification.deadline
+    if at >= deadline or identification.type not in charger.by_permission:
         return None
-    charger_id = charger.id
-    installation_id = charger.installation.id
-    for grant in identification.user.usable:
-        if grant.target in (charger_id, installation_id):
-            # Grants are sorted: the first that fits ends last.
-            if at >= grant.ends:
+    here = charger.installation
+    user = identification.user
+    for grant in user.usable:
+        target = grant.target
+        if target is charger or target is here:
+            # Grants are ranked: the first that fits ends last.
+            ends = grant.ends
+            if at >= ends:
                 return None
-            ends = min(identification.deadline, grant.ends)
+            if deadline < ends:  # noqa: PLR1730 - a call of min() costs more than the rest of this
+                ends = deadline
             return Decision(
-                Status.ACCEPTED,
-                Reason.CHARGER_PERMISSION
-                if grant.on == "charger"
-                else Reason.INSTALLATION_PERMISSION,
-                identification.user.id,
+                _ACCEPTED,
+                _CHARGER if grant.on_charger else _INSTALLATION,
+                user.id,
                 identification.id,
                 grant.permission_id,
                 None if ends == NEVER else ends,

@@ -1,54 +1,93 @@
-"""From the view's entries to the inputs of one decision."""
+"""What was presented where, and from there to the inputs of one decision."""
 
 from __future__ import annotations
 
 import msgspec
 
+from chargekey_common.keyed_ids import CodeClass, is_malformed
 from chargekey_common.published.sessions import Inputs
-from chargekey_gateway.view.entries import NEVER, Charger, Grant, Identification
+from chargekey_gateway.view.entries import NEVER, Charger, Grant, Identification, User
+
+# What the chargers' settings call the classes of codes (S0-8), where nobody knows whose
+# it is and so of which type. A code that is nothing else is on some card.
+TYPES = {
+    CodeClass.PIN: "PIN",
+    CodeClass.UID: "RFID",
+    CodeClass.APP: "APP",
+    CodeClass.CONTRACT: "VEHICLE_ID",
+    CodeClass.OTHER: "RFID",
+}
+
+
+class Presented(msgspec.Struct, frozen=True, gc=False):
+    """What was presented; `token` is what the charger sent, with its reader's quirks undone.
+
+    `ambiguous` where it may be the code of several identifications.
+    """
+
+    token: str
+    code_class: CodeClass
+    identification: Identification | None
+    ambiguous: bool = False
+
+    def __repr__(self) -> str:
+        """Say of what class, never what."""
+        return f"Presented({self.code_class})"
+
+    @property
+    def type(self) -> str:
+        """The type of identification: its own where it is known, else what the code looks like."""
+        known = self.identification
+        return TYPES[self.code_class] if known is None else known.type
 
 
 def gather(
     charger: Charger,
-    token_type: str,
-    identification: Identification | None,
+    presented: Presented,
     *,
-    malformed: bool,
     at: int,
     positions: tuple[str, ...],
+    announced: CodeClass | None = None,
 ) -> Inputs:
     """Collect what is known at `at` (nanoseconds since the epoch) of who presents what where.
 
-    `malformed` where no identification can have what was presented as its code.
+    `announced` is what it is said to be, where anything is said.
     """
     here = Inputs(
         at=at,
         charger_known=charger.registered,
+        managed_externally=charger.installation.external,
         authorisation_required=charger.authorisation_required,
-        token_type=token_type,
-        token_malformed=malformed,
-        type_enabled=token_type in charger.identification_types,
+        token_type=presented.type,
+        # Also of what is known, so that finding a PIN takes as long as not finding it.
+        token_malformed=is_malformed(presented.token, announced),
+        token_ambiguous=presented.ambiguous,
+        type_enabled=presented.type in charger.identification_types,
         positions=positions,
     )
+    identification = presented.identification
     if identification is None:
         return here
     user = identification.user
-    grant = _grant_here(charger, user.grants)
+    grant = grant_here(charger, user)
     return msgspec.structs.replace(
         here,
         identification_id=identification.id,
         identification_status=identification.status,
         identification_valid_until=identification.valid_until,
         user_id=user.id,
-        user_blocked=bool(user.blocks),
+        user_blocked=bool(user.blocks) or charger.installation.id in user.blocked_at,
         user_blocked_everywhere=None in user.blocks,
+        user_verified=user.verified,
         permission_id=None if grant is None else grant.permission_id,
-        permission_on=None if grant is None else grant.on,
+        permission_on=None if grant is None else "charger" if grant.on_charger else "installation",
         permission_valid_until=None if grant is None or grant.ends == NEVER else grant.ends,
+        group_id=identification.group_id,
+        group_card=identification.group_card,
     )
 
 
-def _grant_here(charger: Charger, grants: tuple[Grant, ...]) -> Grant | None:
+def grant_here(charger: Charger, user: User) -> Grant | None:
     """Return the grant on charger or installation that ends last (they add up, R4)."""
-    here = (charger.id, charger.installation.id)
-    return next((grant for grant in grants if grant.target in here), None)
+    here = charger, charger.installation
+    return next((grant for grant in user.held if any(grant.target is each for each in here)), None)

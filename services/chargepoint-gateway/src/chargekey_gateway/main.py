@@ -9,7 +9,7 @@ import time
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.grpc.client import RemoteCheck, channel
+from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
 from chargekey_common.grpc.server import Server
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.process import Lifetime
@@ -23,6 +23,7 @@ from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.streams import keep_streams
+from chargekey_gateway.unknown_codes import UnknownCodes
 from chargekey_gateway.view.view import View
 
 
@@ -38,6 +39,13 @@ async def start(lifetime: Lifetime) -> None:
     await lifetime.serve(health, settings.health_address)
     client = await jetstream.connect(settings.nats_url, "gateway", token=settings.nats_token)
     lifetime.closing.push_async_callback(jetstream.close, client)
+    signer = Signer.from_file(settings.account_key_file)
+    access = channel(settings.access_address, signer)
+    lifetime.closing.push_async_callback(access.close)
+    identity = channel(settings.identity_address, signer)
+    lifetime.closing.push_async_callback(identity.close)
+    unknown_codes = UnknownCodes(identity)
+    lifetime.own(unknown_codes.run(), "unknown codes")
     keyed_id_secret = settings.keyed_id_secret_file.read_bytes()
     gateway = Gateway(
         client,
@@ -46,6 +54,7 @@ async def start(lifetime: Lifetime) -> None:
         keyed_ids=KeyedIds(keyed_id_secret),
         start_keys=StartKeys(keyed_id_secret),
         passwords=ChargerPasswords(settings.charger_password_secret_file.read_bytes()),
+        unknown=unknown_codes.report,
         clock=time.time_ns,
     )
     lifetime.own(
@@ -55,10 +64,9 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.closing.push_async_callback(gateway.tell_the_rest)
     reading = Reading(client, view, running)
     reading.begin(lifetime)
-    access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
-    lifetime.closing.push_async_callback(access.close)
     chargers = OcppServer(gateway)
-    server = Server(service(gateway, chargers), Verifier(settings.accounts), RemoteCheck(access))
+    verifier = Verifier(settings.accounts, issued_keys(identity))
+    server = Server(service(gateway, chargers), verifier, RemoteCheck(access))
     await reading.caught_up()
     # Not earlier: asked by gRPC it would answer from what it has read so far.
     await lifetime.serve(server, settings.grpc_address)

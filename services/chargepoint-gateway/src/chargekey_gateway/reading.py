@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nats.aio.client import Client
 
 from chargekey_common.follower import Follower
@@ -10,6 +12,8 @@ from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
 from chargekey_gateway.view.refill import refilled
 from chargekey_gateway.view.view import SERVICES, View
+
+WATCH = 1.0  # seconds
 
 
 class Reading:
@@ -27,9 +31,18 @@ class Reading:
         """Read for the whole life of the process."""
         for follower in self._followers:
             lifetime.own(follower.run(), f"follow {follower.stream}")
+        lifetime.own(self._mend(), "mend the view")
 
     async def caught_up(self) -> None:
         """Return once everything that was there is known, also where it is being refilled."""
         for follower in self._followers:
             await follower.caught_up.wait()
         await refilled(self._client, self._view)
+
+    async def _mend(self) -> None:
+        """Notice when a view that heard of a restored store has heard all of it."""
+        while True:
+            await asyncio.sleep(WATCH)
+            if not self._view.whole:
+                await refilled(self._client, self._view)
+                self._view.mended()

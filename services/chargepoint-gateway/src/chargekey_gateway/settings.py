@@ -17,7 +17,10 @@ class GatewaySettings(ServiceSettings):
     # The secrets that codes and charger passwords are hashed with: identity's and access's.
     keyed_id_secret_file: Path
     charger_password_secret_file: Path
+    # Where access answers Check; where identity tells the keys of people's tokens, and is told
+    # of codes that nobody has: `host:port`.
     access_address: str
+    identity_address: str
     # Where chargers connect, as `host:port`.
     ocpp_address: str = "127.0.0.1:0"
     # Copies JetStream keeps of the streams the gateway owns.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from grpc import aio
 
 from chargekey.gateway.v1 import gateway_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2_grpc
 from chargekey_common.errors import InvalidArgumentError
-from chargekey_common.grpc.server import Objects, Service
+from chargekey_common.grpc.server import SYSTEM, Objects, Service
 from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.positions import Position
 from chargekey_gateway.api.websocket import OcppServer
@@ -111,9 +113,46 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             ]
         )
 
+    async def ListChargerStates(
+        self, request: pb.ListChargerStatesRequest, _: Context
+    ) -> pb.ListChargerStatesResponse:
+        states = self._gateway.charger_states(self._wanted(request), online=self._chargers)
+        return pb.ListChargerStatesResponse(
+            chargers=[
+                pb.ChargerState(
+                    charger_id=state.charger_id,
+                    online=state.online,
+                    connectors=[
+                        pb.ConnectorState(**msgspec.structs.asdict(each))
+                        for each in state.connectors
+                    ],
+                )
+                for state in states
+            ]
+        )
+
+    async def ListRunningSessions(
+        self, request: pb.ListRunningSessionsRequest, _: Context
+    ) -> pb.ListRunningSessionsResponse:
+        running = self._gateway.running.of_charger(request.charger_id)
+        return pb.ListRunningSessionsResponse(
+            session_ids=[session.session_id for session in running]
+        )
+
     def objects(self) -> Objects:
         """Return what each method's request is about."""
-        return {"Authorize": self._charger_object, "ListConnections": lambda _: "system"}
+        return {
+            "Authorize": self._charger_object,
+            "ListConnections": lambda _: SYSTEM,
+            "ListChargerStates": _chargers_object,
+            "ListRunningSessions": lambda request: f"charger:{request.charger_id}",
+        }
+
+    def _wanted(self, request: pb.ListChargerStatesRequest) -> Iterable[Charger]:
+        if request.WhichOneof("which") == "charger_id":
+            charger = self._gateway.view.charger(request.charger_id)
+            return [] if charger is None else [charger]
+        return self._gateway.view.chargers_at(request.installation_id)
 
     def _charger(self, request: pb.AuthorizeRequest) -> Charger | None:
         if bool(request.charger_id) == bool(request.ocpp_identity):
@@ -126,6 +165,12 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         charger = self._charger(request)
         # A charger this view has not heard of yet may be one that access knows.
         return f"charger:{request.charger_id or 'unknown' if charger is None else charger.id}"
+
+
+def _chargers_object(request: pb.ListChargerStatesRequest) -> str:
+    if request.WhichOneof("which") == "charger_id":
+        return f"charger:{request.charger_id}"
+    return f"installation:{request.installation_id}"
 
 
 def service(gateway: Gateway, chargers: OcppServer) -> Service:

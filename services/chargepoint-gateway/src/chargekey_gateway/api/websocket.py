@@ -107,6 +107,10 @@ class OcppServer:
         present = (socket.connection for socket in self._present.values())
         return tuple(connection for connection in present if connection is not None)
 
+    def __contains__(self, charger_id: object) -> bool:
+        """Whether the charger is here now."""
+        return charger_id in self._present
+
     def __len__(self) -> int:
         """Count the open WebSockets."""
         return len(self._sockets)

@@ -5,8 +5,8 @@
     start, again:     the same as accepted, in a stream that was lost
     end:              lock of the identification · mark of the transaction · SessionEnded
 
-At an open charger nothing is locked. The event comes last, so the sequence that the
-batch is acknowledged with is the transaction id.
+At an open charger nothing is locked, nor is a group card. The event comes last, so the
+sequence that the batch is acknowledged with is the transaction id.
 """
 
 from __future__ import annotations

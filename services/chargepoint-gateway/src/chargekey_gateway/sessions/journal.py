@@ -131,7 +131,8 @@ class Journal:
                 known = await self._find_start(start.key)
                 if known is not None:
                     return known
-            lock = await self._lock_of(inputs.identification_id, remembered=first)
+            lockable = None if inputs.group_card else inputs.identification_id
+            lock = await self._lock_of(lockable, remembered=first)
             batch = start_batch(start, inputs, lock, now=self._clock())
             sequence = await self._write(batch)
             return Recorded(sequence, _as_start(batch.event))

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from chargekey_common.follower import Message
 from chargekey_common.published.envelope import Catalogue
 from chargekey_common.published.sessions import EVENTS, SessionEnded, SessionStarted
-from chargekey_gateway.decision import Reason
+from chargekey_gateway.decision import PERMITTED, Reason
 from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX, START_PREFIX
 
 _UNREADABLE = Counter(
@@ -25,9 +25,10 @@ log = structlog.get_logger()
 class RunningSession(msgspec.Struct, frozen=True, gc=False):
     """A charge that has not ended. `started_at` in nanoseconds since the epoch.
 
-    `holds_lock`: its identification cannot start another one meanwhile (R21). At an
-    open charger nothing is asked for, so nothing is locked. `sequence` is where its
-    start stands in the stream, which is its transaction id unless it was told again.
+    `by_permission`: it began with one, and not at an open charger. `holds_lock`: its
+    identification cannot start another one meanwhile (R21). At an open charger nothing is
+    asked for, so nothing is locked; nor is a group card. `sequence` is where its start
+    stands in the stream, which is its transaction id unless it was told again.
     """
 
     transaction_id: int
@@ -37,7 +38,9 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     connector: int
     user_id: str | None
     identification_id: str | None
+    group_id: str | None
     started_at: int
+    by_permission: bool
     holds_lock: bool
     sequence: int
 
@@ -186,8 +189,12 @@ class RunningSessions:
 
 
 def locked_by(event: SessionStarted) -> str | None:
-    """Return the identification that the session locks; none where nothing was asked for."""
-    return None if event.reason == Reason.OPEN_CHARGER else event.identification_id
+    """Return the identification that the session locks; none where nothing was asked for.
+
+    Nor that of a group card, which may charge several times at once (R21).
+    """
+    exempt = event.reason == Reason.OPEN_CHARGER or event.inputs.group_card
+    return None if exempt else event.identification_id
 
 
 def running_session(sequence: int, event: SessionStarted) -> RunningSession:
@@ -200,7 +207,9 @@ def running_session(sequence: int, event: SessionStarted) -> RunningSession:
         connector=event.connector,
         user_id=event.user_id,
         identification_id=event.identification_id,
+        group_id=event.inputs.group_id,
         started_at=event.started_at,
+        by_permission=event.reason in PERMITTED,
         holds_lock=locked_by(event) is not None,
         sequence=sequence,
     )

@@ -41,11 +41,13 @@ def superseded(sessions: Sequence[RunningSession], start: Start) -> Sequence[Run
 
 
 def may_stop(session: RunningSession, presented: Identification | None) -> bool:
-    """Whether this identification may end the session: it began it, or its user did (R22).
+    """Whether this identification may end the session: it, its user or group began it (R22).
 
     A stop without a token is the charger's own; an anonymous session is anyone's at
     the charger.
     """
     if presented is None or session.identification_id is None:
+        return True
+    if session.group_id is not None and session.group_id == presented.group_id:
         return True
     return session.identification_id == presented.id or session.user_id == presented.user.id

@@ -1,70 +1,57 @@
 """The entries of the view: small, linked directly, changed in place by the view alone.
 
 Nothing here links back, so the entries form no cycles and the garbage collector
-need not look at them (`gc=False`).
+need not look at them (`gc=False`). There is one object for each installation and each
+charger for as long as the process lives, so that being at a place is being that object.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import operator
 
 import msgspec
 
-from chargekey_common.published.access import Override
+from chargekey_common.published.access import Override, RunningSessions
 
 # "No end" as a number, so that a deadline is one comparison of integers.
 NEVER = 2**63 - 1
 
 
-class Grant(msgspec.Struct, frozen=True, gc=False):
-    """A permission to charge on `target`, the id of a charger or an installation.
-
-    `ends` is exclusive, in nanoseconds since the epoch; `NEVER` for no end.
-    """
-
-    target: str
-    on: Literal["charger", "installation"]
-    permission_id: str
-    ends: int
-
-
-class User(msgspec.Struct, gc=False):
-    """A user as far as charging goes; may have grants before identity tells of him.
-
-    `blocks` holds the scopes of his blocks: an installation's id for a LOCAL user,
-    None for the whole platform. `grants` are sorted, the one that ends last first;
-    `usable` are the same, or none while he is blocked.
-    """
-
-    id: str
-    blocks: frozenset[str | None] = frozenset()
-    grants: tuple[Grant, ...] = ()
-    usable: tuple[Grant, ...] = ()
-
-
-class Identification(msgspec.Struct, gc=False):
-    """What a user presents. `deadline` is 0 unless ACTIVE, else its exclusive end."""
-
-    id: str
-    user: User
-    type: str
-    status: str
-    valid_until: int | None
-    deadline: int
-
-
 class Installation(msgspec.Struct, gc=False):
-    """A site. Until access has told its setting, something must be presented."""
+    """A site. Until access has told its setting, something must be presented.
+
+    `external` where the operator that manages it decides. `on_block` and `on_revoke` say
+    what becomes of running sessions (R12).
+    """
 
     id: str
     authorisation_required: bool = True
+    external: bool = False
+    managed_by: str | None = None
+    overrides_allowed: bool = True
+    on_block: RunningSessions = "STOP"
+    on_revoke: RunningSessions = "FINISH"
+
+    @property
+    def overrides_count(self) -> bool:
+        """Whether chargers may deviate: always, unless an operator does not allow it (R2)."""
+        return self.managed_by is None or self.overrides_allowed
+
+
+class Quirks(msgspec.Struct, frozen=True, gc=False):
+    """What a charger's reader makes of a card's number before the charger sends it (R15)."""
+
+    reversed: bool
+    truncated: bool
+    prefix: str
 
 
 class Charger(msgspec.Struct, gc=False):
     """A charger. One object for its whole life, so a connection may hold on to it.
 
     `registered` is false while access has not (or, in a new generation, not yet
-    again) told of it.
+    again) told of it. `by_permission` are the types with which a permission is all it
+    takes: the enabled ones, or none where the charger is open or an operator decides.
     """
 
     id: str
@@ -72,12 +59,90 @@ class Charger(msgspec.Struct, gc=False):
     ocpp_identity: str = ""
     authorisation_override: Override = "INHERIT"
     identification_types: frozenset[str] = frozenset()
+    by_permission: frozenset[str] = frozenset()
+    quirks: Quirks | None = None
     password_hash: str | None = None
     registered: bool = False
 
     @property
     def authorisation_required(self) -> bool:
-        """The effective requirement: the charger's own deviation, else the site's (R1)."""
-        if self.authorisation_override == "INHERIT":
+        """The effective requirement: the charger's own deviation, else the site's (R1, R2)."""
+        if self.authorisation_override == "INHERIT" or not self.installation.overrides_count:
             return self.installation.authorisation_required
         return self.authorisation_override == "REQUIRED"
+
+
+class Grant(msgspec.Struct, frozen=True, gc=False):
+    """A permission to charge on `target`, of which `on_charger` tells what it is.
+
+    `ends` is exclusive, in nanoseconds since the epoch; `NEVER` for no end.
+    """
+
+    ends: int
+    on_charger: bool
+    permission_id: str
+    target: Charger | Installation
+
+    @property
+    def installation(self) -> Installation:
+        """The site it is for."""
+        return self.target.installation if isinstance(self.target, Charger) else self.target
+
+
+# Of grants that end together one on the charger comes first.
+_RANK = operator.attrgetter("ends", "on_charger", "permission_id")
+
+
+def ranked(*grants: Grant) -> tuple[Grant, ...]:
+    """Return the grants in the order in which the decision tries them: what ends last, first."""
+    return tuple(sorted(grants, key=_RANK, reverse=True))
+
+
+class Partner(msgspec.Struct, gc=False):
+    """An organisation, whose every member holds its `grants`, which are ranked (R8)."""
+
+    id: str
+    grants: tuple[Grant, ...] = ()
+
+
+class User(msgspec.Struct, gc=False):
+    """A user as far as charging goes; may have grants before identity tells of him.
+
+    `blocks` holds the scopes of identity's blocks: an installation's id for a LOCAL
+    user, None for the whole platform; either refuses him everywhere. `blocked_at` are
+    the installations where access blocks him, and only there. What he is given does not
+    count unless he is `verified`: a PENDING user is not, nor is one who was erased.
+    `grants` are his own, ranked; `usable` what counts of these and his partners'.
+    """
+
+    id: str
+    blocks: frozenset[str | None] = frozenset()
+    verified: bool = True
+    blocked_at: frozenset[str] = frozenset()
+    grants: tuple[Grant, ...] = ()
+    partners: tuple[Partner, ...] = ()
+    usable: tuple[Grant, ...] = ()
+
+    @property
+    def held(self) -> tuple[Grant, ...]:
+        """His grants and his partners', ranked, whether they count or not."""
+        if not self.partners:
+            return self.grants
+        return ranked(*self.grants, *(grant for each in self.partners for grant in each.grants))
+
+
+class Identification(msgspec.Struct, gc=False):
+    """What a user presents, at `site` only where there is one.
+
+    `deadline` is 0 unless ACTIVE, else its exclusive end.
+    """
+
+    id: str
+    user: User
+    type: str
+    status: str
+    valid_until: int | None
+    deadline: int
+    site: Installation | None = None
+    group_id: str | None = None
+    group_card: bool = False

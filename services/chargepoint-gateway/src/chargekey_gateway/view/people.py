@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chargekey_common.keyed_ids import KEYED_ID_SIZE, KeyedId
 from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.view.entries import NEVER, Grant, Identification, User
+from chargekey_gateway.view.entries import NEVER, Identification, Installation, User
 
 
-class MalformedKeyError(ValueError):
-    """A keyed id that is not one: not the hex digits of its bytes."""
+class MalformedEventError(ValueError):
+    """An event that has the form of its type and cannot be: a key that is none, nobody's grant."""
 
 
 class People:
     """Who presents what. Every method is plain memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, installation: Callable[[str], Installation]) -> None:
+        """Know sites by `installation`, which always has one of that id."""
         self.users: dict[str, User] = {}
         self.identifications: dict[str, Identification] = {}
         self.by_keyed_id: dict[KeyedId, Identification] = {}
-        # A key comes before its identification, and may outlive a refill without one.
+        self.by_alias: dict[KeyedId, tuple[Identification, ...]] = {}
+        # Keys come before their identification, and may outlive a refill without one.
         self._keyed_ids: dict[str, KeyedId] = {}
+        self._aliases: dict[str, KeyedId] = {}
+        self._installation = installation
+        self._listeners: list[Callable[[str], None]] = []
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every user whose rights may just have changed."""
+        self._listeners.append(listener)
 
     def forget(self) -> None:
         """Drop what identity told; what access told of the users stays."""
         self.identifications.clear()
         self.by_keyed_id.clear()
+        self.by_alias.clear()
         self._keyed_ids.clear()
+        self._aliases.clear()
         for user in self.users.values():
-            _block(user, frozenset())
+            user.blocks = frozenset()
+            user.verified = True
+            self.arrange(user)
 
     def user(self, user_id: str) -> User:
         """Return the user; one nobody told of yet is made, and nothing is lost."""
@@ -37,63 +52,99 @@ class People:
             user = self.users[user_id] = User(user_id)
         return user
 
-    def set_grants(self, user_id: str, grants: tuple[Grant, ...]) -> None:
-        """Give the user exactly these grants, in any order."""
-        user = self.user(user_id)
-        user.grants = tuple(sorted(grants, key=_longest_first))
-        user.usable = () if user.blocks else user.grants
+    def arrange(self, user: User) -> None:
+        """Work out anew what counts of what the user holds, and tell whoever listens."""
+        if user.blocks or not user.verified:
+            user.usable = ()
+        elif user.blocked_at:
+            user.usable = tuple(
+                grant for grant in user.held if grant.installation.id not in user.blocked_at
+            )
+        else:
+            user.usable = user.held
+        for listener in self._listeners:
+            listener(user.id)
 
-    def apply(self, event: PublishedEvent) -> str | None:
-        """Apply a published event; return the id of a user whose blocks it changed."""
+    def apply(self, event: PublishedEvent) -> None:
+        """Apply a published event."""
         match event:
             case identity.LocalUserAdded(blocked=True) | identity.UserBlocked():
                 user = self.user(event.user_id)
-                _block(user, user.blocks | {event.installation_id})
-                return user.id
+                user.blocks |= {event.installation_id}
+                self.arrange(user)
             case identity.UserUnblocked():
                 user = self.user(event.user_id)
-                _block(user, user.blocks - {event.installation_id})
-                return user.id
+                user.blocks -= {event.installation_id}
+                self.arrange(user)
+            case identity.PendingUserAdded() | identity.UserErased():
+                self._verify(event.user_id, verified=False)
+            case identity.EmailVerified():
+                self._verify(event.user_id, verified=True)
             case identity.IdentificationAdded():
                 self._add(event)
             case identity.IdentificationStatusChanged():
                 self._change(event.identification_id, status=event.status)
             case identity.IdentificationExpiryChanged():
                 self._change(event.identification_id, valid_until=event.valid_until)
+            case identity.IdentificationGroupChanged():
+                self._change(
+                    event.identification_id, group_id=event.group_id, group_card=event.group_card
+                )
             case identity.IdentificationRemoved():
                 self._remove(event.identification_id)
             case _:  # the rest of the stream does not bear on who may charge
                 pass
-        return None
 
     def set_key(self, event: identity.IdentificationKey) -> None:
-        """Let the identification be found by this keyed id, and by no older one.
+        """Let the identification be found by this keyed id and alias, and by no older ones.
 
-        Raises MalformedKeyError, and then it is found by none.
+        Raises MalformedEventError, and then it is found by none.
         """
-        self._forget_key(event.identification_id)
+        identification_id = event.identification_id
+        self._forget_key(identification_id)
         keyed_id = _keyed_id(event.keyed_id)
-        self._keyed_ids[event.identification_id] = keyed_id
-        known = self.identifications.get(event.identification_id)
+        if event.alias:
+            self._aliases[identification_id] = _keyed_id(event.alias)
+        self._keyed_ids[identification_id] = keyed_id
+        known = self.identifications.get(identification_id)
         if known is not None:
-            self.by_keyed_id[keyed_id] = known
+            self._find_by_key(known)
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
         return {
             "users": [
-                (user.id, sorted(map(str, user.blocks)), user.grants)
+                (user.id, sorted(map(str, user.blocks)), user.verified)
                 for user in sorted(self.users.values(), key=lambda user: user.id)
-                if user.blocks or user.grants
+                if user.blocks or not user.verified
             ],
             "identifications": [
-                (known.id, known.user.id, known.type, known.status, known.valid_until)
+                (
+                    known.id,
+                    known.user.id,
+                    known.type,
+                    known.status,
+                    known.valid_until,
+                    None if known.site is None else known.site.id,
+                    known.group_id,
+                    known.group_card,
+                )
                 for known in sorted(self.identifications.values(), key=lambda known: known.id)
             ],
             "keys": sorted((key.hex(), known.id) for key, known in self.by_keyed_id.items()),
+            "aliases": sorted(
+                (alias.hex(), sorted(known.id for known in several))
+                for alias, several in self.by_alias.items()
+            ),
         }
 
+    def _verify(self, user_id: str, *, verified: bool) -> None:
+        user = self.user(user_id)
+        user.verified = verified
+        self.arrange(user)
+
     def _add(self, event: identity.IdentificationAdded) -> None:
+        site = event.installation_id
         added = Identification(
             id=event.identification_id,
             user=self.user(event.user_id),
@@ -101,11 +152,12 @@ class People:
             status=event.status,
             valid_until=event.valid_until,
             deadline=_deadline(event.status, event.valid_until),
+            site=None if site is None else self._installation(site),
+            group_id=event.group_id,
+            group_card=event.group_card,
         )
         self.identifications[added.id] = added
-        keyed_id = self._keyed_ids.get(added.id)
-        if keyed_id is not None:
-            self.by_keyed_id[keyed_id] = added
+        self._find_by_key(added)
 
     def _change(self, identification_id: str, **changes: str | int | None) -> None:
         known = self.identifications.get(identification_id)
@@ -118,32 +170,37 @@ class People:
         self._forget_key(identification_id)
         self.identifications.pop(identification_id, None)
 
+    def _find_by_key(self, known: Identification) -> None:
+        keyed_id = self._keyed_ids.get(known.id)
+        if keyed_id is not None:
+            self.by_keyed_id[keyed_id] = known
+        alias = self._aliases.get(known.id)
+        if alias is not None:
+            self.by_alias[alias] = (*self.by_alias.get(alias, ()), known)
+
     def _forget_key(self, identification_id: str) -> None:
         keyed_id = self._keyed_ids.pop(identification_id, None)
         if keyed_id is not None:
             self.by_keyed_id.pop(keyed_id, None)
+        alias = self._aliases.pop(identification_id, None)
+        if alias is not None:
+            several = self.by_alias.pop(alias, ())
+            rest = tuple(known for known in several if known.id != identification_id)
+            if rest:
+                self.by_alias[alias] = rest
 
 
 def _keyed_id(text: str) -> KeyedId:
     try:
         keyed_id = bytes.fromhex(text)
     except ValueError:
-        raise MalformedKeyError from None
+        raise MalformedEventError from None
     if len(keyed_id) != KEYED_ID_SIZE:
-        raise MalformedKeyError
+        raise MalformedEventError
     return KeyedId(keyed_id)
-
-
-def _block(user: User, blocks: frozenset[str | None]) -> None:
-    user.blocks = blocks
-    user.usable = () if blocks else user.grants
 
 
 def _deadline(status: str, valid_until: int | None) -> int:
     if status != "ACTIVE":
         return 0
     return NEVER if valid_until is None else valid_until
-
-
-def _longest_first(grant: Grant) -> tuple[int, str, str]:
-    return (-grant.ends, grant.on, grant.permission_id)  # "charger" sorts before "installation"

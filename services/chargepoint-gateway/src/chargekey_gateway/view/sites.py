@@ -1,61 +1,65 @@
-"""Installations, chargers and permissions, from the ACCESS stream."""
+"""Installations and chargers, from the ACCESS stream."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Collection
+
+import msgspec
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.view.entries import NEVER, Charger, Grant, Installation
-from chargekey_gateway.view.people import People
+from chargekey_gateway.view.entries import Charger, Installation, Quirks
 
 
 class Sites:
-    """What stands where, and who may charge at it. Every method is plain memory."""
+    """What stands where. Every method is plain memory."""
 
-    def __init__(self, people: People) -> None:
-        self.installations: dict[str, Installation] = {}
+    def __init__(self) -> None:
         self.chargers: dict[str, Charger] = {}
         self.by_ocpp_identity: dict[str, Charger] = {}
-        self._people = people
+        self._installations: dict[str, Installation] = {}
+        self._standing: dict[str, dict[str, Charger]] = {}  # by installation
         # A credential comes before its charger.
         self._password_hashes: dict[str, str] = {}
+        self._listeners: list[Callable[[str], None]] = []
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every installation whose settings have just changed."""
+        self._listeners.append(listener)
+
+    def installation(self, installation_id: str) -> Installation:
+        """Return the installation; one nobody told of yet is made, and nothing is lost."""
+        known = self._installations.get(installation_id)
+        if known is None:
+            known = self._installations[installation_id] = Installation(installation_id)
+        return known
+
+    def charger(self, charger_id: str, installation_id: str) -> Charger:
+        """Return the charger; one nobody told of yet is made, at that installation."""
+        known = self.chargers.get(charger_id)
+        if known is None:
+            known = Charger(charger_id, self.installation(installation_id))
+            self.chargers[charger_id] = known
+            self._standing.setdefault(installation_id, {})[charger_id] = known
+        return known
+
+    def chargers_at(self, installation_id: str) -> Collection[Charger]:
+        """Return what stands there, also what is not registered."""
+        return self._standing.get(installation_id, {}).values()
 
     def forget(self) -> None:
         """Drop what access told; a Charger that connections hold is the same when it is back."""
         self.by_ocpp_identity.clear()
         self._password_hashes.clear()
-        for installation in self.installations.values():
-            installation.authorisation_required = True
+        for installation in self._installations.values():
+            _forget(installation)
         for charger in self.chargers.values():
-            charger.ocpp_identity = ""
-            charger.authorisation_override = "INHERIT"
-            charger.identification_types = frozenset()
-            charger.password_hash = None
-            charger.registered = False
-        for user_id in self._people.users:
-            self._people.set_grants(user_id, ())
+            _forget(charger)
 
     def apply(self, event: PublishedEvent) -> None:
         """Apply a published event."""
-        match event:
-            case access.InstallationCreated() | access.AuthorisationRequiredSet():
-                installation = self._installation(event.installation_id)
-                installation.authorisation_required = event.authorisation_required
-            case access.ChargerAdded():
-                self._add(event)
-            case access.AuthorisationOverrideSet():
-                charger = self._charger(event.charger_id, event.installation_id)
-                charger.authorisation_override = event.authorisation_override
-            case access.IdentificationTypesSet():
-                charger = self._charger(event.charger_id, event.installation_id)
-                charger.identification_types = frozenset(event.identification_types)
-            case access.PermissionGranted() | access.PermissionChanged():
-                self._grant(event)
-            case access.PermissionRevoked():
-                self._revoke(event.user_id, event.permission_id)
-            case _:  # the rest of the stream does not bear on who may charge
-                pass
+        self._apply_to_installation(event)
+        self._apply_to_charger(event)
 
     def set_credential(self, event: access.ChargerCredential) -> None:
         """Let the charger sign in with the password of this hash, and with no older one."""
@@ -66,12 +70,11 @@ class Sites:
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
-        chargers = sorted(self.chargers.values(), key=lambda charger: charger.id)
+        installations = sorted(self._installations.values(), key=lambda each: each.id)
+        chargers = sorted(self.chargers.values(), key=lambda each: each.id)
         return {
-            "installations": sorted(
-                (installation.id, installation.authorisation_required)
-                for installation in self.installations.values()
-            ),
+            # One of which nothing was told is as good as none.
+            "installations": [each for each in installations if each != Installation(each.id)],
             "chargers": [
                 (
                     charger.id,
@@ -79,6 +82,8 @@ class Sites:
                     charger.ocpp_identity,
                     charger.authorisation_override,
                     sorted(charger.identification_types),
+                    sorted(charger.by_permission),
+                    charger.quirks,
                     charger.password_hash,
                 )
                 for charger in chargers
@@ -86,43 +91,89 @@ class Sites:
             ],
         }
 
-    def _installation(self, installation_id: str) -> Installation:
-        known = self.installations.get(installation_id)
-        if known is None:
-            known = self.installations[installation_id] = Installation(installation_id)
-        return known
+    def _apply_to_installation(self, event: PublishedEvent) -> None:
+        match event:
+            case access.InstallationCreated() | access.AuthorisationRequiredSet():
+                self._set(
+                    event.installation_id, authorisation_required=event.authorisation_required
+                )
+            case access.AuthenticationTypeSet():
+                self._set(event.installation_id, external=event.authentication_type == "EXTERNAL")
+            case access.OperatorConnected():
+                self._set(
+                    event.installation_id,
+                    managed_by=event.partner_id,
+                    overrides_allowed=event.overrides_allowed,
+                )
+            case access.OverridesAllowedSet():
+                self._set(event.installation_id, overrides_allowed=event.overrides_allowed)
+            case access.OperatorDisconnected():
+                self._set(event.installation_id, managed_by=None, overrides_allowed=True)
+            case access.PoliciesSet():
+                self._set(event.installation_id, on_block=event.on_block, on_revoke=event.on_revoke)
+            case _:  # the rest of the stream is not about it
+                pass
 
-    def _charger(self, charger_id: str, installation_id: str) -> Charger:
-        known = self.chargers.get(charger_id)
-        if known is None:
-            known = Charger(charger_id, self._installation(installation_id))
-            self.chargers[charger_id] = known
-        return known
+    def _apply_to_charger(self, event: PublishedEvent) -> None:
+        match event:
+            case access.ChargerAdded():
+                self._add(event)
+            case access.AuthorisationOverrideSet():
+                charger = self.charger(event.charger_id, event.installation_id)
+                charger.authorisation_override = event.authorisation_override
+                _arrange(charger)
+            case access.IdentificationTypesSet():
+                charger = self.charger(event.charger_id, event.installation_id)
+                charger.identification_types = frozenset(event.identification_types)
+                _arrange(charger)
+            case access.ReaderQuirksSet():
+                charger = self.charger(event.charger_id, event.installation_id)
+                charger.quirks = _quirks(event)
+            case access.ChargerMoved():
+                charger = self.charger(event.charger_id, event.from_installation_id)
+                charger.authorisation_override = "INHERIT"
+                self._place(charger, event.installation_id)
+            case _:  # the rest of the stream is not about it
+                pass
+
+    def _set(self, installation_id: str, **settings: str | bool | None) -> None:
+        installation = self.installation(installation_id)
+        for name, value in settings.items():
+            setattr(installation, name, value)
+        for charger in self.chargers_at(installation.id):
+            _arrange(charger)
+        for listener in self._listeners:
+            listener(installation.id)
 
     def _add(self, event: access.ChargerAdded) -> None:
-        charger = self._charger(event.charger_id, event.installation_id)
-        charger.installation = self._installation(event.installation_id)
+        charger = self.charger(event.charger_id, event.installation_id)
         charger.ocpp_identity = event.ocpp_identity
         charger.authorisation_override = event.authorisation_override
         charger.identification_types = frozenset(event.identification_types)
         charger.password_hash = self._password_hashes.get(event.charger_id)
         charger.registered = True
+        self._place(charger, event.installation_id)
         self.by_ocpp_identity[event.ocpp_identity] = charger
 
-    def _grant(self, event: access.PermissionGranted | access.PermissionChanged) -> None:
-        self._revoke(event.user_id, event.permission_id)
-        if "USER" not in event.roles:  # no other role carries the right to charge
-            return
-        on: Literal["charger", "installation"]
-        target, on = event.installation_id, "installation"
-        if event.charger_id is not None:
-            target, on = event.charger_id, "charger"
-        ends = NEVER if event.valid_until is None else event.valid_until
-        grant = Grant(target, on, event.permission_id, ends)
-        user = self._people.user(event.user_id)
-        self._people.set_grants(user.id, (*user.grants, grant))
+    def _place(self, charger: Charger, installation_id: str) -> None:
+        del self._standing[charger.installation.id][charger.id]
+        charger.installation = self.installation(installation_id)
+        self._standing.setdefault(installation_id, {})[charger.id] = charger
+        _arrange(charger)
 
-    def _revoke(self, user_id: str, permission_id: str) -> None:
-        grants = self._people.user(user_id).grants
-        rest = tuple(grant for grant in grants if grant.permission_id != permission_id)
-        self._people.set_grants(user_id, rest)
+
+def _arrange(charger: Charger) -> None:
+    by_permission = charger.authorisation_required and not charger.installation.external
+    charger.by_permission = charger.identification_types if by_permission else frozenset()
+
+
+def _quirks(event: access.ReaderQuirksSet) -> Quirks | None:
+    quirks = Quirks(event.reversed, event.truncated, event.prefix)
+    return None if quirks == Quirks(reversed=False, truncated=False, prefix="") else quirks
+
+
+def _forget(entry: Installation | Charger) -> None:
+    """Take back everything but what it is and, of a charger, where."""
+    for field in msgspec.structs.fields(entry):
+        if field.default is not msgspec.NODEFAULT:
+            setattr(entry, field.name, field.default)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 import structlog
@@ -14,8 +14,9 @@ from chargekey_common.keyed_ids import KeyedId
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import POSITION_HEADER, Catalogue, PublishedEvent
-from chargekey_gateway.view.entries import Charger, Identification, User
-from chargekey_gateway.view.people import MalformedKeyError, People
+from chargekey_gateway.view.entries import Charger, Identification, Installation, User
+from chargekey_gateway.view.grants import Grants
+from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.progress import Progress
 from chargekey_gateway.view.sites import Sites
 
@@ -40,11 +41,13 @@ class View:
     """
 
     def __init__(self) -> None:
-        self._people = People()
-        self._sites = Sites(self._people)
+        self._sites = Sites()
+        self._people = People(self._sites.installation)
+        self._grants = Grants(self._people, self._sites)
         self._progress = Progress(SERVICES)
         self._catalogue = Catalogue(*access.EVENTS, *identity.EVENTS)
-        self._on_block: list[Callable[[str], None]] = []
+        self._whole = True
+        self._on_mended: list[Callable[[], None]] = []
 
     # What the decision reads.
 
@@ -61,6 +64,19 @@ class View:
         """Return what is presented by the code of this keyed id."""
         return self._people.by_keyed_id.get(keyed_id)
 
+    def identifications_by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
+        """Return every card whose number a truncating reader makes the same four bytes of."""
+        return self._people.by_alias.get(alias, ())
+
+    def installation(self, installation_id: str) -> Installation:
+        """Return the installation, also one that nobody told of yet."""
+        return self._sites.installation(installation_id)
+
+    def chargers_at(self, installation_id: str) -> Collection[Charger]:
+        """Return the registered chargers of the installation, in no order."""
+        standing = self._sites.chargers_at(installation_id)
+        return [charger for charger in standing if charger.registered]
+
     def user(self, user_id: str) -> User | None:
         """Return the user, as far as anything is known of him."""
         return self._people.users.get(user_id)
@@ -74,6 +90,11 @@ class View:
             str(self._progress.positions[name]) for name in sorted(self._progress.positions)
         )
 
+    @property
+    def whole(self) -> bool:
+        """False between a reset and `mended`: what is not there may be on its way."""
+        return self._whole
+
     async def wait_for(self, positions: Iterable[Position], within: float) -> None:
         """Return once the view includes `positions`, at most `within` seconds from now.
 
@@ -84,14 +105,30 @@ class View:
 
     def digest(self) -> str:
         """Return a hash over all entries: equal views have equal ones, on every replica."""
-        state = msgspec.json.encode({**self._people.state(), **self._sites.state()})
+        state = msgspec.json.encode(
+            {**self._people.state(), **self._sites.state(), **self._grants.state()}
+        )
         return hashlib.blake2b(state, digest_size=16).hexdigest()
 
     # How it changes.
 
-    def on_block(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the id of every user whose blocks have just changed."""
-        self._on_block.append(listener)
+    def on_user_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every user whose rights may just have changed."""
+        self._people.on_change(listener)
+
+    def on_site_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every installation whose settings have just changed."""
+        self._sites.on_change(listener)
+
+    def on_mended(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when a view that was reset is whole again."""
+        self._on_mended.append(listener)
+
+    def mended(self) -> None:
+        """Know that everything there was before a reset has been told again."""
+        self._whole = True
+        for listener in self._on_mended:
+            listener()
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Apply messages of one stream in their order; what a Follower of it calls."""
@@ -116,14 +153,17 @@ class View:
             return
         try:
             self._decode(message)
-        except (msgspec.DecodeError, MalformedKeyError):
+        except (msgspec.DecodeError, MalformedEventError):
             self._poison(message)
         # A private message has the position of the event that follows it.
         if position is not None and not message.subject.startswith(PRIVATE):
             self._progress.advance(position)
 
     def apply(self, event: PublishedEvent) -> None:
-        """Apply an event of either stream, without regard to its position."""
+        """Apply an event of either stream, without regard to its position.
+
+        Raises MalformedEventError.
+        """
         match event:
             case identity.IdentificationKey():
                 self._people.set_key(event)
@@ -131,17 +171,17 @@ class View:
                 self._sites.set_credential(event)
             case _ if event.stream == "access":
                 self._sites.apply(event)
+                self._grants.apply(event)
             case _:
-                changed = self._people.apply(event)
-                if changed is not None:
-                    for listener in self._on_block:
-                        listener(changed)
+                self._people.apply(event)
 
     def reset(self, service: str) -> None:
         """Drop what one service told, to hear it again from its beginning."""
+        self._whole = False
         match service:
             case "access":
                 self._sites.forget()
+                self._grants.forget()
             case "identity":
                 self._people.forget()
             case _:

@@ -1,0 +1,57 @@
+"""Whose it is: from what a charger sends to the identification that it is the code of."""
+
+from __future__ import annotations
+
+from chargekey_common.keyed_ids import CodeClass, KeyedIds, classify
+from chargekey_gateway.inputs import Presented
+from chargekey_gateway.view.entries import Charger, Identification, Quirks
+from chargekey_gateway.view.view import View
+
+
+class Lookup:
+    """Finds identifications in `view` by what is presented."""
+
+    def __init__(self, view: View, keyed_ids: KeyedIds) -> None:
+        self._view = view
+        self._keyed_ids = keyed_ids
+
+    def __call__(self, charger: Charger, token: str) -> Presented:
+        """Tell what `token` is at this charger."""
+        if charger.quirks is not None:
+            return self._by_strange_reader(charger, charger.quirks, token)
+        code_class, keyed_id = self._keyed_ids.of_token(token, charger.installation.id)
+        return Presented(token, code_class, _here(charger, self._view.identification(keyed_id)))
+
+    def _by_strange_reader(self, charger: Charger, quirks: Quirks, sent: str) -> Presented:
+        token = undone(quirks, sent)
+        code_class, keyed_id = self._keyed_ids.of_token(token, charger.installation.id)
+        exact = self._view.identification(keyed_id)
+        found: tuple[Identification, ...] = () if exact is None else (exact,)
+        alias = self._keyed_ids.alias_of_token(token) if quirks.truncated else None
+        if alias is not None:
+            # A card of just this number may be there beside those that are cut to it.
+            found = (*found, *self._view.identifications_by_alias(alias))
+        if len(found) > 1:
+            return Presented(token, code_class, None, ambiguous=True)
+        return Presented(token, code_class, _here(charger, found[0] if found else None))
+
+
+def _here(charger: Charger, known: Identification | None) -> Identification | None:
+    """Return it, or None where it works at another site only: there it is unknown."""
+    if known is None or known.site is None or known.site is charger.installation:
+        return known
+    return None
+
+
+def undone(quirks: Quirks, sent: str) -> str:
+    """Return the card's own number where its reader made another of it.
+
+    All the rest is as it was sent: what is typed, and what comes from a vehicle or an app.
+    """
+    number = sent
+    if sent[: len(quirks.prefix)].upper() == quirks.prefix.upper():
+        number = sent[len(quirks.prefix) :]
+    code_class, canonical = classify(number)
+    if code_class is not CodeClass.UID:
+        return sent
+    return bytes.fromhex(canonical)[::-1].hex().upper() if quirks.reversed else canonical

@@ -1,0 +1,149 @@
+"""Who may charge where: permissions, partners and blocks at a site, from the ACCESS stream."""
+
+from __future__ import annotations
+
+from chargekey_common.published import access
+from chargekey_common.published.envelope import PublishedEvent
+from chargekey_gateway.view.entries import NEVER, Grant, Partner, User, ranked
+from chargekey_gateway.view.people import MalformedEventError, People
+from chargekey_gateway.view.sites import Sites
+
+
+class Grants:
+    """What people hold, themselves and as members of partners. Every method is plain memory."""
+
+    def __init__(self, people: People, sites: Sites) -> None:
+        self._people = people
+        self._sites = sites
+        self._partners: dict[str, Partner] = {}
+        self._members: dict[str, dict[str, User]] = {}  # by partner
+        # The holders of permissions on a charger, by charger and permission.
+        self._on_chargers: dict[str, dict[str, User | Partner]] = {}
+
+    def forget(self) -> None:
+        """Drop all of it; what identity told of the users stays."""
+        self._partners.clear()
+        self._members.clear()
+        self._on_chargers.clear()
+        for user in self._people.users.values():
+            user.grants = ()
+            user.partners = ()
+            user.blocked_at = frozenset()
+            self._people.arrange(user)
+
+    def apply(self, event: PublishedEvent) -> None:
+        """Apply a published event; raises MalformedEventError."""
+        match event:
+            case access.PermissionGranted() | access.PermissionChanged():
+                self._grant(event)
+            case access.PermissionRevoked():
+                self._drop(self._holder(event), event.permission_id)
+            case access.PartnerMemberAdded():
+                self._join(event.partner_id, event.user_id)
+            case access.PartnerMemberRemoved():
+                self._leave(event.partner_id, event.user_id)
+            case access.UserBlockedAtInstallation():
+                user = self._people.user(event.user_id)
+                user.blocked_at |= {event.installation_id}
+                self._people.arrange(user)
+            case access.UserUnblockedAtInstallation():
+                user = self._people.user(event.user_id)
+                user.blocked_at -= {event.installation_id}
+                self._people.arrange(user)
+            case access.ChargerMoved():
+                self._drop_all_on(event.charger_id)
+            case access.UserForgotten():
+                self._forget(self._people.user(event.user_id))
+            case _:  # the rest of the stream does not bear on who may charge
+                pass
+
+    def state(self) -> dict[str, object]:
+        """Return all of it as plain values in a fixed order, for the digest."""
+        return {
+            "holders": [
+                (user.id, _told(user.grants), sorted(user.blocked_at), _told(user.usable))
+                for user in sorted(self._people.users.values(), key=lambda user: user.id)
+                if user.grants or user.partners or user.blocked_at
+            ],
+            "partners": [
+                (partner.id, _told(partner.grants), sorted(self._members.get(partner.id, ())))
+                for partner in sorted(self._partners.values(), key=lambda partner: partner.id)
+            ],
+        }
+
+    def _holder(
+        self, event: access.PermissionGranted | access.PermissionChanged | access.PermissionRevoked
+    ) -> User | Partner:
+        if event.partner_id is not None:
+            return self._partner(event.partner_id)
+        if event.user_id is None:
+            raise MalformedEventError
+        return self._people.user(event.user_id)
+
+    def _partner(self, partner_id: str) -> Partner:
+        known = self._partners.get(partner_id)
+        if known is None:
+            known = self._partners[partner_id] = Partner(partner_id)
+        return known
+
+    def _grant(self, event: access.PermissionGranted | access.PermissionChanged) -> None:
+        holder = self._holder(event)
+        rest = self._without(holder, event.permission_id)
+        if "USER" not in event.roles:  # no other role carries the right to charge
+            self._set(holder, rest)
+            return
+        ends = NEVER if event.valid_until is None else event.valid_until
+        if event.charger_id is None:
+            site = self._sites.installation(event.installation_id)
+            grant = Grant(ends, on_charger=False, permission_id=event.permission_id, target=site)
+        else:
+            charger = self._sites.charger(event.charger_id, event.installation_id)
+            grant = Grant(ends, on_charger=True, permission_id=event.permission_id, target=charger)
+            self._on_chargers.setdefault(charger.id, {})[event.permission_id] = holder
+        self._set(holder, (*rest, grant))
+
+    def _drop(self, holder: User | Partner, permission_id: str) -> None:
+        self._set(holder, self._without(holder, permission_id))
+
+    def _drop_all_on(self, charger_id: str) -> None:
+        for permission_id, holder in list(self._on_chargers.get(charger_id, {}).items()):
+            self._drop(holder, permission_id)
+
+    def _without(self, holder: User | Partner, permission_id: str) -> tuple[Grant, ...]:
+        for grant in holder.grants:
+            if grant.permission_id == permission_id and grant.on_charger:
+                self._on_chargers[grant.target.id].pop(permission_id, None)
+        return tuple(grant for grant in holder.grants if grant.permission_id != permission_id)
+
+    def _set(self, holder: User | Partner, grants: tuple[Grant, ...]) -> None:
+        holder.grants = ranked(*grants)
+        if isinstance(holder, User):
+            self._people.arrange(holder)
+            return
+        for user in self._members.get(holder.id, {}).values():
+            self._people.arrange(user)
+
+    def _join(self, partner_id: str, user_id: str) -> None:
+        user, partner = self._people.user(user_id), self._partner(partner_id)
+        members = self._members.setdefault(partner_id, {})
+        if user_id not in members:  # told again, he manages it, or no longer
+            members[user_id] = user
+            user.partners = (*user.partners, partner)
+            self._people.arrange(user)
+
+    def _leave(self, partner_id: str, user_id: str) -> None:
+        user = self._members.get(partner_id, {}).pop(user_id, None)
+        if user is not None:
+            user.partners = tuple(each for each in user.partners if each.id != partner_id)
+            self._people.arrange(user)
+
+    def _forget(self, user: User) -> None:
+        for grant in user.grants:
+            self._drop(user, grant.permission_id)
+        for partner in user.partners:
+            self._leave(partner.id, user.id)
+        user.blocked_at = frozenset()
+
+
+def _told(grants: tuple[Grant, ...]) -> list[tuple[str, str, int]]:
+    return [(grant.permission_id, grant.target.id, grant.ends) for grant in grants]

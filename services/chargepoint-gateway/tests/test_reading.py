@@ -1,0 +1,89 @@
+"""The streams that the gateway's memory is made from, read from a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import pytest
+from nats.aio.client import Client
+from nats.js.api import StreamConfig
+
+from chargekey_common.positions import Position
+from chargekey_common.process import Lifetime
+from chargekey_common.published import access
+from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
+from chargekey_common.relay import END, GENERATION
+from chargekey_gateway import reading
+from chargekey_gateway.reading import Reading
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.view.view import View
+
+BEFORE, RESTORED = "0000000000000001", "0000000000000002"
+SITE = access.InstallationCreated(
+    installation_id="site", name="", time_zone="UTC", authorisation_required=True
+)
+GRANT = access.PermissionGranted(
+    installation_id="site", permission_id="permission", user_id="ada", roles=("USER",)
+)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WATCH", 0.01)
+
+
+@pytest.fixture
+async def lifetime() -> AsyncIterator[Lifetime]:
+    lifetime = Lifetime()
+    yield lifetime
+    await lifetime.close()
+
+
+async def declare(client: Client, stream: str, generation: str, end: int) -> None:
+    """Declare a service's stream as its relay does, with the end of its store at the start."""
+    await client.jetstream().add_stream(
+        StreamConfig(
+            name=stream.upper(),
+            subjects=[f"{stream}.v1.>"],
+            metadata={GENERATION: generation, END: str(end)},
+        )
+    )
+
+
+async def publish(client: Client, event: PublishedEvent, generation: str, number: int) -> None:
+    position = Position("access", generation, number)
+    about = Attributes(id=f"{number}", at=0, cause="", actor="", position=position)
+    told = headers(event, about, source="access")
+    await client.jetstream().publish(event.subject, msgspec.json.encode(event), headers=told)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_view_of_a_restored_store_is_whole_again_once_all_of_it_is_read(
+    nats_client: Client, lifetime: Lifetime
+) -> None:
+    """Not before: what is missing meanwhile would look as if it were revoked."""
+    for stream in ("access", "identity", "sessions"):
+        await declare(nats_client, stream, BEFORE, 0)
+    await publish(nats_client, SITE, BEFORE, 1)
+    view = View()
+    Reading(nats_client, view, RunningSessions()).begin(lifetime)
+    await until(lambda: view.positions == (f"access:{BEFORE}:1",))
+    assert view.whole
+
+    await nats_client.jetstream().delete_stream("ACCESS")
+    await declare(nats_client, "access", RESTORED, 2)
+    mended: list[bool] = []
+    view.on_mended(lambda: mended.append(view.user("ada") is not None))
+    await publish(nats_client, SITE, RESTORED, 1)
+    await until(lambda: view.positions == (f"access:{RESTORED}:1",))
+    assert not view.whole
+    await publish(nats_client, GRANT, RESTORED, 2)
+    await until(lambda: view.whole)
+    assert mended == [True]
