@@ -9,15 +9,22 @@ from typing import Any
 
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2 as pb
-from chargekey.access.v1 import access_pb2_grpc
+from chargekey.access.v1 import (
+    chargers_pb2,
+    chargers_pb2_grpc,
+    check_pb2,
+    check_pb2_grpc,
+    installations_pb2,
+    installations_pb2_grpc,
+)
 from chargekey_common.accounts import Caller, service_account
 from chargekey_common.errors import NotFoundError, PermissionDeniedError
-from chargekey_common.grpc.server import Service
+from chargekey_common.grpc.server import Objects, Service
 from chargekey_common.testing.grpc import served
 from chargekey_history.api.access import Access
 
 Context = aio.ServicerContext[Any, Any]
+METHODS: Objects = dict.fromkeys(("GetInstallation", "GetCharger", "FindUser"), lambda _: "system")
 
 
 class NothingThereError(NotFoundError):
@@ -25,7 +32,11 @@ class NothingThereError(NotFoundError):
     sentence = "There is no such thing."
 
 
-class SmallAccess(access_pb2_grpc.AccessServiceServicer):
+class SmallAccess(
+    installations_pb2_grpc.InstallationServiceServicer,
+    chargers_pb2_grpc.ChargerServiceServicer,
+    check_pb2_grpc.CheckServiceServicer,
+):
     """Knows the installations, chargers and users it is given."""
 
     def __init__(self) -> None:
@@ -34,21 +45,25 @@ class SmallAccess(access_pb2_grpc.AccessServiceServicer):
         self.users = {"anna", "grace"}
 
     async def GetInstallation(
-        self, request: pb.GetInstallationRequest, _: Context
-    ) -> pb.GetInstallationResponse:
+        self, request: installations_pb2.GetInstallationRequest, _: Context
+    ) -> installations_pb2.GetInstallationResponse:
         if request.installation_id not in self.installations:
             raise NothingThereError
-        return pb.GetInstallationResponse()
+        return installations_pb2.GetInstallationResponse()
 
-    async def GetCharger(self, request: pb.GetChargerRequest, _: Context) -> pb.GetChargerResponse:
+    async def GetCharger(
+        self, request: chargers_pb2.GetChargerRequest, _: Context
+    ) -> chargers_pb2.GetChargerResponse:
         if request.charger_id not in self.chargers:
             raise NothingThereError
-        return pb.GetChargerResponse()
+        return chargers_pb2.GetChargerResponse()
 
-    async def FindUser(self, request: pb.FindUserRequest, _: Context) -> pb.FindUserResponse:
+    async def FindUser(
+        self, request: check_pb2.FindUserRequest, _: Context
+    ) -> check_pb2.FindUserResponse:
         if request.user_id not in self.users:
             raise NothingThereError
-        return pb.FindUserResponse()
+        return check_pb2.FindUserResponse()
 
 
 async def _only_history(caller: Caller, _: str, __: str) -> None:
@@ -59,11 +74,17 @@ async def _only_history(caller: Caller, _: str, __: str) -> None:
 @asynccontextmanager
 async def small_access(directory: Path) -> AsyncIterator[Access]:
     """Serve one on a free port; yield what history asks it through."""
-    service = Service(
-        "chargekey.access.v1.AccessService",
-        access_pb2_grpc.add_AccessServiceServicer_to_server,
-        SmallAccess(),
-        dict.fromkeys(("GetInstallation", "GetCharger", "FindUser"), lambda _: "system"),
+    small = SmallAccess()
+    installations, *beside = (
+        Service(f"chargekey.access.v1.{name}", add, small, METHODS)
+        for name, add in (
+            (
+                "InstallationService",
+                installations_pb2_grpc.add_InstallationServiceServicer_to_server,
+            ),
+            ("ChargerService", chargers_pb2_grpc.add_ChargerServiceServicer_to_server),
+            ("CheckService", check_pb2_grpc.add_CheckServiceServicer_to_server),
+        )
     )
-    async with served(service, directory, _only_history) as as_caller:
+    async with served(installations, directory, _only_history, *beside) as as_caller:
         yield Access(as_caller(service_account("history")))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.pages import token_of
 from chargekey_common.postgres import Postgres
 from chargekey_common.testing.bad_input import (
     INVALID,
@@ -47,8 +48,15 @@ FIELDS: Fields = {
     "charger_id": bad(MISSING, "charger_unknown", *UNKNOWN_IDS[1:]),
     "user_id": bad(MISSING, "user_unknown", *UNKNOWN_IDS[1:]),
     # More than there can be are as many as there can be.
-    "limit": bad(INVALID, "limit_malformed", -1, -(2**31)),
+    "page_size": bad(INVALID, "page_size_malformed", -1, -(2**31)),
     "running_only": (),
+    "page_token": bad(
+        INVALID,
+        "page_token_malformed",
+        "x",
+        "no token",
+        *map(token_of, ("1", "x/1/x", f"{2**63}/1/x", "1/2/")),
+    ),
 }
 
 
@@ -74,8 +82,8 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
 
     where = {"installation_id": "home", "charger_id": "garage"}
     good: list[Message] = [
-        pb.ListSessionsRequest(**where, limit=2**31 - 1),
-        pb.ListRefusalsRequest(**where, limit=2**31 - 1),
+        pb.ListSessionsRequest(**where, page_size=2**31 - 1),
+        pb.ListRefusalsRequest(**where, page_size=2**31 - 1),
     ]
     async with (
         small_access(directory) as access,

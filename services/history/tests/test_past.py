@@ -286,9 +286,9 @@ def expected(story: Sequence[Fact]) -> tuple[list[tuple[object, ...]], list[tupl
             sessions.append((event.started_at, each.sequence, event.session_id, energy))
         elif not isinstance(event, SessionEnded):
             stage = "start" if isinstance(event, StartRefused) else "authorize"
-            refusals.append((-each.at, each.id, stage))
+            refusals.append((each.at, each.id, stage))
     newest_first = sorted(sessions, key=lambda row: (row[0], row[1]), reverse=True)
-    return newest_first, sorted(refusals)
+    return newest_first, sorted(refusals, reverse=True)
 
 
 @given(story=stories(), data=st.data())
@@ -310,5 +310,5 @@ def test_any_order_any_batches_and_any_repetition_make_the_rows_of_a_rebuild_fro
             assert (sessions, refusals) == rows(rebuilt)
     assert (
         [(each.started_at, each.transaction_id, each.id, each.energy_wh) for each in sessions],
-        [(-each.at, each.id, each.stage) for each in refusals],
+        [(each.at, each.id, each.stage) for each in refusals],
     ) == expected(story)

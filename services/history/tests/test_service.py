@@ -15,6 +15,7 @@ from chargekey.history.v1.history_pb2_grpc import HistoryServiceStub
 from chargekey_common.accounts import Caller
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.grpc.client import remote_error
+from chargekey_common.pages import token_of
 from chargekey_common.testing.grpc import served
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Bookmark, Past
@@ -104,7 +105,7 @@ async def test_refusals_are_told_with_their_reason(past: Past, stub: HistoryServ
 async def test_access_is_asked_about_the_one_installation_that_the_answer_is_of(
     past: Past, stub: HistoryServiceStub, asked: Asked
 ) -> None:
-    """Without an installation, named or found, only who may see everything may see it."""
+    """Without an installation, named or found, it is a user's own past, or everybody's."""
     past.apply(
         [
             fact(started("s1"), 1),
@@ -121,6 +122,7 @@ async def test_access_is_asked_about_the_one_installation_that_the_answer_is_of(
         pb.ListSessionsRequest(charger_id="roof"),
         pb.ListSessionsRequest(charger_id="nowhere"),
         pb.ListSessionsRequest(user_id="anna"),
+        pb.ListSessionsRequest(charger_id="nowhere", user_id="anna"),
         pb.ListSessionsRequest(),
         pb.ListSessionsRequest(installation_id="office"),
     ):
@@ -130,7 +132,8 @@ async def test_access_is_asked_about_the_one_installation_that_the_answer_is_of(
         ("history.ListRefusals", "installation:home"),
         ("history.ListSessions", "installation:office"),
         ("history.ListSessions", "system"),
-        ("history.ListSessions", "system"),
+        ("history.ListSessions", "user:anna"),
+        ("history.ListSessions", "user:anna"),
         ("history.ListSessions", "system"),
         ("history.ListSessions", "installation:office"),
     ]
@@ -164,17 +167,64 @@ async def test_nothing_is_told_of_what_exists_and_has_no_past_and_what_exists_no
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 100), (7, 7), (5_000, 1_000)])
-async def test_the_answer_has_no_more_entries_than_asked_for(
+async def test_a_page_has_no_more_entries_than_asked_for_and_tells_that_there_are_more(
     past: Past, stub: HistoryServiceStub, limit: int, count: int
 ) -> None:
     past.apply([fact(refused(), n) for n in range(1_100)], Bookmark("then", 1_100))
-    request = pb.ListRefusalsRequest(installation_id="home", limit=limit)
-    assert len((await stub.ListRefusals(request)).refusals) == count
+    request = pb.ListRefusalsRequest(installation_id="home", page_size=limit)
+    answer = await stub.ListRefusals(request)
+    assert len(answer.refusals) == count
+    assert answer.next_page_token
 
 
-async def test_a_negative_limit_is_refused_by_name(stub: HistoryServiceStub) -> None:
-    request = pb.ListSessionsRequest(installation_id="home", limit=-1)
+async def test_pages_of_sessions_are_the_whole_list_while_newer_ones_begin(
+    past: Past, stub: HistoryServiceStub
+) -> None:
+    """Several that started at once are told apart; none is told twice, and none left out."""
+    starts = [started(f"s{n}", started_at=NOON + n // 3) for n in range(11)]
+    past.apply([fact(each, n) for n, each in enumerate(starts, start=1)], Bookmark("then", 20))
+    request, found = pb.ListSessionsRequest(installation_id="home", page_size=2), []
+    while True:
+        answer = await stub.ListSessions(request)
+        found += [each.id for each in answer.sessions]
+        newer = started(f"newer{len(found)}", started_at=NOON + HOUR)
+        past.apply([fact(newer, 20 + len(found))], Bookmark("then", 20 + len(found)))
+        if not answer.next_page_token:
+            break
+        request.page_token = answer.next_page_token
+    assert found == [f"s{n}" for n in reversed(range(11))]
+
+
+async def test_pages_of_refusals_are_the_whole_list(past: Past, stub: HistoryServiceStub) -> None:
+    told = [fact(refused(), n, event_id=f"r{n:02}", at=NOON + n // 4) for n in range(10)]
+    past.apply(told, Bookmark("then", 10))
+    request, found = pb.ListRefusalsRequest(installation_id="home", page_size=5), []
+    while True:
+        answer = await stub.ListRefusals(request)
+        found += [each.id for each in answer.refusals]
+        if not answer.next_page_token:
+            break
+        request.page_token = answer.next_page_token
+    assert found == [f"r{n:02}" for n in reversed(range(10))]
+
+
+async def test_a_page_behind_the_end_is_empty_and_asks_nobody(
+    past: Past, stub: HistoryServiceStub
+) -> None:
+    past.apply([fact(started("s1"), 1)], Bookmark("then", 1))
+    token = token_of(f"{NOON}/1/s1")
+    for request in (
+        pb.ListSessionsRequest(installation_id="home", page_token=token),
+        pb.ListSessionsRequest(
+            installation_id="home", charger_id="never-was", page_token=token_of("-5/1/s1")
+        ),
+    ):
+        assert not (await stub.ListSessions(request)).sessions
+
+
+async def test_a_negative_size_is_refused_by_name(stub: HistoryServiceStub) -> None:
+    request = pb.ListSessionsRequest(installation_id="home", page_size=-1)
     assert await refusal(stub.ListSessions(request)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        "limit_malformed",
+        "page_size_malformed",
     )

@@ -1,8 +1,7 @@
 """What history refuses, by name.
 
 ChargekeyError
-├── InvalidArgumentError
-│   └── LimitMalformedError       limit_malformed
+├── InvalidArgumentError          pages: page_size_malformed, page_token_malformed
 ├── NotFoundError
 │   ├── InstallationUnknownError  installation_unknown
 │   ├── ChargerUnknownError       charger_unknown
@@ -13,14 +12,7 @@ ChargekeyError
 
 from __future__ import annotations
 
-from chargekey_common.errors import InvalidArgumentError, NotFoundError, UnavailableError
-
-
-class LimitMalformedError(InvalidArgumentError):
-    """Less than nothing was asked for."""
-
-    code = "limit_malformed"
-    sentence = "Ask for 1 to 1000 entries; 0 means 100."
+from chargekey_common.errors import NotFoundError, UnavailableError
 
 
 class InstallationUnknownError(NotFoundError):

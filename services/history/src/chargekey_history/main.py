@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
-from chargekey_common.grpc.client import RemoteCheck, channel
+from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
 from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load, migration
@@ -23,10 +23,14 @@ async def start(lifetime: Lifetime) -> None:
     past = Past(settings.tables("history.db"))
     lifetime.closing.callback(past.close)
     sessions = SessionsStream(past)
-    access = channel(settings.access_address, Signer.from_file(settings.account_key_file))
+    signer = Signer.from_file(settings.account_key_file)
+    access = channel(settings.access_address, signer)
     lifetime.closing.push_async_callback(access.close)
+    identity = channel(settings.identity_address, signer)
+    lifetime.closing.push_async_callback(identity.close)
     served = service(past, Access(access))
-    server = Server(served, Verifier(settings.accounts), RemoteCheck(access))
+    verifier = Verifier(settings.accounts, issued_keys(identity))
+    server = Server(served, verifier, RemoteCheck(access))
     health = HealthServer(
         lambda: Readiness(ready=server.serving, detail={STREAM: str(sessions.applied)})
     )

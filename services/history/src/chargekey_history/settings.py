@@ -12,5 +12,6 @@ class HistorySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_HISTORY_")
 
-    # Where access answers Check, `host:port`.
+    # Where access answers Check, and identity tells the keys of people's tokens: `host:port`.
     access_address: str
+    identity_address: str

@@ -8,8 +8,14 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2 as pb
-from chargekey.access.v1 import access_pb2_grpc
+from chargekey.access.v1 import (
+    chargers_pb2,
+    chargers_pb2_grpc,
+    check_pb2,
+    check_pb2_grpc,
+    installations_pb2,
+    installations_pb2_grpc,
+)
 from chargekey_common.errors import NotFoundError
 from chargekey_common.grpc.client import AWAY, unavailable
 from chargekey_history.errors import (
@@ -23,7 +29,9 @@ class Access:
     """Access's answers, in this service's words."""
 
     def __init__(self, channel: aio.Channel) -> None:
-        self._stub = access_pb2_grpc.AccessServiceStub(channel)
+        self._installations = installations_pb2_grpc.InstallationServiceStub(channel)
+        self._chargers = chargers_pb2_grpc.ChargerServiceStub(channel)
+        self._check = check_pb2_grpc.CheckServiceStub(channel)
 
     async def require(self, *, installation_id: str, charger_id: str, user_id: str) -> None:
         """Return where what is named exists; an empty name names nothing.
@@ -32,14 +40,14 @@ class Access:
         UnavailableError.
         """
         if installation_id:
-            request = pb.GetInstallationRequest(installation_id=installation_id)
-            await _found(self._stub.GetInstallation(request), InstallationUnknownError)
+            request = installations_pb2.GetInstallationRequest(installation_id=installation_id)
+            await _found(self._installations.GetInstallation(request), InstallationUnknownError)
         if charger_id:
-            by_id = pb.GetChargerRequest(charger_id=charger_id)
-            await _found(self._stub.GetCharger(by_id), ChargerUnknownError)
+            by_id = chargers_pb2.GetChargerRequest(charger_id=charger_id)
+            await _found(self._chargers.GetCharger(by_id), ChargerUnknownError)
         if user_id:
-            user = pb.FindUserRequest(user_id=user_id)
-            await _found(self._stub.FindUser(user), UserUnknownError)
+            user = check_pb2.FindUserRequest(user_id=user_id)
+            await _found(self._check.FindUser(user), UserUnknownError)
 
 
 async def _found(call: Awaitable[Any], missing: type[NotFoundError]) -> None:

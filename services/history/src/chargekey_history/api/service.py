@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from grpc import aio
 
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey.history.v1 import history_pb2_grpc
+from chargekey_common import pages
 from chargekey_common.grpc.server import Objects, Service
+from chargekey_common.pages import Page, PageTokenMalformedError
 from chargekey_history.api.access import Access
-from chargekey_history.errors import LimitMalformedError
-from chargekey_history.projections.past import Filter, Past, Refusal, Session
+from chargekey_history.projections.past import Filter, Past, Place, Refusal, Session
 
 NAME = "chargekey.history.v1.HistoryService"
-DEFAULT_LIMIT = 100
-HIGHEST_LIMIT = 1000
 
 Context = aio.ServicerContext[Any, Any]
+Entry = TypeVar("Entry", Session, Refusal)
+
+# What a page token says inside: an entry's place, its numbers before its id.
+_SESSION_PLACE = re.compile(r"(-?[0-9]{1,19})/([0-9]{1,19})/([^/]+)")
+_REFUSAL_PLACE = re.compile(r"(-?[0-9]{1,19})/([^/]+)")
+_HIGHEST = 2**63
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
@@ -37,11 +43,15 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             charger_id=request.charger_id,
             user_id=request.user_id,
             running_only=request.running_only,
-            limit=_limit(request.limit),
+            limit=pages.size(request) + 1,
+            behind=_place(request, _SESSION_PLACE),
         )
         found = await asyncio.to_thread(self._past.sessions, wanted)
         await self._require(wanted, found)
-        return pb.ListSessionsResponse(sessions=[_session(session) for session in found])
+        page = _page(wanted, found)
+        return pb.ListSessionsResponse(
+            sessions=map(_session, page.entries), next_page_token=page.next_token
+        )
 
     async def ListRefusals(
         self, request: pb.ListRefusalsRequest, _: Context
@@ -50,36 +60,45 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             installation_id=request.installation_id,
             charger_id=request.charger_id,
             user_id=request.user_id,
-            limit=_limit(request.limit),
+            limit=pages.size(request) + 1,
+            behind=_place(request, _REFUSAL_PLACE),
         )
         found = await asyncio.to_thread(self._past.refusals, wanted)
         await self._require(wanted, found)
-        return pb.ListRefusalsResponse(refusals=[_refusal(refusal) for refusal in found])
+        page = _page(wanted, found)
+        return pb.ListRefusalsResponse(
+            refusals=map(_refusal, page.entries), next_page_token=page.next_token
+        )
 
     def objects(self) -> Objects:
         """Return what each method's request is about."""
-        return {"ListSessions": self._installation, "ListRefusals": self._installation}
+        return {"ListSessions": self._object, "ListRefusals": self._object}
 
     async def _require(self, wanted: Filter, found: Sequence[object]) -> None:
         """Raise where nothing was found because there is no such installation, charger or user.
 
         Nobody is asked after otherwise: what is there no more has a past.
         """
-        if not found:
+        if not found and not wanted.behind:
             await self._access.require(
                 installation_id=wanted.installation_id,
                 charger_id=wanted.charger_id,
                 user_id=wanted.user_id,
             )
 
-    async def _installation(self, request: pb.ListSessionsRequest | pb.ListRefusalsRequest) -> str:
-        """Return the installation that all the answer can be of, or the system for several."""
+    async def _object(self, request: pb.ListSessionsRequest | pb.ListRefusalsRequest) -> str:
+        """Return what all the answer is of: one installation or, at several, one user.
+
+        Without either it is the system's, and for administrators alone.
+        """
         installation_id: str | None = request.installation_id
         if not installation_id and request.charger_id:
             installation_id = await asyncio.to_thread(
                 self._past.installation_of, request.charger_id
             )
-        return f"installation:{installation_id}" if installation_id else "system"
+        if installation_id:
+            return f"installation:{installation_id}"
+        return f"user:{request.user_id}" if request.user_id else "system"
 
 
 def service(past: Past, access: Access) -> Service:
@@ -90,10 +109,26 @@ def service(past: Past, access: Access) -> Service:
     )
 
 
-def _limit(asked: int) -> int:
-    if asked < 0:
-        raise LimitMalformedError
-    return min(asked or DEFAULT_LIMIT, HIGHEST_LIMIT)
+def _place(asked: pages.Asked, form: re.Pattern[str]) -> Place:
+    """Return the place that the page begins behind; raises PageTokenMalformedError."""
+    if not asked.page_token:
+        return ()
+    match = form.fullmatch(pages.anchor(asked))
+    if match is None:
+        raise PageTokenMalformedError
+    *numbers, key = match.groups()
+    place = [int(number) for number in numbers]
+    if any(abs(number) >= _HIGHEST for number in place):
+        raise PageTokenMalformedError
+    return *place, key
+
+
+def _page(wanted: Filter, found: Sequence[Entry]) -> Page[Entry]:
+    """Return the page; of what was found one more than fits tells of another."""
+    entries = list(found[: wanted.limit - 1])
+    if len(entries) == len(found):
+        return Page(entries, "")
+    return Page(entries, pages.token_of("/".join(map(str, entries[-1].place))))
 
 
 def _session(session: Session) -> pb.Session:

@@ -15,7 +15,6 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     CompoundSelect,
     Connection,
     Index,
@@ -25,6 +24,7 @@ from sqlalchemy import (
     Text,
     insert,
     select,
+    tuple_,
     union,
     update,
 )
@@ -119,6 +119,10 @@ class Bookmark(msgspec.Struct, frozen=True):
     sequence: int = 0
 
 
+Place: TypeAlias = tuple[int | str, ...]
+"""Where an entry stands in its list, which goes down by this: equal for one entry only."""
+
+
 class Session(msgspec.Struct, frozen=True):
     """A session whose start is known. Times in nanoseconds since the epoch."""
 
@@ -143,6 +147,11 @@ class Session(msgspec.Struct, frozen=True):
             return None
         return min(max(self.meter_stop - self.meter_start, 0), _MOST_WATT_HOURS)
 
+    @property
+    def place(self) -> Place:
+        """By its start, the transaction id among those that started at once."""
+        return self.started_at, self.transaction_id, self.id
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """A tap, or a start, that was refused; `at` by the gateway's clock (ns)."""
@@ -157,15 +166,24 @@ class Refusal(msgspec.Struct, frozen=True):
     at: int
     stage: str
 
+    @property
+    def place(self) -> Place:
+        """By its time."""
+        return self.at, self.id
+
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries, newest first: those that match everything given, `limit` at most."""
+    """Which entries, newest first: those that match everything given, `limit` at most.
+
+    `behind` is the place of an entry: only what comes after it in the list.
+    """
 
     installation_id: str = ""
     charger_id: str = ""
     user_id: str = ""
     running_only: bool = False
     limit: int
+    behind: Place = ()
 
 
 class FilledAnewError(Exception):
@@ -231,28 +249,26 @@ class Past:
 
     def sessions(self, wanted: Filter) -> Sequence[Session]:
         """Return sessions; raises HistoryUnavailableError."""
-        conditions = _conditions(_SESSIONS, wanted)
+        # A session whose start is not known (yet) cannot be told about: neither since
+        # when nor why.
+        conditions = [_SESSIONS.c.started_at.is_not(None)]
         if wanted.running_only:
             conditions.append(_SESSIONS.c.ended_at.is_(None))
-        found = (
-            select(*(_SESSIONS.c[name] for name in Session.__struct_fields__))
-            # A session whose start is not known (yet) cannot be told about: neither
-            # since when nor why.
-            .where(_SESSIONS.c.started_at.is_not(None), *conditions)
-            .order_by(
-                _SESSIONS.c.started_at.desc(), _SESSIONS.c.transaction_id.desc(), _SESSIONS.c.id
-            )
-            .limit(wanted.limit)
+        found = _wanted(
+            select(*(_SESSIONS.c[name] for name in Session.__struct_fields__)).where(*conditions),
+            wanted,
+            _SESSIONS,
+            ("started_at", "transaction_id", "id"),
         )
         return [Session(*row) for row in self._select(found)]
 
     def refusals(self, wanted: Filter) -> Sequence[Refusal]:
         """Return refusals; raises HistoryUnavailableError."""
-        found = (
-            select(*(_REFUSALS.c[name] for name in Refusal.__struct_fields__))
-            .where(*_conditions(_REFUSALS, wanted))
-            .order_by(_REFUSALS.c.at.desc(), _REFUSALS.c.id)
-            .limit(wanted.limit)
+        found = _wanted(
+            select(*(_REFUSALS.c[name] for name in Refusal.__struct_fields__)),
+            wanted,
+            _REFUSALS,
+            ("at", "id"),
         )
         return [Refusal(*row) for row in self._select(found)]
 
@@ -376,13 +392,18 @@ def _refusal(
     }
 
 
-def _conditions(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
+def _wanted(found: Select[Any], wanted: Filter, table: Table, place: Sequence[str]) -> Select[Any]:
+    """Narrow it to what is wanted, in the order of the places."""
     equal = {
         "installation_id": wanted.installation_id,
         "charger_id": wanted.charger_id,
         "user_id": wanted.user_id,
     }
-    return [table.c[column] == value for column, value in equal.items() if value]
+    found = found.where(*(table.c[column] == value for column, value in equal.items() if value))
+    columns = [table.c[name] for name in place]
+    if wanted.behind:
+        found = found.where(tuple_(*columns) < tuple_(*wanted.behind))
+    return found.order_by(*(column.desc() for column in columns)).limit(wanted.limit)
 
 
 def _make_tables(connection: Connection) -> None:
