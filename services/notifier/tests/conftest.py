@@ -13,10 +13,14 @@ from nats.aio.client import Client
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
-from chargekey_notifier.outbox import ADMINISTRATOR, Outbox
+from chargekey_notifier.outbox import Outbox
 from chargekey_notifier.post import Post
+from chargekey_notifier.reactions.on_invitation_created import on_invitation_created
+from chargekey_notifier.reactions.on_invitation_renewed import on_invitation_renewed
+from chargekey_notifier.reactions.on_sign_in_link_requested import on_sign_in_link_requested
 from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
 from chargekey_notifier.sending import Sender
+from chargekey_notifier.writing import Writer
 
 from .neighbours import IdentityStream, Neighbours
 from .smtp import Mailbox
@@ -50,13 +54,13 @@ async def stream(nats_client: Client) -> IdentityStream:
 @pytest.fixture
 def sender(mailbox: Mailbox, neighbours: Neighbours) -> Callable[[Outbox], Sender]:
     def of(outbox: Outbox) -> Sender:
-        return Sender(
-            outbox,
-            Post(mailbox.address, "chargekey@chargekey.test"),
+        writer = Writer(
             identity=neighbours.identity_channel,
             access=neighbours.access_channel,
-            addresses={ADMINISTRATOR: "admin@chargekey.test"},
+            administrator="admin@chargekey.test",
+            portal_url="https://charge.test",
         )
+        return Sender(outbox, writer, Post(mailbox.address, "chargekey@chargekey.test"))
 
     return of
 
@@ -71,7 +75,14 @@ def running(tmp_path: Path, nats_server: NatsServer, sender: Callable[[Outbox], 
         outbox = Outbox(tmp_path / "notifier.db")
         lifetime.closing.callback(outbox.close)
         reactions = Reactions(
-            "notifier", nats_server.url, nats_server.token, outbox, on_user_blocked(outbox)
+            "notifier",
+            nats_server.url,
+            nats_server.token,
+            outbox,
+            on_user_blocked(outbox),
+            on_invitation_created(outbox),
+            on_invitation_renewed(outbox),
+            on_sign_in_link_requested(outbox),
         )
         lifetime.own(sender(outbox).run(), "sender")
         lifetime.own(reactions.run(), "reactions")

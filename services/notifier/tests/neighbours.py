@@ -11,13 +11,25 @@ from grpc import aio
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
-from chargekey.access.v1 import access_pb2, access_pb2_grpc
-from chargekey.identity.v1 import identity_pb2, identity_pb2_grpc
+from chargekey.access.v1 import (
+    installations_pb2,
+    installations_pb2_grpc,
+    partners_pb2,
+    partners_pb2_grpc,
+)
+from chargekey.identity.v1 import (
+    invitations_pb2,
+    invitations_pb2_grpc,
+    sign_in_pb2,
+    sign_in_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
 from chargekey_common.accounts import Caller, service_account
 from chargekey_common.errors import NotFoundError, PermissionDeniedError, UnavailableError
 from chargekey_common.grpc.server import Service
 from chargekey_common.positions import Position
-from chargekey_common.published.envelope import Attributes, headers
+from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.published.identity import UserBlocked
 from chargekey_common.testing.grpc import served
 from chargekey_common.testing.streams import make_stream
@@ -38,44 +50,94 @@ class InstallationUnknownError(NotFoundError):
 
 
 async def only_the_notifier(caller: Caller, action: str, obj: str) -> None:
-    allowed = {"identity.GetUser", "access.GetInstallation"}
-    if caller != service_account("notifier") or action not in allowed or ":" not in obj:
+    allowed = {
+        "identity.GetUser",
+        "identity.IssueInvitationLink",
+        "identity.IssueSignInLink",
+        "access.GetInstallation",
+        "access.GetPartner",
+    }
+    if caller != service_account("notifier") or action not in allowed or not obj:
         raise PermissionDeniedError
 
 
-class Identity(identity_pb2_grpc.IdentityServiceServicer):
+class Identity(users_pb2_grpc.UserServiceServicer):
     def __init__(self) -> None:
-        self.users: dict[str, identity_pb2.User] = {}
+        self.users: dict[str, users_pb2.User] = {}
         self.failures = 0
 
     def add(self, user_id: str, first_name: str, last_name: str = "Berg") -> None:
-        self.users[user_id] = identity_pb2.User(
-            id=user_id, first_name=first_name, last_name=last_name, blocked=True
+        self.users[user_id] = users_pb2.User(
+            id=user_id,
+            first_name=first_name,
+            last_name=last_name,
+            blocked=True,
+            blocked_everywhere=True,
         )
 
     async def GetUser(
-        self, request: identity_pb2.GetUserRequest, _: Context
-    ) -> identity_pb2.GetUserResponse:
+        self, request: users_pb2.GetUserRequest, _: Context
+    ) -> users_pb2.GetUserResponse:
         if self.failures:
             self.failures -= 1
             raise UnavailableError
         if request.user_id not in self.users:
             raise UserUnknownError
-        return identity_pb2.GetUserResponse(user=self.users[request.user_id])
+        return users_pb2.GetUserResponse(user=self.users[request.user_id])
 
 
-class Access(access_pb2_grpc.AccessServiceServicer):
+class InvitationUnknownError(NotFoundError):
+    code = "invitation_unknown"
+    sentence = "There is no such invitation."
+
+
+class Invitations(invitations_pb2_grpc.InvitationServiceServicer):
+    def __init__(self) -> None:
+        self.links: dict[str, invitations_pb2.IssueInvitationLinkResponse] = {}
+
+    async def IssueInvitationLink(
+        self, request: invitations_pb2.IssueInvitationLinkRequest, _: Context
+    ) -> invitations_pb2.IssueInvitationLinkResponse:
+        if request.invitation_id not in self.links:
+            raise InvitationUnknownError
+        return self.links[request.invitation_id]
+
+
+class SignIn(sign_in_pb2_grpc.SignInServiceServicer):
+    def __init__(self) -> None:
+        self.language = "en"
+
+    async def IssueSignInLink(
+        self, request: sign_in_pb2.IssueSignInLinkRequest, _: Context
+    ) -> sign_in_pb2.IssueSignInLinkResponse:
+        return sign_in_pb2.IssueSignInLinkResponse(
+            email=f"{request.user_id}@people.test",
+            token=f"token-of-{request.event_id}",
+            expires_at=NOON,
+            language=self.language,
+        )
+
+
+class Partners(partners_pb2_grpc.PartnerServiceServicer):
+    async def GetPartner(
+        self, request: partners_pb2.GetPartnerRequest, _: Context
+    ) -> partners_pb2.GetPartnerResponse:
+        partner = partners_pb2.Partner(id=request.partner_id, name="Volt AS")
+        return partners_pb2.GetPartnerResponse(partner=partner)
+
+
+class Access(installations_pb2_grpc.InstallationServiceServicer):
     def __init__(self) -> None:
         self.sites = {"home": ("Home", "Europe/Oslo")}
 
     async def GetInstallation(
-        self, request: access_pb2.GetInstallationRequest, _: Context
-    ) -> access_pb2.GetInstallationResponse:
+        self, request: installations_pb2.GetInstallationRequest, _: Context
+    ) -> installations_pb2.GetInstallationResponse:
         if request.installation_id not in self.sites:
             raise InstallationUnknownError
         name, time_zone = self.sites[request.installation_id]
-        return access_pb2.GetInstallationResponse(
-            installation=access_pb2.Installation(
+        return installations_pb2.GetInstallationResponse(
+            installation=installations_pb2.Installation(
                 id=request.installation_id, name=name, time_zone=time_zone
             )
         )
@@ -86,27 +148,51 @@ class Neighbours:
 
     def __init__(self) -> None:
         self.identity = Identity()
+        self.invitations = Invitations()
+        self.sign_in = SignIn()
         self.access = Access()
         self.identity_channel: aio.Channel
         self.access_channel: aio.Channel
 
     async def serve(self, directory: Path, until: AsyncExitStack) -> None:
         identity = Service(
-            "chargekey.identity.v1.IdentityService",
-            identity_pb2_grpc.add_IdentityServiceServicer_to_server,
+            "chargekey.identity.v1.UserService",
+            users_pb2_grpc.add_UserServiceServicer_to_server,
             self.identity,
             {"GetUser": lambda request: f"user:{request.user_id}"},
         )
         access = Service(
-            "chargekey.access.v1.AccessService",
-            access_pb2_grpc.add_AccessServiceServicer_to_server,
+            "chargekey.access.v1.InstallationService",
+            installations_pb2_grpc.add_InstallationServiceServicer_to_server,
             self.access,
             {"GetInstallation": lambda request: f"installation:{request.installation_id}"},
         )
+        invitations = Service(
+            "chargekey.identity.v1.InvitationService",
+            invitations_pb2_grpc.add_InvitationServiceServicer_to_server,
+            self.invitations,
+            {"IssueInvitationLink": lambda _: "system"},
+        )
+        sign_in = Service(
+            "chargekey.identity.v1.SignInService",
+            sign_in_pb2_grpc.add_SignInServiceServicer_to_server,
+            self.sign_in,
+            {"IssueSignInLink": lambda request: f"user:{request.user_id}"},
+        )
+        partners = Service(
+            "chargekey.access.v1.PartnerService",
+            partners_pb2_grpc.add_PartnerServiceServicer_to_server,
+            Partners(),
+            {"GetPartner": lambda request: f"partner:{request.partner_id}"},
+        )
         me = service_account("notifier")
-        as_caller = await until.enter_async_context(served(identity, directory, only_the_notifier))
+        as_caller = await until.enter_async_context(
+            served(identity, directory, only_the_notifier, invitations, sign_in)
+        )
         self.identity_channel = as_caller(me)
-        as_caller = await until.enter_async_context(served(access, directory, only_the_notifier))
+        as_caller = await until.enter_async_context(
+            served(access, directory, only_the_notifier, partners)
+        )
         self.access_channel = as_caller(me)
 
 
@@ -127,7 +213,10 @@ class IdentityStream:
         self, number: int, user_id: str, installation_id: str | None = "home"
     ) -> None:
         """Publish the block that is event `number` of identity's store."""
-        event = UserBlocked(user_id=user_id, installation_id=installation_id)
+        await self.tell(number, UserBlocked(user_id=user_id, installation_id=installation_id))
+
+    async def tell(self, number: int, event: PublishedEvent) -> None:
+        """Publish what is event `number` of identity's store."""
         about = Attributes(
             id=event_id(number),
             at=NOON,

@@ -7,18 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargekey_common.settings import load
-from chargekey_notifier.letters import letter, local_time, one_line
+from chargekey_notifier.letters import LANGUAGES, letter, local_time, one_line
 from chargekey_notifier.settings import NotifierSettings
 
 NOON = 1_772_539_200_000_000_000  # 2026-03-03T12:00Z
-WORDS = {"name": "Anna Berg", "site": "Home", "time": "2026-03-03"}
+BLOCKED = {"name": "Anna Berg", "site": "Home", "time": "2026-03-03"}
+LINK = {"link": "https://charge.test/#t", "until": "2026-03-03"}
+LETTERS = [
+    ("user_blocked", "en", BLOCKED),
+    ("user_blocked_lifted_since", "en", BLOCKED),
+    *(("invitation", language, {**LINK, "site": "Home"}) for language in LANGUAGES),
+    *(("sign_in_link", language, LINK) for language in LANGUAGES),
+]
 
 
-@pytest.mark.parametrize("name", ["user_blocked", "user_blocked_lifted_since"])
-def test_every_letter_says_the_same_in_text_and_in_html(name: str) -> None:
-    written = letter(name, WORDS)
+@pytest.mark.parametrize(("name", "language", "words"), LETTERS)
+def test_every_letter_says_the_same_in_text_and_in_html(
+    name: str, language: str, words: dict[str, str]
+) -> None:
+    written = letter(name, words, language)
+    assert f'lang="{language}"' in written.html
     assert not written.subject.startswith("Subject")
-    for word in WORDS.values():
+    for word in words.values():
         assert word in written.text
         assert word in written.html
     assert "$" not in written.subject + written.text + written.html
@@ -51,6 +61,7 @@ def test_an_address_that_is_none_is_refused_at_the_start(
         "SMTP_ADDRESS": "localhost:3",
         "SENDER_ADDRESS": "chargekey@chargekey.test",
         "ADMINISTRATOR_ADDRESS": address,
+        "PORTAL_URL": "https://charge.test",
     }.items():
         monkeypatch.setenv(f"CHARGEKEY_NOTIFIER_{name}", value)
     with pytest.raises(SystemExit):

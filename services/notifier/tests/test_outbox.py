@@ -20,7 +20,7 @@ from chargekey_common.postgres import NotMigratedError, Postgres
 from chargekey_common.testing.tables import execute
 from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
 
-MAIL = Mail("e1", ADMINISTRATOR, "user_blocked", "u1", "home", 5)
+MAIL = Mail("e1", ADMINISTRATOR, "user_blocked", "u1", 5, "home")
 
 
 def handled(number: int, generation: str = "a1") -> Handled:

@@ -31,7 +31,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 
 def put(outbox: Outbox, number: int, user_id: str, installation_id: str | None = "home") -> None:
-    mail = Mail(event_id(number), ADMINISTRATOR, "user_blocked", user_id, installation_id, NOON)
+    mail = Mail(event_id(number), ADMINISTRATOR, "user_blocked", user_id, NOON, installation_id)
     position = Position("identity", "00000000000000a1", number)
     outbox.add(mail, Handled("notifier-on-user-blocked", position))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chargekey_common.accounts import Caller, Verifier
 from chargekey_common.grpc.server import Server, Service
+from chargekey_common.testing.grpc import Issuer
 
 NAMES = ("access", "identity", "gateway", "history")
 
@@ -19,7 +20,7 @@ class Neighbours:
 
     async def start(self, name: str, *, ready: bool = True) -> None:
         """Listen where the service of this name is expected, if it was running before."""
-        server = Server(_NOTHING, Verifier(Path("/nonexistent")), _nobody)
+        server = Server(_NOTHING, Verifier(Path("/nonexistent"), Issuer().keys()), _nobody)
         port = await server.start(self.addresses.get(name, "127.0.0.1:0"))
         self.addresses[name] = f"127.0.0.1:{port}"
         self._running[name] = server

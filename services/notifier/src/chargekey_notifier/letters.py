@@ -1,8 +1,8 @@
 """What a mail says: a template's words with names put in, as text and as HTML.
 
-A letter is `templates/<name>.txt`, which begins with its subject, and
-`templates/<name>.html`. Names come from people: no character of one ends a line,
-a header or a tag.
+A letter is `templates/<language>/<name>.txt`, which begins with its subject, and the
+same with `.html`. Names come from people: no character of one ends a line, a header or
+a tag.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import datetime as dt
 import html
 from collections.abc import Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from string import Template
 
 import msgspec
 
 from chargekey_common import local_days
 
+ENGLISH = "en"
+LANGUAGES = (ENGLISH, "nb")
 _TEMPLATES = files("chargekey_notifier") / "templates"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -29,15 +32,19 @@ class Letter(msgspec.Struct, frozen=True):
     html: str
 
 
-def letter(name: str, words: Mapping[str, str]) -> Letter:
-    """Return the letter `name` with `words` in it; every word the template asks for is there."""
+def letter(name: str, words: Mapping[str, str], language: str = ENGLISH) -> Letter:
+    """Return the letter `name` with `words` in it; every word the template asks for is there.
+
+    In English where letters are not written in the language.
+    """
+    place = _TEMPLATES / (language if language in LANGUAGES else ENGLISH)
     plain = {key: one_line(word) for key, word in words.items()}
     escaped = {key: html.escape(word) for key, word in plain.items()}
-    head, _, text = _template(f"{name}.txt").substitute(plain).partition("\n\n")
+    head, _, text = _template(place / f"{name}.txt").substitute(plain).partition("\n\n")
     return Letter(
         subject=head.removeprefix("Subject: "),
         text=text,
-        html=_template(f"{name}.html").substitute(escaped),
+        html=_template(place / f"{name}.html").substitute(escaped),
     )
 
 
@@ -56,5 +63,5 @@ def local_time(at: int, time_zone: str) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d at %H:%M} ({zone.key})"
 
 
-def _template(file: str) -> Template:
-    return Template((_TEMPLATES / file).read_text(encoding="utf-8"))
+def _template(file: Traversable) -> Template:
+    return Template(file.read_text(encoding="utf-8"))

@@ -37,7 +37,9 @@ from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
 
+# Who is written to: the administrator, or the user it is about, at his address.
 ADMINISTRATOR = "administrator"
+USER = "user"
 
 _TABLES = MetaData()
 _MAILS = Table(
@@ -49,6 +51,7 @@ _MAILS = Table(
     Column("kind", Text, nullable=False),
     Column("user_id", ID, nullable=False),
     Column("installation_id", ID),
+    Column("invitation_id", ID),
     Column("at", BigInteger, nullable=False),
     Column("outcome", Text),
     Column("settled_at", BigInteger),
@@ -87,15 +90,16 @@ _SET_ASIDE = Table(
 class Mail(msgspec.Struct, frozen=True):
     """What to tell whom: which event of `kind`, when (ns), about which user and where.
 
-    Without an installation it is about the whole platform.
+    A block without an installation is one of the whole platform.
     """
 
     event_id: str
     recipient: str
-    kind: Literal["user_blocked"]
+    kind: Literal["user_blocked", "invitation", "sign_in_link"]
     user_id: str
-    installation_id: str | None
     at: int
+    installation_id: str | None = None
+    invitation_id: str | None = None
 
 
 _FIRST = (

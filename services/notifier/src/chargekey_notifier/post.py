@@ -13,6 +13,7 @@ from chargekey_notifier.letters import Letter
 
 DEADLINE = 20.0  # seconds for one letter, from connecting to the last answer
 PERMANENT = 500
+ABOUT = "Chargekey-About"
 
 
 class RefusedError(Exception):
@@ -28,11 +29,12 @@ class Post:
         self._sender = sender
         self._domain = sender.rpartition("@")[2]
 
-    async def send(self, letter: Letter, *, to: str, key: str) -> None:
+    async def send(self, letter: Letter, *, to: str, key: str, about: str) -> None:
         """Return once the server has taken the letter.
 
         The Message-ID follows from `key`, so that a letter sent again, because
-        nobody knew that it was sent, can be recognised as the same.
+        nobody knew that it was sent, can be recognised as the same. `about` is the id of
+        the user whose name may be in it, for who keeps letters to forget him by.
 
         Raises RefusedError when the server refuses this very letter, and
         aiosmtplib.SMTPException, OSError or TimeoutError when it may work later: a
@@ -45,6 +47,7 @@ class Post:
         message["Date"] = localtime()
         message["Message-ID"] = f"<{key}@{self._domain}>"
         message["Auto-Submitted"] = "auto-generated"
+        message[ABOUT] = about
         message.set_content(letter.text)
         message.add_alternative(letter.html, subtype="html")
         try:

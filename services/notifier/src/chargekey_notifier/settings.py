@@ -27,3 +27,5 @@ class NotifierSettings(ServiceSettings):
     sender_address: MailAddress
     # Who is told what no owner can be mailed about: local users have no address.
     administrator_address: MailAddress
+    # Where people find the portal, as in `https://charge.example`: what links begin with.
+    portal_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
