@@ -57,6 +57,9 @@ def rows(site: Site) -> Iterator[Row]:
     yield from users(site)
     yield from identifications(site)
     yield from permissions(site)
+    yield from people(site)
+    yield from partners(site)
+    yield from requests(site)
     yield from questions(site)
 
 
@@ -71,7 +74,25 @@ def installations(site: Site) -> Iterator[Row]:
         required = ("--authorisation-required", "no")
         yield "installation_unknown", ("installation", "set", key, *required)
     yield "usage", ("installation", "set", site.id, "--authorisation-required", "maybe")
-    yield "usage", ("installation", "set", site.id)
+    yield "nothing_to_change", ("installation", "set", site.id)
+    yield (
+        "external_needs_operator",
+        ("installation", "set", site.id, "--authentication", "external"),
+    )
+    for name in NAMES:
+        yield "name_malformed", ("installation", "rename", site.id, "--name", name)
+    for key in IDS:
+        yield "installation_unknown", ("installation", "rename", key, "--name", "New")
+        yield "installation_unknown", ("installation", "policies", key)
+        for verb in ("accept", "withdraw"):
+            yield "installation_unknown", ("installation", verb, key)
+        yield "installation_unknown", ("installation", "transfer", key, "--user", site.user)
+    yield "usage", ("installation", "policies", site.id, "--pin-length", "3")
+    yield "usage", ("installation", "policies", site.id, "--on-block", "explode")
+    yield "subject_missing", ("installation", "transfer", site.id)
+    yield "local_user_cannot_own", ("installation", "transfer", site.id, "--user", site.user)
+    yield "ownership_not_offered", ("installation", "withdraw", site.id)
+    yield "ownership_not_offered", ("installation", "accept", site.id)
     yield "usage", ("installation", "list", "extra")
 
 
@@ -92,6 +113,14 @@ def chargers(site: Site) -> Iterator[Row]:
         yield "choice_unknown", ("charger", "types", site.charger, "--enable", types)
         yield "choice_unknown", ("charger", "types", site.charger, "--disable", types)
     yield "nothing_to_change", ("charger", "types", site.charger)
+    for key in IDS:
+        unknown = "charger_unknown" if key else "charger_not_named"
+        yield unknown, ("charger", "show", key)
+        yield unknown, ("charger", "move", key, "--installation", site.id)
+        yield unknown, ("charger", "quirks", key, "--reversed")
+        yield "installation_unknown", ("charger", "move", site.charger, "--installation", key)
+    for prefix in ("\x1b", "too long a prefix", "\u202e"):
+        yield "reader_prefix_malformed", ("charger", "quirks", site.charger, "--prefix", prefix)
     both = ("--enable", "pin,rfid", "--disable", "pin")
     yield "type_twice", ("charger", "types", site.charger, *both)
 
@@ -110,7 +139,26 @@ def users(site: Site) -> Iterator[Row]:
         yield "user_unknown", ("user", "rename", key, *names)
         yield "user_unknown", ("user", "block", key)
         yield "user_unknown", ("user", "unblock", key)
+        yield "user_unknown", ("user", "show", key)
+        yield "user_unknown", ("user", "profile", key, "--language", "nb")
+        yield "installation_unknown", ("user", "blocked", "--installation", key)
+        yield "user_unknown", ("user", "chargers", key)
+        unknown = "charger_unknown" if key else "charger_not_named"
+        yield unknown, ("user", "who-can-use", key)
+        yield "user_unknown", ("user", "export", key)
+        yield "user_unknown", ("user", "erase", key, "--yes")
+        yield "installation_unknown", ("user", "export", "--installation", key)
+        table = ("user", "import", "/dev/null", "--installation", key)
+        yield "installation_unknown", table
     yield "local_user_elsewhere", ("user", "block", site.user, "--installation", UNKNOWN)
+    yield "local_user_elsewhere", ("user", "unblock", site.user, "--installation", UNKNOWN)
+    yield "nothing_to_change", ("user", "profile", site.user)
+    yield "local_profile", ("user", "profile", site.user, "--language", "nb")
+    yield "target_missing", ("user", "export")
+    yield "target_missing", ("user", "export", site.user, "--installation", site.id)
+    yield "csv_header_malformed", ("user", "import", "/dev/null", "--installation", site.id)
+    nowhere = ("user", "import", "/nowhere/at/all", "--installation", site.id)
+    yield "file_unreadable", nowhere
 
 
 def identifications(site: Site) -> Iterator[Row]:
@@ -137,6 +185,20 @@ def identifications(site: Site) -> Iterator[Row]:
             yield "identification_unknown", ("identification", verb, key)
         blocked = ("--status", "blocked")
         yield "identification_unknown", ("identification", "change", key, *blocked)
+        yield "installation_unknown", ("identification", "generate-pin", "--installation", key)
+        yield "installation_unknown", ("identification", "refusals", "--installation", key)
+        yield "unknown_code_gone", ("identification", "adopt", key, "--user", site.user)
+        yield "user_unknown", ("identification", "scan", "--user", key, "--charger", site.charger)
+        unknown = "charger_unknown" if key else "charger_not_named"
+        yield unknown, ("identification", "scan", "--user", site.user, "--charger", key)
+    yield "usage", ("identification", "generate-pin", "--installation", site.id, "--count", "21")
+    for emaid in ("", "NO", "NOXXX", ENDLESS):
+        yield "vehicle_id_malformed", (*add, "vehicle-id", "--code", emaid)
+    for number in ("", "91234567", "+0123456789", ENDLESS):
+        yield "phone_malformed", (*add, "sms", "--code", number)
+    yield "credit_card_number_refused", (*add, "credit-card", "--code", "4111111111111111")
+    yield "usage", (*add, "app", "--code", "APP:AAAAAAAAAAAAAAAA")
+    yield "group_malformed", (*add, "pin", "--code", "#8642", "--group", "a b")
     yield "nothing_to_change", change
     yield "code_unavailable", (*add, "pin", "--code", "#1357")
     yield "local_user_elsewhere", (*add, "pin", "--code", "#8642", "--installation", UNKNOWN)
@@ -168,6 +230,83 @@ def permissions(site: Site) -> Iterator[Row]:
     for code, days in DAYS.items():
         for day in days:
             yield code, (*grant, "user", *here, "--valid-until", day)
+
+
+def people(site: Site) -> Iterator[Row]:
+    grant = ("permission", "grant", "--installation", site.id, "--roles", "user")
+    for address in ("", "nobody", "a@b", "a b@example.com", "@example.com", ENDLESS):
+        yield "email_malformed", (*grant, "--email", address)
+        yield "email_malformed", ("login", "--email", address)
+    yield "no_owner_to_offer", ("installation", "transfer", site.id, "--email", "a@example.com")
+    yield "subject_missing", grant
+    yield "subject_missing", (*grant, "--user", site.user, "--email", "a@example.com")
+    yield "subject_missing", ("login",)
+    yield "not_signed_in", ("logout",)
+    yield "usage", ("whoami", "extra")
+    for key in IDS:
+        yield "permission_unknown", ("permission", "change", key, "--roles", "user")
+        yield "user_unknown", ("permission", "list", "--user", key)
+        yield "installation_unknown", ("invitation", "list", "--installation", key)
+        yield "invitation_unknown", ("invitation", "resend", key)
+        yield "invitation_unknown", ("invitation", "revoke", key)
+        yield "link_invalid", ("invitation", "accept", "--token", key)
+        if key:
+            yield "link_invalid", ("login", "--token", key)
+        yield "user_unknown", ("user", "list", "--installation", site.id, "--as", key)
+    yield "nothing_to_change", ("permission", "change", UNKNOWN)
+    yield "object_missing", ("history",)
+    yield "object_missing", ("history", "--user", site.user, "--charger", site.charger)
+    yield "usage", ("history", "--installation", site.id, "--limit", "0")
+
+
+def partners(site: Site) -> Iterator[Row]:
+    create = ("partner", "create", "--kind", "payment-operator")
+    for name in NAMES:
+        yield "name_malformed", (*create, "--name", name, "--contact", "help@volt.example")
+        yield "contact_malformed", (*create, "--name", "Volt", "--contact", name)
+    for url in ("http://volt.example/logo", "javascript:alert(1)", "volt", ENDLESS):
+        logo = ("--name", "Volt", "--contact", "help", "--logo-url", url)
+        yield "logo_url_malformed", (*create, *logo)
+    yield "usage", (*create[:3], "bank", "--name", "Volt", "--contact", "help")
+    for key in ("", "K7", "K7Q2X", "K7Q\u00d8", ENDLESS):
+        yield "lookup_key_malformed", ("partner", "search", key)
+        yield "lookup_key_malformed", ("partner", "connect", site.id, key)
+        there = ("--installation", site.id, "--roles", "service")
+        yield "lookup_key_malformed", ("permission", "grant", *there, "--partner", key)
+    for key in IDS:
+        for verb in ("rotate-key", "show", "permissions"):
+            yield "partner_unknown", ("partner", verb, key)
+        yield "partner_unknown", ("partner", "change", key, "--name", "Volt")
+        yield "partner_unknown", ("partner", "member", "add", key, "--user", site.user)
+        yield "partner_unknown", ("partner", "member", "remove", key, "--user", site.user)
+        yield "partner_unknown", ("partner", "member", "list", key)
+        yield "partner_unknown", ("partner", "credentials", "issue", key, "--label", "x")
+        yield "partner_unknown", ("partner", "credentials", "list", key)
+        yield "credential_unknown", ("partner", "credentials", "revoke", key)
+        yield "partner_unknown", ("partner", "connect", key, "ZZZZ")
+        yield "installation_unknown", ("partner", "disconnect", key)
+        yield "installation_unknown", ("partner", "overrides", key, "--allowed", "yes")
+    yield "nothing_to_change", ("partner", "change", UNKNOWN)
+    yield "subject_missing", ("partner", "member", "add", UNKNOWN)
+    yield "operator_not_connected", ("partner", "disconnect", site.id)
+    yield "operator_not_connected", ("partner", "overrides", site.id, "--allowed", "no")
+    yield "usage", ("partner", "list", "extra")
+
+
+def requests(site: Site) -> Iterator[Row]:
+    for key in IDS:
+        if key:
+            ask = ("access-request", "create", "--partner-id", key, "--roles", "service")
+            yield "partner_unknown", ask
+        yield "access_request_unknown", ("access-request", "show", "--token", key)
+        yield "installation_unknown", ("access-request", "list", "--installation", key)
+        yield "access_request_unknown", ("access-request", "withdraw", key)
+        deny = ("access-request", "deny", key, "--installation", site.id)
+        yield "access_request_unknown", deny
+        approve = ("access-request", "approve", "--request", key, "--installation", site.id)
+        yield "access_request_unknown", approve
+    yield "target_missing", ("access-request", "approve", "--installation", site.id)
+    yield "choice_unknown", ("access-request", "create", "--roles", "king")
 
 
 def questions(site: Site) -> Iterator[Row]:

@@ -29,28 +29,70 @@ from chargekey_stack.errors import ChoiceUnknownError
 from chargekey_stack.options import Code
 from chargekey_stack.ports import HOST, Ports
 from chargekey_stack.system import System
-from chargekey_stack.words import CHARGER_TYPES
+from chargekey_stack.words import TYPES
 
 from .running_system import CHARGEKEY
 
 COMMANDS = [
+    "access-request approve",
+    "access-request create",
+    "access-request deny",
+    "access-request list",
+    "access-request show",
+    "access-request withdraw",
     "audit verify",
     "authorize",
     "charger add",
     "charger list",
+    "charger move",
+    "charger quirks",
     "charger set",
+    "charger show",
     "charger types",
     "demo",
     "events",
+    "history",
     "identification add",
+    "identification adopt",
     "identification change",
+    "identification generate-pin",
     "identification list",
+    "identification refusals",
     "identification remove",
     "identification reveal",
+    "identification scan",
+    "installation accept",
     "installation create",
     "installation list",
+    "installation policies",
+    "installation rename",
     "installation set",
     "installation show",
+    "installation transfer",
+    "installation withdraw",
+    "invitation accept",
+    "invitation list",
+    "invitation resend",
+    "invitation revoke",
+    "login",
+    "logout",
+    "partner change",
+    "partner connect",
+    "partner create",
+    "partner credentials issue",
+    "partner credentials list",
+    "partner credentials revoke",
+    "partner disconnect",
+    "partner list",
+    "partner member add",
+    "partner member list",
+    "partner member remove",
+    "partner overrides",
+    "partner permissions",
+    "partner rotate-key",
+    "partner search",
+    "partner show",
+    "permission change",
     "permission grant",
     "permission list",
     "permission revoke",
@@ -61,9 +103,18 @@ COMMANDS = [
     "up",
     "user add-local",
     "user block",
+    "user blocked",
+    "user chargers",
+    "user erase",
+    "user export",
+    "user import",
     "user list",
+    "user profile",
     "user rename",
+    "user show",
     "user unblock",
+    "user who-can-use",
+    "whoami",
 ]
 
 
@@ -175,7 +226,7 @@ def test_a_command_line_that_makes_no_sense_exits_with_2(
         (("sessions", "list", "--limit", "2468"), "less than or equal to 1000"),
         (("up", "--ocpp-port", "2468999"), "less than or equal to 65535"),
         (("restored", "#2468"), "not one of 'access', 'identity'"),
-        (("identification", "#2468"), "there are add, change, reveal, remove, list"),
+        (("identification", "#2468"), "there are add, change, reveal, remove, list, generate-pin"),
         (("#2468",), "there are up, demo"),
     ],
 )
@@ -420,13 +471,13 @@ def test_a_code_can_come_from_standard_input(given: str, read: str) -> None:
 
 
 def test_words_are_read_with_commas_and_unknown_ones_are_refused_with_the_known() -> None:
-    assert CHARGER_TYPES.numbers("pin,rfid") == [
-        CHARGER_TYPES.number("pin"),
-        CHARGER_TYPES.number("rfid"),
+    assert TYPES.numbers("pin,rfid") == [
+        TYPES.number("pin"),
+        TYPES.number("rfid"),
     ]
-    assert CHARGER_TYPES.numbers("") == []
+    assert TYPES.numbers("") == []
     with pytest.raises(ChoiceUnknownError, match="rfid, pin, app"):
-        CHARGER_TYPES.numbers("pin,face")
+        TYPES.numbers("pin,face")
 
 
 def test_a_list_is_a_table_for_people_and_a_document_for_scripts(

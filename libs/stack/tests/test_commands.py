@@ -55,7 +55,23 @@ def test_what_is_created_answers_with_id_and_position(system: RunningSystem) -> 
         "name": "Home",
         "time_zone": "Europe/Oslo",
         "authorisation_required": True,
+        "authentication": "native",
+        "managed_by": None,
+        "contact": None,
+        "overrides_allowed": None,
+        "open_chargers": 0,
+        "ownership_offered_to": None,
     }
+    assert run("installation", "policies", installation["id"]) == {
+        "on_block": "stop",
+        "on_revoke": "finish",
+        "on_operator_timeout": "deny",
+        "offline_unknown_ids": False,
+        "offline_pins": False,
+        "pin_length": 4,
+    }
+    changed = run("installation", "policies", installation["id"], "--pin-length", "6")
+    assert (changed["pin_length"], changed["on_block"]) == (6, "stop")
 
 
 def test_installations_and_chargers_are_opened_and_restricted(site: Site) -> None:
@@ -70,7 +86,9 @@ def test_installations_and_chargers_are_opened_and_restricted(site: Site) -> Non
         "id": site.charger_id,
         "ocpp_identity": site.charger,
         "authorisation": "required",
-        "authorisation_required": True,
+        "locked": True,
+        "online": False,
+        "waiting": [],
     }
     site.run("installation", "set", site.id, "--authorisation-required", "yes")
     site.run("charger", "set", site.charger, "--authorisation", "inherit")
@@ -81,7 +99,9 @@ def test_users_and_identifications_from_beginning_to_end(site: Site) -> None:
     site.run("user", "rename", grace, "--first-name", "Grace", "--last-name", "Murray")
     site.run("user", "unblock", grace, "--installation", site.id)
     listed = site.run("user", "list", "--installation", site.id)["users"]
-    assert {"id": grace, "first_name": "Grace", "last_name": "Murray", "blocked": False} in listed
+    [murray] = [each for each in listed if each["id"] == grace]
+    assert (murray["first_name"], murray["last_name"]) == ("Grace", "Murray")
+    assert (murray["kind"], murray["blocked"]) == ("local", False)
     add = ("identification", "add", "--user", grace, "--type", "pin", "--code")
     pin = site.run(*add, "#1357", "--valid-until", "2099-12-31")
     assert set(pin) == {"id", "position"}
@@ -93,6 +113,8 @@ def test_users_and_identifications_from_beginning_to_end(site: Site) -> None:
                 "status": "active",
                 "installation_id": site.id,
                 "valid_until": "2099-12-31T23:00:00Z",
+                "group": None,
+                "group_card": False,
             }
         ]
     }
@@ -131,6 +153,7 @@ def test_permissions_are_granted_listed_and_revoked(site: Site) -> None:
             {
                 "id": first["id"],
                 "user_id": site.user,
+                "partner_id": None,
                 "installation_id": site.id,
                 "charger_id": site.charger_id,
                 "roles": ["user"],

@@ -18,13 +18,18 @@ from chargekey_common.grpc.client import remote_error
 from chargekey_stack import usage
 from chargekey_stack.answers import say, show_error
 from chargekey_stack.commands import (
+    access_request,
     audit,
     authorize,
     charger,
     demo,
     events,
+    history,
     identification,
     installation,
+    invitation,
+    login,
+    partner,
     permission,
     refusals,
     restored,
@@ -44,7 +49,9 @@ app = typer.Typer(
 # In the order in which a person meets them.
 for _each in (up, demo, installation, charger, user, identification, permission):
     app.add_typer(_each.app)
-for _each in (authorize, sessions, refusals, events, simulate, audit, restored):
+for _each in (invitation, partner, access_request, login):
+    app.add_typer(_each.app)
+for _each in (authorize, sessions, refusals, events, simulate, history, audit, restored):
     app.add_typer(_each.app)
 
 INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""The running system, called as its local administrator."""
+"""The running system, called as whoever is signed in, or as its local administrator."""
 
 from __future__ import annotations
 
@@ -9,16 +9,30 @@ from pathlib import Path
 import msgspec
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2
-from chargekey.access.v1.access_pb2_grpc import AccessServiceStub
+from chargekey.access.v1 import chargers_pb2
+from chargekey.access.v1.access_requests_pb2_grpc import AccessRequestServiceStub
+from chargekey.access.v1.chargers_pb2_grpc import ChargerServiceStub
+from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
+from chargekey.access.v1.installations_pb2_grpc import InstallationServiceStub
+from chargekey.access.v1.owners_pb2_grpc import OwnersServiceStub
+from chargekey.access.v1.partners_pb2_grpc import PartnerServiceStub
+from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
 from chargekey.audit.v1.audit_pb2_grpc import AuditServiceStub
 from chargekey.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
 from chargekey.history.v1.history_pb2_grpc import HistoryServiceStub
-from chargekey.identity.v1 import identity_pb2
-from chargekey.identity.v1.identity_pb2_grpc import IdentityServiceStub
+from chargekey.identity.v1 import sign_in_pb2, users_pb2
+from chargekey.identity.v1.credentials_pb2_grpc import CredentialServiceStub
+from chargekey.identity.v1.identifications_pb2_grpc import IdentificationServiceStub
+from chargekey.identity.v1.invitations_pb2_grpc import InvitationServiceStub
+from chargekey.identity.v1.people_pb2_grpc import PeopleServiceStub
+from chargekey.identity.v1.privacy_pb2_grpc import PrivacyServiceStub
+from chargekey.identity.v1.scans_pb2_grpc import ScanServiceStub
+from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
+from chargekey.identity.v1.users_pb2_grpc import UserServiceStub
 from chargekey_common.accounts import Signer
 from chargekey_common.errors import UnavailableError
-from chargekey_common.grpc.client import channel
+from chargekey_common.grpc.client import Credential, channel
+from chargekey_stack import login
 from chargekey_stack.answers import Answer, show, tell, unheard
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import (
@@ -27,7 +41,10 @@ from chargekey_stack.errors import (
     NotRunningError,
     UserElsewhereError,
 )
+from chargekey_stack.login import Token
 from chargekey_stack.system import System
+
+ADMINISTRATOR_WORD = "administrator"
 
 
 class Client:
@@ -37,11 +54,25 @@ class Client:
         self, system: System, channels: dict[str, aio.Channel], *, for_people: bool
     ) -> None:
         self.system = system
+        self.data = DataDirectory(Path(system.data))
         self.for_people = for_people
         # Says what goes on while a command takes its time.
         self.tell = tell if for_people else unheard
-        self.access = AccessServiceStub(channels["access"])
-        self.identity = IdentityServiceStub(channels["identity"])
+        self.installations = InstallationServiceStub(channels["access"])
+        self.chargers = ChargerServiceStub(channels["access"])
+        self.permissions = PermissionServiceStub(channels["access"])
+        self.owners = OwnersServiceStub(channels["access"])
+        self.partners = PartnerServiceStub(channels["access"])
+        self.access_requests = AccessRequestServiceStub(channels["access"])
+        self.check = CheckServiceStub(channels["access"])
+        self.users = UserServiceStub(channels["identity"])
+        self.identifications = IdentificationServiceStub(channels["identity"])
+        self.invitations = InvitationServiceStub(channels["identity"])
+        self.sign_in = SignInServiceStub(channels["identity"])
+        self.credentials = CredentialServiceStub(channels["identity"])
+        self.scans = ScanServiceStub(channels["identity"])
+        self.privacy = PrivacyServiceStub(channels["identity"])
+        self.people = PeopleServiceStub(channels["identity"])
         self.gateway = GatewayServiceStub(channels["gateway"])
         self.history = HistoryServiceStub(channels["history"])
         # Of every service that has a store.
@@ -50,36 +81,43 @@ class Client:
     @property
     def nats_token(self) -> str:
         """What the broker lets us in with."""
-        return DataDirectory(Path(self.system.data)).token("nats_token").read_text()
+        return self.data.token("nats_token").read_text()
 
     def show(self, answer: Answer) -> None:
         """Show one answer of several, at once."""
         show(answer, as_json=not self.for_people)
 
-    async def charger(self, ocpp_identity: str) -> access_pb2.Charger:
+    async def charger(self, ocpp_identity: str) -> chargers_pb2.Charger:
         """Return the charger of this OCPP identity."""
-        request = access_pb2.GetChargerRequest(ocpp_identity=ocpp_identity)
-        return (await self.access.GetCharger(request)).charger
+        request = chargers_pb2.GetChargerRequest(ocpp_identity=ocpp_identity)
+        return (await self.chargers.GetCharger(request)).charger
+
+    async def user(self, user_id: str) -> users_pb2.User:
+        """Return the user of this id."""
+        return (await self.users.GetUser(users_pb2.GetUserRequest(user_id=user_id))).user
 
     async def check_home(self, user_id: str, installation_id: str | None) -> None:
         """Raise UserElsewhereError where the local user belongs to another installation."""
         if installation_id is None:
             return
-        answer = await self.identity.GetUser(identity_pb2.GetUserRequest(user_id=user_id))
-        if answer.user.installation_id != installation_id:
+        home = (await self.user(user_id)).installation_id
+        if home not in ("", installation_id):
             raise UserElsewhereError
 
 
 @asynccontextmanager
-async def connected(data: DataDirectory, *, for_people: bool = False) -> AsyncIterator[Client]:
-    """Open the system that runs on `data`.
+async def connected(
+    data: DataDirectory, *, for_people: bool = False, as_: str | None = None
+) -> AsyncIterator[Client]:
+    """Open the system that runs on `data`, as the user `as_`, `administrator`, or who signed in.
 
-    Raises NotRunningError, also in place of what nobody answers there, DataVersionError
-    or DataUnusableError.
+    Raises NotRunningError, also in place of what nobody answers there, DataVersionError,
+    DataUnusableError or LoginDamagedError.
     """
     try:
         system = msgspec.json.decode(data.system_file.read_bytes(), type=System)
-        signer = Signer.from_file(data.administrator_key)
+        administrator = Signer.from_file(data.administrator_key)
+        signed_in = login.read(data.login)
     except (FileNotFoundError, NotADirectoryError):
         raise NotRunningError(str(data.path)) from None
     except OSError as error:
@@ -87,8 +125,15 @@ async def connected(data: DataDirectory, *, for_people: bool = False) -> AsyncIt
         raise DataUnusableError(trouble) from None
     except msgspec.DecodeError:
         raise DataVersionError(str(data.path)) from None
-    channels = {name: channel(address, signer) for name, address in system.grpc.items()}
+    channels: dict[str, aio.Channel] = {}
     try:
+        credential: Credential = administrator
+        if as_ is None and signed_in is not None:
+            signed_in = await login.fresh(data.login, signed_in, system.grpc["identity"])
+            credential = Token(signed_in.access_token)
+        elif as_ not in (None, ADMINISTRATOR_WORD):
+            credential = await _token_of(as_, system, administrator)
+        channels |= {name: channel(address, credential) for name, address in system.grpc.items()}
         yield Client(system, channels, for_people=for_people)
     except (aio.AioRpcError, UnavailableError):
         # What a killed system left behind says where it was, and there may be others by now.
@@ -98,3 +143,13 @@ async def connected(data: DataDirectory, *, for_people: bool = False) -> AsyncIt
     finally:
         for each in channels.values():
             await each.close()
+
+
+async def _token_of(user_id: str, system: System, administrator: Signer) -> Token:
+    """Return an access token of somebody, for the administrator to try a call as him."""
+    asked = channel(system.grpc["identity"], administrator)
+    try:
+        request = sign_in_pb2.SignInAsRequest(user_id=user_id)
+        return Token((await SignInServiceStub(asked).SignInAs(request)).access_token)
+    finally:
+        await asked.close()

@@ -10,6 +10,7 @@ nats/       JetStream and its server's log
 mail/       mails caught instead of sent
 logs/       one file a process
 run/        system.json, while a system runs
+login.json  the tokens of who signed in by `chargekey login`
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from chargekey_stack.errors import (
     DataVersionError,
 )
 
-VERSION = "2"
+VERSION = "3"
 ENVIRONMENT = "CHARGEKEY_DATA"
 DEFAULT = "~/.local/share/chargekey"
 SECRET_BYTES = 32
@@ -48,6 +49,8 @@ class DataDirectory:
         self.nats = self.path / "nats"
         # Where the running system says how to reach it.
         self.system_file = self.path / "run" / "system.json"
+        # Who is signed in by `chargekey login`.
+        self.login = self.path / "login.json"
         # The URL of the database that has the events; without it they are in files.
         self.postgres = self.secrets / "postgres"
         self.administrator_key = self.keys / f"{ADMINISTRATOR.replace(':', '_')}.key"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from chargekey.access.v1 import access_pb2
+from chargekey.access.v1 import chargers_pb2, installations_pb2
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.history.v1 import history_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_stack.answers import say, show_json, tell, unheard
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
@@ -92,19 +92,19 @@ async def _play(data: DataDirectory, story: Story) -> None:
 async def _set_up(client: Client, story: Story) -> Garage:
     """Create what the story is about."""
     with story.step("An installation is created: Demo garage, open to known people only"):
-        installation = await client.access.CreateInstallation(
-            access_pb2.CreateInstallationRequest(name="Demo garage", time_zone="Europe/Oslo")
+        installation = await client.installations.CreateInstallation(
+            installations_pb2.CreateInstallationRequest(name="Demo garage", time_zone="Europe/Oslo")
         )
     ocpp_identity = f"DEMO-{secrets.token_hex(4)}"
     with story.step(f"The charger {ocpp_identity} is registered there"):
-        charger = await client.access.AddCharger(
-            access_pb2.AddChargerRequest(
+        charger = await client.chargers.AddCharger(
+            chargers_pb2.AddChargerRequest(
                 installation_id=installation.installation_id, ocpp_identity=ocpp_identity
             )
         )
     with story.step("Ada Lovelace is added, and may charge there"):
-        user = await client.identity.AddLocalUser(
-            identity_pb2.AddLocalUserRequest(
+        user = await client.users.AddLocalUser(
+            users_pb2.AddLocalUserRequest(
                 installation_id=installation.installation_id,
                 first_name="Ada",
                 last_name="Lovelace",
@@ -112,9 +112,9 @@ async def _set_up(client: Client, story: Story) -> Garage:
         )
         expect("the permission that follows", "pending" if user.pending else "there", "there")
     with story.step(f"She is given the PIN {PIN}"):
-        pin = await client.identity.AddIdentification(
-            identity_pb2.AddIdentificationRequest(
-                user_id=user.user_id, type=identity_pb2.IDENTIFICATION_TYPE_PIN, code=PIN
+        pin = await client.identifications.AddIdentification(
+            identifications_pb2.AddIdentificationRequest(
+                user_id=user.user_id, type=identifications_pb2.IDENTIFICATION_TYPE_PIN, code=PIN
             )
         )
     garage = Garage(
@@ -149,9 +149,7 @@ async def _charge(client: Client, story: Story, garage: Garage, charger: Simulat
 async def _block(client: Client, story: Story, garage: Garage, charger: SimulatedCharger) -> None:
     """Ada is blocked, and all that follows from it."""
     with story.step("Ada is blocked"):
-        blocked = await client.identity.BlockUser(
-            identity_pb2.BlockUserRequest(user_id=garage.user_id)
-        )
+        blocked = await client.users.BlockUser(users_pb2.BlockUserRequest(user_id=garage.user_id))
     with story.step("The gateway has told the charger to stop, and it has"):
         async with asyncio.timeout(PATIENCE):
             expect("the reason of the stop", await charger.stopped(), "Remote")

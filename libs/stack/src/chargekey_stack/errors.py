@@ -5,10 +5,17 @@ ChargekeyError
 │   ├── ChoiceUnknownError        choice_unknown
 │   ├── CodeTooLongError          code_too_long
 │   ├── NothingToChangeError      nothing_to_change
+│   ├── ObjectMissingError        object_missing
 │   ├── StoreMalformedError       store_malformed
+│   ├── SubjectMissingError       subject_missing
 │   ├── TargetMissingError        target_missing
 │   └── TypeTwiceError            type_twice
 ├── FailedPreconditionError
+│   ├── FileUnreadableError       file_unreadable
+│   ├── ImportRefusedError        import_refused
+│   ├── LoginDamagedError         login_damaged
+│   ├── NotSignedInError          not_signed_in
+│   ├── ScanFailedError           scan_failed
 │   ├── DataInUseError            data_in_use
 │   ├── DataVersionError          data_version
 │   ├── DataForeignError          data_foreign
@@ -63,6 +70,23 @@ class TargetMissingError(InvalidArgumentError):
     sentence = "Name either --installation or --charger."
 
 
+class SubjectMissingError(InvalidArgumentError):
+    """Nobody, or several, of those it could be about."""
+
+    code = "subject_missing"
+    sentence = "Name exactly one of --user, --email and, where there is one, --partner."
+
+
+class ObjectMissingError(InvalidArgumentError):
+    """Not one thing that has a history."""
+
+    code = "object_missing"
+    sentence = (
+        "Name one of --installation, --charger, --permission, --partner and --user, "
+        "or a user and an installation."
+    )
+
+
 class NothingToChangeError(InvalidArgumentError):
     """A command that changes something was given nothing to change."""
 
@@ -75,6 +99,41 @@ class TypeTwiceError(InvalidArgumentError):
 
     code = "type_twice"
     sentence = "The same type cannot be enabled and disabled; name it once:"
+
+
+class FileUnreadableError(FailedPreconditionError):
+    """Not there, or not for us."""
+
+    code = "file_unreadable"
+    sentence = "This file cannot be read:"
+
+
+class ImportRefusedError(FailedPreconditionError):
+    """A line cannot be imported, and so none was."""
+
+    code = "import_refused"
+    sentence = "Nothing was imported; put the lines that are named in order and try again."
+
+
+class LoginDamagedError(FailedPreconditionError):
+    """What is kept of a login cannot be read."""
+
+    code = "login_damaged"
+    sentence = "Sign in again with `chargekey login`; this file cannot be read:"
+
+
+class NotSignedInError(FailedPreconditionError):
+    """Nobody but the administrator uses this system from here."""
+
+    code = "not_signed_in"
+    sentence = "Nobody is signed in; `chargekey login --email ADDRESS` begins."
+
+
+class ScanFailedError(FailedPreconditionError):
+    """No card was bound."""
+
+    code = "scan_failed"
+    sentence = "No card was added:"
 
 
 class DataInUseError(FailedPreconditionError):

@@ -1,7 +1,9 @@
 """The mail sink: an SMTP server that keeps every mail as a file and sends none on.
 
-`python -m chargekey_stack.mail_sink PORT DIRECTORY` serves on loopback until told
-to stop; each mail becomes one `.eml` file, named so that the files sort by arrival.
+`python -m chargekey_stack.mail_sink PORT DIRECTORY NATS_URL NATS_TOKEN_FILE` serves on
+loopback until told to stop; each mail becomes one `.eml` file, named so that the files
+sort by arrival. Mails about somebody who was erased are deleted, and none is kept any
+more: their header `Chargekey-About` names the user, and IDENTITY tells of the erasure.
 """
 
 from __future__ import annotations
@@ -10,55 +12,106 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from email.parser import BytesHeaderParser
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from chargekey_common import jetstream
+from chargekey_common.follower import Follower, Message
+from chargekey_common.process import cancel
+from chargekey_common.published.identity import UserErased
 from chargekey_stack.ports import HOST
 
 LONGEST_MAIL = 1 << 20
+ABOUT = "Chargekey-About"
 
 
-class Keep:
-    """Keeps what arrives."""
+class Mails:
+    """Keeps what arrives, until it is about somebody who was erased."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._erased: set[str] = set()
+        for half in directory.glob("*.part"):
+            half.unlink()  # of a process that died just then
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Keep one mail; a reader never sees half of it."""
+        content = envelope.original_content or b""
+        if _about(content) in self._erased:
+            return "250 not kept"
         mail = self._directory / f"{time.time_ns()}.eml"
         half = mail.with_suffix(".part")
         half.touch(mode=0o600)
-        half.write_bytes(envelope.original_content or b"")
+        half.write_bytes(content)
         half.rename(mail)
         return "250 kept"
 
+    async def take(self, batch: Sequence[Message]) -> None:
+        """Forget whom the next messages of IDENTITY tell of."""
+        erased = {msgspec.json.decode(each.data, type=UserErased).user_id for each in batch}
+        # First, so that what is not among the files yet is never put there.
+        self._erased |= erased
+        await asyncio.to_thread(self._delete, erased)
 
-async def serve(port: int, directory: Path) -> None:
+    def _delete(self, erased: AbstractSet[str]) -> None:
+        for mail in self._directory.glob("*.eml"):
+            if _about(mail.read_bytes()) in erased:
+                mail.unlink()
+
+
+def _about(content: bytes) -> str | None:
+    return BytesHeaderParser().parsebytes(content)[ABOUT]
+
+
+async def serve(port: int, directory: Path, nats_url: str, token: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    mails = Mails(directory)
     session = partial(
         SMTP,
-        Keep(directory),
+        mails,
         hostname="localhost",
         data_size_limit=LONGEST_MAIL,
         enable_SMTPUTF8=True,
         loop=loop,
     )
     server = await loop.create_server(session, HOST, port, reuse_port=True)
-    await stop.wait()
-    server.close()
+    following = asyncio.create_task(_follow(mails, nats_url, token))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            await following  # it failed: whoever started this process is to know
+    finally:
+        await cancel(stopped)
+        await cancel(following)
+        server.close()
+
+
+async def _follow(mails: Mails, nats_url: str, token: str) -> None:
+    """Follow IDENTITY from its beginning, for as long as the process lives."""
+    client = await jetstream.connect(nats_url, "mail", token=token)
+    try:
+        subjects = [UserErased.subject_filter()]
+        await Follower(client, UserErased.stream.upper(), mails.take, subjects=subjects).run()
+    finally:
+        await jetstream.close(client)
 
 
 def main() -> None:
     """Read the command line and serve."""
-    port, directory = sys.argv[1:]
-    asyncio.run(serve(int(port), Path(directory)))
+    port, directory, nats_url, token_file = sys.argv[1:]
+    token = Path(token_file).read_text(encoding="utf-8").strip()
+    asyncio.run(serve(int(port), Path(directory), nats_url, token))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 from grpc import aio
 
-from chargekey.access.v1 import access_pb2
+from chargekey.access.v1 import chargers_pb2
 from chargekey.history.v1 import history_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import users_pb2
 from chargekey_stack.answers import Document
 from chargekey_stack.client import Client
+from chargekey_stack.paging import every
 
 Past: TypeAlias = history_pb2.Session | history_pb2.Refusal
 
@@ -25,13 +26,14 @@ class Names(msgspec.Struct, frozen=True):
     users: dict[str, str] | None
 
     @staticmethod
-    async def about(client: Client, past: Iterable[Past]) -> Names:
+    async def about(client: Client, past: Sequence[Past]) -> Names:
         """Ask once an installation; what cannot be told now goes without its name."""
         installations = sorted({each.installation_id for each in past})
         chargers = await asyncio.gather(*(_chargers(client, each) for each in installations))
         users = None
         if client.for_people:
-            users = _joined(await asyncio.gather(*(_users(client, each) for each in installations)))
+            asked = (_users(client, each, past) for each in installations)
+            users = _joined(await asyncio.gather(*asked))
         return Names(_joined(chargers), users)
 
     def of(self, past: Past) -> Document:
@@ -43,21 +45,22 @@ class Names(msgspec.Struct, frozen=True):
 
 
 async def _chargers(client: Client, installation: str) -> dict[str, str]:
-    request = access_pb2.ListChargersRequest(installation_id=installation)
+    request = chargers_pb2.ListChargersRequest(installation_id=installation)
     try:
-        found = await client.access.ListChargers(request)
+        found = await every(client.chargers.ListChargers, request, "chargers")
     except aio.AioRpcError:
         return {}
-    return {each.id: each.ocpp_identity for each in found.chargers}
+    return {each.id: each.ocpp_identity for each in found}
 
 
-async def _users(client: Client, installation: str) -> dict[str, str]:
-    request = identity_pb2.ListUsersRequest(installation_id=installation)
+async def _users(client: Client, installation: str, past: Iterable[Past]) -> dict[str, str]:
+    here = {each.user_id for each in past if each.installation_id == installation}
+    request = users_pb2.ListNamesRequest(installation_id=installation, user_ids=sorted(here - {""}))
     try:
-        found = await client.identity.ListUsers(request)
+        found = await client.users.ListNames(request)
     except aio.AioRpcError:
         return {}
-    return {each.id: f"{each.first_name} {each.last_name}" for each in found.users}
+    return {each.id: each.name for each in found.users}
 
 
 def _joined(parts: Iterable[dict[str, str]]) -> dict[str, str]:

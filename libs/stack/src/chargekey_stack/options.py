@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,10 +43,49 @@ OptionalCharger = Annotated[
 ]
 User = Annotated[str, typer.Option("--user", metavar="USER", help="The user's id.")]
 OptionalUser = Annotated[str | None, typer.Option("--user", metavar="USER", help="The user's id.")]
+OptionalPermission = Annotated[
+    str | None, typer.Option("--permission", metavar="ID", help="The permission's id.")
+]
+OptionalPartner = Annotated[
+    str | None, typer.Option("--partner", metavar="PARTNER", help="The partner's id.")
+]
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="The user's id.")]
 FirstName = Annotated[str, typer.Option("--first-name", help="First name.")]
 LastName = Annotated[str, typer.Option("--last-name", help="Last name.")]
-CODE_HELP = "A PIN as in #2468, or a card number in hex; - reads it from standard input."
+Email = Annotated[
+    str | None,
+    typer.Option(
+        "--email",
+        callback=_from_standard_input,
+        metavar="ADDRESS",
+        help="The person's address; - reads it from standard input.",
+    ),
+]
+PartnerKey = Annotated[
+    str | None,
+    typer.Option("--partner", metavar="KEY", help="The partner's lookup key, as in K7Q2."),
+]
+PartnerArgument = Annotated[str, typer.Argument(metavar="PARTNER", help="The partner's id.")]
+InstallationArgument = Annotated[
+    str, typer.Argument(metavar="INSTALLATION", help="The installation's id.")
+]
+ChargerArgument = Annotated[
+    str, typer.Argument(metavar="CHARGER", help="The charger's OCPP identity.")
+]
+LinkToken = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        callback=_from_standard_input,
+        metavar="TOKEN",
+        help="What the mailed link carries behind its #, or the whole link;"
+        " - reads it from standard input.",
+    ),
+]
+CODE_HELP = (
+    "A PIN as in #2468, a card number in hex, or what the type says;"
+    " - reads it from standard input."
+)
 Code = Annotated[
     str, typer.Option("--code", callback=_from_standard_input, metavar="CODE", help=CODE_HELP)
 ]
@@ -66,7 +105,8 @@ Password = Annotated[
 OcppIdentity = Annotated[
     str, typer.Option("--ocpp-identity", metavar="ID", help="The name the charger connects under.")
 ]
-Type = Literal["pin", "rfid"]
+Type = Literal["pin", "rfid", "vehicle-id", "sms", "credit-card"]
+ScannedType = Literal["rfid", "vehicle-id", "credit-card"]
 Status = Literal["active", "inactive", "blocked"]
 ValidUntil = Annotated[
     str | None,
@@ -109,3 +149,13 @@ Store = Annotated[
         " - reads it from standard input. Named once, the data directory remembers it.",
     ),
 ]
+
+
+def carried(link: str) -> str:
+    """Return the token of a link, which may be given alone."""
+    return link.rpartition("#")[2]
+
+
+def given(**fields: str | None) -> dict[str, Any]:
+    """Return what was given of the alternatives that a request has one field for each of."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -76,8 +76,14 @@ def programs(
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
     charger_passwords = {"CHARGER_PASSWORD_SECRET_FILE": data.secret("charger_passwords")}
     access = {"ACCESS_ADDRESS": addresses.grpc["access"]}
+    identity = {"IDENTITY_ADDRESS": addresses.grpc["identity"]}
     settings: Mapping[str, Mapping[str, str | Path]] = {
-        "access": {**charger_passwords, **store},
+        "access": {
+            **charger_passwords,
+            **identity,
+            **store,
+            "GATEWAY_ADDRESS": addresses.grpc["gateway"],
+        },
         "identity": {
             **keyed_ids,
             **access,
@@ -88,22 +94,27 @@ def programs(
             **keyed_ids,
             **charger_passwords,
             **access,
+            **identity,
             "OCPP_ADDRESS": addresses.ocpp,
         },
-        "history": {**access, **store},
+        "history": {**access, **identity, **store},
         "notifier": {
             **access,
+            **identity,
             **store,
-            "IDENTITY_ADDRESS": addresses.grpc["identity"],
             "SMTP_ADDRESS": addresses.smtp,
             "SENDER_ADDRESS": SENDER_ADDRESS,
             "ADMINISTRATOR_ADDRESS": ADMINISTRATOR_ADDRESS,
+            "PORTAL_URL": f"http://{addresses.http}",
         },
     }
     port = addresses.smtp.rpartition(":")[2]
     sink = Program(
         "mail",
-        (sys.executable, "-P", "-m", "chargekey_stack.mail_sink", port, str(data.mail)),
+        (
+            *(sys.executable, "-P", "-m", "chargekey_stack.mail_sink"),
+            *(port, str(data.mail), nats_url, str(data.token("nats_token"))),
+        ),
         _inherited(),
         smtp=addresses.smtp,
     )

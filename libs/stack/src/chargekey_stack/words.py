@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from chargekey.access.v1 import access_pb2
+from chargekey.access.v1 import (
+    access_requests_pb2,
+    chargers_pb2,
+    installations_pb2,
+    partners_pb2,
+    permissions_pb2,
+)
 from chargekey.gateway.v1 import gateway_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import identifications_pb2, invitations_pb2, scans_pb2, users_pb2
 from chargekey_stack.errors import ChoiceUnknownError
 
 Number = TypeVar("Number", bound=int)
@@ -52,39 +58,95 @@ class Words(Generic[Number]):
 
 AUTHORISATIONS = Words(
     {
-        "inherit": access_pb2.AUTHORISATION_OVERRIDE_INHERIT,
-        "required": access_pb2.AUTHORISATION_OVERRIDE_REQUIRED,
-        "not-required": access_pb2.AUTHORISATION_OVERRIDE_NOT_REQUIRED,
+        "inherit": chargers_pb2.AUTHORISATION_OVERRIDE_INHERIT,
+        "required": chargers_pb2.AUTHORISATION_OVERRIDE_REQUIRED,
+        "not-required": chargers_pb2.AUTHORISATION_OVERRIDE_NOT_REQUIRED,
     }
 )
 ROLES = Words(
     {
-        "owner": access_pb2.ROLE_OWNER,
-        "user": access_pb2.ROLE_USER,
-        "service": access_pb2.ROLE_SERVICE,
-        "operator": access_pb2.ROLE_OPERATOR,
+        "owner": permissions_pb2.ROLE_OWNER,
+        "user": permissions_pb2.ROLE_USER,
+        "service": permissions_pb2.ROLE_SERVICE,
+        "operator": permissions_pb2.ROLE_OPERATOR,
     }
 )
-# What a charger can be told to accept.
-CHARGER_TYPES = Words(
-    {
-        "rfid": access_pb2.IDENTIFICATION_TYPE_RFID,
-        "pin": access_pb2.IDENTIFICATION_TYPE_PIN,
-        "app": access_pb2.IDENTIFICATION_TYPE_APP,
-    }
-)
-# What a user can be given.
 TYPES = Words(
     {
-        "rfid": identity_pb2.IDENTIFICATION_TYPE_RFID,
-        "pin": identity_pb2.IDENTIFICATION_TYPE_PIN,
+        "rfid": identifications_pb2.IDENTIFICATION_TYPE_RFID,
+        "pin": identifications_pb2.IDENTIFICATION_TYPE_PIN,
+        "app": identifications_pb2.IDENTIFICATION_TYPE_APP,
+        "vehicle-id": identifications_pb2.IDENTIFICATION_TYPE_VEHICLE_ID,
+        "sms": identifications_pb2.IDENTIFICATION_TYPE_SMS,
+        "credit-card": identifications_pb2.IDENTIFICATION_TYPE_CREDIT_CARD,
+    }
+)
+AUTHENTICATIONS = Words(
+    {
+        "native": installations_pb2.AUTHENTICATION_TYPE_NATIVE,
+        "external": installations_pb2.AUTHENTICATION_TYPE_EXTERNAL,
+    }
+)
+# What becomes of a session that runs.
+RUNNING = Words(
+    {
+        "stop": installations_pb2.RUNNING_SESSIONS_STOP,
+        "finish": installations_pb2.RUNNING_SESSIONS_FINISH,
+    }
+)
+ON_OPERATOR_TIMEOUT = Words(
+    {
+        "deny": installations_pb2.ON_OPERATOR_TIMEOUT_DENY,
+        "last-known": installations_pb2.ON_OPERATOR_TIMEOUT_LAST_KNOWN,
+    }
+)
+PARTNERS = Words(
+    {
+        "service-partner": partners_pb2.PARTNER_KIND_SERVICE_PARTNER,
+        "payment-operator": partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR,
+    }
+)
+USERS = Words(
+    {
+        "local": users_pb2.USER_KIND_LOCAL,
+        "account": users_pb2.USER_KIND_ACCOUNT,
+        "pending": users_pb2.USER_KIND_PENDING,
+        # To whom it is not told whether there is an account.
+        "invited": users_pb2.USER_KIND_UNSPECIFIED,
+    }
+)
+INVITATIONS = Words(
+    {
+        "waiting": invitations_pb2.INVITATION_STATE_WAITING,
+        "accepted": invitations_pb2.INVITATION_STATE_ACCEPTED,
+        "revoked": invitations_pb2.INVITATION_STATE_REVOKED,
+        "expired": invitations_pb2.INVITATION_STATE_EXPIRED,
+    }
+)
+ACCESS_REQUESTS = Words(
+    {
+        "waiting": access_requests_pb2.ACCESS_REQUEST_STATE_WAITING,
+        "approved": access_requests_pb2.ACCESS_REQUEST_STATE_APPROVED,
+        "denied": access_requests_pb2.ACCESS_REQUEST_STATE_DENIED,
+        "withdrawn": access_requests_pb2.ACCESS_REQUEST_STATE_WITHDRAWN,
+        "expired": access_requests_pb2.ACCESS_REQUEST_STATE_EXPIRED,
+    }
+)
+SCANS = Words(
+    {
+        "waiting": scans_pb2.SCAN_STATE_WAITING,
+        "present-again": scans_pb2.SCAN_STATE_PRESENT_AGAIN,
+        "added": scans_pb2.SCAN_STATE_ADDED,
+        "expired": scans_pb2.SCAN_STATE_EXPIRED,
+        "cancelled": scans_pb2.SCAN_STATE_CANCELLED,
+        "refused": scans_pb2.SCAN_STATE_REFUSED,
     }
 )
 STATUSES = Words(
     {
-        "active": identity_pb2.IDENTIFICATION_STATUS_ACTIVE,
-        "inactive": identity_pb2.IDENTIFICATION_STATUS_INACTIVE,
-        "blocked": identity_pb2.IDENTIFICATION_STATUS_BLOCKED,
+        "active": identifications_pb2.IDENTIFICATION_STATUS_ACTIVE,
+        "inactive": identifications_pb2.IDENTIFICATION_STATUS_INACTIVE,
+        "blocked": identifications_pb2.IDENTIFICATION_STATUS_BLOCKED,
     }
 )
 # What is presented; without a word for it, the gateway tells by the code.

@@ -6,30 +6,28 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1 import chargers_pb2 as pb
+from chargekey.gateway.v1 import gateway_pb2
 from chargekey_stack.answers import Answer, Document, done, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.errors import NothingToChangeError, TypeTwiceError
+from chargekey_stack.options import ChargerArgument as Charger
 from chargekey_stack.options import Installation, OcppIdentity
-from chargekey_stack.words import AUTHORISATIONS, CHARGER_TYPES, completed
+from chargekey_stack.paging import every
+from chargekey_stack.words import AUTHORISATIONS, TYPES, completed
 
 app = group("charger", "Charging stations, each named by the OCPP identity it connects under.")
 
 
 def _types(name: str, explanation: str) -> Any:  # noqa: ANN401 - what the library says it is
-    return typer.Option(
-        name, metavar="TYPES", help=explanation, autocompletion=completed(CHARGER_TYPES)
-    )
-
-
-Charger = Annotated[str, typer.Argument(metavar="CHARGER", help="The charger's OCPP identity.")]
+    return typer.Option(name, metavar="TYPES", help=explanation, autocompletion=completed(TYPES))
 
 
 @command(app, "add", "chargekey charger add --installation 3f0c... --ocpp-identity CP-1")
 async def add(client: Client, *, installation: Installation, ocpp_identity: OcppIdentity) -> Answer:
     """Register a charger; its password is shown this once."""
-    added = await client.access.AddCharger(
+    added = await client.chargers.AddCharger(
         pb.AddChargerRequest(installation_id=installation, ocpp_identity=ocpp_identity)
     )
     return done(
@@ -39,6 +37,16 @@ async def add(client: Client, *, installation: Installation, ocpp_identity: Ocpp
         password=added.password,
         position=added.position,
     )
+
+
+@command(app, "move", "chargekey charger move CP-1 --installation 8c1d...")
+async def move(client: Client, *, charger: Charger, installation: Installation) -> Answer:
+    """Move an idle charger to another installation, without the permissions on it."""
+    found = await client.charger(charger)
+    moved = await client.chargers.MoveCharger(
+        pb.MoveChargerRequest(charger_id=found.id, installation_id=installation)
+    )
+    return done(f"Moved {charger}.", position=moved.position)
 
 
 @command(app, "set", "chargekey charger set CP-1 --authorisation not-required")
@@ -53,7 +61,7 @@ async def set_(
 ) -> Answer:
     """Let a charger deviate from its installation, or do as the installation does again."""
     found = await client.charger(charger)
-    changed = await client.access.SetAuthorisationOverride(
+    changed = await client.chargers.SetAuthorisationOverride(
         pb.SetAuthorisationOverrideRequest(
             charger_id=found.id, authorisation_override=AUTHORISATIONS.number(authorisation)
         )
@@ -66,22 +74,22 @@ async def types(
     client: Client,
     *,
     charger: Charger,
-    enable: Annotated[str, _types("--enable", "As in pin,rfid; of rfid, pin, app.")] = "",
+    enable: Annotated[str, _types("--enable", f"As in pin,rfid; of {', '.join(TYPES)}.")] = "",
     disable: Annotated[str, _types("--disable", "As in app.")] = "",
 ) -> Answer:
     """Switch identification types on and off at a charger, in one step."""
-    off = set(CHARGER_TYPES.numbers(disable))
-    on = set(CHARGER_TYPES.numbers(enable))
+    off = set(TYPES.numbers(disable))
+    on = set(TYPES.numbers(enable))
     if not on | off:
         raise NothingToChangeError
-    if twice := sorted(map(CHARGER_TYPES.word, on & off)):
+    if twice := sorted(map(TYPES.word, on & off)):
         raise TypeTwiceError(", ".join(twice))
     found = await client.charger(charger)
     wanted = sorted((set(found.identification_types) | on) - off)
-    changed = await client.access.SetIdentificationTypes(
+    changed = await client.chargers.SetIdentificationTypes(
         pb.SetIdentificationTypesRequest(charger_id=found.id, identification_types=wanted)
     )
-    words = [CHARGER_TYPES.word(number) for number in wanted]
+    words = [TYPES.word(number) for number in wanted]
     return done(
         f"{charger} accepts {', '.join(words) or 'nothing'}.",
         identification_types=words,
@@ -89,18 +97,72 @@ async def types(
     )
 
 
+@command(app, "quirks", "chargekey charger quirks CP-1 --reversed")
+async def quirks(
+    client: Client,
+    *,
+    charger: Charger,
+    reversed_: Annotated[
+        bool, typer.Option("--reversed", help="It sends card numbers backwards, byte by byte.")
+    ] = False,
+    truncated: Annotated[
+        bool, typer.Option("--truncated", help="It sends the first four bytes of longer ones.")
+    ] = False,
+    prefix: Annotated[str, typer.Option("--prefix", help="It sends this before them.")] = "",
+) -> Answer:
+    """Say how a charger's card reader deviates; without options, that it does not."""
+    found = await client.charger(charger)
+    changed = await client.chargers.SetReaderQuirks(
+        pb.SetReaderQuirksRequest(
+            charger_id=found.id,
+            reader_quirks=pb.ReaderQuirks(reversed=reversed_, truncated=truncated, prefix=prefix),
+        )
+    )
+    return done(f"Noted for {charger}.", position=changed.position)
+
+
+@command(app, "show", "chargekey charger show CP-1")
+async def show(client: Client, *, charger: Charger) -> Answer:
+    """Show a charger's settings and how it is right now."""
+    found = await client.charger(charger)
+    states = await _states(client, gateway_pb2.ListChargerStatesRequest(charger_id=found.id))
+    shown = {
+        **_document(found, states),
+        "installation_id": found.installation_id,
+        "override_suspended": found.override_suspended,
+        "reader_reversed": found.reader_quirks.reversed,
+        "reader_truncated": found.reader_quirks.truncated,
+        "reader_prefix": found.reader_quirks.prefix,
+    }
+    return Answer(shown, rows=[{"field": key, "": value} for key, value in shown.items()])
+
+
 @command(app, "list", "chargekey charger list --installation 3f0c...")
 async def list_(client: Client, *, installation: Installation) -> Answer:
-    """List an installation's chargers."""
-    found = await client.access.ListChargers(pb.ListChargersRequest(installation_id=installation))
-    return table("chargers", [_document(each) for each in found.chargers])
+    """List an installation's chargers: locked where something must be presented."""
+    request = pb.ListChargersRequest(installation_id=installation)
+    found = await every(client.chargers.ListChargers, request, "chargers")
+    asked = gateway_pb2.ListChargerStatesRequest(installation_id=installation)
+    states = await _states(client, asked)
+    return table("chargers", [_document(each, states) for each in found])
 
 
-def _document(charger: pb.Charger) -> Document:
+async def _states(
+    client: Client, request: gateway_pb2.ListChargerStatesRequest
+) -> dict[str, gateway_pb2.ChargerState]:
+    told = await client.gateway.ListChargerStates(request)
+    return {each.charger_id: each for each in told.chargers}
+
+
+def _document(charger: pb.Charger, states: dict[str, gateway_pb2.ChargerState]) -> Document:
+    state = states.get(charger.id)
+    connectors = () if state is None else state.connectors
     return {
         "id": charger.id,
         "ocpp_identity": charger.ocpp_identity,
         "authorisation": AUTHORISATIONS.word(charger.authorisation_override),
-        "authorisation_required": charger.authorisation_required,
-        "identification_types": [CHARGER_TYPES.word(each) for each in charger.identification_types],
+        "locked": charger.authorisation_required,
+        "identification_types": [TYPES.word(each) for each in charger.identification_types],
+        "online": state is not None and state.online,
+        "waiting": [each.connector for each in connectors if each.waiting_for_authorisation],
     }

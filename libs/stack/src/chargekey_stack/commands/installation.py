@@ -6,14 +6,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1 import installations_pb2 as pb
+from chargekey.access.v1 import owners_pb2
 from chargekey_stack.answers import Answer, Document, done, fields, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
+from chargekey_stack.errors import NothingToChangeError, SubjectMissingError
+from chargekey_stack.options import Email, OptionalUser, given
+from chargekey_stack.options import InstallationArgument as Id
+from chargekey_stack.paging import every
+from chargekey_stack.words import AUTHENTICATIONS, ON_OPERATOR_TIMEOUT, RUNNING
 
 app = group("installation", "Sites: the top unit, with a time zone and who must show something.")
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The installation's id.")]
+YesNo = Literal["yes", "no"]
 
 
 @command(app, "create", "chargekey installation create --name Home --time-zone Europe/Oslo")
@@ -24,7 +30,7 @@ async def create(
     time_zone: Annotated[str, typer.Option("--time-zone", help="As in Europe/Oslo.")],
 ) -> Answer:
     """Create an installation; who wants to charge there must be known, until set otherwise."""
-    created = await client.access.CreateInstallation(
+    created = await client.installations.CreateInstallation(
         pb.CreateInstallationRequest(name=name, time_zone=time_zone)
     )
     return done(
@@ -34,30 +40,123 @@ async def create(
     )
 
 
+@command(app, "rename", "chargekey installation rename 3f0c... --name 'Home, lower garage'")
+async def rename(
+    client: Client,
+    *,
+    installation: Id,
+    name: Annotated[str, typer.Option("--name", help="What people are to call it.")],
+) -> Answer:
+    """Call an installation something else."""
+    renamed = await client.installations.RenameInstallation(
+        pb.RenameInstallationRequest(installation_id=installation, name=name)
+    )
+    return done("Renamed.", position=renamed.position)
+
+
 @command(app, "set", "chargekey installation set 3f0c... --authorisation-required no")
 async def set_(
     client: Client,
     *,
     installation: Id,
     authorisation_required: Annotated[
-        Literal["yes", "no"],
+        YesNo | None,
         typer.Option("--authorisation-required", help="Whether something must be presented."),
-    ],
+    ] = None,
+    authentication: Annotated[
+        Literal["native", "external"] | None,
+        typer.Option(
+            "--authentication", help="Who decides: the permissions, or the connected operator."
+        ),
+    ] = None,
 ) -> Answer:
-    """Open an installation to everybody, or restrict it; running sessions go on."""
-    changed = await client.access.SetAuthorisationRequired(
-        pb.SetAuthorisationRequiredRequest(
-            installation_id=installation, authorisation_required=authorisation_required == "yes"
+    """Open an installation to everybody, or restrict it; say who decides. Sessions go on."""
+    if authorisation_required is None and authentication is None:
+        raise NothingToChangeError
+    position = ""
+    now: list[str] = []
+    if authentication is not None:
+        typed = await client.installations.SetAuthenticationType(
+            pb.SetAuthenticationTypeRequest(
+                installation_id=installation,
+                authentication_type=AUTHENTICATIONS.number(authentication),
+            )
         )
+        position = typed.position
+        now.append(authentication)
+    if authorisation_required is not None:
+        required = await client.installations.SetAuthorisationRequired(
+            pb.SetAuthorisationRequiredRequest(
+                installation_id=installation, authorisation_required=authorisation_required == "yes"
+            )
+        )
+        position = required.position
+        now.append("restricted" if authorisation_required == "yes" else "open")
+    return done(f"The installation is {' and '.join(now)}.", position=position)
+
+
+@command(app, "policies", "chargekey installation policies 3f0c... --on-block finish")
+async def policies(
+    client: Client,
+    *,
+    installation: Id,
+    on_block: Annotated[
+        Literal["stop", "finish"] | None,
+        typer.Option("--on-block", help="What becomes of a blocked user's running session."),
+    ] = None,
+    on_revoke: Annotated[
+        Literal["stop", "finish"] | None,
+        typer.Option("--on-revoke", help="The same, where a permission was taken away or ended."),
+    ] = None,
+    on_operator_timeout: Annotated[
+        Literal["deny", "last-known"] | None,
+        typer.Option("--on-operator-timeout", help="What counts when the operator is silent."),
+    ] = None,
+    offline_unknown_ids: Annotated[
+        YesNo | None,
+        typer.Option(
+            "--offline-unknown-ids", help="Whether chargers offline let the unknown charge."
+        ),
+    ] = None,
+    offline_pins: Annotated[
+        YesNo | None,
+        typer.Option("--offline-pins", help="Whether chargers keep PINs for when offline."),
+    ] = None,
+    pin_length: Annotated[
+        int | None,
+        typer.Option("--pin-length", min=4, max=8, help="The fewest digits of a new PIN."),
+    ] = None,
+) -> Answer:
+    """Show an installation's policies, with those that are given changed, in one step."""
+    request = pb.GetInstallationRequest(installation_id=installation)
+    wanted = (await client.installations.GetInstallation(request)).installation.policies
+    before = pb.Policies()
+    before.CopyFrom(wanted)
+    if on_block is not None:
+        wanted.on_block = RUNNING.number(on_block)
+    if on_revoke is not None:
+        wanted.on_revoke = RUNNING.number(on_revoke)
+    if on_operator_timeout is not None:
+        wanted.on_operator_timeout = ON_OPERATOR_TIMEOUT.number(on_operator_timeout)
+    if offline_unknown_ids is not None:
+        wanted.offline_unknown_ids = offline_unknown_ids == "yes"
+    if offline_pins is not None:
+        wanted.offline_pins = offline_pins == "yes"
+    if pin_length is not None:
+        wanted.pin_length = pin_length
+    shown = _policies(wanted)
+    if wanted == before:
+        return fields(shown)
+    changed = await client.installations.SetPolicies(
+        pb.SetPoliciesRequest(installation_id=installation, policies=wanted)
     )
-    now = "restricted" if authorisation_required == "yes" else "open"
-    return done(f"The installation is {now}.", position=changed.position)
+    return fields({**shown, "position": changed.position})
 
 
 @command(app, "show", "chargekey installation show 3f0c...")
 async def show(client: Client, *, installation: Id) -> Answer:
-    """Show an installation."""
-    found = await client.access.GetInstallation(
+    """Show an installation, and whom to ask where an operator manages it."""
+    found = await client.installations.GetInstallation(
         pb.GetInstallationRequest(installation_id=installation)
     )
     return fields(_document(found.installation))
@@ -65,15 +164,71 @@ async def show(client: Client, *, installation: Id) -> Answer:
 
 @command(app, "list", "chargekey installation list")
 async def list_(client: Client) -> Answer:
-    """List every installation."""
-    found = await client.access.ListInstallations(pb.ListInstallationsRequest())
-    return table("installations", [_document(each) for each in found.installations])
+    """List the installations you have anything to do with."""
+    found = await every(
+        client.installations.ListInstallations, pb.ListInstallationsRequest(), "installations"
+    )
+    return table("installations", [_document(each) for each in found], _COLUMNS)
+
+
+@command(app, "transfer", "chargekey installation transfer 3f0c... --user 71aa...")
+async def transfer(
+    client: Client, *, installation: Id, user: OptionalUser = None, email: Email = None
+) -> Answer:
+    """Offer your ownership to somebody; it is his when he accepts."""
+    if (user is None) == (email is None):
+        raise SubjectMissingError
+    offered = await client.owners.OfferOwnership(
+        owners_pb2.OfferOwnershipRequest(
+            installation_id=installation, **given(user_id=user, email=email)
+        )
+    )
+    return done("Offered; it changes hands when it is accepted.", position=offered.position)
+
+
+@command(app, "accept", "chargekey installation accept 3f0c...")
+async def accept(client: Client, *, installation: Id) -> Answer:
+    """Accept the ownership that you are offered."""
+    accepted = await client.owners.AcceptOwnership(
+        owners_pb2.AcceptOwnershipRequest(installation_id=installation)
+    )
+    return done("The installation is yours.", position=accepted.position)
+
+
+@command(app, "withdraw", "chargekey installation withdraw 3f0c...")
+async def withdraw(client: Client, *, installation: Id) -> Answer:
+    """Take an offer of ownership back, or turn it down."""
+    withdrawn = await client.owners.WithdrawOwnershipOffer(
+        owners_pb2.WithdrawOwnershipOfferRequest(installation_id=installation)
+    )
+    return done("Withdrawn.", position=withdrawn.position)
+
+
+_COLUMNS = ("id", "name", "time_zone", "authorisation_required", "authentication", "managed_by")
 
 
 def _document(installation: pb.Installation) -> Document:
+    managed = installation.managed_by if installation.HasField("managed_by") else None
     return {
         "id": installation.id,
         "name": installation.name,
         "time_zone": installation.time_zone,
         "authorisation_required": installation.authorisation_required,
+        "authentication": AUTHENTICATIONS.word(installation.authentication_type),
+        "managed_by": managed and managed.name,
+        "contact": managed and managed.contact,
+        "overrides_allowed": managed and managed.overrides_allowed,
+        "open_chargers": installation.open_chargers,
+        "ownership_offered_to": installation.ownership_offered_to or None,
+    }
+
+
+def _policies(policies: pb.Policies) -> Document:
+    return {
+        "on_block": RUNNING.word(policies.on_block),
+        "on_revoke": RUNNING.word(policies.on_revoke),
+        "on_operator_timeout": ON_OPERATOR_TIMEOUT.word(policies.on_operator_timeout),
+        "offline_unknown_ids": policies.offline_unknown_ids,
+        "offline_pins": policies.offline_pins,
+        "pin_length": policies.pin_length,
     }

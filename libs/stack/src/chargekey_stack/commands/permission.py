@@ -6,41 +6,57 @@ from typing import Annotated
 
 import typer
 
-from chargekey.access.v1 import access_pb2 as pb
+from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey_stack.answers import Answer, Document, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
-from chargekey_stack.errors import TargetMissingError
-from chargekey_stack.options import OptionalCharger, OptionalInstallation, User, ValidUntil
+from chargekey_stack.errors import NothingToChangeError, SubjectMissingError, TargetMissingError
+from chargekey_stack.options import (
+    Email,
+    OptionalCharger,
+    OptionalInstallation,
+    OptionalUser,
+    PartnerKey,
+    ValidUntil,
+    given,
+)
+from chargekey_stack.paging import every
 from chargekey_stack.words import ROLES, completed
 
 app = group("permission", "Who may do what, on an installation or on one charger.")
+
+Id = Annotated[str, typer.Argument(metavar="PERMISSION", help="The permission's id.")]
+ROLES_HELP = "As in owner,user; of owner, user, service, operator."
 
 
 @command(app, "grant", "chargekey permission grant --charger CP-1 --user 71aa... --roles user")
 async def grant(
     client: Client,
     *,
-    user: User,
     roles: Annotated[
         str,
-        typer.Option(
-            "--roles",
-            metavar="ROLES",
-            help="As in owner,user; of owner, user, service, operator.",
-            autocompletion=completed(ROLES),
-        ),
+        typer.Option("--roles", metavar="ROLES", help=ROLES_HELP, autocompletion=completed(ROLES)),
     ],
+    user: OptionalUser = None,
+    email: Email = None,
+    partner: PartnerKey = None,
     installation: OptionalInstallation = None,
     charger: OptionalCharger = None,
     valid_until: ValidUntil = None,
 ) -> Answer:
-    """Give a user exactly these roles; only the role user carries the right to charge."""
+    """Give a user, an address or a partner exactly these roles; user alone is the right to charge.
+
+    To an address, an invitation goes out.
+    """
+    if [user, email, partner].count(None) != 2:  # noqa: PLR2004 - one of three
+        raise SubjectMissingError
     request = pb.GrantPermissionRequest(
-        user_id=user, roles=ROLES.numbers(roles), valid_until=valid_until or ""
+        **given(user_id=user, email=email, lookup_key=partner),
+        roles=ROLES.numbers(roles),
+        valid_until=valid_until or "",
     )
     await _aim(request, client, installation, charger)
-    granted = await client.access.GrantPermission(request)
+    granted = await client.permissions.GrantPermission(request)
     return done(
         f"Granted by the permission {granted.permission_id}.",
         id=granted.permission_id,
@@ -48,14 +64,39 @@ async def grant(
     )
 
 
-@command(app, "revoke", "chargekey permission revoke 5d41...")
-async def revoke(
+@command(app, "change", "chargekey permission change 5d41... --roles user,service")
+async def change(
     client: Client,
     *,
-    permission: Annotated[str, typer.Argument(metavar="PERMISSION", help="The permission's id.")],
+    permission: Id,
+    roles: Annotated[
+        str,
+        typer.Option("--roles", metavar="ROLES", help=ROLES_HELP, autocompletion=completed(ROLES)),
+    ] = "",
+    valid_until: Annotated[
+        str | None,
+        typer.Option(
+            "--valid-until",
+            metavar="YYYY-MM-DD",
+            help="The last day it holds, in the installation's time zone; '' for no end.",
+        ),
+    ] = None,
 ) -> Answer:
-    """Take a permission away; others of the same user stay."""
-    revoked = await client.access.RevokePermission(
+    """Change what is given and leave the rest."""
+    if not roles and valid_until is None:
+        raise NothingToChangeError
+    changed = await client.permissions.ChangePermission(
+        pb.ChangePermissionRequest(
+            permission_id=permission, roles=ROLES.numbers(roles), valid_until=valid_until
+        )
+    )
+    return done("Changed.", position=changed.position)
+
+
+@command(app, "revoke", "chargekey permission revoke 5d41...")
+async def revoke(client: Client, *, permission: Id) -> Answer:
+    """Take a permission away, or give up your own; others of the same user stay."""
+    revoked = await client.permissions.RevokePermission(
         pb.RevokePermissionRequest(permission_id=permission)
     )
     return done("Revoked.", position=revoked.position)
@@ -63,13 +104,22 @@ async def revoke(
 
 @command(app, "list", "chargekey permission list --installation 3f0c...")
 async def list_(
-    client: Client, *, installation: OptionalInstallation = None, charger: OptionalCharger = None
+    client: Client,
+    *,
+    installation: OptionalInstallation = None,
+    charger: OptionalCharger = None,
+    user: OptionalUser = None,
 ) -> Answer:
-    """List the permissions on an installation or on a charger."""
-    request = pb.ListPermissionsRequest()
-    await _aim(request, client, installation, charger)
-    found = await client.access.ListPermissions(request)
-    return table("permissions", [_document(each) for each in found.permissions])
+    """List the permissions on an installation or on a charger, or those of a user."""
+    if user is not None and installation is None and charger is None:
+        of_user = pb.ListPermissionsOfUserRequest(user_id=user)
+        found = await every(client.permissions.ListPermissionsOfUser, of_user, "permissions")
+    else:
+        request = pb.ListPermissionsRequest()
+        await _aim(request, client, installation, charger)
+        found = await every(client.permissions.ListPermissions, request, "permissions")
+    rows = [document(each) for each in found if user in (None, each.user_id)]
+    return table("permissions", rows)
 
 
 async def _aim(
@@ -87,11 +137,13 @@ async def _aim(
         raise TargetMissingError
 
 
-def _document(permission: pb.Permission) -> Document:
+def document(permission: pb.Permission) -> Document:
+    """Return a permission as it is shown."""
     ends = permission.HasField("valid_until")
     return {
         "id": permission.id,
-        "user_id": permission.user_id,
+        "user_id": permission.user_id or None,
+        "partner_id": permission.partner_id or None,
         "installation_id": permission.installation_id,
         "charger_id": permission.charger_id or None,
         "roles": [ROLES.word(role) for role in permission.roles],

@@ -8,6 +8,7 @@ from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.names import Names
 from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
+from chargekey_stack.paging import every
 
 _COLUMNS = ("at", "status", "reason", "stage", "charger", "user")
 
@@ -24,20 +25,19 @@ async def list_(
     limit: Limit = 100,
 ) -> Answer:
     """List refusals, the newest first."""
-    found = await client.history.ListRefusals(
-        pb.ListRefusalsRequest(
-            installation_id=installation or "",
-            charger_id="" if charger is None else (await client.charger(charger)).id,
-            user_id=user or "",
-            limit=limit,
-        )
+    request = pb.ListRefusalsRequest(
+        installation_id=installation or "",
+        charger_id="" if charger is None else (await client.charger(charger)).id,
+        user_id=user or "",
     )
-    names = await Names.about(client, found.refusals)
-    rows = [{**_document(each), **names.of(each)} for each in found.refusals]
+    found = await every(client.history.ListRefusals, request, "refusals", limit)
+    names = await Names.about(client, found)
+    rows = [{**document(each), **names.of(each)} for each in found]
     return table("refusals", rows, _COLUMNS if client.for_people else ())
 
 
-def _document(refusal: pb.Refusal) -> Document:
+def document(refusal: pb.Refusal) -> Document:
+    """Return a refusal as it is shown."""
     return {
         "id": refusal.id,
         "at": instant(refusal.at),

@@ -12,6 +12,7 @@ from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.names import Names
 from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
+from chargekey_stack.paging import every
 
 _COLUMNS = (
     "started_at",
@@ -37,21 +38,20 @@ async def list_(
     limit: Limit = 100,
 ) -> Answer:
     """List sessions, the newest first."""
-    found = await client.history.ListSessions(
-        pb.ListSessionsRequest(
-            installation_id=installation or "",
-            charger_id="" if charger is None else (await client.charger(charger)).id,
-            user_id=user or "",
-            running_only=running,
-            limit=limit,
-        )
+    request = pb.ListSessionsRequest(
+        installation_id=installation or "",
+        charger_id="" if charger is None else (await client.charger(charger)).id,
+        user_id=user or "",
+        running_only=running,
     )
-    names = await Names.about(client, found.sessions)
-    rows = [{**_document(each), **names.of(each)} for each in found.sessions]
+    found = await every(client.history.ListSessions, request, "sessions", limit)
+    names = await Names.about(client, found)
+    rows = [{**document(each), **names.of(each)} for each in found]
     return table("sessions", rows, _COLUMNS if client.for_people else ())
 
 
-def _document(session: pb.Session) -> Document:
+def document(session: pb.Session) -> Document:
+    """Return a session as it is shown."""
     over = session.HasField("ended_at")
     return {
         "id": session.id,

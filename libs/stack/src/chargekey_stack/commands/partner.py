@@ -1,0 +1,284 @@
+"""`chargekey partner`: organisations with members, and the sites they manage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from chargekey.access.v1 import installations_pb2
+from chargekey.access.v1 import partners_pb2 as pb
+from chargekey.identity.v1 import credentials_pb2
+from chargekey_stack.answers import Answer, Document, done, fields, instant, table
+from chargekey_stack.client import Client
+from chargekey_stack.command import command, group
+from chargekey_stack.commands.permission import document as permission_document
+from chargekey_stack.errors import NothingToChangeError, SubjectMissingError
+from chargekey_stack.options import (
+    Email,
+    InstallationArgument,
+    OptionalUser,
+    PartnerArgument,
+    User,
+    given,
+)
+from chargekey_stack.paging import every
+from chargekey_stack.words import AUTHENTICATIONS, PARTNERS
+
+app = group("partner", "Service partners and payment operators, and the sites they manage.")
+member = group("member", "Who is in a partner, and so holds what it holds.")
+credentials = group("credentials", "What a partner's own programs call with.")
+app.add_typer(member)
+app.add_typer(credentials)
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The lookup key, as in K7Q2.")]
+
+
+@command(
+    app,
+    "create",
+    "chargekey partner create --name 'Volt AS' --kind payment-operator --contact help@volt.example",
+)
+async def create(
+    client: Client,
+    *,
+    name: Annotated[str, typer.Option("--name", help="What it is called.")],
+    kind: Annotated[
+        Literal["service-partner", "payment-operator"],
+        typer.Option("--kind", help="Whether it looks after chargers, or manages sites."),
+    ],
+    contact: Annotated[str, typer.Option("--contact", help="How people reach it.")],
+    logo_url: Annotated[str, typer.Option("--logo-url", help="An https address.")] = "",
+) -> Answer:
+    """Create a partner; owners find it by the lookup key."""
+    created = await client.partners.CreatePartner(
+        pb.CreatePartnerRequest(
+            name=name, kind=PARTNERS.number(kind), contact=contact, logo_url=logo_url
+        )
+    )
+    return done(
+        f"Created the partner {created.partner_id} with the lookup key {created.lookup_key}.",
+        id=created.partner_id,
+        lookup_key=created.lookup_key,
+        position=created.position,
+    )
+
+
+@command(app, "change", "chargekey partner change 2c9e... --contact +4722000000")
+async def change(
+    client: Client,
+    *,
+    partner: PartnerArgument,
+    name: Annotated[str | None, typer.Option("--name", help="What it is called.")] = None,
+    contact: Annotated[str | None, typer.Option("--contact", help="How people reach it.")] = None,
+    logo_url: Annotated[
+        str | None, typer.Option("--logo-url", help="An https address; '' for none.")
+    ] = None,
+) -> Answer:
+    """Change what is given and leave the rest."""
+    if name is contact is logo_url is None:
+        raise NothingToChangeError
+    changed = await client.partners.ChangePartner(
+        pb.ChangePartnerRequest(partner_id=partner, name=name, contact=contact, logo_url=logo_url)
+    )
+    return done("Changed.", position=changed.position)
+
+
+@command(app, "rotate-key", "chargekey partner rotate-key 2c9e...")
+async def rotate_key(client: Client, *, partner: PartnerArgument) -> Answer:
+    """Give a partner another lookup key; the old one finds nothing from then on."""
+    rotated = await client.partners.RotateLookupKey(pb.RotateLookupKeyRequest(partner_id=partner))
+    return done(
+        f"The lookup key is {rotated.lookup_key}.",
+        lookup_key=rotated.lookup_key,
+        position=rotated.position,
+    )
+
+
+@command(app, "search", "chargekey partner search K7Q2")
+async def search(client: Client, *, key: Key) -> Answer:
+    """Find a partner by its lookup key; it is given nothing by that."""
+    found = await client.partners.SearchPartner(pb.SearchPartnerRequest(lookup_key=key))
+    return fields(
+        {
+            "id": found.partner_id,
+            "name": found.name,
+            "kind": PARTNERS.word(found.kind),
+            "logo_url": found.logo_url or None,
+        }
+    )
+
+
+@command(app, "show", "chargekey partner show 2c9e...")
+async def show(client: Client, *, partner: PartnerArgument) -> Answer:
+    """Show a partner that you are in."""
+    found = await client.partners.GetPartner(pb.GetPartnerRequest(partner_id=partner))
+    return fields(_document(found.partner))
+
+
+@command(app, "list", "chargekey partner list")
+async def list_(client: Client) -> Answer:
+    """List the partners you are in; all of them for the administrator."""
+    found = await every(client.partners.ListPartners, pb.ListPartnersRequest(), "partners")
+    return table("partners", [_document(each) for each in found])
+
+
+@command(app, "permissions", "chargekey partner permissions 2c9e...")
+async def permissions(client: Client, *, partner: PartnerArgument) -> Answer:
+    """List what a partner holds, and where."""
+    request = pb.ListPartnerPermissionsRequest(partner_id=partner)
+    found = await every(client.partners.ListPartnerPermissions, request, "permissions")
+    return table("permissions", [permission_document(each) for each in found])
+
+
+@command(app, "connect", "chargekey partner connect 3f0c... K7Q2 --authentication external")
+async def connect(
+    client: Client,
+    *,
+    installation: InstallationArgument,
+    key: Key,
+    authentication: Annotated[
+        Literal["native", "external"],
+        typer.Option("--authentication", help="Who decides: the permissions, or the operator."),
+    ] = "native",
+    allow_overrides: Annotated[
+        bool,
+        typer.Option("--allow-overrides", help="Chargers may deviate from the installation."),
+    ] = False,
+) -> Answer:
+    """Let a payment operator manage an installation; it edits access there from then on."""
+    connected = await client.installations.ConnectOperator(
+        installations_pb2.ConnectOperatorRequest(
+            installation_id=installation,
+            lookup_key=key,
+            authentication_type=AUTHENTICATIONS.number(authentication),
+            overrides_allowed=allow_overrides,
+        )
+    )
+    return done("Connected.", permission_id=connected.permission_id, position=connected.position)
+
+
+@command(app, "disconnect", "chargekey partner disconnect 3f0c...")
+async def disconnect(client: Client, *, installation: InstallationArgument) -> Answer:
+    """End it: the installation is native and restricted from then on."""
+    disconnected = await client.installations.DisconnectOperator(
+        installations_pb2.DisconnectOperatorRequest(installation_id=installation)
+    )
+    return done(
+        "Disconnected; the installation is native and restricted.", position=disconnected.position
+    )
+
+
+@command(app, "overrides", "chargekey partner overrides 3f0c... --allowed yes")
+async def overrides(
+    client: Client,
+    *,
+    installation: InstallationArgument,
+    allowed: Annotated[
+        Literal["yes", "no"],
+        typer.Option("--allowed", help="Whether chargers may deviate from the installation."),
+    ],
+) -> Answer:
+    """As the operator of an installation, allow or suspend the deviations of its chargers."""
+    changed = await client.installations.SetOverridesAllowed(
+        installations_pb2.SetOverridesAllowedRequest(
+            installation_id=installation, overrides_allowed=allowed == "yes"
+        )
+    )
+    return done("Noted.", position=changed.position)
+
+
+@command(member, "add", "chargekey partner member add 2c9e... --email kari@volt.example")
+async def member_add(
+    client: Client,
+    *,
+    partner: PartnerArgument,
+    user: OptionalUser = None,
+    email: Email = None,
+    manages: Annotated[
+        bool, typer.Option("--manages", help="He may change the partner and its members.")
+    ] = False,
+) -> Answer:
+    """Add a member, or change whether he manages."""
+    if (user is None) == (email is None):
+        raise SubjectMissingError
+    added = await client.partners.AddPartnerMember(
+        pb.AddPartnerMemberRequest(
+            partner_id=partner, manages=manages, **given(user_id=user, email=email)
+        )
+    )
+    return done(f"Added the user {added.user_id}.", user_id=added.user_id, position=added.position)
+
+
+@command(member, "remove", "chargekey partner member remove 2c9e... --user 71aa...")
+async def member_remove(client: Client, *, partner: PartnerArgument, user: User) -> Answer:
+    """Remove a member, or leave."""
+    removed = await client.partners.RemovePartnerMember(
+        pb.RemovePartnerMemberRequest(partner_id=partner, user_id=user)
+    )
+    return done("Removed.", position=removed.position)
+
+
+@command(member, "list", "chargekey partner member list 2c9e...")
+async def member_list(client: Client, *, partner: PartnerArgument) -> Answer:
+    """List a partner's members."""
+    request = pb.ListPartnerMembersRequest(partner_id=partner)
+    found = await every(client.partners.ListPartnerMembers, request, "members")
+    return table("members", [{"user_id": each.user_id, "manages": each.manages} for each in found])
+
+
+@command(credentials, "issue", "chargekey partner credentials issue 2c9e... --label 'billing'")
+async def credentials_issue(
+    client: Client,
+    *,
+    partner: PartnerArgument,
+    label: Annotated[str, typer.Option("--label", help="What it is for.")],
+) -> Answer:
+    """Make a credential for a partner's programs; its secret is shown this once."""
+    issued = await client.credentials.IssuePartnerCredential(
+        credentials_pb2.IssuePartnerCredentialRequest(partner_id=partner, label=label)
+    )
+    return done(
+        f"Issued {issued.credential_id} with the secret {issued.secret}",
+        id=issued.credential_id,
+        secret=issued.secret,
+        position=issued.position,
+    )
+
+
+@command(credentials, "list", "chargekey partner credentials list 2c9e...")
+async def credentials_list(client: Client, *, partner: PartnerArgument) -> Answer:
+    """List a partner's credentials, without their secrets."""
+    request = credentials_pb2.ListPartnerCredentialsRequest(partner_id=partner)
+    found = await every(client.credentials.ListPartnerCredentials, request, "credentials")
+    return table(
+        "credentials",
+        [
+            {"id": each.id, "label": each.label, "issued_at": instant(each.issued_at)}
+            for each in found
+        ],
+    )
+
+
+@command(credentials, "revoke", "chargekey partner credentials revoke 77b0...")
+async def credentials_revoke(
+    client: Client,
+    *,
+    credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="The credential's id.")],
+) -> Answer:
+    """Make a credential useless; tokens it was exchanged for end with their minutes."""
+    revoked = await client.credentials.RevokePartnerCredential(
+        credentials_pb2.RevokePartnerCredentialRequest(credential_id=credential)
+    )
+    return done("Revoked.", position=revoked.position)
+
+
+def _document(partner: pb.Partner) -> Document:
+    return {
+        "id": partner.id,
+        "name": partner.name,
+        "kind": PARTNERS.word(partner.kind),
+        "lookup_key": partner.lookup_key,
+        "contact": partner.contact,
+        "logo_url": partner.logo_url or None,
+    }
