@@ -14,7 +14,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .PHONY: help
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup ## the whole story on this machine: a PIN opens a session, a block stops it
@@ -37,6 +37,14 @@ check: setup ## ruff, mypy, import-linter, buf, generated code up to date
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python scripts/generate_contracts.py --check
+
+.PHONY: requirements
+requirements: setup ## which tests show which promise of docs/requirements.md
+	$(BIN)/python scripts/requirements.py
+
+.PHONY: rules
+rules: setup ## write docs/who-may-do-what.md from the rules
+	$(BIN)/python scripts/generate_who_may.py
 
 .PHONY: format
 format: setup ## let ruff and buf put the code in order

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
-from chargekey.access.v1 import access_pb2
+from chargekey.access.v1 import chargers_pb2, installations_pb2
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.history.v1 import history_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_stack.client import Client
 
 CHARGER = "CP-1"
@@ -33,24 +33,24 @@ class Garage(msgspec.Struct, frozen=True):
 
 async def create_garage(client: Client, pin: str) -> Garage:
     """Create all of it."""
-    installation = await client.access.CreateInstallation(
-        access_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
+    installation = await client.installations.CreateInstallation(
+        installations_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
     )
-    charger = await client.access.AddCharger(
-        access_pb2.AddChargerRequest(
+    charger = await client.chargers.AddCharger(
+        chargers_pb2.AddChargerRequest(
             installation_id=installation.installation_id, ocpp_identity=CHARGER
         )
     )
-    user = await client.identity.AddLocalUser(
-        identity_pb2.AddLocalUserRequest(
+    user = await client.users.AddLocalUser(
+        users_pb2.AddLocalUserRequest(
             installation_id=installation.installation_id, first_name="Ada", last_name="Lovelace"
         )
     )
     # The permission to charge follows from the user, before the answer.
     assert not user.pending
-    added = await client.identity.AddIdentification(
-        identity_pb2.AddIdentificationRequest(
-            user_id=user.user_id, type=identity_pb2.IDENTIFICATION_TYPE_PIN, code=pin
+    added = await client.identifications.AddIdentification(
+        identifications_pb2.AddIdentificationRequest(
+            user_id=user.user_id, type=identifications_pb2.IDENTIFICATION_TYPE_PIN, code=pin
         )
     )
     return Garage(

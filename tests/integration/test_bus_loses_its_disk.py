@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from chargekey.access.v1 import access_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.access.v1 import chargers_pb2
+from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_stack import supervisor
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
@@ -53,8 +53,8 @@ class Site:
         """Build it and live through its past."""
         garage = await create_garage(self.client, ADAS)
         self.ada = garage.user_id
-        other = await self.client.access.AddCharger(
-            access_pb2.AddChargerRequest(
+        other = await self.client.chargers.AddCharger(
+            chargers_pb2.AddChargerRequest(
                 installation_id=garage.installation_id, ocpp_identity=OTHER_CHARGER
             )
         )
@@ -76,21 +76,21 @@ class Site:
 
     async def add(self, installation_id: str, name: str, pin: str) -> tuple[str, str, str]:
         """Add somebody; return his id, and the positions that include him."""
-        user = await self.client.identity.AddLocalUser(
-            identity_pb2.AddLocalUserRequest(
+        user = await self.client.users.AddLocalUser(
+            users_pb2.AddLocalUserRequest(
                 installation_id=installation_id, first_name=name, last_name="Somebody"
             )
         )
-        added = await self.client.identity.AddIdentification(
-            identity_pb2.AddIdentificationRequest(
-                user_id=user.user_id, type=identity_pb2.IDENTIFICATION_TYPE_PIN, code=pin
+        added = await self.client.identifications.AddIdentification(
+            identifications_pb2.AddIdentificationRequest(
+                user_id=user.user_id, type=identifications_pb2.IDENTIFICATION_TYPE_PIN, code=pin
             )
         )
         return user.user_id, user.access_position, added.position
 
     async def block(self, user_id: str) -> None:
-        request = identity_pb2.BlockUserRequest(command_id=f"block-{user_id}", user_id=user_id)
-        await insist(self.client.identity.BlockUser, request)
+        request = users_pb2.BlockUserRequest(command_id=f"block-{user_id}", user_id=user_id)
+        await insist(self.client.users.BlockUser, request)
 
     async def mails(self, least: int) -> int:
         """Return how many mails there are, once there are so many."""
@@ -210,13 +210,13 @@ async def test_a_bus_that_runs_on_without_its_disk_is_filled_again_once_it_is_re
         here.lose_disk()
         carols = here.second.start_of(CAROLS)
         starting = asyncio.create_task(here.second.start(carols))
-        request = identity_pb2.AddLocalUserRequest(
+        request = users_pb2.AddLocalUserRequest(
             command_id="dave",
             installation_id=(await sessions(here.client))[0].installation_id,
             first_name="Dave",
             last_name="Somebody",
         )
-        dave = await insist(here.client.identity.AddLocalUser, request)
+        dave = await insist(here.client.users.AddLocalUser, request)
         assert await here.first.authorize(ADAS) == "Accepted"
 
         here.outages.strike(signal.SIGTERM, "nats")
@@ -228,7 +228,7 @@ async def test_a_bus_that_runs_on_without_its_disk_is_filled_again_once_it_is_re
         await here.second.stop(carol)
         await goes_on(here, start, started)
         while dave.pending:
-            dave = await insist(here.client.identity.AddLocalUser, request)
+            dave = await insist(here.client.users.AddLocalUser, request)
         grants = [each.topic for each in notifications(here.data, "access")]
         assert grants.count("access.PermissionGranted") == 4
         assert (await here.past())[carol, True] == 1

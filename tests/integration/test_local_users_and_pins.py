@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from chargekey.access.v1 import access_pb2
+from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import gateway_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.simulator import simulated_charger
@@ -18,28 +18,35 @@ from .garage import CHARGER, Garage, authorize, create_garage
 
 PIN, NEW_PIN, HER_PIN = "#2468", "#8642", "#1357"
 CARD = "04 A1 B2 C3 D4 E5 F6"
-RFID_ONLY = [access_pb2.IDENTIFICATION_TYPE_RFID]
-RFID_AND_PIN = [access_pb2.IDENTIFICATION_TYPE_PIN, access_pb2.IDENTIFICATION_TYPE_RFID]
+RFID_ONLY = [identifications_pb2.IDENTIFICATION_TYPE_RFID]
+RFID_AND_PIN = [
+    identifications_pb2.IDENTIFICATION_TYPE_PIN,
+    identifications_pb2.IDENTIFICATION_TYPE_RFID,
+]
 
 
 def verdict(decision: gateway_pb2.AuthorizeResponse) -> tuple[str, str]:
     return VERDICTS.word(decision.status), decision.reason
 
 
-async def add(client: Client, user_id: str, code: str) -> identity_pb2.AddIdentificationResponse:
+async def add(
+    client: Client, user_id: str, code: str
+) -> identifications_pb2.AddIdentificationResponse:
     kind = (
-        identity_pb2.IDENTIFICATION_TYPE_PIN
+        identifications_pb2.IDENTIFICATION_TYPE_PIN
         if code.startswith("#")
-        else identity_pb2.IDENTIFICATION_TYPE_RFID
+        else identifications_pb2.IDENTIFICATION_TYPE_RFID
     )
-    return await client.identity.AddIdentification(
-        identity_pb2.AddIdentificationRequest(user_id=user_id, type=kind, code=code)
+    return await client.identifications.AddIdentification(
+        identifications_pb2.AddIdentificationRequest(user_id=user_id, type=kind, code=code)
     )
 
 
-async def identifications(client: Client, user_id: str) -> Sequence[identity_pb2.Identification]:
-    request = identity_pb2.ListIdentificationsRequest(user_id=user_id)
-    return (await client.identity.ListIdentifications(request)).identifications
+async def identifications(
+    client: Client, user_id: str
+) -> Sequence[identifications_pb2.Identification]:
+    request = identifications_pb2.ListIdentificationsRequest(user_id=user_id)
+    return (await client.identifications.ListIdentifications(request)).identifications
 
 
 async def change(
@@ -47,28 +54,30 @@ async def change(
     garage: Garage,
     *,
     code: str | None = None,
-    status: identity_pb2.IdentificationStatus.ValueType | None = None,
+    status: identifications_pb2.IdentificationStatus.ValueType | None = None,
 ) -> str:
     """Change Ada's PIN; return the position."""
-    request = identity_pb2.ChangeIdentificationRequest(
+    request = identifications_pb2.ChangeIdentificationRequest(
         identification_id=garage.identification_id, code=code, status=status
     )
-    return (await client.identity.ChangeIdentification(request)).position
+    return (await client.identifications.ChangeIdentification(request)).position
 
 
 async def reveal(client: Client, garage: Garage) -> str:
-    request = identity_pb2.RevealCodeRequest(identification_id=garage.identification_id)
-    return (await client.identity.RevealCode(request)).code
+    request = identifications_pb2.RevealCodeRequest(identification_id=garage.identification_id)
+    return (await client.identifications.RevealCode(request)).code
 
 
 async def accept(
-    client: Client, garage: Garage, types: Sequence[access_pb2.IdentificationType.ValueType]
+    client: Client,
+    garage: Garage,
+    types: Sequence[identifications_pb2.IdentificationType.ValueType],
 ) -> str:
     """Let the charger accept these types; return the position."""
-    request = access_pb2.SetIdentificationTypesRequest(
+    request = chargers_pb2.SetIdentificationTypesRequest(
         charger_id=garage.charger_id, identification_types=types
     )
-    return (await client.access.SetIdentificationTypes(request)).position
+    return (await client.chargers.SetIdentificationTypes(request)).position
 
 
 async def test_a_user_added_blocked_is_refused_until_allowed_and_can_be_renamed(
@@ -80,8 +89,8 @@ async def test_a_user_added_blocked_is_refused_until_allowed_and_can_be_renamed(
         connected(DataDirectory(tmp_path / "data")) as client,
     ):
         garage = await create_garage(client, PIN)
-        grace = await client.identity.AddLocalUser(
-            identity_pb2.AddLocalUserRequest(
+        grace = await client.users.AddLocalUser(
+            users_pb2.AddLocalUserRequest(
                 installation_id=garage.installation_id,
                 first_name="Grace",
                 last_name="Hopper",
@@ -95,20 +104,20 @@ async def test_a_user_added_blocked_is_refused_until_allowed_and_can_be_renamed(
         for code in (HER_PIN, CARD):
             assert verdict(await authorize(client, code, *since)) == ("Blocked", "user_blocked")
 
-        await client.identity.RenameUser(
-            identity_pb2.RenameUserRequest(
+        await client.users.RenameUser(
+            users_pb2.RenameUserRequest(
                 user_id=grace.user_id, first_name="Grace", last_name="Murray"
             )
         )
-        request = identity_pb2.ListUsersRequest(installation_id=garage.installation_id)
-        users = (await client.identity.ListUsers(request)).users
+        request = users_pb2.ListUsersRequest(installation_id=garage.installation_id)
+        users = (await client.users.ListUsers(request)).users
         assert [(each.first_name, each.last_name, each.blocked) for each in users] == [
             ("Ada", "Lovelace", False),
             ("Grace", "Murray", True),
         ]
 
-        allowed = await client.identity.UnblockUser(
-            identity_pb2.UnblockUserRequest(user_id=grace.user_id)
+        allowed = await client.users.UnblockUser(
+            users_pb2.UnblockUserRequest(user_id=grace.user_id)
         )
         for code in (HER_PIN, CARD):
             accepted = await authorize(client, code, allowed.position)
@@ -144,15 +153,15 @@ async def test_a_pin_is_seen_changed_and_switched_off_while_the_charger_stays_co
 
             for status, answer in (
                 (
-                    identity_pb2.IDENTIFICATION_STATUS_INACTIVE,
+                    identifications_pb2.IDENTIFICATION_STATUS_INACTIVE,
                     ("Invalid", "identification_invalid"),
                 ),
                 (
-                    identity_pb2.IDENTIFICATION_STATUS_BLOCKED,
+                    identifications_pb2.IDENTIFICATION_STATUS_BLOCKED,
                     ("Blocked", "identification_blocked"),
                 ),
                 (
-                    identity_pb2.IDENTIFICATION_STATUS_ACTIVE,
+                    identifications_pb2.IDENTIFICATION_STATUS_ACTIVE,
                     ("Accepted", "installation_permission"),
                 ),
             ):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from pkgutil import iter_modules
+from inspect import signature
+from pkgutil import iter_modules, walk_packages
 from typing import cast
 
 import pytest
+from google.protobuf.descriptor import FileDescriptor
 
-from chargekey.access.v1 import access_pb2
-from chargekey.audit.v1 import audit_pb2
-from chargekey.gateway.v1 import gateway_pb2
-from chargekey.history.v1 import history_pb2
-from chargekey.identity.v1 import identity_pb2
+import chargekey
 from chargekey_access.domain import events as access_events
 from chargekey_access.domain.rules import RULES
 from chargekey_common.published import access, identity
@@ -22,7 +20,14 @@ from chargekey_common.reactions import On
 from chargekey_identity.api.access import ON_LOCAL_USER_ADDED
 from chargekey_identity.domain import events as identity_events
 
-REACTING = ("access", "notifier")
+REACTING = ("access", "identity", "notifier")
+
+
+def contracts() -> Iterator[FileDescriptor]:
+    """Yield what every .proto file declares."""
+    for module in walk_packages(chargekey.__path__, "chargekey."):
+        if module.name.endswith("_pb2"):
+            yield import_module(module.name).DESCRIPTOR
 
 
 def reactions() -> Iterator[tuple[str, str, On]]:
@@ -31,7 +36,9 @@ def reactions() -> Iterator[tuple[str, str, On]]:
         package = import_module(f"chargekey_{service}.reactions")
         for module in iter_modules(package.__path__):
             declare = getattr(import_module(f"{package.__name__}.{module.name}"), module.name)
-            yield service, module.name, cast("On", declare(None))  # what it acts on comes later
+            # What it acts on, and asks, comes later.
+            nothing = [None] * len(signature(declare).parameters)
+            yield service, module.name, cast("On", declare(*nothing))
 
 
 @pytest.mark.parametrize(
@@ -59,10 +66,7 @@ def test_the_reaction_that_adding_a_user_waits_for_is_called_so() -> None:
 def test_the_table_of_who_may_do_what_has_every_method_and_nothing_else() -> None:
     methods = {
         f"{described.package.split('.')[1]}.{method}"
-        for described in (
-            contract.DESCRIPTOR
-            for contract in (access_pb2, audit_pb2, gateway_pb2, history_pb2, identity_pb2)
-        )
+        for described in contracts()
         for service in described.services_by_name.values()
         for method in service.methods_by_name
     }

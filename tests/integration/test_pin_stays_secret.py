@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import identifications_pb2 as pb
 from chargekey_stack.client import connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.simulator import simulated_charger
@@ -66,16 +66,16 @@ async def test_a_pin_is_in_no_file_no_log_no_stream_and_no_metric(tmp_path: Path
             await charger.start(FIRST)
             await charger.stop()
             assert await charger.authorize(UNKNOWN) == "Invalid"
-            changed = await client.identity.ChangeIdentification(
-                identity_pb2.ChangeIdentificationRequest(
+            changed = await client.identifications.ChangeIdentification(
+                pb.ChangeIdentificationRequest(
                     identification_id=garage.identification_id, code=SECOND
                 )
             )
             await authorize(client, SECOND, changed.position)
             assert await charger.authorize(SECOND) == "Accepted"
             assert await charger.authorize(FIRST) == "Invalid"
-        revealed = await client.identity.RevealCode(
-            identity_pb2.RevealCodeRequest(identification_id=garage.identification_id)
+        revealed = await client.identifications.RevealCode(
+            pb.RevealCodeRequest(identification_id=garage.identification_id)
         )
         assert revealed.code == SECOND
         await eventually(lambda: sessions(client), bool)

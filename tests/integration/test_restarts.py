@@ -28,9 +28,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from chargekey.access.v1 import access_pb2
+from chargekey.access.v1 import chargers_pb2, installations_pb2, permissions_pb2
 from chargekey.gateway.v1 import gateway_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_stack import supervisor
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
@@ -67,7 +67,7 @@ class Person:
         self.user_id = self.identification_id = self.permission_id = ""
         self.pin = ""
         self.blocked = self.granted = False
-        self.status = identity_pb2.IDENTIFICATION_STATUS_ACTIVE
+        self.status = identifications_pb2.IDENTIFICATION_STATUS_ACTIVE
         self._positions: dict[str, str] = {}
 
     @property
@@ -80,9 +80,9 @@ class Person:
         self._positions |= {each.partition(":")[0]: each for each in positions}
 
     def may_charge(self) -> str:
-        if self.blocked or self.status == identity_pb2.IDENTIFICATION_STATUS_BLOCKED:
+        if self.blocked or self.status == identifications_pb2.IDENTIFICATION_STATUS_BLOCKED:
             return "Blocked"
-        if self.status == identity_pb2.IDENTIFICATION_STATUS_INACTIVE or not self.granted:
+        if self.status == identifications_pb2.IDENTIFICATION_STATUS_INACTIVE or not self.granted:
             return "Invalid"
         return "Accepted"
 
@@ -108,15 +108,16 @@ class World:
 
     async def build(self, system: System, stack: AsyncExitStack) -> None:
         """Build a site with a charger for each person, and two to contend for."""
-        access = self.client.access
-        site = access_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
-        self.installation_id = (await self.command(access.CreateInstallation, site)).installation_id
+        site = installations_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
+        self.installation_id = (
+            await self.command(self.client.installations.CreateInstallation, site)
+        ).installation_id
         for number in range(PERSONS + 2):
             identity = f"CP-{number}"
-            charger = access_pb2.AddChargerRequest(
+            charger = chargers_pb2.AddChargerRequest(
                 installation_id=self.installation_id, ocpp_identity=identity
             )
-            password = (await self.command(access.AddCharger, charger)).password
+            password = (await self.command(self.client.chargers.AddCharger, charger)).password
             self.chargers.append(
                 await stack.enter_async_context(stubborn_charger(system.ocpp, identity, password))
             )
@@ -196,26 +197,26 @@ class World:
 
 async def add(world: World, person: Person) -> None:
     """Add a person: the permission follows from the user by itself."""
-    adding = identity_pb2.AddLocalUserRequest(
+    adding = users_pb2.AddLocalUserRequest(
         installation_id=world.installation_id,
         first_name=f"Number {person.number}",
         last_name="Person",
     )
-    user = await world.command(world.client.identity.AddLocalUser, adding)
+    user = await world.command(world.client.users.AddLocalUser, adding)
     while user.pending:  # somebody was killed in between: the permission follows later
-        user = await insist(world.client.identity.AddLocalUser, adding)
+        user = await insist(world.client.users.AddLocalUser, adding)
     person.user_id = user.user_id
     person.granted = True
     world.grants += 1
-    granted = access_pb2.ListPermissionsRequest(installation_id=world.installation_id)
-    permissions = (await insist(world.client.access.ListPermissions, granted)).permissions
+    granted = permissions_pb2.ListPermissionsRequest(installation_id=world.installation_id)
+    permissions = (await insist(world.client.permissions.ListPermissions, granted)).permissions
     [person.permission_id] = [each.id for each in permissions if each.user_id == user.user_id]
     person.pin = world.next_pin()
     added = await world.command(
-        world.client.identity.AddIdentification,
-        identity_pb2.AddIdentificationRequest(
+        world.client.identifications.AddIdentification,
+        identifications_pb2.AddIdentificationRequest(
             user_id=person.user_id,
-            type=identity_pb2.IDENTIFICATION_TYPE_PIN,
+            type=identifications_pb2.IDENTIFICATION_TYPE_PIN,
             code=person.pin,
         ),
     )
@@ -225,24 +226,24 @@ async def add(world: World, person: Person) -> None:
 
 async def change(world: World, person: Person) -> None:
     """Do one command, anything."""
-    identity, access = world.client.identity, world.client.access
+    client = world.client
     match world.rng.choice(("block", "pin", "status", "grant")):
         case "block" if person.blocked:
             answer: Any = await world.command(
-                identity.UnblockUser, identity_pb2.UnblockUserRequest(user_id=person.user_id)
+                client.users.UnblockUser, users_pb2.UnblockUserRequest(user_id=person.user_id)
             )
             person.blocked = False
         case "block":
             answer = await world.command(
-                identity.BlockUser, identity_pb2.BlockUserRequest(user_id=person.user_id)
+                client.users.BlockUser, users_pb2.BlockUserRequest(user_id=person.user_id)
             )
             person.blocked = True
             world.blocks += 1
         case "pin":
             pin = world.next_pin()
             answer = await world.command(
-                identity.ChangeIdentification,
-                identity_pb2.ChangeIdentificationRequest(
+                client.identifications.ChangeIdentification,
+                identifications_pb2.ChangeIdentificationRequest(
                     identification_id=person.identification_id, code=pin
                 ),
             )
@@ -250,31 +251,31 @@ async def change(world: World, person: Person) -> None:
         case "status":
             status = world.rng.choice(
                 (
-                    identity_pb2.IDENTIFICATION_STATUS_ACTIVE,
-                    identity_pb2.IDENTIFICATION_STATUS_BLOCKED,
-                    identity_pb2.IDENTIFICATION_STATUS_INACTIVE,
+                    identifications_pb2.IDENTIFICATION_STATUS_ACTIVE,
+                    identifications_pb2.IDENTIFICATION_STATUS_BLOCKED,
+                    identifications_pb2.IDENTIFICATION_STATUS_INACTIVE,
                 )
             )
             answer = await world.command(
-                identity.ChangeIdentification,
-                identity_pb2.ChangeIdentificationRequest(
+                client.identifications.ChangeIdentification,
+                identifications_pb2.ChangeIdentificationRequest(
                     identification_id=person.identification_id, status=status
                 ),
             )
             person.status = status
         case "grant" if person.granted:
             answer = await world.command(
-                access.RevokePermission,
-                access_pb2.RevokePermissionRequest(permission_id=person.permission_id),
+                client.permissions.RevokePermission,
+                permissions_pb2.RevokePermissionRequest(permission_id=person.permission_id),
             )
             person.granted = False
         case _:
             answer = await world.command(
-                access.GrantPermission,
-                access_pb2.GrantPermissionRequest(
+                client.permissions.GrantPermission,
+                permissions_pb2.GrantPermissionRequest(
                     installation_id=world.installation_id,
                     user_id=person.user_id,
-                    roles=[access_pb2.ROLE_USER],
+                    roles=[permissions_pb2.ROLE_USER],
                 ),
             )
             person.granted = True
@@ -301,8 +302,8 @@ async def be_someone(world: World, person: Person, charger: StubbornCharger) -> 
         assert verdict == person.may_charge()
         if verdict == "Accepted" and world.rng.random() < 0.3:
             await world.command(
-                world.client.identity.BlockUser,
-                identity_pb2.BlockUserRequest(user_id=person.user_id),
+                world.client.users.BlockUser,
+                users_pb2.BlockUserRequest(user_id=person.user_id),
             )
             person.blocked = True
             world.blocks += 1
@@ -377,13 +378,13 @@ async def verify(world: World, system: System) -> None:
             asked = await world.authorize(charger.identity, person.pin, person.positions)
             assert asked == person.may_charge()
             assert await charger.authorize(person.pin) == person.may_charge()
-    all_users = identity_pb2.ListUsersRequest(installation_id=world.installation_id)
-    users = (await insist(client.identity.ListUsers, all_users)).users
+    all_users = users_pb2.ListUsersRequest(installation_id=world.installation_id)
+    users = (await insist(client.users.ListUsers, all_users)).users
     assert {each.id: each.blocked for each in users} == {
         person.user_id: person.blocked for person in world.persons
     }
-    about = access_pb2.ListPermissionsRequest(installation_id=world.installation_id)
-    permissions = (await insist(client.access.ListPermissions, about)).permissions
+    about = permissions_pb2.ListPermissionsRequest(installation_id=world.installation_id)
+    permissions = (await insist(client.permissions.ListPermissions, about)).permissions
     assert sorted(each.user_id for each in permissions) == sorted(
         person.user_id for person in world.persons if person.granted
     )

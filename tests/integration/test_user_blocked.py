@@ -12,7 +12,7 @@ from email.message import Message
 from pathlib import Path
 
 from chargekey.gateway.v1 import gateway_pb2
-from chargekey.identity.v1 import identity_pb2
+from chargekey.identity.v1 import users_pb2 as pb
 from chargekey_stack.client import connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.programs import ADMINISTRATOR_ADDRESS
@@ -58,9 +58,7 @@ async def test_a_blocked_user_is_stopped_and_refused_with_the_reason(tmp_path: P
             assert not await refusals(client)
             assert not mails(data)
 
-            blocked = await client.identity.BlockUser(
-                identity_pb2.BlockUserRequest(user_id=garage.user_id)
-            )
+            blocked = await client.users.BlockUser(pb.BlockUserRequest(user_id=garage.user_id))
             async with asyncio.timeout(10):
                 assert await charger.stopped() == "Remote"
             [session] = await eventually(
@@ -91,8 +89,8 @@ async def test_a_blocked_user_is_stopped_and_refused_with_the_reason(tmp_path: P
             [mail] = await eventually(lambda: asyncio.to_thread(mails, data), bool)
             assert mail["To"] == ADMINISTRATOR_ADDRESS
 
-            unblocked = await client.identity.UnblockUser(
-                identity_pb2.UnblockUserRequest(user_id=garage.user_id)
+            unblocked = await client.users.UnblockUser(
+                pb.UnblockUserRequest(user_id=garage.user_id)
             )
             again = await authorize(client, PIN, unblocked.position)
             assert again.status == gateway_pb2.AUTHORIZATION_STATUS_ACCEPTED
