@@ -23,7 +23,9 @@ anew). What is not ticked is refused.
 - **also**: *oneself*, where it is about oneself or one's own; *host*, where it is about
   somebody who holds something at a site that one owns or operates; *member* and *manager* of
   the partner it is about; *offered*, where it is about a site that is offered to one;
-  *everybody* who is signed in, where it is about nobody else; *anybody*, signed in or not.
+  *parted*, where it is about oneself, or about somebody at a site that one owns or operates,
+  and that person holds nothing there any more; *everybody* who is signed in, where it is
+  about nobody else; *anybody*, signed in or not.
 - **managed**: at a site that an operator manages, *operator* means that the operator alone
   may, and *operator, own* that everybody still may what is his own.
 - **services**: which parts of Chargekey ask for it themselves.
@@ -46,6 +48,7 @@ _ALSO = {
     "MEMBER": "member",
     "MANAGER": "manager",
     "OFFEREE": "offered",
+    "PARTED": "parted",
 }
 
 

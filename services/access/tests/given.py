@@ -78,13 +78,14 @@ def a_partner(
     access: Access,
     kind: PartnerKind = "SERVICE_PARTNER",
     *,
+    partner_id: str = "",
     key: str = "K7Q2",
     members: Mapping[str, bool] | None = None,
 ) -> str:
     """Return a new partner; `members` tell who is in it, and whether he manages it."""
-    partner_id = f"partner-{next(_numbers)}"
+    partner_id = partner_id or f"partner-{next(_numbers)}"
     created = PartnerCreated(
-        name="Volt", kind=kind, lookup_key=key, contact="help@volt.example", logo_url=""
+        name="Volt AS", kind=kind, lookup_key=key, contact="help@volt.example", logo_url=""
     )
     joined = [PartnerMemberAdded(user_id=u, manages=m) for u, m in (members or {}).items()]
     _record(access, partner_id, created, *joined)

@@ -70,7 +70,7 @@ from chargekey_common.testing.bad_input import (
 )
 
 from .conftest import Access, serving
-from .worlds import a_partner
+from .worlds import a_partner_called
 
 SERVICES = (
     installations_pb2.DESCRIPTOR.services_by_name["InstallationService"],
@@ -293,7 +293,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         Reaction(Handled("access-on-local-user-added", added), "event-1", 0, ADMINISTRATOR),
     )
     [(permission, _)] = access.directory.holdings.on(Target(site))
-    a_partner(access, "volt", "cy")
+    a_partner_called(access, "volt", "cy")
     other, managed = (
         access.installations.create_installation(
             now(name), name=name, time_zone="Europe/Oslo"

@@ -33,7 +33,7 @@ from chargekey_common.testing.grpc import served
 
 from .conftest import Access, serving
 from .given import leaves
-from .worlds import Callers, a_partner, done, events, given, taken
+from .worlds import Callers, a_partner_called, done, events, given, taken
 
 ADMINISTRATOR = "administrator:local"
 ADA, EVE, GUS, OLE = "user:ada", "user:eve", "user:gus", "user:ole"
@@ -135,7 +135,7 @@ async def test_the_administrators_site_waits_for_its_owner_and_no_program_create
 ) -> None:
     site = await a_site(callers, ADMINISTRATOR)
     assert not access.directory.holdings.on(Target(site))
-    a_partner(access, "volt")
+    a_partner_called(access, "volt")
     end = access.store.position()
     assert await refused(a_site(callers, "partner:volt")) == DENIED
     assert access.store.position() == end
@@ -214,7 +214,7 @@ async def test_owners_and_service_partners_set_authentication_and_drivers_and_st
     site = await a_site(callers)
     charger = await a_charger(callers, site)
     given(access, Subject("gus"), Target(site), "USER")
-    service = a_partner(access, "fix", "ole", kind="SERVICE_PARTNER", lookup_key="FIXX")
+    service = a_partner_called(access, "fix", "ole", kind="SERVICE_PARTNER", lookup_key="FIXX")
     given(access, service, Target(site), "SERVICE", kind="SERVICE_PARTNER")
     for caller, may in (
         (ADA, True),
@@ -290,7 +290,7 @@ async def test_how_a_reader_deviates_is_replaced_as_a_whole_and_told(callers: Ca
 
 async def test_an_owner_connects_an_operator_in_one_save(access: Access, callers: Callers) -> None:
     """R3, S3-42, S3-43: by its id or its lookup key, in either case."""
-    a_partner(access, "volt")
+    a_partner_called(access, "volt")
     for named in ({"partner_id": "volt"}, {"lookup_key": "volt", "partner_id": None}):
         site = await a_site(callers)
         before = access.store.end()
@@ -318,9 +318,9 @@ async def test_only_a_payment_operator_that_there_is_can_be_connected_and_only_o
 ) -> None:
     """R3, S3-42."""
     site = await a_site(callers)
-    a_partner(access, "fix", kind="SERVICE_PARTNER", lookup_key="FIXX")
-    a_partner(access, "volt", "ada")
-    a_partner(access, "watt", lookup_key="WATT")
+    a_partner_called(access, "fix", kind="SERVICE_PARTNER", lookup_key="FIXX")
+    a_partner_called(access, "volt", "ada")
+    a_partner_called(access, "watt", lookup_key="WATT")
     owner = callers[ADA]
     for named, code in (
         ({"partner_id": "fix"}, "not_a_payment_operator"),
@@ -349,7 +349,7 @@ async def test_a_connected_operator_keeps_what_else_it_held_on_the_site(
     access: Access, callers: Callers
 ) -> None:
     site = await a_site(callers)
-    volt = a_partner(access, "volt")
+    volt = a_partner_called(access, "volt")
     permission = given(access, volt, Target(site), "SERVICE", kind="PAYMENT_OPERATOR")
     answer = await callers[ADA].ConnectOperator(connection(site))
     assert answer.permission_id == permission
@@ -362,7 +362,7 @@ async def test_a_managed_site_refuses_whoever_is_not_its_operator_and_says_whom_
     """R3, S3-8, S3-29: owners and administrators alike; the operator's own edits stay."""
     site = await a_site(callers)
     charger = await a_charger(callers, site)
-    a_partner(access, "volt", "ole")
+    a_partner_called(access, "volt", "ole")
     await callers[ADA].ConnectOperator(connection(site))
     end = access.store.position()
     types = chargers_pb2.SetIdentificationTypesRequest(charger_id=charger)
@@ -408,7 +408,7 @@ async def test_overrides_are_refused_with_the_operators_contact_unless_it_allows
     site = await a_site(callers)
     charger = await a_charger(callers, site)
     await callers[ADA].SetAuthorisationOverride(override(charger, NOT_REQUIRED))
-    a_partner(access, "volt", "ole")
+    a_partner_called(access, "volt", "ole")
     await callers[ADA].ConnectOperator(connection(site))
 
     async def assert_suspended(*, suspended: bool) -> None:
@@ -452,7 +452,7 @@ async def test_a_disconnected_site_is_native_and_restricted_in_one_save(
     site = await a_site(callers)
     charger = await a_charger(callers, site)
     await callers[ADA].SetAuthorisationRequired(set_required(site, required=False))
-    a_partner(access, "volt", "ole")
+    a_partner_called(access, "volt", "ole")
     await callers[ADA].ConnectOperator(connection(site, authentication_type=EXTERNAL))
     before = access.store.end()
     await callers[who].DisconnectOperator(disconnection(site))
@@ -480,7 +480,7 @@ async def test_nothing_is_open_where_the_operator_decides(access: Access, caller
     site = await a_site(callers)
     charger = await a_charger(callers, site)
     await callers[ADA].SetAuthorisationRequired(set_required(site, required=False))
-    a_partner(access, "volt", "ole")
+    a_partner_called(access, "volt", "ole")
     await callers[ADA].ConnectOperator(connection(site))
     for decider, locked in ((EXTERNAL, True), (NATIVE, False), (EXTERNAL, True)):
         await callers[OLE].SetAuthenticationType(decides(site, decider))
@@ -498,7 +498,7 @@ async def test_an_idle_charger_moves_and_leaves_behind_what_was_given_on_it_alon
     home, work = await a_site(callers), await a_site(callers, name="Work")
     charger, other = [await a_charger(callers, home, each) for each in ("CP-1", "CP-2")]
     await callers[ADA].SetAuthorisationOverride(override(charger, NOT_REQUIRED))
-    fix = a_partner(access, "fix", kind="SERVICE_PARTNER", lookup_key="FIXX")
+    fix = a_partner_called(access, "fix", kind="SERVICE_PARTNER", lookup_key="FIXX")
     here = Target(home, charger)
     dropped = {
         given(access, Subject("gus"), here, "USER"),
@@ -601,7 +601,7 @@ async def test_nothing_moves_from_or_to_a_managed_site_but_by_its_operator(
     """R3, R11."""
     sites = {"home": await a_site(callers), "work": await a_site(callers, name="Work")}
     charger = await a_charger(callers, sites["home"])
-    a_partner(access, "volt", "eve")
+    a_partner_called(access, "volt", "eve")
     await callers[ADA].ConnectOperator(connection(sites[managed]))
     for caller in (ADA, ADMINISTRATOR):
         request = move(charger, sites["work"])
@@ -625,7 +625,7 @@ async def test_everybody_lists_the_sites_that_he_has_to_do_with(
         await a_site(callers, ADMINISTRATOR, each) for each in ("Served", "Used", "Old", "Foreign")
     ]
     charger = await a_charger(callers, used, by=ADMINISTRATOR)
-    fix = a_partner(access, "fix", "ada", kind="SERVICE_PARTNER", lookup_key="FIXX")
+    fix = a_partner_called(access, "fix", "ada", kind="SERVICE_PARTNER", lookup_key="FIXX")
     given(access, fix, Target(served_), "SERVICE", kind="SERVICE_PARTNER")
     given(access, Subject("ada"), Target(used, charger), "USER")
     given(access, Subject("ada"), Target(expired), "USER", valid_until=1)
@@ -709,7 +709,7 @@ async def test_the_same_command_sent_again_connects_and_moves_once(
 ) -> None:
     home, work = await a_site(callers), await a_site(callers, name="Work")
     charger = await a_charger(callers, home)
-    a_partner(access, "volt", "ada")
+    a_partner_called(access, "volt", "ada")
     moving = chargers_pb2.MoveChargerRequest(
         command_id="m", charger_id=charger, installation_id=work
     )

@@ -36,7 +36,7 @@ from chargekey_common.postgres import Postgres
 
 from .conftest import Access
 from .given import now, opened
-from .worlds import a_partner
+from .worlds import a_partner_called
 
 WHICH = st.integers(0, 1)
 TYPES = st.sampled_from(["NATIVE", "EXTERNAL"])
@@ -97,7 +97,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.site_ids = [create(now(), name="S", time_zone="Europe/Oslo").result for _ in "ab"]
         self.partner_ids = [f"operator-{example}-{each}" for each in "ab"]
         for each in self.partner_ids:
-            a_partner(self.access, each, lookup_key=each)
+            a_partner_called(self.access, each, lookup_key=each)
         self.charger_ids = [
             self.access.chargers.add_charger(
                 now(), installation_id=self.site_ids[0], ocpp_identity=f"CP-{example}-{each}"
@@ -302,7 +302,7 @@ def test_of_two_operators_that_are_connected_at_once_one_is(place: Path | Postgr
     for round_ in range(5):
         operators = [f"operator-{round_}-{each}" for each in "abcd"]
         for each in operators:
-            a_partner(access, each, lookup_key=each)
+            a_partner_called(access, each, lookup_key=each)
         start = threading.Barrier(len(operators))
 
         def connect(partner_id: str, start: threading.Barrier = start) -> str:

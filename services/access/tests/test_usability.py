@@ -20,7 +20,7 @@ from chargekey_common.grpc.client import remote_error
 
 from .conftest import Access, serving
 from .given import leaves, now
-from .worlds import Callers, a_partner, done, given, taken
+from .worlds import Callers, a_partner_called, done, given, taken
 
 ADMINISTRATOR = "administrator:local"
 ADA, EVE, GUS, OLE = "user:ada", "user:eve", "user:gus", "user:ole"
@@ -174,7 +174,7 @@ async def test_members_use_what_their_partner_may_use_for_as_long_as_they_are_in
     access: Access, callers: Callers, site: Site
 ) -> None:
     """R8: each is there once, by his own permission where he has one."""
-    fleet = a_partner(access, "fleet", "ada", "gus", kind="SERVICE_PARTNER")
+    fleet = a_partner_called(access, "fleet", "ada", "gus", kind="SERVICE_PARTNER")
     permission = given(access, fleet, site.one(0), "USER", kind="SERVICE_PARTNER")
     own = given(access, Subject("gus"), site.whole, "USER", valid_until=LATER)
     assert await keys(callers, ADA) == {site.chargers[0]: True}
@@ -211,7 +211,7 @@ async def test_where_the_operator_decides_permissions_let_nobody(
 ) -> None:
     """R3, S3-29: and they count again when it no longer does."""
     given(access, Subject("ada"), site.whole, "USER")
-    a_partner(access, "volt")
+    a_partner_called(access, "volt")
     site.open()
     access.installations.connect_operator(
         now(),

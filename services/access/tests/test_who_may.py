@@ -186,12 +186,13 @@ class World:
             for caller in (f"partner:{volt}", "user:volt-member", "user:volt-manager"):
                 roles[caller] = {"OPERATOR"}
         fix = self.keys["fix"]
+        hosts = {caller: {"HOST"} for caller, his in roles.items() if his & {"OWNER", "OPERATOR"}}
+        parted = {caller: ["PARTED"] for caller in [*hosts, "user:req"]}
         of_fix: Words = {
             f"partner:{fix}": ["MEMBER"],
             "user:fix-member": ["MEMBER"],
             "user:fix-manager": ["MEMBER", "MANAGER"],
         }
-        hosts = {caller: {"HOST"} for caller, his in roles.items() if his & {"OWNER", "OPERATOR"}}
         away_roles: Words = {"user:eve": ["OWNER", "USER"]}
         fix_itself = own(f"partner:{fix}", "user:fix-manager")
 
@@ -226,8 +227,13 @@ class World:
             here("user_at", f"user:una/installation:{home}", roles, own("user:una")),
             here("user_at", f"user:cuno/installation:{home}", roles, own("user:cuno")),
             here("user_at", f"user:fix-member/installation:{home}", roles, own("user:fix-member")),
-            Object("user_at", f"user:una/installation:{away}"),
-            Object("user_at", f"user:req/installation:{home}"),
+            # Those who hold nothing there (any more).
+            Object(
+                "user_at",
+                f"user:una/installation:{away}",
+                {"user:eve": ["PARTED"], "user:una": ["PARTED"]},
+            ),
+            here("user_at", f"user:req/installation:{home}", parted),
             Object("system", "system"),
             *(Object(kind, name) for kind, name in NOTHING.items()),
         ]

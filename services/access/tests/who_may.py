@@ -47,7 +47,8 @@ class Row(msgspec.Struct, frozen=True):
                 return DENIED
         if not managed or self.managed == "-" or "OPERATOR" in words:
             return ALLOWED
-        own = self.managed == "operator+own" and ("SELF" in words or managing)
+        tidying = "SELF" in words or "PARTED" in words
+        own = self.managed == "operator+own" and (tidying or managing)
         return ALLOWED if own else MANAGED
 
 

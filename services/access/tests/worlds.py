@@ -10,20 +10,14 @@ from grpc import aio
 from chargekey.access.v1.chargers_pb2_grpc import ChargerServiceStub
 from chargekey.access.v1.installations_pb2_grpc import InstallationServiceStub
 from chargekey_access.application import holding
-from chargekey_access.domain import partner
-from chargekey_access.domain.events import (
-    PartnerCreated,
-    PartnerKind,
-    PartnerMemberAdded,
-    Role,
-)
+from chargekey_access.domain.events import PartnerKind, Role
 from chargekey_access.domain.permission import Subject, SubjectKind, Target
 from chargekey_common.accounts import Caller
 from chargekey_common.eventstore.store import Work
 from chargekey_common.testing.grpc import stubs
 
 from .conftest import Access
-from .given import now
+from .given import a_partner, now
 
 
 def done(access: Access, decide: Callable[[Work], Any]) -> Any:
@@ -60,30 +54,16 @@ def taken(access: Access, subject: Subject, target: Target) -> None:
     done(access, lambda work: holding.take(work, holding.held(work, subject, target)))
 
 
-def a_partner(
+def a_partner_called(
     access: Access,
     key: str,
     *members: str,
     kind: PartnerKind = "PAYMENT_OPERATOR",
     lookup_key: str = "VOLT",
 ) -> Subject:
-    """Make an organisation under this id with these members."""
-
-    def decide(work: Work) -> None:
-        loaded = work.load(partner.evolve, key)
-        work.record(
-            loaded,
-            PartnerCreated(
-                name="Volt AS",
-                kind=kind,
-                lookup_key=lookup_key,
-                contact="help@volt.example",
-                logo_url="",
-            ),
-            *(PartnerMemberAdded(user_id=each, manages=False) for each in members),
-        )
-
-    done(access, decide)
+    """Make a partner under this id with these members, of whom none manages it."""
+    joined = dict.fromkeys(members, False)
+    a_partner(access, kind, partner_id=key, key=lookup_key, members=joined)
     return Subject(partner_id=key)
 
 

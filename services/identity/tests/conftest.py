@@ -32,43 +32,18 @@ from chargekey.identity.v1.scans_pb2_grpc import ScanServiceStub
 from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
 from chargekey.identity.v1.users_pb2_grpc import UserServiceStub
 from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
-from chargekey_common.attempts import Attempts
 from chargekey_common.errors import NotFoundError, PermissionDeniedError
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.grpc.client import RemoteCheck
 from chargekey_common.grpc.server import Service
-from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.positions import Position
+from chargekey_common.postgres import Postgres
 from chargekey_common.testing.grpc import served, stubs
-from chargekey_identity.api import (
-    credentials,
-    identifications,
-    invitations,
-    scans,
-    sign_in,
-    users,
-)
 from chargekey_identity.api.access import Access
-from chargekey_identity.application.addresses import Addresses
-from chargekey_identity.application.arrivals import Arrivals
-from chargekey_identity.application.credentials import Credentials
-from chargekey_identity.application.identifications import Identifications
-from chargekey_identity.application.invitations import Invitations
-from chargekey_identity.application.openid_sign_in import OpenIdSignIn
-from chargekey_identity.application.scans import Scans
-from chargekey_identity.application.sign_in import SignIns
-from chargekey_identity.application.sign_in_links import SignInLinks
-from chargekey_identity.application.users import Users
-from chargekey_identity.domain.email import Reservations
-from chargekey_identity.domain.events import EVENTS
-from chargekey_identity.domain.links import Links
-from chargekey_identity.domain.secret import Secrets
-from chargekey_identity.keyring import KeyRing
-from chargekey_identity.openid_states import OpenIdStates
 from chargekey_identity.projections.directory import Directory
-from chargekey_identity.refresh_tokens import RefreshTokens
-from chargekey_identity.scan_store import ScanStore
-from chargekey_identity.signing_keys import SigningKeys
+from chargekey_identity.storage import Storage, opened
+from chargekey_identity.tables.keyring import KeyRing
+from chargekey_identity.wiring import Application, services
 
 SECRET = b"a secret of at least sixteen bytes"
 STUBS = (
@@ -90,63 +65,36 @@ MASTER = b"a master key of at least sixteen bytes"
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Iterator[KeyRing]:
-    opened = KeyRing(tmp_path / "identity-keys.db", MASTER)
-    yield opened
-    opened.close()
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    with opened(tmp_path.joinpath, MASTER) as storage:
+        yield storage
 
 
 @pytest.fixture
-def store(tmp_path: Path, keyring: KeyRing) -> Iterator[EventStore]:
-    opened = EventStore("identity", tmp_path / "identity.db", EVENTS, keyring)
-    yield opened
-    opened.close()
-
-
-class Identity:
-    """The application: everything that can be done."""
-
-    def __init__(self, store: EventStore, beside: Path) -> None:
-        """Keep what is no event in tables of `beside`."""
-        self.store = store
-        self.users = Users(store)
-        self.identifications = Identifications(store, KeyedIds(SECRET))
-        self.directory = Directory(store)
-        self.addresses = Addresses(store, Reservations(SECRET))
-        self.arrivals = Arrivals(store, self.directory, self.identifications)
-        links = Links(MASTER)
-        self.invitations = Invitations(store, self.directory, links, self.arrivals)
-        self._tables = tables = (
-            Attempts(beside / "attempts.db"),
-            SigningKeys(beside / "signing-keys.db", MASTER),
-            RefreshTokens(beside / "refresh-tokens.db", MASTER),
-            ScanStore(beside / "scans.db", MASTER),
-            OpenIdStates(beside / "openid-states.db", MASTER),
-        )
-        attempts, self.signing_keys, refresh_tokens, scan_store, self.openid_states = tables
-        self.scans = Scans(store, scan_store, self.identifications)
-        self.sign_in_links = SignInLinks(
-            store, self.directory, Reservations(SECRET), links, self.arrivals, attempts
-        )
-        self.sign_ins = SignIns(store, self.signing_keys, refresh_tokens)
-        self.openid = OpenIdSignIn(
-            None, set(), self.openid_states, self.addresses, self.arrivals, attempts
-        )
-        secrets = Secrets(MASTER, b"identity-partner")
-        self.credentials = Credentials(store, secrets, self.signing_keys, attempts)
-        self.attempts = attempts
-
-    def close(self) -> None:
-        """Close the tables that are no events."""
-        for each in self._tables:
-            each.close()
+def keyring(storage: Storage) -> KeyRing:
+    return storage.keyring
 
 
 @pytest.fixture
-def identity(store: EventStore, tmp_path: Path) -> Iterator[Identity]:
-    made = Identity(store, tmp_path)
-    yield made
-    made.close()
+def store(storage: Storage) -> EventStore:
+    return storage.events
+
+
+class Identity(Application):
+    """The application, reachable by no provider, with the secrets of tests."""
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage, None, master=MASTER, keyed_id_secret=SECRET)
+
+
+def beside(directory: Path, place: Path | Postgres) -> Callable[[str], Path | Postgres]:
+    """Tell where tables are: the events at a place, all others in files of a directory."""
+    return lambda file: place if file == "identity.db" else directory / file
+
+
+@pytest.fixture
+def identity(storage: Storage) -> Identity:
+    return Identity(storage)
 
 
 class InstallationMissingError(NotFoundError):
@@ -274,7 +222,7 @@ class Served(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def serving(
-    identity: Identity, directory: Directory, place: Path
+    identity: Identity, place: Path
 ) -> AsyncIterator[tuple[Callable[[Caller], aio.Channel], SmallAccess]]:
     """Serve identity beside a small access; yield a maker of channels, and that access."""
     access = SmallAccess()
@@ -316,28 +264,17 @@ async def serving(
     beside = (installations, permissions, chargers, partners)
     async with served(checks, place, only_identity, *beside) as to_access:
         channel = to_access(service_account("identity"))
-        asked = Access(channel)
-        ours = (
-            users.service(identity.users, identity.addresses, directory, asked),
-            identifications.service(identity.identifications, directory, asked),
-            scans.service(identity.scans, directory, asked),
-            invitations.service(identity.invitations, identity.sign_ins, directory, asked),
-            sign_in.service(
-                identity.sign_ins, identity.sign_in_links, identity.openid, identity.signing_keys
-            ),
-            credentials.service(identity.credentials, directory, asked),
-        )
-        async with served(ours[0], place, RemoteCheck(channel), *ours[1:]) as as_caller:
+        first, *others = services(identity, Access(channel))
+        async with served(first, place, RemoteCheck(channel), *others) as as_caller:
             yield as_caller, access
 
 
 @pytest_asyncio.fixture
 async def running(identity: Identity, tmp_path: Path) -> AsyncIterator[Served]:
-    directory = Directory(identity.store)
-    async with serving(identity, directory, tmp_path) as (as_caller, access):
+    async with serving(identity, tmp_path) as (as_caller, access):
         yield Served(
             stubs(as_caller(ADMINISTRATOR), *STUBS),
             stubs(as_caller(Caller("user:somebody")), *STUBS),
             access,
-            directory,
+            identity.directory,
         )

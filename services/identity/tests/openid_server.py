@@ -215,11 +215,12 @@ async def signing_in_by_a_provider(identity: Identity) -> AsyncIterator[OpenIdSe
     with openid_server() as server:
         async with httpx2.AsyncClient(trust_env=False) as http:
             identity.openid = OpenIdSignIn(
-                OpenIdProvider(Client(server.issuer, CLIENT_ID, CLIENT_SECRET), http),
-                {REDIRECT_URI},
-                identity.openid_states,
+                OpenIdProvider(
+                    Client(server.issuer, CLIENT_ID, CLIENT_SECRET, {REDIRECT_URI}), http
+                ),
+                identity.storage.openid_states,
                 identity.addresses,
                 identity.arrivals,
-                identity.attempts,
+                identity.storage.attempts,
             )
             yield server

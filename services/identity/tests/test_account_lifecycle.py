@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,6 @@ from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
-from chargekey_identity.application.privacy import Privacy
 from chargekey_identity.domain import email, invitation, user
 from chargekey_identity.domain.email import Email
 from chargekey_identity.domain.errors import (
@@ -35,13 +35,12 @@ from chargekey_identity.domain.errors import (
     LinkUnknownError,
     UserUnknownError,
 )
-from chargekey_identity.domain.events import EVENTS
 from chargekey_identity.domain.invitation import Given
 from chargekey_identity.domain.user import OpenIdAccount
-from chargekey_identity.keyring import KeyRing
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.storage import opened
 
-from .conftest import MASTER, SECRET, Identity
+from .conftest import MASTER, SECRET, Identity, beside
 
 ADDRESSES = (Email("ola@example.com"), Email("kari@example.com"))
 ADMINISTRATOR = "administrator:local"
@@ -78,10 +77,10 @@ class AccountLifecycle(RuleBasedStateMachine):
         if postgres is not None:
             self.place = Postgres(postgres.dsn, f"{postgres.schema}_{secrets.token_hex(8)}")
             EventStore.migrate(self.place)
-        self.keyring = KeyRing(path / "keys.db", MASTER)
-        self.store = EventStore("identity", self.place, EVENTS, self.keyring)
-        self.identity = Identity(self.store, path)
-        self.privacy = Privacy(self.store, self.keyring, [])
+        self.opened = ExitStack()
+        storage = self.opened.enter_context(opened(beside(path, self.place), MASTER))
+        self.identity = Identity(storage)
+        self.store, self.privacy = self.identity.store, self.identity.privacy
         self.people: dict[str, Person] = {}
         self.holders: dict[Email, str] = {}
         self.gone: list[str] = []
@@ -90,9 +89,7 @@ class AccountLifecycle(RuleBasedStateMachine):
         self.heard = 0
 
     def teardown(self) -> None:
-        self.identity.close()
-        self.store.close()
-        self.keyring.close()
+        self.opened.close()
         self.directory.cleanup()
         if isinstance(self.place, Postgres):
             with psycopg.connect(self.place.dsn, autocommit=True) as connection:

@@ -15,7 +15,7 @@ from chargekey_common.attempts import TooManyAttemptsError
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.records import new_id
-from chargekey_common.eventstore.store import Context, EventStore, Reaction
+from chargekey_common.eventstore.store import Context, Reaction
 from chargekey_common.names import NameMalformedError
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
@@ -28,15 +28,15 @@ from chargekey_identity.domain.errors import (
     LinkUnknownError,
     UserUnknownError,
 )
-from chargekey_identity.domain.events import EVENTS, UserErased
+from chargekey_identity.domain.events import UserErased
 from chargekey_identity.domain.invitation import Given
 from chargekey_identity.domain.links import IssuedLink, Links
 from chargekey_identity.domain.user import OpenIdAccount
-from chargekey_identity.keyring import KeyRing
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.published import publication
+from chargekey_identity.storage import opened
 
-from .conftest import MASTER, SECRET, Identity
+from .conftest import MASTER, SECRET, Identity, beside
 
 OLA = Email("ola@example.com")
 
@@ -46,13 +46,8 @@ def identity(place: Path | Postgres, tmp_path: Path) -> Iterator[Identity]:
     """Identity on a file, and on PostgreSQL."""
     if isinstance(place, Postgres):
         PostgresRecorder.migrate(place)
-    keyring = KeyRing(tmp_path / "identity-keys.db", MASTER)
-    store = EventStore("identity", place, EVENTS, keyring)
-    made = Identity(store, tmp_path)
-    yield made
-    made.close()
-    store.close()
-    keyring.close()
+    with opened(beside(tmp_path, place), MASTER) as storage:
+        yield Identity(storage)
 
 
 def by(actor: str = "service:access") -> Context:

@@ -64,7 +64,7 @@ class World(msgspec.Struct, frozen=True):
 
 @pytest_asyncio.fixture
 async def world(identity: Identity, tmp_path: Path) -> AsyncIterator[World]:
-    async with serving(identity, identity.directory, tmp_path) as (as_caller, access):
+    async with serving(identity, tmp_path) as (as_caller, access):
         access.owners[OWNER] = "home"
         yield World(identity, access, as_caller)
 

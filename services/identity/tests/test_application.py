@@ -19,12 +19,13 @@ from chargekey_identity.domain.errors import (
     RfidInUseError,
     UserUnknownError,
 )
-from chargekey_identity.domain.events import EVENTS, IdentificationType
-from chargekey_identity.keyring import KeyRing
+from chargekey_identity.domain.events import IdentificationType
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.published import publication
+from chargekey_identity.storage import opened
+from chargekey_identity.tables.keyring import KeyRing
 
-from .conftest import Identity
+from .conftest import MASTER, Identity
 
 
 def by(actor: str = "administrator:local") -> Context:
@@ -233,16 +234,14 @@ def test_once_the_key_is_destroyed_names_and_codes_are_unreadable_and_the_log_st
     assert [key.subject for key in keys] == [f"identity.v1.key.{kept}"]
 
 
-def test_everything_is_there_after_a_restart(
-    identity: Identity, store: EventStore, tmp_path: Path, keyring: KeyRing
-) -> None:
-    holder = a_user(identity)
-    held = add(identity, holder, "#1234")
-    store.close()
-    again = EventStore("identity", tmp_path / "identity.db", EVENTS, keyring)
-    reopened = Identity(again, tmp_path)
-    assert reopened.identifications.reveal_code(by(), identification_id=held).result.text == "#1234"
-    with pytest.raises(CodeUnavailableError):
-        add(reopened, holder, "#1234")
-    reopened.close()
-    again.close()
+def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    with opened(tmp_path.joinpath, MASTER) as storage:
+        identity = Identity(storage)
+        holder = a_user(identity)
+        held = add(identity, holder, "#1234")
+    with opened(tmp_path.joinpath, MASTER) as storage:
+        reopened = Identity(storage)
+        revealed = reopened.identifications.reveal_code(by(), identification_id=held)
+        assert revealed.result.text == "#1234"
+        with pytest.raises(CodeUnavailableError):
+            add(reopened, holder, "#1234")

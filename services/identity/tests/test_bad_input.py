@@ -54,12 +54,11 @@ from chargekey_common.testing.bad_input import (
 )
 from chargekey_identity.domain import invitation
 from chargekey_identity.domain.email import Email
-from chargekey_identity.domain.events import EVENTS, IdentificationType, SignInLinkRequested
+from chargekey_identity.domain.events import IdentificationType, SignInLinkRequested
 from chargekey_identity.domain.invitation import Given
-from chargekey_identity.keyring import KeyRing
-from chargekey_identity.projections.directory import Directory
+from chargekey_identity.storage import opened
 
-from .conftest import MASTER, PARTNERS, Identity, serving
+from .conftest import MASTER, PARTNERS, Identity, beside, serving
 from .openid_server import REDIRECT_URI, OpenIdServer, signing_in_by_a_provider
 
 SERVICES = (
@@ -232,9 +231,13 @@ async def of_signing_in(identity: Identity, provider: OpenIdServer) -> list[Mess
 async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[World]:
     if isinstance(place, Postgres):
         PostgresRecorder.migrate(place)
-    keyring = KeyRing(directory / "identity-keys.db", MASTER)
-    store = EventStore("identity", place, EVENTS, keyring)
-    identity = Identity(store, directory)
+    with opened(beside(directory, place), MASTER) as storage:
+        async with a_running_world(Identity(storage), directory) as world:
+            yield world
+
+
+@asynccontextmanager
+async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[World]:
     ada = identity.users.add_local_user(
         Context(ADMINISTRATOR, "1"),
         installation_id="home",
@@ -314,11 +317,11 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
     ]
     async with (
         signing_in_by_a_provider(identity) as provider,
-        serving(identity, Directory(store), directory) as (as_caller, _access),
+        serving(identity, directory) as (as_caller, _access),
     ):
         good += await of_signing_in(identity, provider)
         yield World(
-            store,
+            identity.store,
             doors(as_caller(ADMINISTRATOR)),
             doors(as_caller(Caller("user:somebody"))),
             {each.DESCRIPTOR.name.removesuffix("Request"): each for each in good},
@@ -326,9 +329,6 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
                 user_id=ada, type=card_type, code="04A1B2C3"
             ),
         )
-    identity.close()
-    store.close()
-    keyring.close()
 
 
 @pytest.fixture

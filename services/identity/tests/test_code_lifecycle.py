@@ -46,8 +46,8 @@ from chargekey_identity.domain.events import (
     IdentificationType,
     PendingUserAdded,
 )
-from chargekey_identity.keyring import KeyRing
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.tables.keyring import KeyRing
 
 from .conftest import MASTER, SECRET
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +27,23 @@ from chargekey_common.accounts import ADMINISTRATOR, NOBODY, Caller, Verifier
 from chargekey_common.attempts import TooManyAttemptsError
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.records import new_id
-from chargekey_common.eventstore.store import CommandIdReusedError, Context, EventStore
+from chargekey_common.eventstore.store import CommandIdReusedError, Context
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.names import NameMalformedError
 from chargekey_common.postgres import Postgres
 from chargekey_common.testing.grpc import stubs
-from chargekey_common.tokens import KeySet
 from chargekey_identity.application.credentials import MOST, IssuedCredential
 from chargekey_identity.domain import credential
 from chargekey_identity.domain.credential import Credential
 from chargekey_identity.domain.errors import CredentialRefusedError, CredentialUnknownError
 from chargekey_identity.domain.events import (
-    EVENTS,
     PartnerCredentialIssued,
     PartnerCredentialRevoked,
 )
 from chargekey_identity.domain.secret import Secrets
-from chargekey_identity.keyring import KeyRing
-from chargekey_identity.projections.directory import Directory
+from chargekey_identity.storage import opened
 
-from .conftest import MASTER, PARTNERS, STUBS, Identity, SmallAccess, serving
+from .conftest import MASTER, PARTNERS, STUBS, Identity, SmallAccess, beside, serving
 
 FAST, SLOW = PARTNERS
 ISSUED = PartnerCredentialIssued(partner_id=FAST, label="Backend", secret_hash="ab")
@@ -182,15 +178,15 @@ class Lifecycle(RuleBasedStateMachine):
         super().__init__()
         directory = self.directory / new_id()
         directory.mkdir()
-        self.keyring = KeyRing(directory / "identity-keys.db", MASTER)
         where: Path | Postgres = directory / "identity.db"
         if isinstance(self.place, Postgres):
             where = msgspec.structs.replace(
                 self.place, schema=f"{self.place.schema}_{new_id().replace('-', '')[:12]}"
             )
             PostgresRecorder.migrate(where)
-        self.store = EventStore("identity", where, EVENTS, self.keyring)
-        self.identity = Identity(self.store, directory)
+        self.opened = ExitStack()
+        storage = self.opened.enter_context(opened(beside(directory, where), MASTER))
+        self.identity = Identity(storage)
         self.made: list[IssuedCredential] = []
         self.live: dict[str, str] = {}
 
@@ -229,9 +225,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert told == [key for key, owner in self.live.items() if owner == partner_id]
 
     def teardown(self) -> None:
-        self.identity.close()
-        self.store.close()
-        self.keyring.close()
+        self.opened.close()
 
 
 def test_any_order_of_issuing_and_revoking_opens_what_it_should(
@@ -265,7 +259,7 @@ class Callers:
 
 @pytest_asyncio.fixture
 async def callers(identity: Identity, tmp_path: Path) -> AsyncIterator[Callers]:
-    async with serving(identity, Directory(identity.store), tmp_path) as (as_caller, access):
+    async with serving(identity, tmp_path) as (as_caller, access):
         access.allowed |= {("user:manager", f"partner:{FAST}"), (NOBODY, "system")}
         yield Callers(as_caller, access)
 
@@ -284,7 +278,7 @@ async def test_a_partners_program_calls_with_what_its_manager_was_given(
     token = await callers.nobody.ExchangePartnerCredential(
         pb.ExchangePartnerCredentialRequest(credential_id=made.credential_id, secret=made.secret)
     )
-    keys = KeySet(partial(asyncio.to_thread, identity.signing_keys.jwks))
+    keys = identity.keys
     assert token.partner_id == FAST
     assert await Verifier(tmp_path, keys).verify(token.access_token) == f"partner:{FAST}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from chargekey_common.testing.asking import assert_every_method_asks
-from chargekey_identity.projections.directory import Directory
 
 from .conftest import Identity, serving
 
@@ -15,8 +14,7 @@ async def test_every_method_asks_and_stores_nothing_for_who_may_not(
 ) -> None:
     """S0-3, S3-6."""
     end = identity.store.position()
-    directory = Directory(identity.store)
     # The small access lets in only whom a test has given something to.
-    async with serving(identity, directory, tmp_path) as (as_caller, access):
+    async with serving(identity, tmp_path) as (as_caller, access):
         await assert_every_method_asks(as_caller, access.asked)
     assert identity.store.position() == end

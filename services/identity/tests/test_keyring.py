@@ -17,9 +17,9 @@ from chargekey_common.eventstore.mapper import Seal
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import NotMigratedError, Postgres
 from chargekey_common.testing.tables import execute, session
-from chargekey_identity import keyring as module
 from chargekey_identity.domain.errors import UserUnknownError
-from chargekey_identity.keyring import DataKeyMissingError, KeyRing, MasterKeyMismatchError
+from chargekey_identity.tables import keyring as module
+from chargekey_identity.tables.keyring import DataKeyMissingError, KeyRing, MasterKeyMismatchError
 
 MASTER = b"a master key of at least sixteen bytes"
 

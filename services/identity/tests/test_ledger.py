@@ -14,8 +14,8 @@ from nats.js.errors import APIError
 
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
-from chargekey_identity.keyring import KeyRing
 from chargekey_identity.ledger import STREAM, Ledger
+from chargekey_identity.tables.keyring import KeyRing
 
 from .conftest import MASTER
 

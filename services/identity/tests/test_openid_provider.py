@@ -25,7 +25,7 @@ from chargekey_identity.domain.errors import (
 )
 from chargekey_identity.domain.user import OpenIdAccount
 from chargekey_identity.openid_provider import Client, OpenIdProvider
-from chargekey_identity.openid_states import LIFETIME, Begun, OpenIdStates
+from chargekey_identity.tables.openid_states import LIFETIME, Begun, OpenIdStates
 
 from .conftest import MASTER
 from .openid_server import (
@@ -51,7 +51,7 @@ def server() -> Iterator[OpenIdServer]:
 @pytest_asyncio.fixture
 async def provider(server: OpenIdServer) -> AsyncIterator[OpenIdProvider]:
     async with httpx2.AsyncClient(trust_env=False) as http:
-        yield OpenIdProvider(Client(server.issuer, CLIENT_ID, CLIENT_SECRET), http)
+        yield OpenIdProvider(Client(server.issuer, CLIENT_ID, CLIENT_SECRET, {REDIRECT_URI}), http)
 
 
 async def signed_in(provider: OpenIdProvider, server: OpenIdServer) -> tuple[OpenIdAccount, Email]:
@@ -86,7 +86,7 @@ async def test_nothing_that_is_secret_stands_in_the_address_of_the_provider(
     }
     assert BEGUN.verifier not in url
     assert server.asked == ["/.well-known/openid-configuration"]
-    for shown in (BEGUN, Client(server.issuer, CLIENT_ID, CLIENT_SECRET)):
+    for shown in (BEGUN, Client(server.issuer, CLIENT_ID, CLIENT_SECRET, {REDIRECT_URI})):
         assert not any(each in repr(shown) for each in (*BEGUN_SECRETS, CLIENT_SECRET))
 
 
@@ -337,7 +337,7 @@ async def test_those_who_come_after_do_not_wait_for_a_provider_that_hangs(
 
 async def test_a_provider_that_is_not_there_is_said_to_be_away() -> None:
     async with httpx2.AsyncClient(trust_env=False) as http:
-        nowhere = OpenIdProvider(Client("http://127.0.0.1:1", CLIENT_ID, ""), http)
+        nowhere = OpenIdProvider(Client("http://127.0.0.1:1", CLIENT_ID, "", {REDIRECT_URI}), http)
         with pytest.raises(OpenIdUnavailableError):
             await nowhere.authorization_url(BEGUN)
 

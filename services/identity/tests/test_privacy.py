@@ -43,7 +43,7 @@ from chargekey_identity.domain.events import (
     UserExported,
     UserRenamed,
 )
-from chargekey_identity.keyring import KeyRing
+from chargekey_identity.tables.keyring import KeyRing
 
 from .conftest import MASTER
 

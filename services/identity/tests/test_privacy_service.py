@@ -59,8 +59,8 @@ from chargekey_identity.application.users import Users
 from chargekey_identity.domain import email
 from chargekey_identity.domain.email import Reservations
 from chargekey_identity.domain.people import COLUMNS
-from chargekey_identity.keyring import KeyRing
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.tables.keyring import KeyRing
 
 from .conftest import SECRET
 

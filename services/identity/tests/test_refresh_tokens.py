@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import SignInEndedError
-from chargekey_identity.refresh_tokens import IDLE, RefreshTokens
+from chargekey_identity.tables.refresh_tokens import IDLE, RefreshTokens
 
 from .conftest import MASTER
 

@@ -50,8 +50,8 @@ from chargekey_identity.domain.events import (
     UserErased,
 )
 from chargekey_identity.domain.scan import Scan
-from chargekey_identity.keyring import KeyRing
-from chargekey_identity.scan_store import KEPT, MOST_CODES, ScanStore
+from chargekey_identity.tables.keyring import KeyRing
+from chargekey_identity.tables.scans import KEPT, MOST_CODES, ScanTables
 
 from .conftest import MASTER, SECRET
 
@@ -84,7 +84,7 @@ class Replica:
         self.store = EventStore(
             "identity", shared or directory / "identity.db", EVENTS, self.keyring
         )
-        self.tables = ScanStore(shared or directory / "scans.db", MASTER)
+        self.tables = ScanTables(shared or directory / "scans.db", MASTER)
         self.users = Users(self.store)
         self.identifications = Identifications(self.store, KeyedIds(SECRET))
         self.scans = Scans(self.store, self.tables, self.identifications, clock)
@@ -165,7 +165,7 @@ def replicas(
     """Yield a maker of replicas: on PostgreSQL as many as one likes, else always the same."""
     with contextlib.ExitStack() as closing:
         if isinstance(place, Postgres):
-            for make in (PostgresRecorder.migrate, KeyRing.migrate, ScanStore.migrate):
+            for make in (PostgresRecorder.migrate, KeyRing.migrate, ScanTables.migrate):
                 make(place)
         made: list[Replica] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from chargekey_common.eventstore.records import DomainEvent, new_id
 from chargekey_common.eventstore.store import CommandIdReusedError, Context, Work
 from chargekey_common.grpc.client import channel, issued_keys, remote_error
 from chargekey_common.grpc.server import Server
-from chargekey_common.tokens import KeySet
 from chargekey_identity.api import sign_in
 from chargekey_identity.application import openid_sign_in
 from chargekey_identity.domain import user
@@ -38,8 +36,9 @@ from chargekey_identity.domain.events import (
     UserErased,
     UserUnblocked,
 )
+from chargekey_identity.storage import opened
 
-from .conftest import Identity
+from .conftest import MASTER, Identity
 from .openid_server import REDIRECT_URI, OpenIdServer, signing_in_by_a_provider
 
 ANYBODY_MAY = {
@@ -123,9 +122,12 @@ async def serving(identity: Identity, directory: Path) -> AsyncIterator[Running]
             raise PermissionDeniedError
 
     served = sign_in.service(
-        identity.sign_ins, identity.sign_in_links, identity.openid, identity.signing_keys
+        identity.sign_ins,
+        identity.sign_in_links,
+        identity.openid,
+        identity.storage.signing_keys,
     )
-    own_keys = KeySet(partial(asyncio.to_thread, identity.signing_keys.jwks))
+    own_keys = identity.keys
     server = Server(served, Verifier(accounts, own_keys), check)
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     opened: list[aio.Channel] = []
@@ -265,7 +267,7 @@ async def test_an_administrator_tries_a_call_as_somebody_and_that_is_recorded(
     identity: Identity, running: Running, tmp_path: Path
 ) -> None:
     """Of an ACCOUNT and a LOCAL user alike; the command repeated is recorded once."""
-    keys = KeySet(partial(asyncio.to_thread, identity.signing_keys.jwks))
+    keys = identity.keys
     verifier = Verifier(tmp_path / "accounts", keys)
     people = [account(identity), local(identity)]
     for user_id in people:
@@ -329,13 +331,10 @@ async def test_a_token_of_another_deployment_opens_nothing(
 ) -> None:
     """Its keys are others, whatever their ids."""
     (tmp_path / "another").mkdir()
-    other = Identity(identity.store, tmp_path / "another")
-    try:
-        verifier = Verifier(tmp_path, KeySet(partial(asyncio.to_thread, other.signing_keys.jwks)))
+    with opened((tmp_path / "another").joinpath, MASTER) as another:
+        verifier = Verifier(tmp_path, Identity(another).keys)
         with pytest.raises(UnauthenticatedError):
             await verifier.verify(identity.sign_ins.issue(account(identity)).access.text)
-    finally:
-        other.close()
 
 
 async def test_no_token_is_kept_or_logged_anywhere(
@@ -409,7 +408,7 @@ async def test_somebody_new_signs_in_by_a_provider_and_is_the_same_ever_after(
     provided.server.person["email"] = "anna.married@example.org"
     second = await provided.sign_in()
     assert second.user_id == first.user_id
-    own_keys = KeySet(partial(asyncio.to_thread, provided.identity.signing_keys.jwks))
+    own_keys = provided.identity.keys
     verifier = Verifier(tmp_path / "accounts", own_keys)
     assert await verifier.verify(second.access_token) == f"user:{first.user_id}"
     ways = [event.by for _, _, event in happened(provided.identity, SignedIn)]

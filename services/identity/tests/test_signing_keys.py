@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from chargekey_common import tokens
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import NotMigratedError, Postgres
-from chargekey_identity import signing_keys
-from chargekey_identity.signing_keys import ANNOUNCED, KEPT, PERIOD, SigningKeys
+from chargekey_identity.tables import signing_keys
+from chargekey_identity.tables.signing_keys import ANNOUNCED, KEPT, PERIOD, SigningKeys
 
 from .conftest import MASTER
 

@@ -22,7 +22,7 @@ from nats.js.errors import APIError
 
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.jetstream import WRONG_LAST_SEQUENCE, ensure_stream
-from chargekey_identity.keyring import KeyRing
+from chargekey_identity.tables.keyring import KeyRing
 
 STREAM = "ERASURES"
 SUBJECT = "erasures.v1.user."

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlencode, urlsplit
 
@@ -29,7 +30,7 @@ from chargekey_identity.domain.errors import (
     OpenIdUnavailableError,
 )
 from chargekey_identity.domain.user import OpenIdAccount
-from chargekey_identity.openid_states import Begun
+from chargekey_identity.tables.openid_states import Begun
 
 SCOPES = "openid email"
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
@@ -47,11 +48,15 @@ log = structlog.get_logger()
 
 
 class Client(msgspec.Struct, frozen=True):
-    """How identity is registered with the provider; no secret where it has none."""
+    """How identity is registered with the provider; the secret is empty where it has none.
+
+    People may be sent back to `redirect_uris`, and nowhere else.
+    """
 
     issuer: str
     id: str
     secret: str
+    redirect_uris: AbstractSet[str]
 
     def __repr__(self) -> str:
         return f"Client(issuer={self.issuer!r})"
@@ -86,7 +91,7 @@ class OpenIdProvider:
     """One provider, asked over HTTP with deadlines; it is known from the first question on."""
 
     def __init__(self, client: Client, http: httpx2.AsyncClient) -> None:
-        self._client = client
+        self.client = client
         self._http = http
         self._discovered: _Discovery | None = None
         self._discover_again = float("-inf")
@@ -100,7 +105,7 @@ class OpenIdProvider:
         asked = {
             "response_type": "code",
             "scope": SCOPES,
-            "client_id": self._client.id,
+            "client_id": self.client.id,
             "redirect_uri": begun.redirect_uri,
             "state": begun.state,
             "nonce": begun.nonce,
@@ -140,7 +145,7 @@ class OpenIdProvider:
         return self._discovered
 
     async def _discover(self) -> _Discovery:
-        issuer = self._client.issuer
+        issuer = self.client.issuer
         document = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
         found = _read(await self._ask("GET", document), _Discovery)
         # §4.3: exactly; otherwise its tokens would be somebody else's.
@@ -161,12 +166,12 @@ class OpenIdProvider:
             "code": code,
             "redirect_uri": begun.redirect_uri,
             "code_verifier": begun.verifier,
-            "client_id": self._client.id,
+            "client_id": self.client.id,
         }
         headers = {}
-        if self._client.secret:
+        if self.client.secret:
             if "client_secret_post" in provider.token_endpoint_auth_methods_supported:
-                form["client_secret"] = self._client.secret
+                form["client_secret"] = self.client.secret
             else:
                 headers["authorization"] = self._basic()
         answer = await self._ask("POST", provider.token_endpoint, data=form, headers=headers)
@@ -177,7 +182,7 @@ class OpenIdProvider:
 
     def _basic(self) -> str:
         """Return the client's credential as RFC 6749 §2.3.1 spells it: form-encoded first."""
-        pair = f"{quote_plus(self._client.id)}:{quote_plus(self._client.secret)}"
+        pair = f"{quote_plus(self.client.id)}:{quote_plus(self.client.secret)}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     async def _verified(self, provider: _Discovery, token: str, nonce: str) -> _Person:
@@ -189,7 +194,7 @@ class OpenIdProvider:
                 token,
                 key,
                 algorithms=sorted(allowed),
-                audience=self._client.id,
+                audience=self.client.id,
                 issuer=provider.issuer,
                 leeway=LEEWAY,
                 options={
@@ -206,7 +211,7 @@ class OpenIdProvider:
         if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
             raise OpenIdRefusedError
         others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
-        if claims.get("azp", None if others else self._client.id) != self._client.id:
+        if claims.get("azp", None if others else self.client.id) != self.client.id:
             raise OpenIdRefusedError
         if not 0 < len(person.sub) <= LONGEST_SUBJECT:
             raise OpenIdRefusedError

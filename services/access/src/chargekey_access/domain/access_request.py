@@ -105,7 +105,7 @@ def asked_there(
     """
     request = existing(state)
     asked_of = request.installation_id
-    if asked_of != installation_id and not by_link:
+    if asked_of != installation_id and not (by_link and asked_of is None):
         raise AccessRequestUnknownError
     return request
 

@@ -64,6 +64,7 @@ def _edits(*words: Word, services: AbstractSet[str] = frozenset()) -> Rule:
 
 _EVERY_SERVICE = {"access", "identity", "gateway", "history", "notifier", "portal"}
 _NOBODY_BUT_ADMINISTRATORS = _may()
+_OWN = frozenset({"SELF", "PARTED"})
 _ANYBODY = Rule(anybody=True)
 
 RULES: Mapping[str, Rule] = {
@@ -166,8 +167,9 @@ RULES: Mapping[str, Rule] = {
     # Identifications.
     "identity.AddIdentification": _edits("OWNER", "OPERATOR", "SELF"),
     "identity.ChangeIdentification": _edits("OWNER", "OPERATOR", "SELF"),
+    # Also of a site that its user has left: its code is to be free again.
     "identity.RemoveIdentification": Rule(
-        frozenset({"OWNER", "OPERATOR", "SELF"}), edits_access=True, own_excepted=True
+        frozenset({"OWNER", "OPERATOR", "SELF", "PARTED"}), edits_access=True, own_excepted=True
     ),
     "identity.RevealCode": _may("OWNER", "OPERATOR", "SELF"),
     "identity.ListIdentifications": _may("OWNER", "OPERATOR", "SELF"),
@@ -227,7 +229,8 @@ def refusal(
                 return Refusal.DENIED
         case _:
             return Refusal.DENIED
-    own = rule.own_excepted and ("SELF" in words or managing)
+    # Of a site that its user has left, nothing is edited by tidying up.
+    own = rule.own_excepted and (managing or not words.isdisjoint(_OWN))
     if managed and rule.edits_access and not own and "OPERATOR" not in words:
         return Refusal.MANAGED
     return None

@@ -13,7 +13,7 @@ from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_conte
 from chargekey_identity.application.openid_sign_in import OpenIdSignIn
 from chargekey_identity.application.sign_in import SignIns
 from chargekey_identity.application.sign_in_links import SignInLinks
-from chargekey_identity.signing_keys import SigningKeys
+from chargekey_identity.tables.signing_keys import SigningKeys
 
 NAME = "chargekey.identity.v1.SignInService"
 METHODS = (

@@ -18,7 +18,7 @@ from chargekey_common.eventstore.store import (
 from chargekey_identity.domain import credential
 from chargekey_identity.domain.errors import CredentialRefusedError, CredentialUnknownError
 from chargekey_identity.domain.secret import Secrets
-from chargekey_identity.signing_keys import AccessToken, SigningKeys
+from chargekey_identity.tables.signing_keys import AccessToken, SigningKeys
 
 # Wrong secrets for one credential within so many seconds. The right one is always let in:
 # who knows no more than a credential's id shuts nobody out.

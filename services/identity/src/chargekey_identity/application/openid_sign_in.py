@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -16,7 +15,7 @@ from chargekey_identity.application.addresses import Addresses
 from chargekey_identity.application.arrivals import Arrivals
 from chargekey_identity.domain.errors import OpenIdNotConfiguredError, RedirectUriRefusedError
 from chargekey_identity.openid_provider import OpenIdProvider
-from chargekey_identity.openid_states import OpenIdStates
+from chargekey_identity.tables.openid_states import OpenIdStates
 
 # How many sign-ins may begin within how many seconds, whoever begins them: each is kept
 # until it can be completed no longer.
@@ -40,14 +39,12 @@ class OpenIdSignIn:
     def __init__(
         self,
         provider: OpenIdProvider | None,
-        redirect_uris: AbstractSet[str],
         states: OpenIdStates,
         addresses: Addresses,
         arrivals: Arrivals,
         attempts: Attempts,
     ) -> None:
         self._provider = provider
-        self._redirect_uris = redirect_uris
         self._states = states
         self._addresses = addresses
         self._arrivals = arrivals
@@ -60,7 +57,7 @@ class OpenIdSignIn:
         TooManyAttemptsError.
         """
         provider = self._configured()
-        if redirect_uri not in self._redirect_uris:
+        if redirect_uri not in provider.client.redirect_uris:
             raise RedirectUriRefusedError
         await asyncio.to_thread(self._attempts.spend, "openid", most=MOST, within=WITHIN)
         begun = await asyncio.to_thread(self._states.begin, redirect_uri, at=time.time_ns())

@@ -41,8 +41,8 @@ from chargekey_identity.domain.events import (
     UserErased,
     UserExported,
 )
-from chargekey_identity.keyring import KeyRing
 from chargekey_identity.projections.belongings import Owned
+from chargekey_identity.tables.keyring import KeyRing
 
 _ITSELF = service_account("identity")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

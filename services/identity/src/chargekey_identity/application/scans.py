@@ -29,7 +29,7 @@ from chargekey_identity.domain.errors import (
 )
 from chargekey_identity.domain.events import IdentificationType
 from chargekey_identity.domain.scan import Scan
-from chargekey_identity.scan_store import KEPT, ScanStore, UnknownCode, Window
+from chargekey_identity.tables.scans import KEPT, ScanTables, UnknownCode, Window
 
 # Seconds between deletions of what is a day old.
 SWEEP = 600.0
@@ -55,7 +55,7 @@ class Scans:
     def __init__(
         self,
         store: EventStore,
-        tables: ScanStore,
+        tables: ScanTables,
         identifications: Identifications,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:

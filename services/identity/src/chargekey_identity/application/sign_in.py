@@ -16,8 +16,8 @@ from chargekey_common.eventstore.store import (
 )
 from chargekey_identity.domain import user
 from chargekey_identity.domain.errors import SignInEndedError, SignInRefusedError, UserUnknownError
-from chargekey_identity.refresh_tokens import RefreshTokens
-from chargekey_identity.signing_keys import AccessToken, SigningKeys
+from chargekey_identity.tables.refresh_tokens import RefreshTokens
+from chargekey_identity.tables.signing_keys import AccessToken, SigningKeys
 
 
 class Tokens(msgspec.Struct, frozen=True):

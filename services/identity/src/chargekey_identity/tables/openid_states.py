@@ -13,7 +13,7 @@ from chargekey_common.database import ID, Database
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import OpenIdStateUnknownError
 from chargekey_identity.domain.secret import Secrets
-from chargekey_identity.reachable import reachable
+from chargekey_identity.tables.reachable import reachable
 
 # Nanoseconds that a person has to sign in at the provider.
 LIFETIME = 600 * 10**9

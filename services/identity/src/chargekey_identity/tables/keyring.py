@@ -39,11 +39,11 @@ from sqlalchemy import (
 )
 
 from chargekey_common import database
-from chargekey_common.database import ID, NUMBER, Database, DatabaseUnavailableError
+from chargekey_common.database import ID, NUMBER, Database
 from chargekey_common.errors import CannotRunError
-from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import UserUnknownError
+from chargekey_identity.tables.reachable import reachable
 
 NONCE = 12
 KEY_BITS = 256
@@ -183,11 +183,8 @@ class KeyRing:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except DatabaseUnavailableError as error:
-                raise StoreUnavailableError from error
+        with self._lock, reachable():
+            yield
 
     def _key(self, owner: str, *, or_new: bool) -> AESGCM | None:
         """Return the owner's key, None when destroyed; the lock is held."""

@@ -29,7 +29,7 @@ from sqlalchemy import BigInteger, Column, Connection, LargeBinary, MetaData, Ta
 from chargekey_common import database, tokens
 from chargekey_common.database import ID, NUMBER, Database
 from chargekey_common.postgres import Postgres
-from chargekey_identity.reachable import reachable
+from chargekey_identity.tables.reachable import reachable
 
 # Seconds that a key signs.
 PERIOD = 7 * 24 * 3600

@@ -20,7 +20,7 @@ from chargekey_common.database import ID, Database
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import SignInEndedError
 from chargekey_identity.domain.secret import Secrets
-from chargekey_identity.reachable import reachable
+from chargekey_identity.tables.reachable import reachable
 
 # Nanoseconds without a refresh after which a sign-in has ended.
 IDLE = 30 * 24 * 3600 * 10**9

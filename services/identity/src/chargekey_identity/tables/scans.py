@@ -1,4 +1,4 @@
-"""Scans, and codes that nobody knows, for as long as they matter: tables beside the events.
+"""Scans, and codes that nobody knows, for as long as they matter.
 
 None of this is a fact of the domain: what comes of it is, an identification that was
 added. Codes are sealed with AES-256-GCM under a key of the service's own, since they
@@ -37,7 +37,7 @@ from chargekey_common.keyed_ids import classify
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.events import IdentificationType
 from chargekey_identity.domain.scan import Scan
-from chargekey_identity.reachable import reachable
+from chargekey_identity.tables.reachable import reachable
 
 KEPT = 24 * 3600 * 10**9
 # Of one charger: who presents thousands there drives the older ones out.
@@ -147,8 +147,8 @@ class Window:
         self._connection.execute(update(_SCANS).where(_SCANS.c.id == row.pop("id")).values(row))
 
 
-class ScanStore:
-    """The tables, one a process; blocking, and safe from any thread.
+class ScanTables:
+    """What waits and what was presented; one a process, blocking, and safe from any thread.
 
     `secret` of 16 to 64 bytes is the one that makes the master key; the keys made of it
     here are others. Everything raises StoreUnavailableError while the tables cannot be
