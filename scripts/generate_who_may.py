@@ -27,7 +27,8 @@ anew). What is not ticked is refused.
   and that person holds nothing there any more; *everybody* who is signed in, where it is
   about nobody else; *anybody*, signed in or not.
 - **managed**: at a site that an operator manages, *operator* means that the operator alone
-  may, and *operator, own* that everybody still may what is his own.
+  may, and *operator, own* that everybody still may what is his own. Erasing a local user is
+  his site's owner's there, too: a person's right to be forgotten comes first.
 - **services**: which parts of Chargekey ask for it themselves.
 
 Administrators may everything, except what an operator alone may where it manages the site.

@@ -75,6 +75,19 @@ def test_so_many_are_free_and_the_next_is_refused_until_the_time_is_over(
     assert [spent(attempts, ADDRESS, most=3) for _ in range(4)] == [True] * 3 + [False]
 
 
+def test_what_is_given_back_is_not_counted_and_never_makes_room_for_more(
+    attempts: Attempts, clock: Clock
+) -> None:
+    for _ in range(10):
+        assert spent(attempts, ADDRESS, most=2)
+        attempts.give_back(ADDRESS)
+    attempts.give_back(ADDRESS)
+    attempts.give_back("another")
+    assert [spent(attempts, ADDRESS, most=2) for _ in range(3)] == [True, True, False]
+    clock.now += 60 * SECOND
+    assert [spent(attempts, ADDRESS, most=2) for _ in range(3)] == [True, True, False]
+
+
 def test_what_was_counted_is_there_after_a_restart(open_attempts: Opened) -> None:
     first = open_attempts()
     assert spent(first, ADDRESS, most=1)

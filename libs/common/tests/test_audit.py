@@ -19,6 +19,7 @@ from chargekey.audit.v1 import audit_pb2 as pb
 from chargekey.audit.v1.audit_pb2_grpc import AuditServiceStub
 from chargekey_common.accounts import Caller
 from chargekey_common.audit import service as audit
+from chargekey_common.audit.changes import Changes
 from chargekey_common.audit.comparison import SENTENCES
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.store import Context, EventStore
@@ -54,7 +55,7 @@ async def audited(
         if (caller, action, obj) != ("administrator:local", "audit.Verify", "system"):
             raise PermissionDeniedError
 
-    service = audit.service(store, publication, settings)
+    service = audit.service(store, publication, settings, Changes(store, publication))
     async with served(service, directory, check) as as_caller:
         yield AuditServiceStub(as_caller())
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import grpc
 import pytest
 import pytest_asyncio
+from eventsourcing.persistence import Notification
 from grpc import aio
+from msgspec.structs import replace
 
 from chargekey.audit.v1 import audit_pb2 as pb
 from chargekey.audit.v1.audit_pb2_grpc import AuditServiceStub
 from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.audit import changes as changes_module
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.records import DomainEvent, Record
-from chargekey_common.eventstore.store import Context, EventStore, Work
+from chargekey_common.eventstore.store import Context, EventStore, StoreUnavailableError, Work
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.pages import token_of
+from chargekey_common.process import cancel
 from chargekey_common.published.envelope import PublishedEvent, retold
 from chargekey_common.relay import Publication
 from chargekey_common.settings import ServiceSettings
@@ -228,6 +235,81 @@ def test_pages_go_on_where_the_one_before_ended_and_see_what_is_new(store: Event
     assert changes.of("user:ada", 2, before=numbers[-1]) == []
 
 
+def test_a_change_has_the_id_that_its_effects_have_as_their_cause(store: EventStore) -> None:
+    tell(store, "p1", given())
+    [change] = Changes(store, publication).of("user:ada", 1)
+    assert change.id == store.records("p1")[0].event_id
+
+
+def test_a_page_is_read_at_once(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = Changes(store, publication)
+    for _ in range(5):
+        tell(store, "p1", given())
+    asked: list[list[int]] = []
+    rows_of = store.rows_of
+
+    def noted(numbers: Sequence[int]) -> Sequence[Notification]:
+        asked.append(list(numbers))
+        return rows_of(numbers)
+
+    monkeypatch.setattr(store, "rows_of", noted)
+    changes.of("user:ada", 3)
+    assert asked == [[3, 4, 5]]
+
+
+def test_of_an_aggregate_only_what_its_later_events_leave_out_is_kept(store: EventStore) -> None:
+    """There are as many as there are users, cards and permissions."""
+    changes = Changes(store, publication)
+    tell(store, "home", Moved(from_installation_id="office", installation_id="home"))
+    tell(store, "p1", given())
+    tell(store, "p1", given(installation_id="office"))
+    tell(store, "p2", Taken())
+    changes.of("user:ada", 1)
+    assert changes._first == {"p1": {"user": ["ada"], "installation": ["home"]}}  # noqa: SLF001 - nobody else can tell
+
+
+async def test_the_log_is_read_before_anybody_asks_and_as_it_grows(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(store, "p1", given())
+    read: asyncio.Queue[int] = asyncio.Queue()
+    rows, loop = store.rows, asyncio.get_running_loop()
+
+    def noted(after: int, limit: int) -> Sequence[Notification]:
+        found = rows(after, limit)
+        for row in found:
+            loop.call_soon_threadsafe(read.put_nowait, row.id)
+        return found
+
+    monkeypatch.setattr(store, "rows", noted)
+    running = asyncio.create_task(Changes(store, publication).run())
+    async with asyncio.timeout(20):
+        assert await read.get() == 1
+        await asyncio.to_thread(tell, store, "p1", given())
+        assert await read.get() == 2
+    await cancel(running)
+
+
+async def test_a_store_that_is_away_is_read_when_it_is_back(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes_module, "RETRY", 0.0)
+    away, back = iter(range(2)), asyncio.Event()
+    rows, loop = store.rows, asyncio.get_running_loop()
+
+    def at_first_away(after: int, limit: int) -> Sequence[Notification]:
+        for _ in away:
+            raise StoreUnavailableError
+        loop.call_soon_threadsafe(back.set)
+        return rows(after, limit)
+
+    monkeypatch.setattr(store, "rows", at_first_away)
+    running = asyncio.create_task(Changes(store, publication).run())
+    async with asyncio.timeout(20):
+        await back.wait()
+    await cancel(running)
+
+
 # Over gRPC.
 
 
@@ -246,7 +328,8 @@ async def as_caller(
         accounts=tmp_path / "accounts",
         account_key_file=tmp_path / "unused",
     )
-    async with served(audit.service(store, publication, settings), tmp_path, check) as channel:
+    service = audit.service(store, publication, settings, Changes(store, publication))
+    async with served(service, tmp_path, check) as channel:
         yield lambda caller: AuditServiceStub(channel(caller))
 
 
@@ -293,13 +376,56 @@ async def test_an_object_that_is_none_is_refused_by_name(
 
 
 async def test_a_page_that_is_none_is_refused_by_name(
+    store: EventStore,
     as_caller: Callable[[Caller], AuditServiceStub],
 ) -> None:
     request = pb.ListChangesRequest(object="user:x", page_size=-1)
     assert await refusal(as_caller, request) == "page_size_malformed"
-    for token in ("x", token_of("-1"), token_of("1 "), token_of("9" * 19)):
+    end = store.position()
+    strange = [replace(end, service="gift"), replace(end, generation="0" * 16), f"{end} "]
+    for token in ("x", token_of("1"), *map(str, strange)):
         request = pb.ListChangesRequest(object="user:x", page_token=token)
         assert await refusal(as_caller, request) == "page_token_malformed"
+
+
+async def test_a_page_begins_before_any_change_that_is_named_by_its_position(
+    store: EventStore, as_caller: Callable[[Caller], AuditServiceStub]
+) -> None:
+    """Who puts lists of several services together goes on in the midst of a page."""
+    for _ in range(3):
+        tell(store, "p1", given())
+    request = pb.ListChangesRequest(object="user:ada", page_token=str(store.position(3)))
+    answer = await as_caller(ADMINISTRATOR).ListChanges(request)
+    assert [each.position for each in answer.changes] == [str(store.position(n)) for n in (2, 1)]
+    assert answer.next_page_token == ""
+
+
+async def test_however_many_ask_during_the_first_read_one_thread_reads(
+    store: EventStore,
+    as_caller: Callable[[Caller], AuditServiceStub],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything else that blocks goes on."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    tell(store, "p1", given())
+    reading, go_on = threading.Event(), threading.Event()
+    rows = store.rows
+
+    def slow(after: int, limit: int) -> Sequence[Notification]:
+        reading.set()
+        assert go_on.wait(20)
+        return rows(after, limit)
+
+    monkeypatch.setattr(store, "rows", slow)
+    stub, request = as_caller(ADMINISTRATOR), pb.ListChangesRequest(object="user:ada")
+    asked = [asyncio.ensure_future(stub.ListChanges(request)) for _ in range(40)]
+    try:
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(reading.wait, 20)
+            assert await asyncio.to_thread(store.end) == 1
+    finally:
+        go_on.set()
+    assert [len(answer.changes) for answer in await asyncio.gather(*asked)] == [1] * 40
 
 
 async def refusal(

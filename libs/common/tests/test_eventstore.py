@@ -201,6 +201,17 @@ def test_a_personal_field_that_could_not_be_read_once_erased_is_refused_at_once(
         RecordMapper("shelves", [event], PlainSeal())
 
 
+def test_rows_are_read_by_their_numbers_in_one_go(open_store: OpenStore) -> None:
+    """In the log's order, however many; what is not there is left out."""
+    store = open_store()
+    for number in range(1, 6):
+        Shelves(store).label(ask(f"c{number}"), shelf_id=f"s{number}", label="tools")
+    everything = store.rows(0, 10)
+    assert store.rows_of([4, 9, 2]) == [everything[1], everything[3]]
+    assert store.rows_of(range(100_000)) == everything
+    assert store.rows_of([]) == []
+
+
 def test_a_store_keeps_its_generation_until_a_new_one_is_begun(open_store: OpenStore) -> None:
     store = open_store()
     first = store.recorder.generation

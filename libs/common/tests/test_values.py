@@ -158,6 +158,14 @@ def test_a_name_that_nobody_sees_is_refused(text: str) -> None:
         names.name(text)
 
 
+@pytest.mark.parametrize("text", ["https://evil.example", "Win! http://x", "a ftp://b c", "://"])
+def test_a_name_with_a_web_address_is_refused_and_a_line_with_one_is_not(text: str) -> None:
+    """Names stand in mails, and a link there is for following."""
+    with pytest.raises(names.NameMalformedError, match="://"):
+        names.name(text)
+    assert names.line(f" {text} ") == text
+
+
 @pytest.mark.parametrize(
     "text",
     ["Ada", "Søren Ó Briain", "李小龍", "Владимир", "محمد", "O'Neil-Smith Jr.", "5", "⚡", "é"],

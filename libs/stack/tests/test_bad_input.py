@@ -33,6 +33,8 @@ DAYS = {
     "date_too_late": ("9999-12-31",),
 }
 GENERATION = "0" * 16
+# The last ones are {} and {"access":1}, which no list has answered.
+CURSORS = ("nonsense", "====", SECRET, "\u202etxet", ENDLESS, "e30=", "eyJhY2Nlc3MiOjF9")
 # They begin, end or mend a whole system, and have their tests with it.
 OF_NO_RUNNING_SYSTEM = {"up", "demo", "restored"}
 
@@ -240,7 +242,7 @@ def people(site: Site) -> Iterator[Row]:
     yield "no_owner_to_offer", ("installation", "transfer", site.id, "--email", "a@example.com")
     yield "subject_missing", grant
     yield "subject_missing", (*grant, "--user", site.user, "--email", "a@example.com")
-    yield "subject_missing", ("login",)
+    yield "neither_or_both", ("login",)
     yield "not_signed_in", ("logout",)
     yield "usage", ("whoami", "extra")
     for key in IDS:
@@ -329,6 +331,11 @@ def questions(site: Site) -> Iterator[Row]:
             yield "user_unknown", (past, "list", "--user", key)
         for limit in ("0", "-1", "1001", "9" * 40, "many", "1.5"):
             yield "usage", (past, "list", "--limit", limit)
+        for cursor in CURSORS:
+            yield "page_token_malformed", (past, "list", "--before", cursor)
+    for cursor in CURSORS:
+        history = ("history", "--installation", site.id, "--before", cursor)
+        yield "page_token_malformed", history
     for streams in ("", "NOWHERE", "access,NOWHERE", ENDLESS):
         yield "choice_unknown", ("events", "--stream", streams)
     yield "usage", ("events", "--limit", "-1")

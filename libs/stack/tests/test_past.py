@@ -1,10 +1,15 @@
-"""`sessions list` and `refusals list`, and what fills them: chargers that somebody simulates."""
+"""What was: sessions and refusals of chargers that somebody simulates, and who changed what."""
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from .running_system import CHARGEKEY, RunningSystem
@@ -22,15 +27,29 @@ def listed(system: RunningSystem, *arguments: str) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline
 
 
-def shown(system: RunningSystem, *arguments: str) -> str:
-    result = subprocess.run(
+def said(system: RunningSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*CHARGEKEY, *arguments, "--data", system.data],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=60,
     )
-    return result.stdout
+
+
+def shown(system: RunningSystem, *arguments: str) -> str:
+    return said(system, *arguments).stdout
+
+
+def pages(system: RunningSystem, name: str, *arguments: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield what each page has, of one that is asked for behind the other."""
+    before: tuple[str, ...] = ()
+    while True:
+        answer = system.chargekey(*arguments, *before)
+        yield answer[name]
+        if "next" not in answer:
+            return
+        before = ("--before", answer["next"])
 
 
 def test_chargers_and_people_are_listed_by_their_names(system: RunningSystem) -> None:
@@ -57,8 +76,11 @@ def test_chargers_and_people_are_listed_by_their_names(system: RunningSystem) ->
             simulated.send_signal(signal.SIGINT)
         assert simulated.wait(30) == 0
     run(*ask, run("user", "block", ada["id"])["position"])
-    assert run(*simulate)["status"] == "Blocked"
-    [refusal] = listed(system, "refusals", "list", "--charger", "CP-past")
+    assert run(*simulate) == "charging_refused"
+    refused = said(system, *simulate)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("says why: Blocked (charging_refused)\n")
+    [refusal, *_] = listed(system, "refusals", "list", "--charger", "CP-past")
     for each in (session, refusal):
         assert each["charger"] == "CP-past"
         assert each["user_id"] == ada["id"]
@@ -67,3 +89,127 @@ def test_chargers_and_people_are_listed_by_their_names(system: RunningSystem) ->
         table = shown(system, past, "list", *at_site)
         assert "CP-past" in table
         assert "Ada Lovelace" in table
+
+
+def test_a_start_that_is_refused_is_told_so(system: RunningSystem) -> None:
+    """An `Authorize` does not tell of what charges already (OCPP 1.6 §4.8); a start does."""
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Twice", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    passwords = {
+        name: run("charger", "add", *at_site, "--ocpp-identity", name)["password"]
+        for name in ("CP-first", "CP-second")
+    }
+    ada = run("user", "add-local", *at_site, "--first-name", "Ada", "--last-name", "Lovelace")
+    pin = run("identification", "add", "--user", ada["id"], "--type", "pin", "--code", PIN)
+    ask = ("authorize", "--charger", "CP-second", "--code", PIN, "--at-least")
+    run(*ask, pin["position"], "--at-least", ada["access_position"])
+
+    def simulate(charger: str) -> tuple[str, ...]:
+        password = ("--password", passwords[charger])
+        return ("simulate", "--ocpp-identity", charger, *password, "--code", PIN)
+
+    with subprocess.Popen(
+        [*CHARGEKEY, *simulate("CP-first"), "--json", "--data", system.data],
+        stdout=subprocess.PIPE,
+    ) as simulated:
+        try:
+            listed(system, "sessions", "list", "--charger", "CP-first")
+            refused = said(system, *simulate("CP-second"))
+        finally:
+            simulated.send_signal(signal.SIGINT)
+    assert refused.returncode == 1
+    assert "charging as transaction" not in refused.stderr
+    assert refused.stderr.endswith("says why: ConcurrentTx (charging_refused)\n")
+    for past in ("sessions", "refusals"):
+        listed(system, past, "list", *at_site)
+
+
+def test_a_list_that_is_cut_says_so_and_goes_on(system: RunningSystem) -> None:
+    """Of chargers that present what nobody has."""
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Cut", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    charger = run("charger", "add", *at_site, "--ocpp-identity", "CP-cut")
+    password = ("--password", charger["password"])
+    for code in ("#1111", "#2222", "#3333"):
+        simulate = ("simulate", "--ocpp-identity", "CP-cut", *password, "--code", code)
+        assert run(*simulate) == "charging_refused"
+    refusals = ("refusals", "list", "--charger", "CP-cut")
+    deadline = time.monotonic() + 30
+    while len(found := listed(system, *refusals)) < 3:
+        assert time.monotonic() < deadline
+    assert "next" not in run(*refusals, "--limit", "3")
+    assert list(pages(system, "refusals", *refusals, "--limit", "2")) == [found[:2], found[2:]]
+    first = said(system, *refusals, "--limit", "2")
+    cursor = run(*refusals, "--limit", "2")["next"]
+    assert f"--before {cursor}" in first.stderr
+    assert said(system, *refusals, "--limit", "3").stderr == ""
+    for past in ("sessions", "refusals"):
+        assert run(past, "list", "--before", "x") == "page_token_malformed"
+
+
+def test_history_of_two_services_is_one_list_in_pages(system: RunningSystem) -> None:
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Long", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    for name in ("Ada", "Grace", "Joan"):
+        user = run("user", "add-local", *at_site, "--first-name", name, "--last-name", "Berg")
+        run("user", "block", user["id"])
+        run("installation", "rename", site["id"], "--name", name)
+    history = ("history", *at_site)
+    whole = run(*history)["changes"]
+    assert {each["service"] for each in whole} == {"access", "identity"}
+    assert [each["at"] for each in whole] == sorted((each["at"] for each in whole), reverse=True)
+    for limit in (1, 3, 4, len(whole) - 1):
+        found = list(islice(pages(system, "changes", *history, "--limit", str(limit)), 50))
+        assert all(len(page) == limit for page in found[:-1])
+        told = [each["id"] for page in found for each in page]
+        assert told == [each["id"] for each in whole]
+    assert "next" not in run(*history, "--limit", str(len(whole)))
+    assert "--before" in said(system, *history, "--limit", "1").stderr
+    elsewhere = json.dumps({"history": ""}).encode()
+    for cursor in (
+        "x",
+        "é",
+        base64.b64encode(b"[]").decode(),
+        base64.b64encode(elsewhere).decode(),
+    ):
+        assert run(*history, "--before", cursor) == "page_token_malformed"
+
+
+def test_who_stands_behind_a_reaction_is_named_and_fields_are_pairs(system: RunningSystem) -> None:
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Behind", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    run("user", "add-local", *at_site, "--first-name", "Ada", "--last-name", "Lovelace")
+    changes = {each["event"]: each for each in run("history", *at_site)["changes"]}
+    granted, added = changes["PermissionGranted"], changes["LocalUserAdded"]
+    assert ":" not in granted["actor"]
+    assert granted["cause"] == added["id"]
+    assert (granted["by"], added["by"]) == (added["actor"], None)
+    assert granted["fields"]["roles"] == "USER"
+    [line] = [
+        line for line in shown(system, "history", *at_site).splitlines() if "LocalUser" in line
+    ]
+    assert line.rstrip().endswith(f"blocked=false installation_id={site['id']}")
+
+
+def test_everything_about_a_user_is_a_file_that_any_program_reads(system: RunningSystem) -> None:
+    """R20: as JSON, in UTF-8 also where a terminal has fewer characters."""
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Export", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    ase = run("user", "add-local", *at_site, "--first-name", "Åse", "--last-name", "Berg")["id"]
+    for export, name in ((("user", "export", ase), "user"), (("user", "export", *at_site), "csv")):
+        written = subprocess.run(
+            [*CHARGEKEY, *export, "--data", system.data],
+            capture_output=True,
+            check=True,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            timeout=60,
+        ).stdout.decode()
+        assert "Åse" in written
+        if name == "user":
+            assert written.startswith('{\n  "identity": {\n')
+            assert set(json.loads(written)) == set(run(*export))

@@ -87,6 +87,30 @@ def test_the_invited_sign_up_and_charge_without_another_step_of_the_owner(site: 
     assert (user["user_id"], user["name"], user["blocked"]) == (ada, "Ada Berg", False)
 
 
+def test_by_the_portal_and_by_a_card_the_approved_are_let_in_and_nobody_else(site: Site) -> None:
+    """S3-10, S3-11, S3-12, S3-13, S3-30, S3-34: at a restricted site; at an open one, anybody."""
+    eli = site.invite("eli@people.example", "user")
+    card = "04E1B2C3D4E5F6"
+    site.run(
+        *("identification", "add", "--user", eli, "--type", "rfid", "--code", card, "--as", eli)
+    )
+    [app] = [
+        each
+        for each in site.run("identification", "list", "--user", eli, "--as", eli)[
+            "identifications"
+        ]
+        if each["type"] == "app"
+    ]
+    by_portal = site.run("identification", "reveal", app["id"], "--as", eli)["code"]
+    stranger = "04FFEEDDCCBBAA"
+    for _ in range(2):
+        for code, status in ((card, "Accepted"), (by_portal, "Accepted"), (stranger, "Invalid")):
+            site.becomes(code, status)
+        site.run("installation", "set", site.id, "--authorisation-required", "no")
+        site.becomes(stranger, "Accepted")
+        site.run("installation", "set", site.id, "--authorisation-required", "yes")
+
+
 def test_who_is_invited_to_a_charger_has_that_charger_only(site: Site) -> None:
     """S3-22, S3-25...28."""
     other = "CP-other"
@@ -197,7 +221,7 @@ def test_an_operator_manages_a_site_and_says_whom_to_ask(site: Site) -> None:
 
 
 def test_a_partner_asks_for_access_by_a_link_and_holds_it_when_it_is_approved(site: Site) -> None:
-    """R8, S3-7, S3-44."""
+    """R8, S3-4, S3-7, S3-44."""
     of = Site(site.system, "Asked")
     partner = of.run(
         *("partner", "create", "--name", "Fix AS", "--kind", "service-partner"),
@@ -237,6 +261,22 @@ def test_people_come_in_as_a_table_all_or_none_and_leave_as_one(site: Site, tmp_
     assert set(exported) == {"csv", "position"}
 
 
+def test_an_invitation_is_taken_back_with_what_it_was_for(site: Site) -> None:
+    """R7."""
+    of = Site(site.system, "Mistaken")
+    at_site = ("--installation", of.id)
+    address = "typo@people.example"
+    of.run("permission", "grant", *at_site, "--email", address, "--roles", "user")
+    link = token(of.system.data, address)
+    [invitation] = of.run("invitation", "list", *at_site)["invitations"]
+    of.run("invitation", "revoke", invitation["id"])
+    deadline = time.monotonic() + 20
+    while of.run("permission", "list", *at_site)["permissions"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert of.run("invitation", "accept", "--token", link) == "link_invalid"
+
+
 def test_what_was_done_about_a_thing_is_told_to_its_owners_alone(site: Site) -> None:
     of = Site(site.system, "Told")
     boss = of.invite("boss@people.example", "owner")
@@ -255,6 +295,7 @@ def test_a_person_takes_everything_with_him_and_is_erased(site: Site) -> None:
     everything: Any = of.run("user", "export", gone, "--as", gone)
     assert "gone@people.example" in str(everything["identity"])
     assert everything["permissions"]
+    assert of.run("sessions", "list", "--as", gone) == {"sessions": []}
     assert of.run("user", "erase", gone, "--as", gone)["position"]
     assert of.run("user", "show", gone) == "user_unknown"
     assert of.run("permission", "list", "--installation", of.id) == {"permissions": []}

@@ -123,6 +123,8 @@ async def test_it_boots_charges_and_stops_when_told_to(listener: Listener) -> No
             )
         ]
         await charger.boot()
+        await charger.plug_in()
+        assert back_end.said[-1] == ("status", "Preparing")
         assert await charger.authorize("#2468") == "Accepted"
         assert await charger.start("#2468") == Started(42, "Accepted")
         async with asyncio.timeout(5):

@@ -22,7 +22,7 @@ from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Context, EventStore, Reaction, Work
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
-from chargekey_common.published.identity import LocalUserAdded
+from chargekey_common.published.identity import InvitationAccepted, LocalUserAdded
 
 from .conftest import Access
 
@@ -48,13 +48,24 @@ def opened(place: Path | Postgres) -> EventStore:
 
 
 def a_site(access: Access, *owners: str) -> str:
-    """Return a new installation of these people."""
+    """Return a new installation of these people, who have all accepted to own it."""
     site = access.installations.create_installation(
         now(), name="Home", time_zone="Europe/Oslo", owner_id=owners[0] if owners else None
     ).result
     for each in owners[1:]:
         grant(access, now(), Target(site), Subject(each), "OWNER", "USER", invited=True)
+        accepts(access, each)
     return site
+
+
+def accepts(access: Access, user_id: str) -> None:
+    """Let access hear that somebody followed his invitation, or signed in."""
+    number = next(_numbers)
+    handled = Handled("access-on-invitation-accepted", Position("identity", "0" * 16, number))
+    access.owners.react_to_invitation_accepted(
+        InvitationAccepted(user_id=user_id, invitation_id=f"invitation-{number}"),
+        Reaction(handled, f"event-{number}", 0, f"user:{user_id}"),
+    )
 
 
 def a_charger(access: Access, installation_id: str, identity: str = "CP-1") -> str:

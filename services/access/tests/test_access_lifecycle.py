@@ -37,6 +37,7 @@ from .given import (
     a_local_user,
     a_partner,
     a_site,
+    accepts,
     by,
     change,
     grant,
@@ -85,13 +86,19 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct):
-    """Who holds what, by holder and place; who is blocked, offered, managing, in a partner."""
+    """Who holds what, by holder and place; who is blocked, offered, managing, in a partner.
+
+    Who owns a site and has yet to accept; who was invited anywhere, and who has accepted.
+    """
 
     held: dict[tuple[str, Place], Held] = {}
     blocked: set[tuple[str, int]] = set()
     offers: dict[int, tuple[str, str]] = {}
     members: set[tuple[str, str]] = set()
     forgotten: set[str] = set()
+    unaccepted: set[tuple[str, int]] = set()
+    invited: set[str] = set()
+    arrived: set[str] = set()
     now: int = 0
 
     def roles(self, who: str, place: Place) -> set[Role]:
@@ -125,8 +132,20 @@ class Model(msgspec.Struct):
 
     def would_be_the_last(self, who: str, site: int) -> bool:
         """R6."""
-        others = {one for one in self.owners(site) - {who} if (one, site) not in self.blocked}
-        return who in self.owners(site) and not others
+        unblocked = {one for one in self.owners(site) if (one, site) not in self.blocked}
+        accepted = {one for one in unblocked if (one, site) not in self.unaccepted}
+        return who in self.owners(site) and not (accepted or unblocked) - {who}
+
+    def holds(self, who: str, place: Place, held: Held, *, invited: bool = False) -> None:
+        """Let him hold it; an owner who may be nobody has yet to accept (R6)."""
+        before = self.held.get((who, place))
+        new_owner = not place[1] and "OWNER" in held.roles and who not in self.owners(place[0])
+        if new_owner and (who in self.invited - self.arrived or (invited and before is None)):
+            self.unaccepted.add((who, place[0]))
+        if invited and before is None:
+            self.invited.add(who)
+        self.held[who, place] = held
+        self.settle()
 
     def manager(self, site: int) -> str | None:
         """Return who manages the site: whoever holds OPERATOR on it (R3)."""
@@ -136,7 +155,8 @@ class Model(msgspec.Struct):
         return None
 
     def settle(self) -> None:
-        """End the offers that a side has lost its standing for."""
+        """End the offers that a side has lost its standing for; only owners accept to be it."""
+        self.unaccepted = {(who, at) for who, at in self.unaccepted if who in self.owners(at)}
         for site, (giver, taker) in list(self.offers.items()):
             standing = giver in self.owners(site) and taker not in self.owners(site)
             gone = taker in self.forgotten or {(giver, site), (taker, site)} & self.blocked
@@ -184,6 +204,7 @@ class AccessLifecycle(RuleBasedStateMachine):
         }
         self.model.members = {("dag", "service"), ("cy", "operator")}
         self.managers = {("dag", "service")}
+        self.model.invited, self.model.arrived = {"bo"}, {"bo"}
         owner = Held(frozenset({"OWNER", "USER"}), None)
         for who, number in (("ann", 0), ("bo", 0), ("cy", 1)):
             self.model.held[who, (number, False)] = owner
@@ -277,8 +298,8 @@ class AccessLifecycle(RuleBasedStateMachine):
                 invited=invited and holder in PEOPLE,
             ),
         ):
-            self.model.held[holder, place] = Held(frozenset(roles), end)
-            self.model.settle()
+            invited = invited and holder in PEOPLE
+            self.model.holds(holder, place, Held(frozenset(roles), end), invited=invited)
 
     @rule(
         actor=actors,
@@ -315,8 +336,23 @@ class AccessLifecycle(RuleBasedStateMachine):
                 valid_until=day,
             ),
         ):
-            self.model.held[holder, place] = Held(wanted, end)
-            self.model.settle()
+            self.model.holds(holder, place, Held(wanted, end))
+
+    @rule(holder=people, site=sites)
+    def invite_an_owner(self, holder: str, site: int) -> None:
+        self.grant(ADMINISTRATOR, holder, (site, False), {"OWNER"}, None, invited=True)
+
+    @rule(site=sites, chance=st.integers(0, 9))
+    def an_owner_leaves(self, site: int, chance: int) -> None:
+        owners = sorted(self.model.owners(site))
+        who = owners[chance % len(owners)]
+        self.take(who, who, (site, False))
+
+    @rule(who=people)
+    def accept_an_invitation(self, who: str) -> None:
+        accepts(self.access, who)
+        self.model.arrived |= {who}
+        self.model.unaccepted = {each for each in self.model.unaccepted if each[0] != who}
 
     @rule(actor=actors, holder=holders, place=places)
     def revoke(self, actor: str, holder: str, place: Place) -> None:
@@ -422,6 +458,7 @@ class AccessLifecycle(RuleBasedStateMachine):
                 self.model.held[giver, place] = Held(rest, None)
             self.model.held[taker, place] = Held(had | {"OWNER", "USER"}, None)
             del self.model.offers[site]
+            self.model.settle()
 
     @rule(who=people, partner=st.sampled_from(("service", "operator")))
     def join_or_leave_a_partner(self, who: str, partner: str) -> None:
@@ -473,7 +510,8 @@ class AccessLifecycle(RuleBasedStateMachine):
             assert state.blocked == {who for who, at in self.model.blocked if at == number}
             offered = self.model.offers.get(number)
             assert state.offer == (None if offered is None else Offer(*offered))
-            assert state.owners - state.blocked
+            assert state.invited == {who for who, at in self.model.unaccepted if at == number}
+            assert state.owners - state.blocked - state.invited
             manager = self.model.manager(number)
             told = self.access.directory.sites.installation(site).managed_by
             assert told == (None if manager is None else self.partners[manager])

@@ -8,6 +8,7 @@ from chargekey.access.v1 import chargers_pb2
 from chargekey.audit.v1 import audit_pb2
 from chargekey_access.published import publication
 from chargekey_common.audit import service as audit
+from chargekey_common.audit.changes import Changes
 from chargekey_common.settings import ServiceSettings
 from chargekey_common.testing.asking import NobodyMay, assert_every_method_asks
 from chargekey_common.testing.grpc import served
@@ -21,10 +22,13 @@ async def test_every_method_asks_and_stores_nothing_for_who_may_not(
     """S3-6, S3-31, S3-43."""
     end = access.store.position()
     rules = NobodyMay()
-    changes = audit.service(access.store, publication, ServiceSettings.model_construct())
+    settings = ServiceSettings.model_construct()
+    changes = Changes(access.store, publication)
     async with (
         services(access, tmp_path) as built,
-        served(changes, tmp_path, rules, *built) as as_caller,
+        served(
+            audit.service(access.store, publication, settings, changes), tmp_path, rules, *built
+        ) as as_caller,
     ):
         await assert_every_method_asks(
             as_caller,

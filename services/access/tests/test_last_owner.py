@@ -17,6 +17,7 @@ from grpc import aio
 from chargekey.access.v1 import owners_pb2, permissions_pb2
 from chargekey.access.v1.owners_pb2_grpc import OwnersServiceStub
 from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
+from chargekey_access.domain import owners
 from chargekey_access.domain.permission import Subject, Target, permission_id
 from chargekey_common.accounts import Caller
 from chargekey_common.errors import ChargekeyError
@@ -25,7 +26,7 @@ from chargekey_common.postgres import Postgres
 from chargekey_common.testing.grpc import stubs
 
 from .conftest import Access, serving
-from .given import a_site, by, change, opened, revoke
+from .given import a_site, accepts, by, change, grant, opened, revoke
 
 ROUNDS = 25
 A, B = "ada", "bo"
@@ -100,7 +101,7 @@ def at_once(*acts: Callable[[], object]) -> list[str]:
 
 
 def still_owning(access: Access, site: str) -> set[str]:
-    """Return the owners who are not blocked, and see that permissions say the same."""
+    """Return the owners who count, and see that permissions say the same."""
     state = access.directory.holdings.owners(site)
     by_permission = {
         held.subject.user_id
@@ -108,7 +109,7 @@ def still_owning(access: Access, site: str) -> set[str]:
         if "OWNER" in held.roles
     }
     assert by_permission == set(state.owners)
-    return set(state.owners - state.blocked)
+    return set(state.owners - state.blocked - state.invited)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,32 @@ def test_accepting_ownership_races_with_the_end_of_the_offer(replicas: Sequence[
         assert accepted in {"", "ownership_not_offered"}
         # Whoever handed over holds USER, and loses that to the one who came later.
         assert removed == ""
+
+
+@pytest.mark.parametrize("second", ["leave", "remove"])
+def test_accepting_an_invitation_races_with_the_last_owner_s_leaving(
+    replicas: Sequence[Access], second: str
+) -> None:
+    """R6: at no moment is nobody there who has accepted, however it comes out."""
+    one, other = replicas
+    for number in range(ROUNDS // 2):
+        first, invited = f"ada-{number}", f"bo-{number}"
+        site = a_site(one, first)
+        grant(one, by(first), Target(site), Subject(invited), "OWNER", "USER", invited=True)
+        # The one leaves, while the other accepts and leaves too, or takes the first away.
+        left, arrived = at_once(
+            lambda first=first, site=site: _leave(one, site, first, ""),
+            lambda first=first, invited=invited, site=site: (
+                accepts(other, invited),
+                ACTS[second](other, site, invited, first),
+            ),
+        )
+        assert len(still_owning(one, site)) == 1
+        state: owners.Owners | None = None
+        for record in one.store.records(owners.owners_id(site)):
+            state = owners.evolve(state, record.event)
+            assert state.owners - state.invited
+        assert {left, arrived} <= LOST | {"", "permission_unknown"}
 
 
 async def test_over_grpc_two_owners_who_remove_each_other_leave_one(

@@ -21,17 +21,24 @@ from chargekey_access.domain.errors import (
     UserUnknownError,
 )
 from chargekey_access.domain.events import (
+    OwnerAccepted,
     OwnershipOffered,
     OwnershipTransferred,
     PermissionChanged,
     PermissionGranted,
     PermissionRevoked,
+    UserArrived,
     UserBlockedAtInstallation,
 )
 from chargekey_access.domain.owners import Offer, owners_id
 from chargekey_access.domain.permission import Subject, Target, permission_id
+from chargekey_access.wiring import reactions
 from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.eventstore.recorder import Handled
+from chargekey_common.eventstore.store import Reaction
+from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
+from chargekey_common.published.identity import InvitationAccepted
 
 from .conftest import Access
 from .given import (
@@ -39,7 +46,9 @@ from .given import (
     a_local_user,
     a_partner,
     a_site,
+    accepts,
     by,
+    change,
     grant,
     holders,
     now,
@@ -273,6 +282,132 @@ def test_the_last_owner_who_is_not_blocked_stays_whatever_is_tried(access: Acces
     revoke(access, by("ola"), Target(site), KARI)
     with pytest.raises(UserBlockedHereError):
         grant(access, by("ola"), Target(site), KARI, "OWNER")
+
+
+def owns(access: Access, site: str, *, invited: bool = False) -> None:
+    grant(access, by("ola"), Target(site), KARI, "OWNER", "USER", invited=invited)
+
+
+def owns_after_a_place_in_a_partner(access: Access, site: str) -> None:
+    partner_id = a_partner(access, members={"ines": True})
+    access.partners.add_partner_member(
+        by("ines"), partner_id=partner_id, user_id="kari", manages=False, invited=True
+    )
+    owns(access, site)
+
+
+def owns_after_an_offer(access: Access, site: str) -> None:
+    offer(access, "ola", site, "kari")
+    owns(access, site)
+
+
+def owns_after_something_else(access: Access, site: str) -> None:
+    grant(access, by("ola"), Target(site), KARI, "USER", invited=True)
+    change(access, by("ola"), Target(site), KARI, "OWNER", "USER")
+
+
+def owns_after_something_elsewhere(access: Access, site: str) -> None:
+    grant(access, by("ola"), Target(a_site(access, "ola")), KARI, "USER", invited=True)
+    owns(access, site)
+
+
+def owns_by_his_address_twice(access: Access, site: str) -> None:
+    grant(access, by("ola"), Target(site), KARI, "USER", invited=True)
+    owns(access, site, invited=True)
+
+
+WAYS_TO_OWN: Mapping[str, Callable[[Access, str], None]] = {
+    "by his address": lambda access, site: owns(access, site, invited=True),
+    "after a place in a partner": owns_after_a_place_in_a_partner,
+    "after an offer": owns_after_an_offer,
+    "after something else there": owns_after_something_else,
+    "after something elsewhere": owns_after_something_elsewhere,
+    "by his address, after something else": owns_by_his_address_twice,
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_OWN)
+def test_nobody_leaves_a_site_to_an_owner_who_may_be_nobody(access: Access, way: str) -> None:
+    """R6, R7: who is known by his address alone counts when he has accepted."""
+    site = a_site(access, "ola")
+    WAYS_TO_OWN[way](access, site)
+    assert holders(access, Target(site)) == {"ola": {"OWNER", "USER"}, "kari": {"OWNER", "USER"}}
+    for attempt in (
+        lambda: revoke(access, by("ola"), Target(site), OLA),
+        lambda: change(access, by("ola"), Target(site), OLA, "USER"),
+        lambda: block(access, ADMINISTRATOR, site, "ola"),
+        lambda: forget(access, "ola"),
+    ):
+        with pytest.raises(LastOwnerError):
+            attempt()
+    accepts(access, "kari")
+    revoke(access, by("ola"), Target(site), OLA)
+    assert holders(access, Target(site)) == {"kari": {"OWNER", "USER"}}
+
+
+def test_an_owner_whom_nobody_had_to_invite_counts_at_once(access: Access) -> None:
+    """R6: and so does who has accepted before, also where that was something else."""
+    first, second = a_site(access, "kari"), a_site(access, "ola")
+    grant(access, by("ola"), Target(second), KARI, "OWNER")
+    revoke(access, by("ola"), Target(second), OLA)
+    assert holders(access, Target(second)) == {"kari": {"OWNER"}}
+    grant(access, by("kari"), Target(first), Subject("per"), "USER", invited=True)
+    accepts(access, "per")
+    grant(access, by("kari"), Target(first), Subject("per"), "OWNER", invited=True)
+    revoke(access, by("kari"), Target(first), KARI)
+    assert holders(access, Target(first)) == {"per": {"OWNER"}}
+
+
+def test_a_wrong_address_is_taken_away_and_leaves_by_itself(access: Access) -> None:
+    """R6: an owner who does not count keeps nobody."""
+    site = a_site(access, "ola")
+    owns(access, site, invited=True)
+    revoke(access, by("ola"), Target(site), KARI)
+    owns(access, site, invited=True)
+    revoke(access, by("kari"), Target(site), KARI)
+    assert holders(access, Target(site)) == {"ola": {"OWNER", "USER"}}
+
+
+async def test_an_accepted_invitation_counts_at_every_site_in_one_save_and_once(
+    access: Access,
+) -> None:
+    """R6: a redelivered event repeats nothing, and neither does another invitation."""
+    sites = {a_site(access, "ola") for _ in range(2)}
+    a_site(access, "kari")
+    for site in sites:
+        owns(access, site, invited=True)
+    [react] = [on.react for on in reactions(access) if on.event is InvitationAccepted]
+    end = access.store.end()
+    for number in (1, 1, 2):
+        handled = Handled("access-on-invitation-accepted", Position("identity", "0" * 16, number))
+        event = InvitationAccepted(user_id="kari", invitation_id=f"invitation-{number}")
+        await react(event, Reaction(handled, f"event-{number}", 0, "user:kari"))
+        assert access.store.handled("access-on-invitation-accepted") == handled.position
+    happened = [record for _, record, _ in access.store.read(end, 100)]
+    assert {record.cause for record in happened} == {"event-1"}
+    assert [record.event for record in happened if isinstance(record.event, UserArrived)] == [
+        UserArrived(user_id="kari")
+    ]
+    told = [record.event for record in happened if isinstance(record.event, OwnerAccepted)]
+    assert {event.installation_id for event in told} == sites
+    assert len(happened) == 3
+
+
+def test_who_is_blocked_at_a_site_adds_nothing_of_his_own_there(access: Access) -> None:
+    """R12, R13: no PIN, no card; he takes away what he has, and others look after it."""
+    site, elsewhere = a_site(access, "ola", "kari"), a_site(access, "kari")
+    block(access, "ola", site, "kari")
+    kari, ola = Caller("user:kari"), Caller("user:ola")
+    for at, expected in ((site, "permission_denied"), (elsewhere, None)):
+        own = f"user:kari/installation:{at}"
+        for action in ("AddIdentification", "ChangeIdentification", "StartScan", "RevealCode"):
+            assert refused(access, kari, f"identity.{action}", own) == expected
+        assert not refused(access, kari, "identity.RemoveIdentification", own)
+    for action in ("AddIdentification", "RemoveIdentification", "ListIdentifications"):
+        assert not refused(access, ola, f"identity.{action}", f"user:kari/installation:{site}")
+    access.owners.unblock_user_at_installation(by("ola"), installation_id=site, user_id="kari")
+    his = f"user:kari/installation:{site}"
+    assert not refused(access, kari, "identity.AddIdentification", his)
 
 
 def test_a_local_user_is_blocked_by_his_own_block(access: Access) -> None:

@@ -45,6 +45,7 @@ from .given import (
     a_local_user,
     a_partner,
     a_site,
+    accepts,
     by,
     change,
     grant,
@@ -183,6 +184,7 @@ def test_owners_follow_every_grant_change_and_revocation(access: Access) -> None
         return set(access.directory.holdings.owners(site).owners)
 
     grant(access, by("ola"), Target(site), KARI, "USER", invited=True)
+    accepts(access, "kari")
     change(access, by("ola"), Target(site), KARI, "OWNER")
     assert owners() == {"ola", "kari"}
     change(access, by("kari"), Target(site), OLA, "SERVICE")

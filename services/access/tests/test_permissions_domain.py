@@ -27,6 +27,7 @@ from chargekey_access.domain.errors import (
     UserBlockedHereError,
 )
 from chargekey_access.domain.events import (
+    OwnerAccepted,
     OwnerAdded,
     OwnerRemoved,
     OwnershipOffered,
@@ -214,8 +215,12 @@ def test_nobody_changes_a_role_that_he_could_not_grant(
         granting.require(may, before=before, after=after, other_end=other_end)
 
 
-def owner(user_id: str) -> OwnerAdded:
-    return OwnerAdded(installation_id="i", user_id=user_id)
+def owner(user_id: str, *, invited: bool = False) -> OwnerAdded:
+    return OwnerAdded(installation_id="i", user_id=user_id, invited=invited)
+
+
+def accepted(user_id: str) -> OwnerAccepted:
+    return OwnerAccepted(installation_id="i", user_id=user_id)
 
 
 def blocked(user_id: str) -> UserBlockedAtInstallation:
@@ -237,6 +242,47 @@ def test_the_last_owner_stays() -> None:
     with pytest.raises(LastOwnerError):
         leave([owner("u")], "u")
     assert leave([owner("u"), owner("v")], "u") == [OwnerRemoved(installation_id="i", user_id="u")]
+
+
+def test_an_owner_who_was_invited_counts_as_the_one_who_is_left_when_he_has_accepted() -> None:
+    """R6: until then he may be nobody."""
+    two = [owner("u"), owner("v", invited=True)]
+    for remove in (leave, block):
+        with pytest.raises(LastOwnerError):
+            remove(two, "u")
+        assert remove(two, "v")
+        assert remove([*two, accepted("v")], "u")
+
+
+def test_of_owners_who_all_have_yet_to_accept_one_is_left() -> None:
+    """R6: so that a wrong address can be put right."""
+    two = [owner("u", invited=True), owner("v", invited=True)]
+    assert leave(two, "u")
+    with pytest.raises(LastOwnerError):
+        leave(two[:1], "u")
+    with pytest.raises(LastOwnerError):
+        leave([*two, accepted("v")], "v")
+
+
+def test_an_owner_accepts_once_and_only_where_he_was_invited() -> None:
+    """R6."""
+    for events in ([], [owner("v")], [owner("v", invited=True), accepted("v")]):
+        now = state(owners.evolve, events) if events else None
+        assert owners.arrive(now, installation_id="i", user_id="v") == []
+    invited = state(owners.evolve, [owner("v", invited=True)])
+    assert owners.arrive(invited, installation_id="i", user_id="v") == [accepted("v")]
+    assert owners.change(None, installation_id="i", user_id="v", owns=True, invited=True) == [
+        owner("v", invited=True)
+    ]
+
+
+def test_who_owns_no_longer_has_nothing_to_accept_and_who_takes_over_has_accepted() -> None:
+    """R6."""
+    gone = [owner("w"), owner("u", invited=True), OwnerRemoved(installation_id="i", user_id="u")]
+    assert leave([*gone, owner("u")], "w")
+    handed = OwnershipTransferred(installation_id="i", from_user_id="u", to_user_id="v")
+    after = state(owners.evolve, [owner("w"), owner("u", invited=True), handed])
+    assert after.invited == frozenset()
 
 
 def test_an_owner_who_is_blocked_there_does_not_count_as_the_one_who_is_left() -> None:
@@ -332,16 +378,19 @@ def test_an_offer_ends_by_hand_and_with_the_standing_of_either_side() -> None:
 _USERS = st.sampled_from("abc")
 _COMMANDS: st.SearchStrategy[Callable[[Owners | None], Sequence[Any]]] = st.one_of(
     st.builds(
-        lambda user, owns: (
-            lambda now: owners.change(now, installation_id="i", user_id=user, owns=owns)
+        lambda user, owns, invited: (
+            lambda now: owners.change(
+                now, installation_id="i", user_id=user, owns=owns, invited=invited
+            )
         ),
         _USERS,
+        st.booleans(),
         st.booleans(),
     ),
     st.builds(
         lambda user, act: lambda now: act(now, installation_id="i", user_id=user),
         _USERS,
-        st.sampled_from((owners.block, owners.unblock)),
+        st.sampled_from((owners.block, owners.unblock, owners.arrive)),
     ),
     st.builds(
         lambda giver, taker: (
@@ -357,11 +406,12 @@ _COMMANDS: st.SearchStrategy[Callable[[Owners | None], Sequence[Any]]] = st.one_
 
 
 @given(st.lists(_COMMANDS, max_size=40))
-def test_an_installation_that_ever_had_an_owner_always_has_one_who_is_not_blocked(
+def test_an_installation_that_ever_had_an_owner_always_has_one_who_counts(
     commands: list[Callable[[Owners | None], Sequence[Any]]],
 ) -> None:
-    """R6, for every order of comings and goings, blocks and offers."""
+    """R6, for every order of comings and goings, invitations, blocks and offers."""
     current: Owners | None = None
+    had_one_who_accepted = False
     for each in commands:
         try:
             current = reduce(owners.evolve, each(current), current)
@@ -376,6 +426,10 @@ def test_an_installation_that_ever_had_an_owner_always_has_one_who_is_not_blocke
         if current is None:
             continue
         assert not current.owners or current.owners - current.blocked
+        assert current.invited <= current.owners
+        accepted_there = current.owners - current.blocked - current.invited
+        assert accepted_there or not had_one_who_accepted
+        had_one_who_accepted |= bool(accepted_there)
         if current.offer is not None:
             assert current.offer.from_user_id in current.owners - current.blocked
             assert current.offer.to_user_id not in current.owners | current.blocked

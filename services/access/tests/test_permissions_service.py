@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 from grpc import aio
 
-from chargekey.access.v1 import owners_pb2, permissions_pb2
+from chargekey.access.v1 import owners_pb2, partners_pb2, permissions_pb2
 from chargekey.access.v1.owners_pb2_grpc import OwnersServiceStub
+from chargekey.access.v1.partners_pb2_grpc import PartnerServiceStub
 from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
+from chargekey_access.api import addresses
 from chargekey_access.api.identity import Identity
 from chargekey_access.domain.permission import Subject, Target, permission_id
 from chargekey_common.accounts import ADMINISTRATOR, Caller
@@ -42,7 +44,7 @@ class Doors:
 
     def of(self, caller: str) -> Any:
         channel = self._as_caller(Caller(caller))
-        return stubs(channel, PermissionServiceStub, OwnersServiceStub)
+        return stubs(channel, PermissionServiceStub, OwnersServiceStub, PartnerServiceStub)
 
 
 @asynccontextmanager
@@ -143,7 +145,55 @@ async def test_nobody_is_made_a_user_for_what_is_refused(access: Access, doors: 
     door = doors.of(ADMINISTRATOR)
     assert await refusal(door.OfferOwnership(offer)) == "no_owner_to_offer"
     assert access.people == {}
-    assert access.store.end() == end + 5  # what `both` came from
+    assert access.store.end() == end + 7  # what `both` came from
+
+
+def to_an_address(site: str, partner_id: str, email: str) -> Mapping[str, Any]:
+    """Return a request of each method that has something mailed to an address."""
+    return {
+        "GrantPermission": granting(installation_id=site, email=email, roles=[USER]),
+        "OfferOwnership": owners_pb2.OfferOwnershipRequest(installation_id=site, email=email),
+        "AddPartnerMember": partners_pb2.AddPartnerMemberRequest(
+            partner_id=partner_id, email=email
+        ),
+    }
+
+
+@pytest.mark.parametrize("last", ["GrantPermission", "OfferOwnership", "AddPartnerMember"])
+@pytest.mark.parametrize("caller", ["user:ola", ADMINISTRATOR])
+async def test_nobody_has_mail_sent_to_one_address_without_end(
+    access: Access, doors: Doors, caller: str, last: str
+) -> None:
+    """R7: five times a day, whatever is given there; administrators, too."""
+    site, partner_id = a_site(access, "ola"), a_partner(access, members={"ola": True, "eva": True})
+    requests = to_an_address(site, partner_id, "kari@example.org")
+    for method in (*requests, "GrantPermission", "AddPartnerMember"):
+        await getattr(doors.of(caller), method)(requests[method])
+    end = access.store.end()
+    assert await refusal(getattr(doors.of(caller), last)(requests[last])) == "too_many_attempts"
+    assert access.store.end() == end
+    other = to_an_address(site, partner_id, "per@example.org")
+    await getattr(doors.of(caller), last)(other[last])
+    await doors.eva.AddPartnerMember(requests["AddPartnerMember"])
+
+
+@pytest.mark.parametrize("last", ["GrantPermission", "OfferOwnership", "AddPartnerMember"])
+async def test_nobody_but_an_administrator_has_mail_sent_to_addresses_without_end(
+    access: Access, doors: Doors, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """R7: and nobody is made a user for what is refused."""
+    assert addresses.MOST_IN_TOTAL == 200
+    monkeypatch.setattr(addresses, "MOST_IN_TOTAL", 3)
+    site, partner_id = a_site(access, "ola"), a_partner(access, members={"ola": True})
+    for door in (doors.ola, doors.of(ADMINISTRATOR)):
+        for number, method in enumerate(to_an_address(site, partner_id, "")):
+            requests = to_an_address(site, partner_id, f"{number}@example.org")
+            await getattr(door, method)(requests[method])
+    request = to_an_address(site, partner_id, "kari@example.org")[last]
+    assert await refusal(getattr(doors.ola, last)(request)) == "too_many_attempts"
+    assert "kari@example.org" not in access.people
+    await getattr(doors.of(ADMINISTRATOR), last)(request)
+    await doors.ola.GrantPermission(granting(installation_id=site, user_id="ola", roles=[OWNER]))
 
 
 async def test_an_address_that_is_none_is_refused_by_name(access: Access, doors: Doors) -> None:

@@ -227,6 +227,8 @@ class World:
             here("user_at", f"user:una/installation:{home}", roles, own("user:una")),
             here("user_at", f"user:cuno/installation:{home}", roles, own("user:cuno")),
             here("user_at", f"user:fix-member/installation:{home}", roles, own("user:fix-member")),
+            # Blocked there he can do nothing about himself but tidy up; others about him as ever.
+            here("user_at", f"user:bob/installation:{home}", roles, {"user:bob": ["PARTED"]}),
             # Those who hold nothing there (any more).
             Object(
                 "user_at",

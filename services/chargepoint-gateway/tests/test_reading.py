@@ -16,6 +16,7 @@ from chargekey_common.published import access
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.relay import END, GENERATION
 from chargekey_gateway import reading
+from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.reading import Reading
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.view import View
@@ -73,7 +74,9 @@ async def test_a_view_of_a_restored_store_is_whole_again_once_all_of_it_is_read(
         await declare(nats_client, stream, BEFORE, 0)
     await publish(nats_client, SITE, BEFORE, 1)
     view = View()
-    Reading(nats_client, view, RunningSessions()).begin(lifetime)
+    told: list[object] = []
+    lockouts = Lockouts(nats_client, tell=lambda *event: told.append(event), clock=lambda: 0)
+    Reading(nats_client, view, RunningSessions(), lockouts).begin(lifetime)
     await until(lambda: view.positions == (f"access:{BEFORE}:1",))
     assert view.whole
 

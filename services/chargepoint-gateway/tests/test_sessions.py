@@ -660,7 +660,9 @@ async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
 @contextlib.asynccontextmanager
 async def keeping_streams(replica: Replica) -> AsyncIterator[None]:
     task = asyncio.create_task(
-        streams.keep_streams(replica.client, replica.gateway.journal, replicas=1)
+        streams.keep_streams(
+            replica.client, replica.gateway.journal, replica.gateway.lockouts, replicas=1
+        )
     )
     try:
         yield

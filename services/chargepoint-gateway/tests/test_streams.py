@@ -14,6 +14,8 @@ from nats.js.errors import NotFoundError
 
 from chargekey_gateway import streams
 from chargekey_gateway.announcer import CHARGERS_STREAM
+from chargekey_gateway.lockouts import STREAM as LOCKOUTS_STREAM
+from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
@@ -27,7 +29,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def kept(client: Client, running: RunningSessions) -> AsyncIterator[None]:
     journal = Journal(client, running, clock=time.time_ns)
-    task = asyncio.create_task(streams.keep_streams(client, journal, replicas=1))
+    told: list[object] = []
+    lockouts = Lockouts(client, tell=lambda *event: told.append(event), clock=time.time_ns)
+    task = asyncio.create_task(streams.keep_streams(client, journal, lockouts, replicas=1))
     try:
         yield
     finally:
@@ -65,6 +69,17 @@ async def test_a_stream_that_is_there_is_not_declared_again(nats_client: Client)
         await js.delete_stream(CHARGERS_STREAM)
         await _until(nats_client, CHARGERS_STREAM, _is_there)  # so SESSIONS was looked at too
         assert (await js.stream_info(STREAM)).config.description == "of a newer release"
+
+
+async def test_the_lockouts_bucket_is_made_again_when_it_is_lost(nats_client: Client) -> None:
+    """R14: and is one to NATS's own tools."""
+    js = nats_client.jetstream()
+    async with kept(nats_client, RunningSessions()):
+        await _until(nats_client, LOCKOUTS_STREAM, _is_there)
+        await js.delete_stream(LOCKOUTS_STREAM)
+        await _until(nats_client, LOCKOUTS_STREAM, _is_there)
+        bucket = await js.key_value(LOCKOUTS_STREAM.removeprefix("KV_"))
+        assert (await bucket.status()).history == 1
 
 
 async def test_a_stream_of_another_form_is_brought_in_line(nats_client: Client) -> None:

@@ -41,7 +41,7 @@ class SmallAccess(
 
     def __init__(self) -> None:
         self.installations = {"home", "office"}
-        self.chargers = {"garage", "roof"}
+        self.chargers = {"garage": "home", "roof": "office", "new": "home"}
         self.users = {"anna", "grace"}
 
     async def GetInstallation(
@@ -56,7 +56,8 @@ class SmallAccess(
     ) -> chargers_pb2.GetChargerResponse:
         if request.charger_id not in self.chargers:
             raise NothingThereError
-        return chargers_pb2.GetChargerResponse()
+        charger = chargers_pb2.Charger(installation_id=self.chargers[request.charger_id])
+        return chargers_pb2.GetChargerResponse(charger=charger)
 
     async def FindUser(
         self, request: check_pb2.FindUserRequest, _: Context

@@ -12,7 +12,7 @@ from grpc import aio
 
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey.history.v1.history_pb2_grpc import HistoryServiceStub
-from chargekey_common.accounts import Caller
+from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.pages import token_of
@@ -137,6 +137,59 @@ async def test_access_is_asked_about_the_one_installation_that_the_answer_is_of(
         ("history.ListSessions", "system"),
         ("history.ListSessions", "installation:office"),
     ]
+
+
+async def test_the_owner_of_a_site_asks_about_a_charger_without_a_past(
+    stub: HistoryServiceStub,
+) -> None:
+    assert not (await stub.ListSessions(pb.ListSessionsRequest(charger_id="new"))).sessions
+    assert not (await stub.ListRefusals(pb.ListRefusalsRequest(charger_id="new"))).refusals
+
+
+@pytest.mark.parametrize("entries_at_home", [0, 1])
+async def test_of_a_charger_that_moved_its_site_sees_its_own_part_and_administrators_all(
+    past: Past, tmp_path: Path, entries_at_home: int
+) -> None:
+    """R11: old sessions keep the old installation, whose owner asks for them by its name."""
+
+    async def check(caller: Caller, _: str, obj: str) -> None:
+        if caller not in (ADMINISTRATOR, obj.replace("installation:", "user:owner-of-")):
+            raise PermissionDeniedError
+
+    past.apply(
+        [
+            fact(started("before", installation_id="office"), 1),
+            fact(refused(installation_id="office"), 2, event_id="before"),
+            *[
+                fact(started("after", started_at=NOON + 1), 3),
+                fact(refused(), 4, event_id="after", at=NOON + 1),
+            ][: 2 * entries_at_home],
+        ],
+        Bookmark("then", 4),
+    )
+    async with (
+        small_access(tmp_path) as access,
+        served(service(past, access), tmp_path, check) as as_caller,
+    ):
+
+        async def seen(caller: str, **where: str) -> list[list[str]]:
+            stub = HistoryServiceStub(as_caller(Caller(caller)))
+            sessions = await stub.ListSessions(pb.ListSessionsRequest(**where))
+            refusals = await stub.ListRefusals(pb.ListRefusalsRequest(**where))
+            return [
+                [each.id for each in sessions.sessions],
+                [each.id for each in refusals.refusals],
+            ]
+
+        after = ["after"] * entries_at_home
+        garage = {"charger_id": "garage"}
+        assert await seen("user:owner-of-home", **garage) == [after] * 2
+        assert await seen(ADMINISTRATOR, **garage) == [[*after, "before"]] * 2
+        old = {**garage, "installation_id": "office"}
+        assert await seen("user:owner-of-office", **old) == [["before"]] * 2
+        former = HistoryServiceStub(as_caller(Caller("user:owner-of-office")))
+        denied = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
+        assert await refusal(former.ListSessions(pb.ListSessionsRequest(**garage))) == denied
 
 
 async def test_nothing_is_told_of_what_exists_and_has_no_past_and_what_exists_no_more_still_is(

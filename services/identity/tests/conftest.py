@@ -40,6 +40,7 @@ from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
 from chargekey_common.testing.grpc import served, stubs
 from chargekey_identity.api.access import Access
+from chargekey_identity.ledger import Written
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.storage import Storage, opened
 from chargekey_identity.tables.keyring import KeyRing
@@ -187,6 +188,7 @@ class SmallAccess(check_pb2_grpc.CheckServiceServicer):
     def __init__(self) -> None:
         self.owners: dict[str, str] = {}  # caller to installation
         self.allowed: set[tuple[str, str]] = set()  # caller and object
+        self.denied: set[tuple[str, str]] = set()  # caller and action, whatever the object
         self.installations = SmallInstallations()
         self.permissions = SmallPermissions()
         self.asked: list[tuple[str, str, str]] = []
@@ -198,9 +200,12 @@ class SmallAccess(check_pb2_grpc.CheckServiceServicer):
         self.asked.append((request.caller, request.action, request.object))
         owned = self.owners.get(request.caller)
         return check_pb2.CheckResponse(
-            allowed=request.caller == ADMINISTRATOR
-            or request.object == f"installation:{owned}"
-            or (request.caller, request.object) in self.allowed
+            allowed=(request.caller, request.action) not in self.denied
+            and (
+                request.caller == ADMINISTRATOR
+                or request.object == f"installation:{owned}"
+                or (request.caller, request.object) in self.allowed
+            )
         )
 
     async def AwaitReaction(
@@ -264,7 +269,7 @@ async def serving(
     beside = (installations, permissions, chargers, partners)
     async with served(checks, place, only_identity, *beside) as to_access:
         channel = to_access(service_account("identity"))
-        first, *others = services(identity, Access(channel))
+        first, *others = services(identity, Access(channel), Written())
         async with served(first, place, RemoteCheck(channel), *others) as as_caller:
             yield as_caller, access
 

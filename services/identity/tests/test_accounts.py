@@ -19,7 +19,8 @@ from chargekey_common.eventstore.store import Context, Reaction
 from chargekey_common.names import NameMalformedError
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
-from chargekey_identity.application import sign_in_links
+from chargekey_common.testing.tables import execute
+from chargekey_identity.application import invitations, sign_in_links
 from chargekey_identity.domain import invitation, user
 from chargekey_identity.domain.email import Email
 from chargekey_identity.domain.errors import (
@@ -267,9 +268,7 @@ def test_asking_for_a_link_reads_and_answers_the_same_for_everybody(identity: Id
         identity.sign_in_links.request("nobody")
 
 
-def test_attempts_at_links_are_limited_by_address_and_in_total(
-    identity: Identity, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attempts_at_links_are_limited_by_address(identity: Identity) -> None:
     for _ in range(sign_in_links.MOST_PER_ADDRESS):
         identity.sign_in_links.request("nobody@example.com")
     for text in ("nobody@example.com", "NOBODY@example.com"):
@@ -277,9 +276,63 @@ def test_attempts_at_links_are_limited_by_address_and_in_total(
             identity.sign_in_links.request(text)
         assert "nobody" not in str(refused.value)
     identity.sign_in_links.request("somebody@example.com")
-    monkeypatch.setattr(sign_in_links, "MOST_IN_TOTAL", sign_in_links.MOST_PER_ADDRESS + 1)
+
+
+def test_addresses_that_nobody_has_lock_nobody_out(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is mailed in total is used up by mails alone, and nobody is told that it is."""
+    monkeypatch.setattr(sign_in_links, "MOST_IN_TOTAL", 2)
+    resolved(identity)
+    end = identity.store.end()
+    for number in range(5):
+        identity.sign_in_links.request(f"nobody-{number}@example.com")
+    for _ in range(3):
+        identity.sign_in_links.request(OLA)
+    assert names_of(identity, end) == ["SignInLinkRequested"] * 2
+
+
+def test_so_many_invented_addresses_leave_rows_and_no_more_and_nobody_learns_which_are_known(
+    identity: Identity,
+    place: Path | Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """R7: as soon as one is not counted, none is told that it was too often."""
+    monkeypatch.setattr(sign_in_links, "MOST_COUNTED", 8)
+    resolved(identity)
+    end = identity.store.end()
+    receipts = execute(place, "SELECT count(*) FROM receipts")
+    for number in range(50):
+        identity.sign_in_links.request(f"nobody-{number}@example.com")
+    # One counts them all.
+    assert execute(tmp_path / "identity-sign-ins.db", "SELECT count(*) FROM attempts") == [(9,)]
+    assert execute(place, "SELECT count(*) FROM receipts") == receipts
+    for _ in range(sign_in_links.MOST_PER_ADDRESS + 3):
+        identity.sign_in_links.request(OLA)
+        identity.sign_in_links.request("nobody-1@example.com")
+    assert names_of(identity, end) == ["SignInLinkRequested"] * sign_in_links.MOST_PER_ADDRESS
+
+
+def test_an_invitation_is_sent_again_so_often_a_day_and_by_one_caller_too(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is invited is not flooded, and nobody floods many."""
+    user_id = resolved(identity)
+    key, other = invited(identity, user_id), invited(identity, user_id, "p2")
+    again = by()
+    for context in (again, again, *(by() for _ in range(invitations.MOST_PER_INVITATION - 1))):
+        identity.invitations.resend_invitation(context, invitation_id=key)
+    end = identity.store.end()
+    for caller in ("user:owner", "user:another"):
+        with pytest.raises(TooManyAttemptsError):
+            identity.invitations.resend_invitation(by(caller), invitation_id=key)
+    monkeypatch.setattr(invitations, "MOST_PER_CALLER", invitations.MOST_PER_INVITATION + 1)
+    identity.invitations.resend_invitation(by(), invitation_id=other)
     with pytest.raises(TooManyAttemptsError):
-        identity.sign_in_links.request("else@example.com")
+        identity.invitations.resend_invitation(by(), invitation_id=other)
+    identity.invitations.resend_invitation(by("user:another"), invitation_id=other)
+    assert names_of(identity, end) == ["InvitationRenewed"] * 2
 
 
 def test_a_sign_in_link_verifies_a_pending_users_address(identity: Identity) -> None:

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
+from chargekey_common.attempts import TooManyAttemptsError
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import CommandIdReusedError, Context, EventStore
+from chargekey_identity.application.identifications import Details
 from chargekey_identity.domain import identification
+from chargekey_identity.domain.email import canonical
 from chargekey_identity.domain.errors import (
     CodeChangedSinceError,
     CodeUnavailableError,
     IdentificationUnknownError,
     PinMalformedError,
     RfidInUseError,
+    TooManyIdentificationsError,
     UserUnknownError,
 )
 from chargekey_identity.domain.events import IdentificationType
@@ -56,15 +60,114 @@ def add(
     ).result
 
 
-def change(identity: Identity, identification_id: str, **given: Any) -> None:
+def change(
+    identity: Identity, identification_id: str, context: Context | None = None, **given: Any
+) -> None:
     nothing = {"code": None, "status": None, "valid_until": None, "time_zone": ""}
     identity.identifications.change_identification(
-        by(), identification_id=identification_id, **(nothing | given)
+        context or by(), identification_id=identification_id, **(nothing | given)
     )
 
 
 def events(store: EventStore) -> list[str]:
     return [type(record.event).__name__ for _, record, _ in store.read(0, 1000)]
+
+
+def an_account(identity: Identity) -> str:
+    address = canonical(f"{new_id()}@example.com")
+    user_id = identity.addresses.resolve_email(by(), address).result
+    identity.arrivals.sign_in(by(f"user:{user_id}"), user_id=user_id, by="LINK")
+    return user_id
+
+
+def test_a_user_hardly_learns_which_pins_the_others_have(identity: Identity) -> None:
+    """R13, R14: once he has met five, he is refused before another is tried."""
+    me, other = an_account(identity), a_user(identity)
+    taken = [f"#100{number}" for number in range(6)]
+    for pin in taken:
+        add(identity, other, pin)
+
+    def add_own(pin: str, site: str = "home", context: Context | None = None) -> str:
+        return identity.identifications.add_identification(
+            context or by(f"user:{me}"),
+            user_id=me,
+            identification_type="PIN",
+            code=pin,
+            status="ACTIVE",
+            valid_until="",
+            time_zone="",
+            details=Details(installation_id=site),
+        ).result
+
+    def change_own(pin: str) -> None:
+        change(identity, own, by(f"user:{me}"), code=pin)
+
+    first = by(f"user:{me}")
+    own = add_own("#2000", context=first)
+    for number in range(7):  # what is free, or malformed, does not count
+        change_own(f"#300{number}")
+        with pytest.raises(PinMalformedError):
+            change_own("nonsense")
+    for pin in taken[:2]:
+        with pytest.raises(CodeUnavailableError):
+            add_own(pin)
+    for pin in taken[2:5]:
+        with pytest.raises(CodeUnavailableError):
+            change_own(pin)
+    for pin in (taken[5], "#4000"):
+        for attempt in (add_own, change_own):
+            with pytest.raises(TooManyAttemptsError) as refused:
+                attempt(pin)
+            assert pin not in str(refused.value)
+    assert add_own("#2000", context=first) == own
+    change(identity, own, by(f"user:{me}"), status="INACTIVE")
+    add_own("#1000", "away")
+    add(identity, other, "#4000")  # whoever answers for the site is not counted
+    with pytest.raises(CodeUnavailableError):
+        add(identity, other, "#1000")
+
+
+def test_of_many_guesses_at_once_no_more_are_answered(identity: Identity) -> None:
+    """R14."""
+    me, other = an_account(identity), a_user(identity)
+    for number in range(12):
+        add(identity, [other, a_user(identity)][number % 2], f"#10{number:02}")
+    answered: list[type[Exception]] = []
+
+    def guess(pin: str) -> None:
+        try:
+            identity.identifications.add_identification(
+                by(f"user:{me}"),
+                user_id=me,
+                identification_type="PIN",
+                code=pin,
+                status="ACTIVE",
+                valid_until="",
+                time_zone="",
+                details=Details(installation_id="home"),
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was is looked at
+            answered.append(type(error))
+
+    threads = [threading.Thread(target=guess, args=(f"#10{n:02}",)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answered) == 12
+    assert answered.count(CodeUnavailableError) == 5
+    assert answered.count(TooManyAttemptsError) == 7
+
+
+def test_nobody_has_more_than_so_many_pins_at_an_installation(identity: Identity) -> None:
+    """R13."""
+    kari = a_user(identity)
+    keys = [add(identity, kari, f"#100{number}") for number in range(10)]
+    with pytest.raises(TooManyIdentificationsError):
+        add(identity, kari, "#2000")
+    add(identity, kari, "04A2B3C4", "RFID")
+    identity.identifications.remove_identification(by(), identification_id=keys[0])
+    add(identity, kari, "#2000")
 
 
 def test_a_pin_belongs_to_one_user_of_an_installation(identity: Identity) -> None:

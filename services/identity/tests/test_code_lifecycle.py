@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from chargekey_common.attempts import Attempts
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context, EventStore, Work
@@ -48,6 +49,7 @@ from chargekey_identity.domain.events import (
 )
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.tables.keyring import KeyRing
+from chargekey_identity.tables.scans import ScanTables
 
 from .conftest import MASTER, SECRET
 
@@ -116,14 +118,24 @@ class CodeLifecycle(RuleBasedStateMachine):
         where = place()
         if isinstance(where, Postgres):
             PostgresRecorder.migrate(where)
-            KeyRing.migrate(where)
-        keys = where if isinstance(where, Postgres) else where.with_name("keys.db")
+            for make in (KeyRing.migrate, ScanTables.migrate, Attempts.migrate):
+                make(where)
+        keys, scans, attempts = (
+            where if isinstance(where, Postgres) else where.with_name(name)
+            for name in ("keys.db", "scans.db", "attempts.db")
+        )
         keyring = KeyRing(keys, MASTER)
         self.closing.callback(keyring.close)
         self.store = EventStore("identity", where, EVENTS, keyring)
         self.closing.callback(self.store.close)
         self.directory = Directory(self.store)
-        self.identifications = Identifications(self.store, KeyedIds(SECRET))
+        self.unknown = ScanTables(scans, MASTER)
+        self.closing.callback(self.unknown.close)
+        counted = Attempts(attempts)
+        self.closing.callback(counted.close)
+        self.identifications = Identifications(
+            self.store, KeyedIds(SECRET), self.directory, self.unknown, counted
+        )
         self.model: dict[str, Held] = {}
         self.homes: dict[str, str] = {}
 

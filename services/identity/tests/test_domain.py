@@ -19,6 +19,8 @@ from chargekey_identity.domain.errors import (
     InstallationForeignError,
     InstallationMissingError,
     RfidInUseError,
+    StricterOnlyError,
+    TooManyIdentificationsError,
     UserUnknownError,
 )
 from chargekey_identity.domain.events import (
@@ -215,6 +217,80 @@ def test_an_end_can_be_set_and_taken_away() -> None:
     assert identification.change_expiry(an_identification(PIN, ends), None) == [
         IdentificationExpiryChanged(user_id="kari", valid_until=None)
     ]
+
+
+def test_whoever_is_bound_makes_it_stricter_alone() -> None:
+    """R13, R18, R21: his code and whether it is switched on are his own."""
+    blocked = IdentificationStatusChanged(user_id="kari", status="BLOCKED")
+    off = IdentificationStatusChanged(user_id="kari", status="INACTIVE")
+    ends = IdentificationExpiryChanged(user_id="kari", valid_until=10)
+    free, held = an_identification(PIN), an_identification(PIN, ends)
+    for status in ("ACTIVE", "INACTIVE"):
+        with pytest.raises(StricterOnlyError):
+            identification.change_status(an_identification(PIN, blocked), status, bound=True)
+    assert identification.change_status(free, "INACTIVE", bound=True) == [off]
+    assert identification.change_status(an_identification(PIN, off), "ACTIVE", bound=True)
+    for later in (None, 11):
+        with pytest.raises(StricterOnlyError):
+            identification.change_expiry(held, later, bound=True)
+    assert identification.change_expiry(held, 9, bound=True)
+    assert identification.change_expiry(free, 10, bound=True) == [ends]
+    card = identification.Group(card=True)
+    with pytest.raises(StricterOnlyError):
+        identification.change_group(free, card, bound=True)
+    [made] = identification.change_group(free, card)
+    own = identification.Group("family", "g", card=True)
+    assert identification.change_group(an_identification(PIN, made), own, bound=True)
+    with pytest.raises(StricterOnlyError):
+        identification.add(
+            user_id="kari",
+            identification_type="RFID",
+            installation_id="home",
+            status="ACTIVE",
+            valid_until=None,
+            code=NEW,
+            group=card,
+            bound=True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("installation_id", "actor", "is_host", "bound"),
+    [
+        ("home", "user:kari", False, True),
+        ("home", "user:kari", True, False),
+        ("home", "user:an-owner", False, False),
+        ("home", "administrator:local", False, False),
+        (None, "user:kari", False, False),
+    ],
+)
+def test_bound_is_a_user_where_others_say_what_he_may(
+    installation_id: str | None, actor: str, *, is_host: bool, bound: bool
+) -> None:
+    assert identification.is_bound("kari", installation_id, actor, is_host=is_host) == bound
+
+
+def test_nobody_takes_one_pin_after_the_other() -> None:
+    """R13: 10 at an installation, 100 of everything; what was removed is not counted."""
+    pin = an_identification(PIN)
+    removed = an_identification(PIN, REMOVED)
+    assert pin is not None
+    assert removed is not None
+    elsewhere = msgspec.structs.replace(pin, installation_id="away")
+    card = msgspec.structs.replace(pin, type="RFID")
+    nearly = [pin] * 9 + [removed, elsewhere, card]
+    identification.require_room(nearly, "PIN", pin.installation_id)
+    identification.require_room([pin] * 10, "RFID", None)
+    identification.require_room([pin] * 10, "PIN", "away")
+    identification.require_room([card] * 99 + [removed], "RFID", None)
+    for held, kind, earlier in (
+        ([pin] * 10, "PIN", ()),
+        (nearly, "PIN", ("PIN",)),
+        ([card] * 100, "RFID", ()),
+        ([card] * 99, "SMS", ("RFID",)),
+    ):
+        with pytest.raises(TooManyIdentificationsError):
+            identification.require_room(held, kind, pin.installation_id, earlier=earlier)
 
 
 def test_a_new_code_takes_the_old_ones_place_and_the_same_code_is_no_event() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
 from chargekey.identity.v1 import scans_pb2
+from chargekey.identity.v1.identifications_pb2_grpc import IdentificationServiceStub
+from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context, Work
 from chargekey_common.grpc.client import remote_error
@@ -22,7 +25,7 @@ from chargekey_identity.domain.errors import IdentificationUnknownError
 from chargekey_identity.domain.events import UserErased
 from chargekey_identity.published import publication
 
-from .conftest import SECRET, Identity, Served
+from .conftest import SECRET, Identity, Served, serving
 
 PIN, RFID = pb.IDENTIFICATION_TYPE_PIN, pb.IDENTIFICATION_TYPE_RFID
 VEHICLE_ID, SMS = pb.IDENTIFICATION_TYPE_VEHICLE_ID, pb.IDENTIFICATION_TYPE_SMS
@@ -199,9 +202,80 @@ async def test_generated_pins_are_free_and_as_long_as_the_installation_asks(
     many = await stub.GeneratePins(pb.GeneratePinsRequest(installation_id="home", count=20))
     assert [len(pin) for pin in many.pins] == [7] * 20
     assert len(set(many.pins)) == 20
-    for pin in many.pins:
-        await add(stub, kari, PIN, pin)  # none of them is kept for anybody
+    for user_id, pins in ((kari, many.pins[:10]), (a_local_user(identity), many.pins[10:])):
+        for pin in pins:
+            await add(stub, user_id, PIN, pin)  # none of them is kept for anybody
     assert running.access.asked[0][1:] == ("identity.GeneratePins", "installation:home")
+
+
+async def test_free_pins_are_told_to_who_only_charges_there_so_often(running: Served) -> None:
+    """R14: those who run the site know of everybody's there anyhow."""
+    request = pb.GeneratePinsRequest(installation_id="home", count=20)
+    running.access.owners[DRIVER] = "home"
+    for _ in range(12):
+        await running.driver.GeneratePins(request)
+    running.access.denied.add((DRIVER, "identity.ListUsers"))
+    for _ in range(10):
+        await running.driver.GeneratePins(request)
+    assert (await refusal(running.driver.GeneratePins(request)))[0] == "too_many_attempts"
+    running.access.owners[DRIVER] = "away"
+    await running.driver.GeneratePins(pb.GeneratePinsRequest(installation_id="away"))
+
+
+async def test_what_a_sites_owner_has_set_its_user_does_not_undo(
+    identity: Identity, tmp_path: Path
+) -> None:
+    """R12, R18: he makes it stricter, and has it otherwise if he owns the site himself."""
+    kari = an_account(identity)
+    me = f"user:{kari}"
+    async with serving(identity, tmp_path) as (as_caller, access):
+        access.allowed = {(me, f"user:{kari}"), (me, f"user:{kari}/installation:home")}
+        own = IdentificationServiceStub(as_caller(Caller(me)))
+        owner = IdentificationServiceStub(as_caller(ADMINISTRATOR))
+
+        async def change(stub: Any, **fields: Any) -> None:
+            request = pb.ChangeIdentificationRequest(identification_id=key, **fields)
+            await stub.ChangeIdentification(request)
+
+        key = await add(owner, kari, RFID, "04A2B3C4", installation_id="home", valid_until=LATER)
+        looser: tuple[dict[str, Any], ...] = (
+            {"valid_until": ""},
+            {"valid_until": "2099-01-02"},
+            {"group_card": True},
+            {"status": pb.IDENTIFICATION_STATUS_ACTIVE},
+        )
+        await change(own, status=pb.IDENTIFICATION_STATUS_INACTIVE, code="04A2B3C5")
+        await change(own, status=pb.IDENTIFICATION_STATUS_ACTIVE)
+        await change(owner, status=pb.IDENTIFICATION_STATUS_BLOCKED)
+        end = identity.store.end()
+        for fields in looser:
+            said, sentence = await refusal(change(own, **fields))
+            assert said == "stricter_only"
+            assert "owner of the site" in sentence
+        pin = add(own, kari, PIN, "#1234", installation_id="home", group_card=True)
+        assert (await refusal(pin))[0] == "stricter_only"
+        assert identity.store.end() == end
+        await change(own, valid_until="2098-12-31")
+        access.owners[me] = "home"
+        for fields in looser:
+            await change(own, **fields)
+        access.owners.clear()
+        await own.RemoveIdentification(pb.RemoveIdentificationRequest(identification_id=key))
+        key = await add(own, kari, RFID, "04A2B3C4", valid_until=LATER)
+        await change(own, valid_until="", group_card=True)
+
+
+async def test_whoever_may_nothing_at_a_site_adds_himself_no_pin_there(
+    running: Served, identity: Identity
+) -> None:
+    """R12: as one who is blocked there, though elsewhere his own is his."""
+    kari = an_account(identity)
+    running.access.allowed = {(DRIVER, f"user:{kari}"), (DRIVER, f"user:{kari}/installation:away")}
+    pin = add(running.driver, kari, PIN, "#1234", installation_id="home")
+    assert (await refusal(pin))[0] == "permission_denied"
+    about = f"user:{kari}/installation:home"
+    assert running.access.asked[-1] == (DRIVER, "identity.AddIdentification", about)
+    await add(running.driver, kari, PIN, "#1234", installation_id="away")
 
 
 async def test_a_nearly_full_installation_is_offered_longer_pins(
@@ -468,15 +542,20 @@ async def test_what_was_presented_and_is_nobodys_is_listed_in_pages_and_given_to
     assert (len(found), pages) == (5, 3)
     assert {(each.charger_id, each.type, each.times) for each in found} == {("garage", RFID, 1)}
 
-    give = scans_pb2.AddFromUnknownCodeRequest(unknown_code_id=found[0].id, user_id=kari)
+    give = scans_pb2.AddFromUnknownCodeRequest(
+        command_id="give", unknown_code_id=found[0].id, user_id=kari
+    )
     added = await stub.AddFromUnknownCode(give)
+    assert await stub.AddFromUnknownCode(give) == added  # though nothing is kept of it
+    give.command_id = "another"
+    assert (await refusal(stub.AddFromUnknownCode(give)))[0] == "unknown_code_gone"
     _, held = await listed(stub, kari)
     assert (held.id, held.installation_id) == (added.identification_id, "home")
     shown = await stub.RevealCode(pb.RevealCodeRequest(identification_id=held.id))
     assert shown.code == cards[-1]
     about = f"user:{kari}/installation:home"
     asked = ("administrator:local", "identity.AddFromUnknownCode", about)
-    assert asked in running.access.asked
+    assert running.access.asked.count(asked) == 2
 
 
 async def test_what_was_presented_at_one_site_is_not_given_away_at_another(

@@ -323,6 +323,35 @@ def test_replicas_that_start_together_with_two_master_keys_are_not_both_let_in(
     assert sorted(let_in) == [False, True]
 
 
+def test_what_is_destroyed_is_told_by_a_number_and_found_by_an_index(
+    made: Path | Postgres, open_ring: Callable[[], KeyRing]
+) -> None:
+    one, other = open_ring(), open_ring()
+    before = other.destructions()
+    for name in ("kari", "ola"):
+        one.seal(name, b"#1234", b"here")
+    assert other.destructions() == before
+    one.destroy("kari")
+    assert other.destructions() != before
+    assert other.destroyed() == {"kari"}
+    found = [other.is_destroyed(name) for name in ("kari", "ola", "nobody")]
+    assert found == [True, False, False]
+    with session(made) as asking:
+        explain = "EXPLAIN QUERY PLAN" if isinstance(made, Path) else "EXPLAIN"
+        if isinstance(made, Postgres):
+            asking.execute("SET enable_seqscan = off")
+        plan = asking.execute(f"{explain} SELECT user_id FROM data_keys WHERE wrapped IS NULL")  # noqa: S608 - nobody's text
+        assert any("data_keys_destroyed" in str(row) for row in plan.fetchall())
+
+
+def test_reading_what_is_destroyed_waits_for_nobody_who_seals(keyring: KeyRing) -> None:
+    keyring.destroy("kari")
+    with ThreadPoolExecutor() as threads, keyring._lock:  # noqa: SLF001 - as a slow seal has it
+        assert threads.submit(keyring.destroyed).result(timeout=10) == {"kari"}
+        assert threads.submit(keyring.is_destroyed, "kari").result(timeout=10)
+        assert threads.submit(keyring.destructions).result(timeout=10) > 0
+
+
 def test_a_schema_without_tables_is_refused(postgres: Postgres) -> None:
     with pytest.raises(NotMigratedError):
         KeyRing(postgres, MASTER)

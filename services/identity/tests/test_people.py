@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chargekey_common.errors import ChargekeyError
-from chargekey_common.eventstore.store import CommandIdReusedError, Context, EventStore
+from chargekey_common.eventstore.records import new_id
+from chargekey_common.eventstore.store import CommandIdReusedError, Context
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_identity.application.addresses import Addresses
 from chargekey_identity.application.identifications import Identifications
@@ -23,6 +24,8 @@ from chargekey_identity.domain.email import Reservations
 from chargekey_identity.domain.events import AccessProposed, Role
 from chargekey_identity.domain.people import COLUMNS, Person
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.storage import Storage
+from chargekey_identity.tables.scans import UnknownCode
 
 from .conftest import SECRET
 
@@ -33,13 +36,16 @@ OWNER = "user:owner"
 
 
 class World:
-    def __init__(self, store: EventStore) -> None:
-        self.store = store
+    def __init__(self, storage: Storage) -> None:
+        self.store = store = storage.events
+        self.directory = Directory(store)
         self.users = Users(store)
-        self.cards = Identifications(store, KeyedIds(SECRET))
+        self.unknown = storage.scans
+        self.cards = Identifications(
+            store, KeyedIds(SECRET), self.directory, storage.scans, storage.attempts
+        )
         self.addresses = Addresses(store, Reservations(SECRET))
         self.people = People(store, self.addresses, self.cards)
-        self.directory = Directory(store)
 
     def imported(
         self,
@@ -65,8 +71,8 @@ class World:
 
 
 @pytest.fixture
-def world(store: EventStore) -> World:
-    return World(store)
+def world(storage: Storage) -> World:
+    return World(storage)
 
 
 def test_a_table_becomes_people_with_their_cards_in_one_save(world: World) -> None:
@@ -261,6 +267,46 @@ def test_what_is_written_is_read_back_and_no_cell_begins_a_formula(table: list[P
 def _cells(table: Iterable[Person]) -> list[tuple[str, ...]]:
     rows = ((each.first_name, each.last_name, each.email) for each in table)
     return [row for row in rows if any(row)]
+
+
+def presented(world: World, *cards: str) -> None:
+    """Present cards at a charger that nobody knows yet."""
+    for card in cards:
+        world.unknown.remember(
+            UnknownCode(
+                number=0,
+                id=new_id(),
+                charger_id="garage",
+                installation_id="home",
+                type="RFID",
+                reservation_id=world.cards.reservation_of(card),
+                code=card,
+                at=time.time_ns(),
+                times=1,
+            )
+        )
+
+
+def test_a_card_that_is_imported_is_no_more_among_those_that_nobody_knows(world: World) -> None:
+    """R16, R20: trying it out drops nothing."""
+    presented(world, "04A2B3C4", "04A2B3C5", "04A2B3C6")
+    line = "Ada,L,,,,,04:a2:b3:c4;04A2B3C5,"
+
+    def kept() -> set[str]:
+        rows = world.unknown.unknown_codes("home", before=None, limit=9, now=0)
+        return {row.code for row in rows}
+
+    world.imported(line, command_id="try", dry_run=True)
+    assert len(kept()) == 3
+    assert world.imported(line).position is not None
+    assert kept() == {"04A2B3C6"}
+
+
+def test_a_line_has_no_more_pins_than_a_user_may_have(world: World) -> None:
+    """R13."""
+    pins = ";".join(f"#10{number:02}" for number in range(11))
+    assert world.refusals(f"Ada,L,,,,{pins},,") == ["too_many_identifications"]
+    assert world.imported(f"Ada,L,,,,{pins[:-6]},,").position is not None
 
 
 def test_two_thousand_people_are_imported_in_a_moment(world: World) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from chargekey_common.eventstore.store import (
 )
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
+from chargekey_common.published.access import UserForgotten
 from chargekey_identity.application.privacy import Privacy
 from chargekey_identity.domain.errors import UserUnknownError
 from chargekey_identity.domain.events import (
@@ -43,6 +46,9 @@ from chargekey_identity.domain.events import (
     UserExported,
     UserRenamed,
 )
+from chargekey_identity.projections.belongings import Belongings
+from chargekey_identity.projections.directory import Directory
+from chargekey_identity.reactions import on_user_forgotten
 from chargekey_identity.tables.keyring import KeyRing
 
 from .conftest import MASTER
@@ -56,9 +62,13 @@ class Notes:
 
     def __init__(self) -> None:
         self.about = ["grace", "ada"]
+        self.codes = {"code", "another"}
 
     def forget(self, user_id: str) -> None:
         self.about = [each for each in self.about if each != user_id]
+
+    def forget_codes(self, reservation_ids: Iterable[str]) -> None:
+        self.codes.difference_update(reservation_ids)
 
 
 class World:
@@ -79,7 +89,13 @@ class World:
         self.opened.callback(self.keyring.close)
         self.store = EventStore("identity", self.place, EVENTS, self.keyring)
         self.opened.callback(self.store.close)
-        self.privacy = Privacy(self.store, self.keyring, [self.forget])
+        self.privacy = Privacy(
+            self.store,
+            Directory(self.store),
+            self.keyring,
+            [self.forget],
+            self.notes.forget_codes,
+        )
         self.owned = self.privacy.owned
 
     def close(self) -> None:
@@ -123,7 +139,7 @@ class World:
             "InvitationRevoked",
         ]
         assert "grace" in self.keyring.destroyed()
-        assert self.notes.about == ["ada"]
+        assert (self.notes.about, self.notes.codes) == (["ada"], {"another"})
         [added, *_] = self.store.records("grace")
         assert added.event == PendingUserAdded(email="")
         assert self.owned.of("grace").gone
@@ -285,6 +301,67 @@ def test_what_is_added_at_the_same_moment_goes_too(
     assert world.happened("late code") == ["CodeReserved", "CodeReleased"]
     with pytest.raises(UserUnknownError):
         world.tell("grace", UserRenamed(first_name="Grace", last_name="Again"))
+
+
+def test_what_has_ended_is_kept_in_mind_no_longer(world: World) -> None:
+    """So that what a user has by now is asked in no time, whatever he had."""
+    everything = ("mail", "code", "pin", "invited")
+    assert set(world.owned.of("grace").left) == set(everything)
+    for number in range(3):
+        world.tell("code", CodeReleased(user_id="grace", identification_id="pin"))
+        world.tell("code", CodeReserved(user_id="grace", identification_id=f"pin-{number}"))
+    world.tell("pin", IdentificationRemoved(user_id="grace"))
+    world.tell("invited", InvitationAccepted(user_id="grace"))
+    assert world.owned.of("grace").left == ("mail", "code")
+    world.privacy.erase(ask(), user_id="grace")
+    assert world.owned.of("grace") == Belongings(home=None, erased=True, left=())
+    assert world.owned.of("ada").home == "home"
+
+
+def test_an_export_tells_of_what_has_ended_too(world: World) -> None:
+    world.tell("pin", IdentificationRemoved(user_id="grace"))
+    world.tell("invited", InvitationRevoked(user_id="grace"))
+    document = json.loads(world.privacy.export(ask("export-1"), user_id="grace").result)
+    assert document["identifications"] == []
+    told = {(each["event"], each["about"]) for each in document["events"]}
+    assert {("IdentificationRemoved", "pin"), ("InvitationRevoked", "invited")} <= told
+
+
+def forgotten(number: int) -> Reaction:
+    """Return what a reaction to somebody forgotten just now is told."""
+    handled = Handled("identity-on-user-forgotten", Position("access", "0" * 16, number))
+    return Reaction(handled, f"event-{number}", time.time_ns(), "service:access")
+
+
+async def test_a_mass_erasure_waits_for_each_command_and_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded who asked, and whoever is quick is not waited for."""
+    monkeypatch.setattr(on_user_forgotten, "HEAD_START", 600.0)
+    on = on_user_forgotten.on_user_forgotten(world.privacy)
+    # Recorded before access is heard.
+    await asyncio.to_thread(world.privacy.erase, ask("first"), user_id="ada")
+    await on.react(UserForgotten(user_id="ada"), forgotten(1))
+    # Heard first.
+    reacting = asyncio.ensure_future(on.react(UserForgotten(user_id="grace"), forgotten(2)))
+    done, _ = await asyncio.wait({reacting}, timeout=0.2)
+    assert not done
+    await asyncio.to_thread(world.privacy.erase, ask("second"), user_id="grace")
+    await asyncio.wait_for(reacting, 30)
+    assert world.store.records("grace")[-1].cause == "second"
+    assert world.store.records("grace")[-1].actor == ADMINISTRATOR
+    # Of another life: nobody can.
+    await on.react(UserForgotten(user_id="nobody"), forgotten(3))
+
+
+async def test_a_command_that_was_lost_is_waited_for_so_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_user_forgotten, "HEAD_START", 0.1)
+    on = on_user_forgotten.on_user_forgotten(world.privacy)
+    await on.react(UserForgotten(user_id="grace"), forgotten(1))
+    world.assert_gone()
+    assert world.store.records("grace")[-1].actor == "identity-on-user-forgotten"
 
 
 def test_nobody_can_be_erased_who_never_was(world: World) -> None:

@@ -30,7 +30,8 @@ from chargekey.identity.v1.people_pb2_grpc import PeopleServiceStub
 from chargekey.identity.v1.privacy_pb2_grpc import PrivacyServiceStub
 from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
 from chargekey_common.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
-from chargekey_common.eventstore.store import Context, EventStore
+from chargekey_common.eventstore.records import DomainEvent, new_id
+from chargekey_common.eventstore.store import Context, EventStore, Work
 from chargekey_common.grpc.client import RemoteCheck, remote_error
 from chargekey_common.grpc.server import Service
 from chargekey_common.keyed_ids import KeyedIds
@@ -58,8 +59,16 @@ from chargekey_identity.application.privacy import Privacy
 from chargekey_identity.application.users import Users
 from chargekey_identity.domain import email
 from chargekey_identity.domain.email import Reservations
+from chargekey_identity.domain.events import (
+    EmailVerified,
+    InvitationAccepted,
+    InvitationCreated,
+    UserRenamed,
+)
 from chargekey_identity.domain.people import COLUMNS
+from chargekey_identity.ledger import Written
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.storage import Storage
 from chargekey_identity.tables.keyring import KeyRing
 
 from .conftest import SECRET
@@ -157,6 +166,7 @@ class World(msgspec.Struct, frozen=True):
     ada: str
     grace: str
     directory: Directory
+    written: Written
 
     def caller(self, caller: Caller = OWNER) -> Any:
         return stubs(self.as_caller(caller), PrivacyServiceStub, PeopleServiceStub)
@@ -173,7 +183,8 @@ class World(msgspec.Struct, frozen=True):
 
 
 @pytest_asyncio.fixture
-async def world(store: EventStore, keyring: KeyRing, tmp_path: Path) -> AsyncIterator[World]:
+async def world(storage: Storage, tmp_path: Path) -> AsyncIterator[World]:
+    store, keyring = storage.events, storage.keyring
     access = SmallAccess()
 
     async def only_identity(caller: Caller, _: str, __: str) -> None:
@@ -201,18 +212,21 @@ async def world(store: EventStore, keyring: KeyRing, tmp_path: Path) -> AsyncIte
             ("PermissionService", permissions_pb2_grpc.add_PermissionServiceServicer_to_server),
         )
     )
-    cards = Identifications(store, KeyedIds(SECRET))
     addresses, directory = Addresses(store, Reservations(SECRET)), Directory(store)
+    cards = Identifications(store, KeyedIds(SECRET), directory, storage.scans, storage.attempts)
     ada, grace = _people(store, cards, addresses)
+    written = Written()
+    written.add(ada, grace)  # as if the ledger were quick
     async with served(checks, tmp_path, only_identity, *beside) as to_access:
         asked = Access(to_access(service_account("identity")))
+        erasing = Privacy(store, directory, keyring, [], storage.scans.forget_codes)
         ours = (
-            privacy.service(Privacy(store, keyring, []), asked),
+            privacy.service(erasing, asked, written),
             people.service(People(store, addresses, cards), directory, asked),
         )
         check = RemoteCheck(to_access(service_account("identity")))
         async with served(ours[0], tmp_path, check, ours[1]) as as_caller:
-            yield World(store, keyring, access, as_caller, ada, grace, directory)
+            yield World(store, keyring, access, as_caller, ada, grace, directory, written)
 
 
 def _people(store: EventStore, cards: Identifications, addresses: Addresses) -> tuple[str, str]:
@@ -247,6 +261,39 @@ def _people(store: EventStore, cards: Identifications, addresses: Addresses) -> 
     return ada, grace
 
 
+def tell(store: EventStore, aggregate_id: str, *events: DomainEvent) -> None:
+    """Record events as commands of others would."""
+
+    def last(_: DomainEvent | None, event: DomainEvent) -> DomainEvent:
+        return event
+
+    def decide(work: Work) -> None:
+        work.record(work.load(last, aggregate_id), *events)
+
+    store.execute("tell", type(None), Context(ADMINISTRATOR, new_id()), decide)
+
+
+def a_pending_user(store: EventStore, address: str) -> str:
+    addresses = Addresses(store, Reservations(SECRET))
+    context = Context("service:access", new_id())
+    return addresses.resolve_email(context, email.canonical(address)).result
+
+
+def an_invitation(store: EventStore, user_id: str, installation_id: str) -> str:
+    """Invite somebody to all of an installation; return the invitation's id."""
+    key = new_id()
+    created = InvitationCreated(
+        user_id=user_id,
+        installation_id=installation_id,
+        charger_id=None,
+        permission_id="p",
+        partner_id=None,
+        expires_at=9,
+    )
+    tell(store, key, created)
+    return key
+
+
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(aio.AioRpcError) as failed:
         await call
@@ -266,6 +313,17 @@ async def test_a_local_user_is_erased_by_his_owner_and_access_lets_go_first(worl
     # Once more is no mistake, and does no harm.
     await world.caller().EraseUser(privacy_pb2.EraseUserRequest(user_id=world.ada))
     assert world.store.position() == Position.parse(answer.position)
+
+
+async def test_an_erasure_is_pending_until_it_stands_in_the_ledger(world: World) -> None:
+    """R20: a backup that is restored before that brings him back."""
+    world.written.users.clear()
+    request = privacy_pb2.EraseUserRequest(user_id=world.ada)
+    assert (await world.caller().EraseUser(request, timeout=0.75)).pending
+    assert world.keyring.is_destroyed(world.ada)
+    erasing = asyncio.ensure_future(world.caller().EraseUser(request, timeout=60))
+    world.written.add("somebody else", world.ada)
+    assert not (await erasing).pending
 
 
 async def test_somebody_with_an_account_is_erased_by_himself_and_by_no_owner(world: World) -> None:
@@ -389,7 +447,11 @@ async def test_an_export_has_everybody_at_the_site_and_no_code_unless_asked(worl
         "rfid": "",
         "blocked": "yes",
     }
-    assert (grace["user_id"], grace["email"]) == (world.grace, "grace@navy.example")
+    # R7: she was invited by nobody here, so that the site knows no more than her id.
+    assert [grace[each] for each in ("user_id", "email", "first_name", "last_name")] == [
+        world.grace,
+        *[""] * 3,
+    ]
     assert (grace["roles"], grace["valid_until"]) == ("user; service", "2199-01-01")
     request.with_codes = True
     answer = await world.caller().ExportPeople(request)
@@ -399,6 +461,55 @@ async def test_an_export_has_everybody_at_the_site_and_no_code_unless_asked(worl
     revealed = [record for _, record, _ in world.store.read(before, 100)]
     assert [type(each.event).__name__ for each in revealed] == ["CodeRevealed"] * 2
     assert {each.actor for each in revealed} == {OWNER}
+
+
+async def exported(world: World, caller: Caller = OWNER) -> dict[str, list[str]]:
+    """Return names and addresses as they are exported, by user id."""
+    request = people_pb2.ExportPeopleRequest(installation_id="home")
+    table = rows((await world.caller(caller).ExportPeople(request)).csv)
+    personal = ("first_name", "last_name", "email")
+    return {row["user_id"]: [row[each] for each in personal] for row in table}
+
+
+async def test_an_export_tells_no_account_from_an_address_before_it_is_accepted(
+    world: World,
+) -> None:
+    """R7: nor names anybody who was given something by his id alone."""
+    tell(world.store, world.grace, UserRenamed(first_name="Grace", last_name="Hopper"))
+    tell(world.store, world.grace, EmailVerified())
+    fresh = a_pending_user(world.store, "fresh@example.com")
+    world.access.held.extend(
+        permissions_pb2.Permission(user_id=each, roles=[permissions_pb2.ROLE_USER])
+        for each in (world.grace, fresh)
+    )
+    nothing = ["", "", ""]
+    assert await exported(world) == {
+        world.ada: ["Ada", "'=Lovelace", ""],
+        world.grace: nothing,
+        fresh: nothing,
+    }
+    elsewhere = an_invitation(world.store, world.grace, "away")
+    tell(world.store, elsewhere, InvitationAccepted(user_id=world.grace))
+    assert (await exported(world))[world.grace] == nothing
+    here = an_invitation(world.store, world.grace, "home")
+    an_invitation(world.store, fresh, "home")
+    found = await exported(world)
+    assert found[world.grace] == ["", "", "grace@navy.example"]
+    assert found[fresh] == ["", "", "fresh@example.com"]
+    tell(world.store, here, InvitationAccepted(user_id=world.grace))
+    found = await exported(world)
+    assert found[world.grace] == ["Grace", "Hopper", "grace@navy.example"]
+    assert found[fresh] == ["", "", "fresh@example.com"]
+
+
+async def test_administrators_are_told_everything_and_everybody_himself(world: World) -> None:
+    tell(world.store, world.grace, UserRenamed(first_name="Grace", last_name="Hopper"))
+    world.access.held.append(permissions_pb2.Permission(user_id=world.grace))
+    herself = Caller(f"user:{world.grace}")
+    world.access.allowed.add((herself, "installation:home"))
+    for caller in (herself, ADMINISTRATOR):
+        found = await exported(world, caller)
+        assert found[world.grace] == ["Grace", "Hopper", "grace@navy.example"]
 
 
 async def test_what_is_exported_can_be_imported_again(world: World) -> None:

@@ -7,34 +7,39 @@ import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from chargekey_common.attempts import Attempts
 from chargekey_common.eventstore.postgres import PostgresRecorder
+from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import (
+    Answer,
     CommandIdReusedError,
     Context,
     EventStore,
+    Reaction,
     StoreUnavailableError,
     Work,
 )
 from chargekey_common.keyed_ids import KeyedIds
+from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import cancel
 from chargekey_common.testing.tables import execute
 from chargekey_identity.application import scans
 from chargekey_identity.application.identifications import Identifications
+from chargekey_identity.application.privacy import Privacy
 from chargekey_identity.application.scans import Scans
 from chargekey_identity.application.users import Users
 from chargekey_identity.domain import identification, scan, user
 from chargekey_identity.domain.errors import (
     CodeInUseError,
     InstallationForeignError,
-    RfidInUseError,
     ScanOverError,
     ScanRunningError,
     ScanUnknownError,
@@ -50,12 +55,13 @@ from chargekey_identity.domain.events import (
     UserErased,
 )
 from chargekey_identity.domain.scan import Scan
+from chargekey_identity.projections.directory import Directory
 from chargekey_identity.tables.keyring import KeyRing
-from chargekey_identity.tables.scans import KEPT, MOST_CODES, ScanTables
+from chargekey_identity.tables.scans import KEPT, MOST_CODES, ScanTables, UnknownCode
 
 from .conftest import MASTER, SECRET
 
-CARD, OTHER_CARD = "04A2B3C4D5E6F7", "04A2B3C4D5E6F8"
+CARD, OTHER_CARD, THIRD_CARD = "04A2B3C4D5E6F7", "04A2B3C4D5E6F8", "04A2B3C4D5E6F9"
 OWNER = "user:an-owner"
 SECOND = 10**9
 
@@ -86,11 +92,22 @@ class Replica:
         )
         self.tables = ScanTables(shared or directory / "scans.db", MASTER)
         self.users = Users(self.store)
-        self.identifications = Identifications(self.store, KeyedIds(SECRET))
+        self.directory = Directory(self.store)
+        self.attempts = Attempts(shared or directory / "sign-ins.db")
+        self.identifications = Identifications(
+            self.store, KeyedIds(SECRET), self.directory, self.tables, self.attempts
+        )
         self.scans = Scans(self.store, self.tables, self.identifications, clock)
+        self.privacy = Privacy(
+            self.store,
+            self.directory,
+            self.keyring,
+            [self.tables.forget_user],
+            self.tables.forget_codes,
+        )
 
     def close(self) -> None:
-        for each in (self.tables, self.store, self.keyring):
+        for each in (self.attempts, self.tables, self.store, self.keyring):
             each.close()
 
     def local_user(self, installation_id: str = "home") -> str:
@@ -145,6 +162,10 @@ class Replica:
         found = self.scans.unknown_codes(installation_id, before=None, limit=100)
         return [(each.code, each.type, each.times) for each in found]
 
+    def kept(self) -> Sequence[UnknownCode]:
+        """Return whatever lies in the table, shown to anybody or not."""
+        return self.tables.unknown_codes("home", before=None, limit=100, now=0)
+
     def events(self) -> list[str]:
         return [type(record.event).__name__ for _, record, _ in self.store.read(0, 1000)]
 
@@ -165,7 +186,12 @@ def replicas(
     """Yield a maker of replicas: on PostgreSQL as many as one likes, else always the same."""
     with contextlib.ExitStack() as closing:
         if isinstance(place, Postgres):
-            for make in (PostgresRecorder.migrate, KeyRing.migrate, ScanTables.migrate):
+            for make in (
+                PostgresRecorder.migrate,
+                KeyRing.migrate,
+                ScanTables.migrate,
+                Attempts.migrate,
+            ):
                 make(place)
         made: list[Replica] = []
 
@@ -219,6 +245,35 @@ def test_whoever_scans_for_himself_presents_the_same_card_twice(here: Replica) -
     assert found.state == "ADDED"
     assert here.held(found).code.text == CARD
     assert here.events().count("IdentificationAdded") == 1
+
+
+def test_a_second_tap_counts_soon_after_the_first_alone(here: Replica) -> None:
+    """R16: what somebody tried a while ago is no half of anything."""
+    kari = here.account()
+    scan_id = here.start(kari, by(f"user:{kari}"))
+    here.present(CARD)
+    here.clock.pass_by(20.001)
+    here.present(CARD)  # begins anew
+    assert here.scans.scan(scan_id).state == "PRESENT_AGAIN"
+    here.clock.pass_by(0.5)
+    here.present(CARD)
+    assert here.scans.scan(scan_id).state == "PRESENT_AGAIN"
+    here.clock.pass_by(19.5)
+    here.present(CARD)
+    assert here.scans.scan(scan_id).state == "ADDED"
+
+
+def test_a_tap_that_is_reported_out_of_its_order_confirms_nothing(here: Replica) -> None:
+    kari = here.account()
+    scan_id = here.start(kari, by(f"user:{kari}"))
+    earlier = here.clock.pass_by(1)
+    here.clock.pass_by(10)
+    here.present(CARD)
+    here.scans.report(charger_id="garage", installation_id="home", code=CARD, at=earlier)
+    assert here.scans.scan(scan_id).state == "PRESENT_AGAIN"
+    here.clock.pass_by(2)
+    here.present(CARD)
+    assert here.scans.scan(scan_id).state == "ADDED"
 
 
 def test_somebody_with_an_account_gets_it_where_it_was_said_to_work(here: Replica) -> None:
@@ -598,47 +653,141 @@ def test_an_unknown_code_is_given_to_a_user_once(here: Replica) -> None:
             here.scans.add_from_unknown_code(by(OWNER), unknown_code_id=each.id, user_id=ola)
 
 
-def test_what_was_registered_meanwhile_is_not_unknown(here: Replica) -> None:
-    here.present(CARD)
-    [found] = here.scans.unknown_codes("home", before=None, limit=2)
-    kari = here.local_user()
-    add = here.identifications.add_identification
-    key = add(
+def add_card(here: Replica, user_id: str, code: str = CARD) -> str:
+    """Type one in."""
+    return here.identifications.add_identification(
         by(OWNER),
-        user_id=kari,
+        user_id=user_id,
         identification_type="RFID",
-        code=CARD,
+        code=code,
         status="ACTIVE",
         valid_until="",
         time_zone="",
     ).result
-    assert here.unknown() == []
-    with pytest.raises(RfidInUseError):
+
+
+def change_code(here: Replica, key: str, code: str) -> None:
+    here.identifications.change_identification(
+        by(OWNER),
+        identification_id=key,
+        code=code,
+        status=None,
+        valid_until=None,
+        time_zone="",
+    )
+
+
+def test_what_is_added_or_changed_by_hand_is_dropped_wherever_it_was_presented(
+    here: Replica,
+) -> None:
+    """R16, R17: in any spelling."""
+    for charger in ("garage", "drive"):
+        for code in (CARD, OTHER_CARD, THIRD_CARD):
+            here.present(code, charger)
+    [*_, found] = here.scans.unknown_codes("home", before=None, limit=9)
+    kari = here.local_user()
+    key = add_card(here, kari, CARD.lower())
+    assert {row.code for row in here.kept()} == {OTHER_CARD, THIRD_CARD}
+    with pytest.raises(UnknownCodeGoneError):
         here.scans.add_from_unknown_code(by(OWNER), unknown_code_id=found.id, user_id=kari)
-    here.identifications.remove_identification(by(OWNER), identification_id=key)
-    assert len(here.unknown()) == 1
-    with pytest.raises(InstallationForeignError):
-        here.scans.add_from_unknown_code(
-            by(OWNER), unknown_code_id=found.id, user_id=here.local_user("away")
-        )
+    change_code(here, key, OTHER_CARD)
+    assert {row.code for row in here.kept()} == {THIRD_CARD}
+
+
+@pytest.mark.parametrize("crashing", [False, True])
+@pytest.mark.parametrize("end", ["erase", "react", "remove", "change"])
+def test_what_was_presented_before_it_was_somebodys_is_gone_with_what_he_had(
+    here: Replica, end: str, *, crashing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R17, R20: also where the process ended before it could drop the code."""
+    kari = here.local_user()
+    here.present(CARD)
+    with monkeypatch.context() as patch:
+        if crashing:
+            patch.setattr(here.identifications, "made_known", lambda *_: None)
+        key = add_card(here, kari)
+    assert len(here.kept()) == crashing
+    assert here.unknown() == []
+    match end:
+        case "erase":
+            here.privacy.erase(by(OWNER), user_id=kari)
+        case "react":
+            handled = Handled("identity-on-user-forgotten", Position("access", "0" * 16, 1))
+            here.privacy.react_to_user_forgotten(kari, Reaction(handled, new_id(), 0, OWNER))
+        case "remove":
+            here.identifications.remove_identification(by(OWNER), identification_id=key)
+        case _:
+            change_code(here, key, OTHER_CARD)
+    assert here.kept() == []
+    assert here.unknown() == []
+    here.clock.pass_by(1)
+    here.present(CARD)  # by now it is nobody's once more
+    assert here.unknown() == [(CARD, "RFID", 1)]
+
+
+def test_what_dies_before_the_key_is_destroyed_is_dropped_by_the_next_start(
+    here: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R20: of somebody who is erased in a store that was restored, as well."""
+    kari, ola = here.local_user(), here.local_user()
+    for user_id, code in ((kari, CARD), (ola, OTHER_CARD)):
+        here.present(code)
+        with monkeypatch.context() as patch:
+            patch.setattr(here.identifications, "made_known", lambda *_: None)
+            add_card(here, user_id, code)
+    here.keyring.destroy(kari)
+    assert len(here.kept()) == 2
+    here.privacy.finish(["never-was", ola])
+    assert here.kept() == []
+    assert here.unknown() == []
+
+
+def test_whole_tables_of_cards_are_dropped_at_once(here: Replica) -> None:
+    """An import of as many as a file has room for."""
+    here.present(CARD)
+    many = [f"{number:08X}" for number in range(70_000)]
+    here.tables.forget_codes(many)
+    assert len(here.kept()) == 1
+    here.tables.forget_codes([*many, here.kept()[0].reservation_id])
+    assert here.kept() == []
+
+
+def test_a_report_that_comes_late_keeps_nothing_that_is_somebodys_by_now(here: Replica) -> None:
+    add_card(here, here.local_user())
+    here.present(CARD)
+    assert here.kept() == []
 
 
 def test_a_scan_drops_what_was_remembered_of_its_card(here: Replica) -> None:
     here.present(CARD)
-    [found] = here.scans.unknown_codes("home", before=None, limit=1)
+    here.present(CARD, "drive")
     here.start(here.local_user())
     here.clock.pass_by(1)
     here.present(CARD)
-    assert here.scans.unknown_code(found.id).code == ""
+    assert here.kept() == []
 
 
-def test_a_dropped_code_that_is_presented_once_more_is_kept_again(here: Replica) -> None:
+def test_what_was_given_is_answered_the_same_once_it_is_kept_no_longer(here: Replica) -> None:
+    """R16: a day later, or right then."""
     here.present(CARD)
-    here.tables.forget_codes(CARD.lower())
-    assert here.unknown() == []
-    here.clock.pass_by(1)
-    here.present(CARD)
-    assert here.unknown() == [(CARD, "RFID", 2)]
+    kari, context = here.account(), by(OWNER)
+    [found] = here.scans.unknown_codes("home", before=None, limit=2)
+
+    def give(context: Context) -> Answer[str]:
+        return here.scans.add_from_unknown_code(context, unknown_code_id=found.id, user_id=kari)
+
+    first = give(context)
+    assert here.kept() == []
+    assert give(context) == first
+    here.identifications.remove_identification(by(OWNER), identification_id=first.result)
+    here.clock.pass_by(24 * 3600)
+    here.tables.forget_old(here.clock.now)
+    assert give(context) == first
+    with pytest.raises(UnknownCodeGoneError):
+        give(by(OWNER))
+    with pytest.raises(CommandIdReusedError):
+        give(Context("user:another-owner", context.command_id))
+    assert here.events().count("IdentificationAdded") == 1
 
 
 def test_no_code_lies_readable_in_the_tables_or_shows_itself(

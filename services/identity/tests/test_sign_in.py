@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from chargekey_common.grpc.client import channel, issued_keys, remote_error
 from chargekey_common.grpc.server import Server
 from chargekey_identity.api import sign_in
 from chargekey_identity.application import openid_sign_in
+from chargekey_identity.application.sign_in_links import MOST_PER_ADDRESS
 from chargekey_identity.domain import user
 from chargekey_identity.domain.email import Email
 from chargekey_identity.domain.errors import SignInEndedError, SignInRefusedError, UserUnknownError
@@ -219,6 +221,23 @@ async def test_a_sign_in_goes_on_by_refresh_tokens_each_used_once(
             running.nobody.RefreshSignIn(pb.RefreshSignInRequest(refresh_token=token))
         )
         assert refused == (grpc.StatusCode.UNAUTHENTICATED, "sign_in_ended")
+
+
+async def test_how_long_asking_for_a_link_takes_tells_nobody_whose_address_is_known(
+    identity: Identity, running: Running
+) -> None:
+    """R7: also where it is refused, as too often."""
+    account(identity)
+    for address in ("anna@example.org", "nobody@example.org"):
+        request = pb.RequestSignInLinkRequest(email=address)
+        for attempt in range(MOST_PER_ADDRESS + 1):
+            began = time.monotonic()
+            if attempt < MOST_PER_ADDRESS:
+                await running.nobody.RequestSignInLink(request)
+            else:
+                refused = await refusal(running.nobody.RequestSignInLink(request))
+                assert refused == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_attempts")
+            assert time.monotonic() - began >= sign_in.SOONEST
 
 
 async def test_who_signed_out_stays_out(identity: Identity, running: Running) -> None:

@@ -34,6 +34,19 @@ def test_every_letter_says_the_same_in_text_and_in_html(
     assert "$" not in written.subject + written.text + written.html
 
 
+@pytest.mark.parametrize(
+    ("language", "subject"),
+    [("en", "You are invited to charge"), ("nb", "Du er invitert til å lade")],
+)
+def test_strangers_write_nothing_into_the_subject_of_an_invitation(
+    language: str, subject: str
+) -> None:
+    words = {**LINK, "site": "YOU WON evil.example"}
+    written = letter("invitation", words, language)
+    assert written.subject == subject
+    assert "evil" not in written.html.partition("<body>")[0]
+
+
 @given(st.text())
 def test_a_name_is_one_printable_line(name: str) -> None:
     assert one_line(name).isprintable()

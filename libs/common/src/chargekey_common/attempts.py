@@ -7,7 +7,6 @@ database's own, and no longer than it counts.
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 import time
 from collections.abc import Callable
@@ -24,16 +23,18 @@ from sqlalchemy import (
     delete,
     or_,
     select,
+    update,
 )
 
 from chargekey_common import database
 from chargekey_common.database import NUMBER, Database, DatabaseUnavailableError
-from chargekey_common.errors import ResourceExhaustedError
+from chargekey_common.errors import TooManyAttemptsError
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import Postgres
 
+__all__ = ["Attempts", "TooManyAttemptsError"]
+
 _SECOND = 10**9
-_MINUTE = 60
 # Old rows that one attempt takes away at the most.
 _SWEPT = 100
 
@@ -53,13 +54,6 @@ _KEY = Table(
     Column("id", NUMBER, primary_key=True, autoincrement=False),
     Column("key", LargeBinary, nullable=False),
 )
-
-
-class TooManyAttemptsError(ResourceExhaustedError):
-    """The limit is reached; nothing is said about what was asked for."""
-
-    code = "too_many_attempts"
-    sentence = "There were too many attempts; try again"
 
 
 class Attempts:
@@ -94,7 +88,7 @@ class Attempts:
         """
         now = self._clock()
         new = self._db.insert(_ATTEMPTS).values(
-            digest=hashlib.blake2b(key.encode(), digest_size=16, key=self._key).digest(),
+            digest=self._digest(key),
             count=1,
             ends_at=now + round(within * _SECOND),
         )
@@ -114,10 +108,27 @@ class Attempts:
             with self._db.writing() as connection:
                 count, ends_at = connection.execute(counted).one()
                 if count > most:
-                    raise TooManyAttemptsError(_when(ends_at - now))
+                    raise TooManyAttemptsError(ends_at - now)
                 connection.execute(delete(_ATTEMPTS).where(_ATTEMPTS.c.digest.in_(swept)))
         except DatabaseUnavailableError as error:
             raise StoreUnavailableError from error
+
+    def give_back(self, key: str) -> None:
+        """Uncount an attempt that was spent, so that those alone count that failed.
+
+        Of many at once no more are let through than one by one. Raises
+        StoreUnavailableError.
+        """
+        spent = (_ATTEMPTS.c.digest == self._digest(key), _ATTEMPTS.c.count > 0)
+        less = update(_ATTEMPTS).where(*spent).values(count=_ATTEMPTS.c.count - 1)
+        try:
+            with self._db.writing() as connection:
+                connection.execute(less)
+        except DatabaseUnavailableError as error:
+            raise StoreUnavailableError from error
+
+    def _digest(self, key: str) -> bytes:
+        return hashlib.blake2b(key.encode(), digest_size=16, key=self._key).digest()
 
     def _made_once(self) -> bytes:
         with self._db.writing() as connection:
@@ -125,12 +136,3 @@ class Attempts:
             connection.execute(self._db.insert(_KEY).on_conflict_do_nothing(), row)
             key: bytes = connection.execute(select(_KEY.c.key)).scalar_one()
         return key
-
-
-def _when(left: int) -> str:
-    """Say when it is over, rounded up; `left` in nanoseconds."""
-    seconds = math.ceil(left / _SECOND)
-    count, unit = seconds, "second"
-    if seconds > _MINUTE:
-        count, unit = math.ceil(seconds / _MINUTE), "minute"
-    return f"in {count} {unit}{'' if count == 1 else 's'}."

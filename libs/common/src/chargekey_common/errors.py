@@ -9,6 +9,7 @@ ChargekeyError
 ├── PermissionDeniedError    this caller may not
 ├── UnauthenticatedError     nobody known is calling
 ├── ResourceExhaustedError   too many, too fast
+│   └── TooManyAttemptsError      too_many_attempts
 └── UnavailableError         try again later
 
 A leaf sets `code`, which never changes once released, and `sentence`, which
@@ -18,7 +19,10 @@ secret.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
+
+_MINUTE = 60
 
 
 class CannotRunError(Exception):
@@ -56,7 +60,10 @@ class PermissionDeniedError(ChargekeyError):
     """This caller may not do this."""
 
     code = "permission_denied"
-    sentence = "You may not do this here; ask an owner of the installation."
+    sentence = (
+        "You may not do this, or not there; name what is yours, or ask an owner"
+        " or administrator of what it is about."
+    )
 
 
 class ManagedByThirdPartyError(FailedPreconditionError):
@@ -75,6 +82,21 @@ class UnauthenticatedError(ChargekeyError):
 
 class ResourceExhaustedError(ChargekeyError):
     """Too many, or too fast."""
+
+
+class TooManyAttemptsError(ResourceExhaustedError):
+    """The limit is reached; nothing is said about what was asked for."""
+
+    code = "too_many_attempts"
+    sentence = "There were too many attempts; try again"
+
+    def __init__(self, left: int) -> None:
+        """Say when the next one is allowed, rounded up: `left` nanoseconds from now."""
+        seconds = math.ceil(left / 10**9)
+        count, unit = seconds, "second"
+        if seconds > _MINUTE:
+            count, unit = math.ceil(seconds / _MINUTE), "minute"
+        super().__init__(f"in {count} {unit}{'' if count == 1 else 's'}.")
 
 
 class UnavailableError(ChargekeyError):

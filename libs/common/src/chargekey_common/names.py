@@ -1,4 +1,4 @@
-"""What people may call things: installations, and themselves."""
+"""What people may call things: installations, and themselves; and one line of text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,28 @@ _SEEN = frozenset("LNPS")  # letters, numbers, punctuation, symbols
 
 
 class NameMalformedError(InvalidArgumentError):
-    """Empty, endless, invisible, or with characters that would write over what is beside it."""
+    """Empty, endless, invisible, a link, or writing over what is beside it."""
 
     code = "name_malformed"
-    sentence = f"A name has 1 to {LONGEST_NAME} printable characters, one of them to be seen."
+    sentence = (
+        f"A name has 1 to {LONGEST_NAME} printable characters, one of them to be seen,"
+        " and no web address in it (://)."
+    )
 
 
 def name(text: str) -> str:
-    """Return the name without white space around it; raises NameMalformedError."""
+    """Return the name without white space around it; raises NameMalformedError.
+
+    It stands in mails to strangers, where a web address would be a link to follow.
+    """
+    found = line(text)
+    if "://" in found:
+        raise NameMalformedError
+    return found
+
+
+def line(text: str) -> str:
+    """Return what has a name's length and characters; raises NameMalformedError."""
     stripped = text.strip()
     if len(stripped) > LONGEST_NAME or not stripped.isprintable() or not _is_seen(stripped):
         raise NameMalformedError

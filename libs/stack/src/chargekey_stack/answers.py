@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import io
 import os
 import select
 import sys
@@ -26,11 +27,15 @@ Tell = Callable[[str], None]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One document; people read the sentence, and the rows below it where there are some."""
+    """One document; people read the sentence, and the rows below it where there are some.
+
+    `more` is told them last, and on standard error: it is about the answer.
+    """
 
     document: Document
     sentence: str = ""
     rows: Sequence[Document] = ()
+    more: str = ""
 
 
 def done(sentence: str, **document: object) -> Answer:
@@ -38,13 +43,18 @@ def done(sentence: str, **document: object) -> Answer:
     return Answer(document, sentence)
 
 
-def table(name: str, rows: Sequence[Document], columns: Sequence[str] = ()) -> Answer:
+def table(
+    name: str, rows: Sequence[Document], columns: Sequence[str] = (), cursor: str = ""
+) -> Answer:
     """Answer a list: a document of one entry, called `name`.
 
-    People see `columns` only, where any are named: a terminal is no wider.
+    People see `columns` only, where any are named: a terminal is no wider. A `cursor`
+    says that the list was cut, and goes on with it.
     """
     shown = [{each: row[each] for each in columns or row} for row in rows]
-    return Answer({name: rows}, "" if rows else f"No {name}.", shown)
+    document = {name: rows, "next": cursor} if cursor else {name: rows}
+    more = f"There are more: --before {cursor} goes on, --limit shows up to 1000." if cursor else ""
+    return Answer(document, "" if rows else f"No {name}.", shown, more)
 
 
 def fields(document: Document) -> Answer:
@@ -65,12 +75,21 @@ def show(answer: Answer, *, as_json: bool) -> None:
     if answer.rows:
         with _written():
             _show_table(answer.rows)
+    if answer.more:
+        tell(answer.more)
 
 
 def show_json(document: Document) -> None:
     """Write one document to standard output, whole, at once."""
     with _written():
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+
+
+def show_file(text: str) -> None:
+    """Write what is to be kept in a file to standard output: UTF-8, whatever a terminal shows."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    say(text)
 
 
 def say(line: str) -> None:
@@ -128,6 +147,8 @@ def cell(value: object) -> str:
             return "yes" if value else "no"
         case list() | tuple():
             return ", ".join(map(cell, value))
+        case dict():
+            return " ".join(f"{cell(key)}={cell(value[key])}" for key in sorted(value))
         case _:
             return "".join(
                 each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value)

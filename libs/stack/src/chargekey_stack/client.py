@@ -51,9 +51,16 @@ class Client:
     """Every service's methods, and what the command line asks on its way to them."""
 
     def __init__(
-        self, system: System, channels: dict[str, aio.Channel], *, for_people: bool
+        self,
+        system: System,
+        channels: dict[str, aio.Channel],
+        *,
+        for_people: bool,
+        user_id: str | None = None,
     ) -> None:
         self.system = system
+        # As whom, unless it is the administrator.
+        self.user_id = user_id
         self.data = DataDirectory(Path(system.data))
         self.for_people = for_people
         # Says what goes on while a command takes its time.
@@ -96,6 +103,10 @@ class Client:
         """Return the user of this id."""
         return (await self.users.GetUser(users_pb2.GetUserRequest(user_id=user_id))).user
 
+    def mine(self, *named: object) -> str:
+        """Return who calls, for what is about himself where nothing else is named."""
+        return (self.user_id or "") if all(each is None for each in named) else ""
+
     async def check_home(self, user_id: str, installation_id: str | None) -> None:
         """Raise UserElsewhereError where the local user belongs to another installation."""
         if installation_id is None:
@@ -128,13 +139,14 @@ async def connected(
     channels: dict[str, aio.Channel] = {}
     try:
         credential: Credential = administrator
+        user_id = None
         if as_ is None and signed_in is not None:
             signed_in = await login.fresh(data.login, signed_in, system.grpc["identity"])
-            credential = Token(signed_in.access_token)
+            credential, user_id = Token(signed_in.access_token), signed_in.user_id
         elif as_ not in (None, ADMINISTRATOR_WORD):
-            credential = await _token_of(as_, system, administrator)
+            credential, user_id = await _token_of(as_, system, administrator), as_
         channels |= {name: channel(address, credential) for name, address in system.grpc.items()}
-        yield Client(system, channels, for_people=for_people)
+        yield Client(system, channels, for_people=for_people, user_id=user_id)
     except (aio.AioRpcError, UnavailableError):
         # What a killed system left behind says where it was, and there may be others by now.
         if data.in_use():

@@ -4,6 +4,7 @@ ChargekeyError
 ├── InvalidArgumentError
 │   ├── ChoiceUnknownError        choice_unknown
 │   ├── CodeTooLongError          code_too_long
+│   ├── NeitherOrBothError        neither_or_both
 │   ├── NothingToChangeError      nothing_to_change
 │   ├── ObjectMissingError        object_missing
 │   ├── StoreMalformedError       store_malformed
@@ -24,6 +25,7 @@ ChargekeyError
 │   ├── DatabaseForeignError      database_foreign
 │   ├── ChargerConnectedError     charger_connected
 │   ├── ChargerRefusedError       charger_refused
+│   ├── ChargingRefusedError      charging_refused
 │   ├── RequestRefusedError       request_refused
 │   ├── UserElsewhereError        local_user_elsewhere
 │   ├── PortTakenError            port_taken
@@ -85,6 +87,13 @@ class ObjectMissingError(InvalidArgumentError):
         "Name one of --installation, --charger, --permission, --partner and --user, "
         "or a user and an installation."
     )
+
+
+class NeitherOrBothError(InvalidArgumentError):
+    """Signing in begins with an address and ends with a link."""
+
+    code = "neither_or_both"
+    sentence = "Ask for a link by --email, or give what it carries by --token."
 
 
 class NothingToChangeError(InvalidArgumentError):
@@ -284,6 +293,13 @@ class ChargerRefusedError(FailedPreconditionError):
 
     code = "charger_refused"
     sentence = "The gateway does not serve this charger; check its OCPP identity and password:"
+
+
+class ChargingRefusedError(FailedPreconditionError):
+    """The simulated charger was told so, by the status behind the sentence."""
+
+    code = "charging_refused"
+    sentence = "Charging was refused; `chargekey refusals list` says why:"
 
 
 class ChargerConnectedError(FailedPreconditionError):

@@ -117,6 +117,12 @@ ValidUntil = Annotated[
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
+Before = Annotated[
+    str,
+    typer.Option(
+        "--before", metavar="CURSOR", help="Go on behind a list that was cut at its limit."
+    ),
+]
 OcppPort = Annotated[
     int,
     typer.Option(
@@ -153,7 +159,7 @@ Store = Annotated[
 
 def carried(link: str) -> str:
     """Return the token of a link, which may be given alone."""
-    return link.rpartition("#")[2]
+    return link.rpartition("#")[2].strip()
 
 
 def given(**fields: str | None) -> dict[str, Any]:

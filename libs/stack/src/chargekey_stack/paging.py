@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
+
+Call: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
 async def every(
-    call: Callable[[Any], Awaitable[Any]],
+    call: Call,
     request: Any,  # noqa: ANN401 - any list's
     entries: str,
-    most: int | None = None,
 ) -> list[Any]:
-    """Return all the `entries` of all the pages of an answer, or the first `most` of them."""
+    """Return all the `entries` of all the pages of an answer."""
     found: list[Any] = []
     while True:
-        if most is not None:
-            request.page_size = most - len(found)
         answer = await call(request)
         found += getattr(answer, entries)
         request.page_token = answer.next_page_token
-        if not request.page_token or len(found) == most:
+        if not request.page_token:
             return found
+
+
+async def newest(
+    call: Call,
+    request: Any,  # noqa: ANN401 - any list's
+    entries: str,
+    most: int,
+) -> tuple[list[Any], str]:
+    """Return one page of at most `most`, and the cursor of the next; empty at the end.
+
+    `most` is no more than a page may have.
+    """
+    request.page_size = most
+    answer = await call(request)
+    return list(getattr(answer, entries)), answer.next_page_token

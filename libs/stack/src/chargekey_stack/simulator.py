@@ -87,6 +87,7 @@ class SimulatedCharger:
         self._reading = reading
         self._meter_interval = meter_interval
         self._meter = 0
+        self._plugged_in = False
         self._charging: asyncio.Task[str] | None = None
         self._unplug = asyncio.Event()
 
@@ -110,6 +111,11 @@ class SimulatedCharger:
             raise RequestRefusedError(trouble)
         await self._report(ChargePointStatus.available)
 
+    async def plug_in(self) -> None:
+        """Return when the gateway knows that a vehicle is there, and waits to charge."""
+        await self._report(ChargePointStatus.preparing)
+        self._plugged_in = True
+
     async def authorize(self, code: str) -> str:
         """Present `code`; return the status it got. Raises CodeTooLongError."""
         check_code(code)
@@ -117,8 +123,12 @@ class SimulatedCharger:
         return str(answer.id_tag_info["status"])
 
     async def start(self, code: str) -> Started:
-        """Start a transaction and charge until stopped; not accepted, it ends at once."""
-        await self._report(ChargePointStatus.preparing)
+        """Start a transaction and charge until stopped; not accepted, it ends at once.
+
+        Plugged in by then, if not before.
+        """
+        if not self._plugged_in:
+            await self.plug_in()
         answer = await self._call(
             call.StartTransaction(
                 connector_id=CONNECTOR, id_tag=code, meter_start=self._meter, timestamp=_now()
@@ -169,6 +179,7 @@ class SimulatedCharger:
             )
         )
         self._peer.running = None
+        self._plugged_in = False
         await self._report(ChargePointStatus.available)
         return str(reason.value)
 

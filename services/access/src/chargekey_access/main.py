@@ -15,6 +15,7 @@ from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.attempts import Attempts
 from chargekey_common.audit import service as audit
+from chargekey_common.audit.changes import Changes
 from chargekey_common.event_sourced import tell_and_hear
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.grpc.client import channel, issued_keys
@@ -38,8 +39,9 @@ async def start(lifetime: Lifetime) -> None:
     gateway = await opened.enter_async_context(channel(settings.gateway_address, signer))
 
     access = Application(store, settings.charger_password_secret_file.read_bytes())
+    changes = Changes(store, publication)
     server = Server(
-        audit.service(store, publication, settings),
+        audit.service(store, publication, settings, changes),
         Verifier(settings.accounts, issued_keys(identity)),
         LocalCheck(access.check),
         *services(access, attempts, Gateway(gateway), Identity(identity)),
@@ -48,6 +50,7 @@ async def start(lifetime: Lifetime) -> None:
     health = HealthServer(lambda: Readiness(ready=server.serving))
     await lifetime.serve(health, settings.health_address)
     await lifetime.serve(server, settings.grpc_address)
+    lifetime.own(changes.run(), "changes")
     client = await jetstream.connect(settings.nats_url, "access", token=settings.nats_token)
     opened.push_async_callback(jetstream.close, client)
     tell_and_hear(lifetime, settings, client, store, publication, *reactions(access))

@@ -61,6 +61,7 @@ def publication(record: Record) -> Publication:
             return _same(event, access_request_id=key)
         case (
             events.OwnerAdded()
+            | events.OwnerAccepted()
             | events.OwnerRemoved()
             | events.UserBlockedAtInstallation()
             | events.UserUnblockedAtInstallation()
@@ -70,6 +71,7 @@ def publication(record: Record) -> Publication:
             | events.LookupKeyTaken()
             | events.LookupKeyFreed()
             | events.UserForgotten()
+            | events.UserArrived()
         ):
             return _same(event)  # says itself what it is about: its aggregate's id is derived
         case unknown:

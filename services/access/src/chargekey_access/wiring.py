@@ -13,6 +13,7 @@ from chargekey_access.api import (
     partners,
     permissions,
 )
+from chargekey_access.api.addresses import Addresses
 from chargekey_access.api.gateway import Gateway
 from chargekey_access.api.identity import Identity
 from chargekey_access.application.access_requests import AccessRequests
@@ -24,9 +25,12 @@ from chargekey_access.application.owners import Owners
 from chargekey_access.application.partners import LookupKeys, Partners
 from chargekey_access.application.permissions import Permissions
 from chargekey_access.application.proposals import Proposals
+from chargekey_access.application.retractions import Retractions
 from chargekey_access.domain.links import Links
 from chargekey_access.projections.directory import Directory
 from chargekey_access.reactions.on_access_proposed import on_access_proposed
+from chargekey_access.reactions.on_invitation_accepted import on_invitation_accepted
+from chargekey_access.reactions.on_invitation_revoked import on_invitation_revoked
 from chargekey_access.reactions.on_local_user_added import on_local_user_added
 from chargekey_access.reactions.on_user_erased import on_user_erased
 from chargekey_common.attempts import Attempts
@@ -51,6 +55,7 @@ class Application:
         self.owners = Owners(store, self.directory, self.permissions)
         self.access_requests = AccessRequests(store, self.directory, self.permissions)
         self.proposals = Proposals(store, self.directory, self.permissions)
+        self.retractions = Retractions(store, self.permissions)
         self.forgetting = Forgetting(store, self.directory)
 
 
@@ -59,13 +64,14 @@ def services(
 ) -> Sequence[Service]:
     """Return what is served."""
     directory, keys = access.directory, LookupKeys(access.directory, attempts)
+    addresses = Addresses(identity, attempts)
     return (
         check.service(access.check, directory, access.store),
         installations.service(access.installations, directory, keys),
         chargers.service(access.chargers, directory, access.check, gateway),
-        permissions.service(access.permissions, access.forgetting, directory, identity, keys),
-        owners.service(access.owners, directory, identity),
-        partners.service(access.partners, keys, directory, identity),
+        permissions.service(access.permissions, access.forgetting, directory, addresses, keys),
+        owners.service(access.owners, directory, addresses),
+        partners.service(access.partners, keys, directory, addresses),
         access_requests.service(access.access_requests, directory, access.links, attempts),
     )
 
@@ -75,5 +81,7 @@ def reactions(access: Application) -> Sequence[On]:
     return (
         on_local_user_added(access.permissions),
         on_access_proposed(access.proposals),
+        on_invitation_accepted(access.owners),
+        on_invitation_revoked(access.retractions),
         on_user_erased(access.forgetting),
     )

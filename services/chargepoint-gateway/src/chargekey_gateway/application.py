@@ -32,6 +32,8 @@ from chargekey_gateway.announcer import Announcer
 from chargekey_gateway.charger_states import ChargerState, ChargerStates
 from chargekey_gateway.decision import (
     BY_PERMISSION,
+    GUESSED,
+    PERMITTED,
     Decision,
     Reason,
     Status,
@@ -40,6 +42,7 @@ from chargekey_gateway.decision import (
     explain,
 )
 from chargekey_gateway.inputs import Presented, gather
+from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import CONNECTIONS, COUNT_DECISION
 from chargekey_gateway.sessions.batches import End, Start
@@ -56,6 +59,8 @@ __all__ = ["DryRun", "Gateway", "SessionsUnavailableError", "Started"]
 
 # Those that nobody tries to find the owner of: typed ones, and the portal's own.
 NOT_TOLD = frozenset({CodeClass.PIN, CodeClass.APP})
+# A member of an enumeration costs a search where it is named.
+_PIN = CodeClass.PIN
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
 LONGEST_OFFLINE = 7 * 24 * 3600 * 10**9
@@ -92,7 +97,8 @@ class Gateway:
     """Decisions from memory, sessions made durable, chargers kept in line.
 
     Belongs to one event loop. `run` must be running for refusals and charger events to
-    be published; whoever follows the streams feeds `view` and `running`.
+    be published, and that of `lockouts` for other replicas to know of them; whoever
+    follows the streams feeds `view`, `running` and `lockouts`.
     """
 
     def __init__(  # noqa: PLR0913 - what main wires together, each by its name
@@ -119,6 +125,7 @@ class Gateway:
         # Apart from each other, so that a storm of refusals drops no charger's report.
         self._refusals = Announcer(client)
         self._reports = Announcer(client)
+        self.lockouts = Lockouts(client, tell=self._reports.announce, clock=clock)
         self._states = ChargerStates(running)
         self._look_up = Lookup(view, keyed_ids)
         self._unknown = unknown
@@ -137,13 +144,14 @@ class Gateway:
             await self.reconciler.close()
 
     async def tell_the_rest(self, within: float = FAREWELL) -> None:
-        """Return once refusals and reports are published, or after `within` seconds.
+        """Return once refusals, reports and lockouts are told, or after `within` seconds.
 
         The last of a gateway's life: that it has let its chargers go.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._refusals.idle()
+                await self.lockouts.idle()
                 await self._reports.idle()
 
     # Chargers.
@@ -207,15 +215,19 @@ class Gateway:
         """Decide what was presented, from memory alone; a refusal is told by itself."""
         now = self._clock()
         presented = self._look_up(charger, token)
-        if presented.identification is not None:
+        locked_out = presented.code_class is _PIN and self.lockouts.locked(charger, now)
+        if presented.identification is not None and not locked_out:
             accepted = accept_at_once(charger, presented.identification, now)
             if accepted is not None:
                 self._states.accepted(charger.id, now)
                 COUNT_DECISION[accepted.reason]()
+                if presented.code_class is _PIN:
+                    self.lockouts.succeeded(charger, now)
                 return accepted
         inputs = self._inputs(charger, presented, now)
         decision = decide(inputs)
         COUNT_DECISION[decision.reason]()
+        self._count_guess(charger, presented, decision, now)
         if decision.accepted:
             self._states.accepted(charger.id, now)
         else:
@@ -275,6 +287,8 @@ class Gateway:
             raise SessionsUnavailableError from None
         self._states.started(charger.id)
         verdict = _verdict(recorded.event)
+        # Sent again it is the same one: as of when it was judged.
+        self._count_guess(charger, presented, verdict, recorded.event.inputs.at)
         self._tell_unknown(charger, presented, verdict, judged_at)
         return Started(recorded.transaction_id, verdict)
 
@@ -335,8 +349,24 @@ class Gateway:
     def _inputs(
         self, charger: Charger, presented: Presented, at: int, announced: CodeClass | None = None
     ) -> Inputs:
-        positions = self.view.positions
-        return gather(charger, presented, at=at, positions=positions, announced=announced)
+        return gather(
+            charger,
+            presented,
+            at=at,
+            positions=self.view.positions,
+            locked_out=presented.code_class is _PIN and self.lockouts.locked(charger, at),
+            announced=announced,
+        )
+
+    def _count_guess(
+        self, charger: Charger, presented: Presented, decision: Decision, at: int
+    ) -> None:
+        if presented.code_class is not _PIN:
+            return
+        if decision.reason in GUESSED:
+            self.lockouts.failed(charger, at)
+        elif decision.reason in PERMITTED:
+            self.lockouts.succeeded(charger, at)
 
     def _tell_unknown(
         self, charger: Charger, presented: Presented, decision: Decision, at: int

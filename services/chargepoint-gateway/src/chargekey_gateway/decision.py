@@ -215,6 +215,8 @@ def explain(inputs: Inputs) -> tuple[str, ...]:
 
 
 PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION})
+# A PIN that is refused for these is a guess (R14).
+GUESSED = frozenset({Reason.IDENTIFICATION_UNKNOWN, Reason.IDENTIFICATION_MALFORMED})
 # From the step that asks for a permission on, the decision names the one it found.
 BY_PERMISSION = PERMITTED | {Reason.PERMISSION_EXPIRED, Reason.ALREADY_CHARGING}
 

@@ -47,11 +47,13 @@ def gather(
     *,
     at: int,
     positions: tuple[str, ...],
+    locked_out: bool = False,
     announced: CodeClass | None = None,
 ) -> Inputs:
     """Collect what is known at `at` (nanoseconds since the epoch) of who presents what where.
 
-    `announced` is what it is said to be, where anything is said.
+    `locked_out` where PINs are locked there (R14); `announced` is what it is said to be,
+    where anything is said.
     """
     here = Inputs(
         at=at,
@@ -63,6 +65,7 @@ def gather(
         token_malformed=is_malformed(presented.token, announced),
         token_ambiguous=presented.ambiguous,
         type_enabled=presented.type in charger.identification_types,
+        locked_out=locked_out,
         positions=positions,
     )
     identification = presented.identification

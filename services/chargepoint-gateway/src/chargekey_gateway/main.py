@@ -58,11 +58,13 @@ async def start(lifetime: Lifetime) -> None:
         clock=time.time_ns,
     )
     lifetime.own(
-        keep_streams(client, gateway.journal, replicas=settings.stream_replicas), "streams"
+        keep_streams(client, gateway.journal, gateway.lockouts, replicas=settings.stream_replicas),
+        "streams",
     )
     lifetime.own(gateway.run(), "gateway")
+    lifetime.own(gateway.lockouts.run(), "lockouts")
     lifetime.closing.push_async_callback(gateway.tell_the_rest)
-    reading = Reading(client, view, running)
+    reading = Reading(client, view, running, gateway.lockouts)
     reading.begin(lifetime)
     chargers = OcppServer(gateway)
     verifier = Verifier(settings.accounts, issued_keys(identity))

@@ -1,4 +1,4 @@
-"""The three streams that the gateway's memory is made from."""
+"""The streams that the gateway's memory is made from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from nats.aio.client import Client
 
 from chargekey_common.follower import Follower
 from chargekey_common.process import Lifetime
+from chargekey_gateway import lockouts
+from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
 from chargekey_gateway.view.refill import refilled
@@ -17,14 +19,17 @@ WATCH = 1.0  # seconds
 
 
 class Reading:
-    """Reads them from their beginnings, into the view and the running sessions."""
+    """Reads them from their beginnings: the view, the running sessions, PINs' lockouts."""
 
-    def __init__(self, client: Client, view: View, running: RunningSessions) -> None:
+    def __init__(
+        self, client: Client, view: View, running: RunningSessions, locks: Lockouts
+    ) -> None:
         self._client = client
         self._view = view
         self._followers = [
             *(Follower(client, service.upper(), view.follow) for service in SERVICES),
             Follower(client, STREAM, running.follow),
+            Follower(client, lockouts.STREAM, locks.follow),
         ]
 
     def begin(self, lifetime: Lifetime) -> None:

@@ -1,4 +1,4 @@
-"""The two streams the gateway owns, declared at the start and again whenever they are gone."""
+"""What the gateway owns on the bus, declared at the start and again whenever they are gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.jetstream import BatchRefusedError, BatchUnansweredError
+from chargekey_gateway import lockouts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
+from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.stream import STREAM, declare
 
@@ -21,17 +23,17 @@ WATCH = 1.0
 log = structlog.get_logger()
 
 
-async def keep_streams(client: Client, journal: Journal, *, replicas: int) -> None:
-    """Declare SESSIONS and CHARGERS, and look after them until cancelled.
+async def keep_streams(client: Client, journal: Journal, locks: Lockouts, *, replicas: int) -> None:
+    """Declare SESSIONS, CHARGERS and the lockouts' bucket, and look after them until cancelled.
 
     A bus that lost its disk has lost the streams too, and starts wait until they are
     back: their numbers continue above those that this replica knows of, and SESSIONS
-    is told of what still runs. A stream that is there is brought in line once and then
-    left alone: every update is written by the servers, and replicas of two releases
-    would undo each other's.
+    is told of what still runs, the bucket of the lockouts. A stream that is there is
+    brought in line once and then left alone: every update is written by the servers, and
+    replicas of two releases would undo each other's.
     """
     js = client.jetstream()
-    sessions_declared = chargers_declared = False
+    sessions_declared = chargers_declared = lockouts_declared = False
     while True:
         try:
             if not sessions_declared or await _is_gone(js, STREAM):
@@ -44,6 +46,10 @@ async def keep_streams(client: Client, journal: Journal, *, replicas: int) -> No
             if not chargers_declared or await _is_gone(js, CHARGERS_STREAM):
                 await declare_chargers_stream(client, replicas=replicas)
                 chargers_declared = True
+            if not lockouts_declared or await _is_gone(js, lockouts.STREAM):
+                await lockouts.declare_lockouts(js, replicas=replicas)
+                locks.tell_again()
+                lockouts_declared = True
         except (BatchRefusedError, BatchUnansweredError, nats.errors.Error, OSError) as error:
             log.info("streams_undeclared", error=type(error).__name__)
         await asyncio.sleep(WATCH)

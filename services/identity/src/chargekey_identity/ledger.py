@@ -3,8 +3,9 @@
 A database that is restored from a backup knows nothing of erasures since, and of nobody
 who was erased that he was. So each tombstone of the key ring is written to a stream of
 its own, ERASURES, a message without content on a subject that names the user; and at
-every start, before anybody is answered, whoever stands there is erased again. A stream
-that was lost is filled again from the tombstones.
+every start, before anybody is answered, whoever stands there is erased again. An erasure
+is answered once it stands there, or as pending. A stream that was lost is filled again
+from the tombstones.
 """
 
 from __future__ import annotations
@@ -47,16 +48,42 @@ class _Info(msgspec.Struct):
     total: int = 0
 
 
+class Written:
+    """Who is known to stand there, to be waited for; for one loop."""
+
+    def __init__(self) -> None:
+        self.users: set[str] = set()
+        self._added = asyncio.Event()
+
+    def add(self, *users: str) -> None:
+        """Take in that these stand there."""
+        self.users.update(users)
+        self._added.set()
+        self._added = asyncio.Event()
+
+    async def has(self, user_id: str, *, within: float) -> bool:
+        """Wait up to `within` seconds for a user to stand there; return whether he does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while user_id not in self.users:
+                    await self._added.wait()
+        return user_id in self.users
+
+
 class Ledger:
     """Reads it at the start, and keeps it up with the tombstones from then on."""
 
-    def __init__(self, client: Client, keyring: KeyRing, *, replicas: int = 1) -> None:
+    def __init__(
+        self, client: Client, keyring: KeyRing, written: Written, *, replicas: int = 1
+    ) -> None:
         self._client = client
         self._js = client.jetstream(timeout=ANSWER)
         self._keyring = keyring
+        self._written = written
         self._replicas = replicas
         self._made = ""
-        self._written: set[str] = set()
+        # The key ring's number as of when all its tombstones stood there.
+        self._upto: int | None = None
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         keyring.on_destroyed(self._wake)
@@ -73,7 +100,7 @@ class Ledger:
                 log.info("ledger_waits", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
             else:
-                return frozenset(self._written)
+                return frozenset(self._written.users)
 
     async def run(self) -> None:
         """Write every tombstone that it lacks, until cancelled."""
@@ -81,8 +108,7 @@ class Ledger:
             self._woken.clear()
             try:
                 await self._look()
-                for user_id in await asyncio.to_thread(self._keyring.destroyed) - self._written:
-                    await self._write(user_id)
+                await self._keep_up()
             except _PASSING as error:
                 log.info("ledger_waits", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
@@ -90,6 +116,16 @@ class Ledger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL):
                     await self._woken.wait()
+
+    async def _keep_up(self) -> None:
+        """Read the tombstones where there are others than the last time, and write those."""
+        # Before them, so that what is destroyed meanwhile is looked for once more.
+        number = await asyncio.to_thread(self._keyring.destructions)
+        if number == self._upto:
+            return
+        for user_id in await asyncio.to_thread(self._keyring.destroyed) - self._written.users:
+            await self._write(user_id)
+        self._upto = number
 
     async def _look(self) -> None:
         """Declare the stream, and learn what stands in one that is not the one known."""
@@ -106,7 +142,10 @@ class Ledger:
         )
         made = str((await self._js.stream_info(STREAM)).created)
         if made != self._made:
-            self._written = await self._names()
+            found = await self._names()
+            self._written.users.clear()
+            self._written.add(*found)
+            self._upto = None
             self._made = made
 
     async def _names(self) -> set[str]:

@@ -7,6 +7,7 @@ import asyncio
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.audit import service as audit
+from chargekey_common.audit.changes import Changes
 from chargekey_common.event_sourced import tell_and_hear
 from chargekey_common.grpc.client import RemoteCheck, channel
 from chargekey_common.grpc.server import Server
@@ -14,7 +15,7 @@ from chargekey_common.process import Lifetime
 from chargekey_common.settings import load, migration
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
 from chargekey_identity.api.access import Access
-from chargekey_identity.ledger import Ledger
+from chargekey_identity.ledger import Ledger, Written
 from chargekey_identity.published import publication
 from chargekey_identity.settings import IdentitySettings
 from chargekey_identity.storage import MAKERS, opened
@@ -33,22 +34,25 @@ async def start(lifetime: Lifetime) -> None:
     provider = await lifetime.closing.enter_async_context(openid_provider(settings))
     identity = Application(storage, provider, master=master, keyed_id_secret=secret)
     access = Access(to_access)
+    changes = Changes(storage.events, publication)
+    written = Written()
     server = Server(
-        audit.service(storage.events, publication, settings),
+        audit.service(storage.events, publication, settings, changes),
         Verifier(settings.accounts, identity.keys),
         RemoteCheck(to_access),
-        *services(identity, access),
+        *services(identity, access, written),
     )
     health = HealthServer(lambda: Readiness(ready=server.serving))
     await lifetime.serve(health, settings.health_address)
     client = await jetstream.connect(settings.nats_url, "identity", token=settings.nats_token)
     lifetime.closing.push_async_callback(jetstream.close, client)
-    ledger = Ledger(client, storage.keyring)
+    ledger = Ledger(client, storage.keyring, written)
     # Whoever was erased is so in a database that was restored, too, before anybody asks.
     await asyncio.to_thread(identity.privacy.finish, await ledger.read())
     lifetime.own(ledger.run(), "ledger")
     await lifetime.serve(server, settings.grpc_address)
     lifetime.own(identity.scans.run(), "deletion of old codes")
+    lifetime.own(changes.run(), "changes")
     heard = reactions(identity, access)
     tell_and_hear(lifetime, settings, client, storage.events, publication, *heard)
     await server.ready()

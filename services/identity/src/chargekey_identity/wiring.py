@@ -39,6 +39,7 @@ from chargekey_identity.application.users import Users
 from chargekey_identity.domain.email import Reservations
 from chargekey_identity.domain.links import Links
 from chargekey_identity.domain.secret import Secrets
+from chargekey_identity.ledger import Written
 from chargekey_identity.openid_provider import Client, OpenIdProvider
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.reactions.on_ownership_offer_withdrawn import on_ownership_offer_withdrawn
@@ -72,10 +73,12 @@ class Application:
         self.directory = Directory(store)
         self.users = Users(store)
         self.addresses = Addresses(store, reservations)
-        self.identifications = Identifications(store, KeyedIds(keyed_id_secret))
+        self.identifications = Identifications(
+            store, KeyedIds(keyed_id_secret), self.directory, storage.scans, attempts
+        )
         self.scans = Scans(store, storage.scans, self.identifications)
         self.arrivals = Arrivals(store, self.directory, self.identifications)
-        self.invitations = Invitations(store, self.directory, links, self.arrivals)
+        self.invitations = Invitations(store, self.directory, links, self.arrivals, attempts)
         self.sign_ins = SignIns(store, signing_keys, storage.refresh_tokens)
         self.sign_in_links = SignInLinks(
             store, self.directory, reservations, links, self.arrivals, attempts
@@ -90,12 +93,14 @@ class Application:
         self.credentials = Credentials(store, secrets, signing_keys, attempts)
         self.people = People(store, self.addresses, self.identifications)
         forget = [storage.refresh_tokens.forget, storage.scans.forget_user]
-        self.privacy = Privacy(store, storage.keyring, forget)
+        self.privacy = Privacy(
+            store, self.directory, storage.keyring, forget, storage.scans.forget_codes
+        )
         self.keys = KeySet(partial(asyncio.to_thread, signing_keys.jwks))
 
 
-def services(identity: Application, access: Access) -> Sequence[Service]:
-    """Return what is served."""
+def services(identity: Application, access: Access, written: Written) -> Sequence[Service]:
+    """Return what is served; an erasure is answered once it is `written`."""
     directory, sign_ins = identity.directory, identity.sign_ins
     signing_keys = identity.storage.signing_keys
     return (
@@ -105,7 +110,7 @@ def services(identity: Application, access: Access) -> Sequence[Service]:
         invitations.service(identity.invitations, sign_ins, directory, access),
         sign_in.service(sign_ins, identity.sign_in_links, identity.openid, signing_keys),
         credentials.service(identity.credentials, directory, access),
-        privacy.service(identity.privacy, access),
+        privacy.service(identity.privacy, access, written),
         people.service(identity.people, directory, access),
     )
 

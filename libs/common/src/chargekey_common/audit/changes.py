@@ -11,6 +11,8 @@ belongs to an installation, as the first event about him said, is about that, to
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from array import array
 from bisect import bisect_left
@@ -18,24 +20,30 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
+import structlog
+from eventsourcing.persistence import Notification
 
 from chargekey_common.eventstore.records import Record
-from chargekey_common.eventstore.store import EventStore
+from chargekey_common.eventstore.store import EventStore, StoreUnavailableError
 from chargekey_common.positions import Position
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.relay import Publication
 
 CHUNK = 1000
+RETRY = 1.0
 
 KINDS = ("installation", "charger", "permission", "partner", "user")
 
 Named = Mapping[str, Sequence[str]]
 """Ids by their kind, of those kinds that are named."""
 
+log = structlog.get_logger()
+
 
 class Change(msgspec.Struct, frozen=True):
     """An event as whoever owns its object may see it; `number` is its place in the log."""
 
+    id: str
     number: int
     position: Position
     at: int
@@ -49,36 +57,71 @@ class Change(msgspec.Struct, frozen=True):
 class Changes:
     """Knows of each object the numbers of its events, and reads these again when asked.
 
-    Rebuilt at the first question; safe from any thread; blocking, as it reads the store.
+    Safe from any thread. `of` blocks, as it reads the store; what `run` and `catch_up`
+    have read before, it need not.
     """
 
     def __init__(self, store: EventStore, publish: Callable[[Record], Publication]) -> None:
         self._store = store
         self._publish = publish
         self._lock = threading.Lock()
+        self._catching_up = asyncio.Lock()
         self._number = 0
         self._numbers: dict[str, array[int]] = defaultdict(lambda: array("q"))
-        # What the first event of each aggregate named.
+        # What the first event of each aggregate named, beside the aggregate itself.
         self._first: dict[str, Named] = {}
+
+    async def run(self) -> None:
+        """Keep up with the log, until cancelled: after a start it takes the longest."""
+        loop, saved = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(saved.set)
+
+        self._store.on_saved(wake)
+        while True:
+            saved.clear()
+            try:
+                await self.catch_up()
+            except StoreUnavailableError:
+                log.info("changes_wait", service=self._store.service)
+                await asyncio.sleep(RETRY)
+                continue
+            await saved.wait()
+
+    async def catch_up(self) -> None:
+        """Read on to the log's end, on one thread however many ask; raises StoreUnavailableError.
+
+        Whoever waits for his turn occupies none.
+        """
+        async with self._catching_up:
+            while await asyncio.to_thread(self._read_some):
+                pass
 
     def of(self, obj: str, limit: int, *, before: int | None = None) -> Sequence[Change]:
         """Return an object's newest changes, those with a number less than `before`."""
+        while self._read_some():
+            pass
         with self._lock:
-            self._read_on()
             numbers = self._numbers.get(obj, array("q"))
             end = len(numbers) if before is None else bisect_left(numbers, before)
             wanted = numbers[max(0, end - limit) : end]
-        return [self._change(number) for number in reversed(wanted)]
+        return [self._change(row) for row in reversed(self._store.rows_of(wanted))]
 
-    def _read_on(self) -> None:
-        while rows := self._store.rows(self._number, CHUNK):
+    def _read_some(self) -> bool:
+        """Return whether there may be more to read."""
+        with self._lock:
+            rows = self._store.rows(self._number, CHUNK)
             for row in rows:
                 record = self._store.record(row, personal=False)
                 named = _named(self._publish(record).event)
-                first = self._first.setdefault(record.originator_id, named)
+                if record.originator_version == 1 and (beside := _beside(record, named)):
+                    self._first[record.originator_id] = beside
+                first = self._first.get(record.originator_id, {})
                 for obj in self._objects({**first, **named}):
                     self._numbers[obj].append(row.id)
                 self._number = row.id
+        return len(rows) == CHUNK
 
     def _objects(self, about: Named) -> Iterator[str]:
         """Yield each object once, as access's Check knows it."""
@@ -93,14 +136,14 @@ class Changes:
                 if site not in sites:
                     yield f"installation:{site}"
 
-    def _change(self, number: int) -> Change:
-        [row] = self._store.rows(number - 1, 1)
+    def _change(self, row: Notification) -> Change:
         record = self._store.record(row, personal=False)
         event = self._publish(record).event
         _, subject = event.about
         return Change(
-            number=number,
-            position=self._store.position(number),
+            id=record.event_id,
+            number=row.id,
+            position=self._store.position(row.id),
             at=record.at,
             actor=record.actor,
             cause=record.cause,
@@ -122,6 +165,15 @@ def _named(event: PublishedEvent) -> Named:
         if name.endswith("_id") and kind in KINDS and value and value not in found[kind]:
             found[kind].append(value)
     return {kind: keys for kind, keys in found.items() if keys}
+
+
+def _beside(record: Record, named: Named) -> Named:
+    """Return what later events of the aggregate leave out: each names the aggregate itself."""
+    return {
+        kind: [sys.intern(key) for key in keys]  # thousands may name one installation
+        for kind, keys in named.items()
+        if record.originator_id not in keys
+    }
 
 
 def _text(value: object) -> str:

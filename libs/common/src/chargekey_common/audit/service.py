@@ -30,6 +30,7 @@ from chargekey_common.eventstore.store import EventStore
 from chargekey_common.follower import Follower, Message
 from chargekey_common.grpc.server import SYSTEM, Service
 from chargekey_common.pages import PageTokenMalformedError
+from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.relay import Publication
 from chargekey_common.settings import ServiceSettings
 
@@ -43,7 +44,6 @@ _ID = "[A-Za-z0-9_-]{1,64}"
 _OBJECT = re.compile(
     rf"(installation|charger|permission|partner|user):{_ID}|user:{_ID}/installation:{_ID}"
 )
-_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class AuditInterruptedError(UnavailableError):
@@ -79,15 +79,26 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, request: pb.ListChangesRequest, _: aio.ServicerContext[Any, Any]
     ) -> pb.ListChangesResponse:
         """List them, as the proto says."""
-        size = pages.size(request)
-        found = await asyncio.to_thread(
-            self._changes.of, request.object, size + 1, before=_before(request)
-        )
+        size, before = pages.size(request), self._before(request)
+        await self._changes.catch_up()
+        found = await asyncio.to_thread(self._changes.of, request.object, size + 1, before=before)
         more = len(found) > size
         return pb.ListChangesResponse(
             changes=map(_change, found[:size]),
-            next_page_token=pages.token_of(str(found[size - 1].number)) if more else "",
+            next_page_token=str(found[size - 1].position) if more else "",
         )
+
+    def _before(self, request: pb.ListChangesRequest) -> int | None:
+        if not request.page_token:
+            return None
+        try:
+            asked = Position.parse(request.page_token)
+        except MalformedPositionError:
+            raise PageTokenMalformedError from None
+        # Of a store that was restored since, the numbers stand for others.
+        if asked != self._store.position(asked.number):
+            raise PageTokenMalformedError
+        return asked.number
 
     async def Verify(  # noqa: N802 - its name is the protocol's
         self, _: pb.VerifyRequest, __: aio.ServicerContext[Any, Any]
@@ -103,9 +114,10 @@ def service(
     store: EventStore,
     publish: Callable[[Record], Publication],
     settings: ServiceSettings,
+    changes: Changes,
 ) -> Service:
-    """Return the service, to be served beside the store's own."""
-    servicer = AuditServicer(store, publish, settings, Changes(store, publish))
+    """Return the service, to be served beside the store's own; somebody runs the `changes`."""
+    servicer = AuditServicer(store, publish, settings, changes)
     return Service(
         NAME,
         audit_pb2_grpc.add_AuditServiceServicer_to_server,
@@ -120,17 +132,9 @@ def _object(request: pb.ListChangesRequest) -> str:
     return request.object
 
 
-def _before(request: pb.ListChangesRequest) -> int | None:
-    if not request.page_token:
-        return None
-    number = pages.anchor(request)
-    if _NUMBER.fullmatch(number) is None:
-        raise PageTokenMalformedError
-    return int(number)
-
-
 def _change(change: Change) -> pb.Change:
     return pb.Change(
+        id=change.id,
         position=str(change.position),
         at=change.at,
         actor=change.actor,

@@ -21,6 +21,7 @@ import structlog
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
+    Notification,
     OperationalError,
     ProgrammingError,
     StoredEvent,
@@ -81,6 +82,9 @@ _RECEIPT = """
     INSERT INTO {schema}.receipts
     SELECT %s, %s, %s, %s, COALESCE(max(notification_id), 0) FROM {schema}.stored_events
     RETURNING number"""
+_ROWS = """
+    SELECT notification_id AS id, originator_id, originator_version, topic, state
+    FROM {schema}.stored_events WHERE notification_id = ANY(%s) ORDER BY notification_id"""
 _FIRST_HANDLED = "INSERT INTO {schema}.handled VALUES (%s, %s, %s, %s) RETURNING number"
 _NEXT_HANDLED = """
     UPDATE {schema}.handled SET service = %s, generation = %s, number = %s
@@ -269,6 +273,13 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         """Read what is set aside, outside of any save; see `quarantine.Execute`."""
         with self.datastore.transaction(commit=False) as cursor:
             return self._execute(cursor, statement, values)
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:
+        """Return the events of these numbers, in the order of the log; none for an unknown one."""
+        with self.datastore.get_connection() as connection:
+            rows = connection.execute(self._sql(_ROWS), (list(numbers),)).fetchall()
+        return [Notification(**row | {"state": bytes(row["state"])}) for row in rows]
 
     def end(self) -> int:
         """Return the number of the last event, 0 in an empty store."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from eventsourcing.persistence import (
     DatabaseError,
     IntegrityError,
     InterfaceError,
+    Notification,
     StoredEvent,
 )
 from eventsourcing.sqlite import (
@@ -181,6 +183,18 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
         """Read what is set aside, outside of any save; see `quarantine.Execute`."""
         with self.datastore.transaction(commit=False) as cursor:
             return _execute(cursor, statement, values)
+
+    def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:
+        """Return the events of these numbers, in the order of the log; none for an unknown one."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                "SELECT rowid AS id, originator_id, originator_version, topic, state"  # noqa: S608 - a constant of ours
+                f" FROM {self.events_table_name}"
+                " WHERE rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+                # As one value: of more than some thousand there may be too many.
+                (json.dumps(list(numbers)),),
+            )
+            return [Notification(**row) for row in map(dict, cursor.fetchall())]
 
     def end(self) -> int:
         """Return the number of the last event, 0 in an empty store."""

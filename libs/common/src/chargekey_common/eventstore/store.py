@@ -239,6 +239,11 @@ class EventStore(Application[str]):
         with self._reachable():
             return self.recorder.select_notifications(after, limit, inclusive_of_start=False)
 
+    def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:
+        """Return the rows of these numbers, in the order of the log; none for an unknown one."""
+        with self._reachable():
+            return self.recorder.rows_of(numbers)
+
     def record(self, row: Notification, *, personal: bool = True) -> Record:
         """Read a row; raises UnknownTopicError, msgspec.DecodeError or what the seal raises.
 

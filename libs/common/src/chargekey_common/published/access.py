@@ -82,7 +82,14 @@ class OperatorDisconnected(_AboutInstallation, frozen=True, kw_only=True):
 
 
 class OwnerAdded(_AboutInstallation, frozen=True, kw_only=True):
-    """The user owns the installation."""
+    """The user owns the installation; one who was `invited` has yet to accept."""
+
+    user_id: str
+    invited: bool = False
+
+
+class OwnerAccepted(_AboutInstallation, frozen=True, kw_only=True):
+    """The owner who was invited has accepted: the others may go and leave him."""
 
     user_id: str
 
@@ -301,6 +308,15 @@ class UserForgotten(PublishedEvent, frozen=True, kw_only=True):
     user_id: str
 
 
+class UserArrived(PublishedEvent, frozen=True, kw_only=True):
+    """The user, known by his address until then, has accepted an invitation."""
+
+    stream: ClassVar[str] = "access"
+    about: ClassVar[tuple[str, str]] = ("user", "user_id")
+
+    user_id: str
+
+
 class ChargerCredential(PublishedEvent, frozen=True, kw_only=True):
     """Private: the keyed hash a charger's password is compared with.
 
@@ -330,6 +346,7 @@ EVENTS = (
     OverridesAllowedSet,
     OperatorDisconnected,
     OwnerAdded,
+    OwnerAccepted,
     OwnerRemoved,
     UserBlockedAtInstallation,
     UserUnblockedAtInstallation,
@@ -356,4 +373,5 @@ EVENTS = (
     AccessRequestDenied,
     AccessRequestWithdrawn,
     UserForgotten,
+    UserArrived,
 )

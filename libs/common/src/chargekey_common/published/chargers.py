@@ -41,4 +41,27 @@ class ConnectorStatusChanged(_AboutCharger, frozen=True, kw_only=True):
     error_code: str
 
 
-EVENTS = (ChargerConnected, ChargerDisconnected, ChargerBooted, ConnectorStatusChanged)
+class PinLockedOut(_AboutCharger, frozen=True, kw_only=True):
+    """After too many wrong PINs none works at the charger before `until`, ns since the epoch."""
+
+    until: int
+
+
+class PinLockedOutAtInstallation(PublishedEvent, frozen=True, kw_only=True):
+    """After too many wrong PINs at its chargers none works at any before `until`, in ns."""
+
+    stream: ClassVar[str] = "chargers"
+    about: ClassVar[tuple[str, str]] = ("installation", "installation_id")
+
+    installation_id: str
+    until: int
+
+
+EVENTS = (
+    ChargerConnected,
+    ChargerDisconnected,
+    ChargerBooted,
+    ConnectorStatusChanged,
+    PinLockedOut,
+    PinLockedOutAtInstallation,
+)

@@ -198,7 +198,11 @@ class InvitationAccepted(_AboutInvitation, frozen=True, kw_only=True):
 
 
 class InvitationRevoked(_AboutInvitation, frozen=True, kw_only=True):
-    """It was taken back, or its permission was."""
+    """It was taken back, with what it was for; or that was, or its user is erased."""
+
+    installation_id: str | None = None
+    permission_id: str | None = None
+    partner_id: str | None = None
 
 
 class _AboutPartner(PublishedEvent, frozen=True, kw_only=True):

@@ -24,7 +24,6 @@ from chargekey_stack.options import (
     Type,
     User,
     UsersInstallation,
-    ValidUntil,
 )
 from chargekey_stack.paging import every
 from chargekey_stack.words import SCANS, STATUSES, TYPES
@@ -32,6 +31,10 @@ from chargekey_stack.words import SCANS, STATUSES, TYPES
 app = group("identification", "What users present at a charger: PINs, cards, vehicles, telephones.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The identification's id.")]
+LAST_DAY = (
+    "The last day it works, in the time zone of the installation it is limited to,"
+    " or else in the user's own"
+)
 # Seconds between looks at a scan.
 LOOK = 0.5
 
@@ -45,7 +48,10 @@ async def add(
     code: Code,
     installation: UsersInstallation = None,
     status: Annotated[Status, typer.Option("--status", help="Whether it works.")] = "active",
-    valid_until: ValidUntil = None,
+    valid_until: Annotated[
+        str | None,
+        typer.Option("--valid-until", metavar="YYYY-MM-DD", help=f"{LAST_DAY}."),
+    ] = None,
     group_: Annotated[
         str, typer.Option("--group", help="Of one group, one may stop what another started.")
     ] = "",
@@ -86,11 +92,7 @@ async def change(
     status: Annotated[Status | None, typer.Option("--status", help="Whether it works.")] = None,
     valid_until: Annotated[
         str | None,
-        typer.Option(
-            "--valid-until",
-            metavar="YYYY-MM-DD",
-            help="The last day it works, in the installation's time zone; '' for no end.",
-        ),
+        typer.Option("--valid-until", metavar="YYYY-MM-DD", help=f"{LAST_DAY}; '' for no end."),
     ] = None,
     group_: Annotated[str | None, typer.Option("--group", help="Its group; '' for none.")] = None,
     group_card: Annotated[

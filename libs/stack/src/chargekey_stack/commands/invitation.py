@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from chargekey.access.v1 import permissions_pb2
 from chargekey.identity.v1 import invitations_pb2 as pb
 from chargekey_stack import login as logins
 from chargekey_stack.answers import Answer, done, instant, table
@@ -54,23 +53,9 @@ async def resend(client: Client, *, invitation: Id) -> Answer:
     return done("A new link is on its way.", position=sent.position)
 
 
-@command(app, "revoke", "chargekey invitation revoke 6a0f... --permission 5d41...")
-async def revoke(
-    client: Client,
-    *,
-    invitation: Id,
-    permission: Annotated[
-        str | None,
-        typer.Option(
-            "--permission", metavar="ID", help="Take this permission of the invited away, too."
-        ),
-    ] = None,
-) -> Answer:
-    """Take an invitation back, so that its link opens nothing."""
-    if permission is not None:
-        await client.permissions.RevokePermission(
-            permissions_pb2.RevokePermissionRequest(permission_id=permission)
-        )
+@command(app, "revoke", "chargekey invitation revoke 6a0f...")
+async def revoke(client: Client, *, invitation: Id) -> Answer:
+    """Take an invitation back, and what was given by it; its link opens nothing."""
     revoked = await client.invitations.RevokeInvitation(
         pb.RevokeInvitationRequest(invitation_id=invitation)
     )

@@ -11,7 +11,7 @@ from chargekey_stack import login as logins
 from chargekey_stack.answers import Answer, done
 from chargekey_stack.client import Client
 from chargekey_stack.command import command
-from chargekey_stack.errors import NotSignedInError, SubjectMissingError
+from chargekey_stack.errors import NeitherOrBothError, NotSignedInError
 from chargekey_stack.login import Login
 from chargekey_stack.options import Email, LinkToken, carried
 
@@ -30,7 +30,7 @@ async def login(
     Commands are yours from then on; --as administrator is the administrator's again.
     """
     if (email is None) == (not token):
-        raise SubjectMissingError
+        raise NeitherOrBothError
     if email is not None:
         await client.sign_in.RequestSignInLink(pb.RequestSignInLinkRequest(email=email))
         return done(

@@ -7,8 +7,14 @@ from chargekey_stack.answers import Answer, Document, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.names import Names
-from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
-from chargekey_stack.paging import every
+from chargekey_stack.options import (
+    Before,
+    Limit,
+    OptionalCharger,
+    OptionalInstallation,
+    OptionalUser,
+)
+from chargekey_stack.paging import newest
 
 _COLUMNS = ("at", "status", "reason", "stage", "charger", "user")
 
@@ -23,17 +29,19 @@ async def list_(
     charger: OptionalCharger = None,
     user: OptionalUser = None,
     limit: Limit = 100,
+    before: Before = "",
 ) -> Answer:
-    """List refusals, the newest first."""
+    """List refusals, the newest first: your own, unless you say of what."""
     request = pb.ListRefusalsRequest(
         installation_id=installation or "",
         charger_id="" if charger is None else (await client.charger(charger)).id,
-        user_id=user or "",
+        user_id=user or client.mine(installation, charger),
+        page_token=before,
     )
-    found = await every(client.history.ListRefusals, request, "refusals", limit)
+    found, cursor = await newest(client.history.ListRefusals, request, "refusals", limit)
     names = await Names.about(client, found)
     rows = [{**document(each), **names.of(each)} for each in found]
-    return table("refusals", rows, _COLUMNS if client.for_people else ())
+    return table("refusals", rows, _COLUMNS if client.for_people else (), cursor)
 
 
 def document(refusal: pb.Refusal) -> Document:

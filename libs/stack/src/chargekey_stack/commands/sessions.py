@@ -11,8 +11,14 @@ from chargekey_stack.answers import Answer, Document, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.names import Names
-from chargekey_stack.options import Limit, OptionalCharger, OptionalInstallation, OptionalUser
-from chargekey_stack.paging import every
+from chargekey_stack.options import (
+    Before,
+    Limit,
+    OptionalCharger,
+    OptionalInstallation,
+    OptionalUser,
+)
+from chargekey_stack.paging import newest
 
 _COLUMNS = (
     "started_at",
@@ -36,18 +42,20 @@ async def list_(
     user: OptionalUser = None,
     running: Annotated[bool, typer.Option("--running", help="Only those that run.")] = False,
     limit: Limit = 100,
+    before: Before = "",
 ) -> Answer:
-    """List sessions, the newest first."""
+    """List sessions, the newest first: your own, unless you say of what."""
     request = pb.ListSessionsRequest(
         installation_id=installation or "",
         charger_id="" if charger is None else (await client.charger(charger)).id,
-        user_id=user or "",
+        user_id=user or client.mine(installation, charger),
         running_only=running,
+        page_token=before,
     )
-    found = await every(client.history.ListSessions, request, "sessions", limit)
+    found, cursor = await newest(client.history.ListSessions, request, "sessions", limit)
     names = await Names.about(client, found)
     rows = [{**document(each), **names.of(each)} for each in found]
-    return table("sessions", rows, _COLUMNS if client.for_people else ())
+    return table("sessions", rows, _COLUMNS if client.for_people else (), cursor)
 
 
 def document(session: pb.Session) -> Document:

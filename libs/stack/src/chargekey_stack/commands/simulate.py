@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from chargekey_stack.answers import Answer
+from chargekey_stack.answers import Answer, done
 from chargekey_stack.client import Client
 from chargekey_stack.command import command
+from chargekey_stack.errors import ChargingRefusedError
 from chargekey_stack.interruption import Interruptible
 from chargekey_stack.options import Code, OcppIdentity, Password
 
@@ -26,25 +27,33 @@ app = typer.Typer()
 async def simulate(
     client: Client, *, ocpp_identity: OcppIdentity, password: Password, code: Code
 ) -> Answer:
-    """Be a charger: connect, present a code, charge until the system or Ctrl-C stops it."""
+    """Be a charger: connect, present a code, charge until the system or Ctrl-C stops it.
+
+    A code that may not charge ends it with 1 and `charging_refused`.
+    """
     # It takes as long to import as all the rest, which other commands need not wait for.
     from chargekey_stack.simulator import ACCEPTED, check_code, simulated_charger  # noqa: PLC0415
 
     check_code(code)
     async with simulated_charger(client.system.ocpp, ocpp_identity, password) as charger:
         await charger.boot()
+        await charger.plug_in()
         client.tell(f"{ocpp_identity} is connected and presents the code.")
         status = await charger.authorize(code)
-        document: dict[str, object] = {"status": status, "transaction_id": None, "stopped": None}
-        if status == ACCEPTED:
-            started = await charger.start(code)
-            client.tell(f"{started.status}: charging as transaction {started.transaction_id}.")
-            document |= {"status": started.status, "transaction_id": started.transaction_id}
-            document["stopped"] = await _charge(charger)
-    stopped = document["stopped"]
-    return Answer(
-        {**document, "energy_wh": charger.meter},
-        f"{document['status']}" if stopped is None else f"Stopped: {stopped}.",
+        if status != ACCEPTED:
+            raise ChargingRefusedError(status)
+        started = await charger.start(code)
+        if started.status != ACCEPTED:
+            await charger.stopped()  # the gateway has numbered it all the same
+            raise ChargingRefusedError(started.status)
+        client.tell(f"{started.status}: charging as transaction {started.transaction_id}.")
+        stopped = await _charge(charger)
+    return done(
+        f"Stopped: {stopped}.",
+        status=started.status,
+        transaction_id=started.transaction_id,
+        stopped=stopped,
+        energy_wh=charger.meter,
     )
 
 

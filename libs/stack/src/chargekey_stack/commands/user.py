@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from chargekey.access.v1 import chargers_pb2, owners_pb2, permissions_pb2
@@ -14,10 +15,10 @@ from chargekey.audit.v1 import audit_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import people_pb2, privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
-from chargekey_stack.answers import Answer, Document, done, fields, instant, say, table
+from chargekey_stack.answers import Answer, Document, done, fields, instant, show_file, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
-from chargekey_stack.commands.history import change_document
+from chargekey_stack.commands.history import change_documents
 from chargekey_stack.commands.permission import document as permission_document
 from chargekey_stack.commands.refusals import document as refusal_document
 from chargekey_stack.commands.sessions import document as session_document
@@ -283,13 +284,17 @@ async def export(
     if (user is None) == (installation is None):
         raise TargetMissingError
     if user is not None:
-        return fields(await _everything(client, user))
+        everything = await _everything(client, user)
+        if not client.for_people:
+            return Answer(everything)
+        show_file(msgspec.json.format(msgspec.json.encode(everything)).decode())
+        return None
     answer = await client.people.ExportPeople(
         people_pb2.ExportPeopleRequest(installation_id=installation or "", with_codes=with_codes)
     )
     if not client.for_people:
         return done("", csv=base64.b64encode(answer.csv).decode(), position=answer.position)
-    say(answer.csv.decode().rstrip("\r\n"))
+    show_file(answer.csv.decode().rstrip("\r\n"))
     return None
 
 
@@ -304,7 +309,11 @@ async def erase(
     if not yes and client.for_people:
         typer.confirm("Nobody can undo this. Erase the user?", abort=True, err=True)
     erased = await client.privacy.EraseUser(privacy_pb2.EraseUserRequest(user_id=user))
-    return done("Erased.", position=erased.position)
+    return done(
+        f"Erased{'; do not restore a backup just yet' if erased.pending else ''}.",
+        position=erased.position,
+        pending=erased.pending,
+    )
 
 
 async def _is_local(client: Client, user: str, installation: str | None) -> bool:
@@ -333,7 +342,7 @@ async def _everything(client: Client, user: str) -> Document:
     sessions = history_pb2.ListSessionsRequest(user_id=user)
     refusals = history_pb2.ListRefusalsRequest(user_id=user)
     changes = [
-        (each.at, change_document(name, each))
+        (name, each)
         for name, audit in client.audits.items()
         for each in await every(
             audit.ListChanges, audit_pb2.ListChangesRequest(object=f"user:{user}"), "changes"
@@ -353,7 +362,9 @@ async def _everything(client: Client, user: str) -> Document:
             refusal_document(each)
             for each in await every(client.history.ListRefusals, refusals, "refusals")
         ],
-        "changes": [change for _, change in sorted(changes, key=lambda each: each[0])],
+        "changes": change_documents(
+            sorted(changes, key=lambda each: each[1].at), [change for _, change in changes]
+        ),
     }
 
 

@@ -10,7 +10,7 @@ from grpc import aio
 from chargekey.access.v1 import owners_pb2 as pb
 from chargekey.access.v1 import owners_pb2_grpc
 from chargekey_access.api import objects
-from chargekey_access.api.identity import Identity
+from chargekey_access.api.addresses import Addresses
 from chargekey_access.application.owners import Owners
 from chargekey_access.domain.errors import SubjectMissingError
 from chargekey_access.projections.directory import Directory
@@ -26,10 +26,10 @@ Context = aio.ServicerContext[Any, Any]
 class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
     """Every method of owners.proto."""
 
-    def __init__(self, owners: Owners, directory: Directory, identity: Identity) -> None:
+    def __init__(self, owners: Owners, directory: Directory, addresses: Addresses) -> None:
         self._owners = owners
         self._directory = directory
-        self._identity = identity
+        self._addresses = addresses
 
     async def BlockUserAtInstallation(
         self, request: pb.BlockUserAtInstallationRequest, _: Context
@@ -72,11 +72,10 @@ class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
             raise SubjectMissingError
         user_id = request.user_id
         if which == "email":
+            caller = Caller(context.actor)
             # Before somebody is made a user for what is refused.
-            await asyncio.to_thread(
-                self._owners.require_offerable, Caller(context.actor), request.installation_id
-            )
-            user_id = await self._identity.user_of(request.email)
+            await asyncio.to_thread(self._owners.require_offerable, caller, request.installation_id)
+            user_id = await self._addresses.user_of(caller, request.email)
         answer = await asyncio.to_thread(
             self._owners.offer_ownership,
             context,
@@ -130,9 +129,9 @@ class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
         return pb.ListBlockedUsersResponse(user_ids=found.entries, next_page_token=found.next_token)
 
 
-def service(owners: Owners, directory: Directory, identity: Identity) -> Service:
+def service(owners: Owners, directory: Directory, addresses: Addresses) -> Service:
     """Return the service, to be served."""
-    servicer = OwnersServicer(owners, directory, identity)
+    servicer = OwnersServicer(owners, directory, addresses)
     return Service(
         NAME, owners_pb2_grpc.add_OwnersServiceServicer_to_server, servicer, servicer.objects()
     )

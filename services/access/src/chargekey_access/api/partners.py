@@ -10,7 +10,7 @@ from grpc import aio
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey.access.v1 import partners_pb2_grpc
 from chargekey_access.api import objects
-from chargekey_access.api.identity import Identity
+from chargekey_access.api.addresses import Addresses
 from chargekey_access.api.permissions import page_of
 from chargekey_access.api.words import PARTNER_KIND_NUMBERS, PARTNER_KINDS
 from chargekey_access.application import callers
@@ -35,12 +35,12 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
         partners: Partners,
         lookup_keys: LookupKeys,
         directory: Directory,
-        identity: Identity,
+        addresses: Addresses,
     ) -> None:
         self._partners = partners
         self._lookup_keys = lookup_keys
         self._directory = directory
-        self._identity = identity
+        self._addresses = addresses
 
     async def CreatePartner(
         self, request: pb.CreatePartnerRequest, _: Context
@@ -166,7 +166,7 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
             case "user_id":
                 return request.user_id
             case "email":
-                return await self._identity.user_of(request.email)
+                return await self._addresses.user_of(current_caller(), request.email)
             case _:
                 raise SubjectMissingError
 
@@ -220,10 +220,10 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
 
 
 def service(
-    partners: Partners, lookup_keys: LookupKeys, directory: Directory, identity: Identity
+    partners: Partners, lookup_keys: LookupKeys, directory: Directory, addresses: Addresses
 ) -> Service:
     """Return the service, to be served."""
-    servicer = PartnerServicer(partners, lookup_keys, directory, identity)
+    servicer = PartnerServicer(partners, lookup_keys, directory, addresses)
     return Service(
         NAME, partners_pb2_grpc.add_PartnerServiceServicer_to_server, servicer, servicer.objects()
     )

@@ -11,7 +11,7 @@ from grpc import aio
 from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey.access.v1 import permissions_pb2_grpc
 from chargekey_access.api import objects
-from chargekey_access.api.identity import Identity
+from chargekey_access.api.addresses import Addresses
 from chargekey_access.api.targets import roles_of, target_object, target_of
 from chargekey_access.api.words import ROLE_NUMBERS
 from chargekey_access.application import callers
@@ -42,14 +42,14 @@ class PermissionServicer(permissions_pb2_grpc.PermissionServiceServicer):
         permissions: Permissions,
         forgetting: Forgetting,
         directory: Directory,
-        identity: Identity,
+        addresses: Addresses,
         lookup_keys: LookupKeys,
     ) -> None:
         self._lookup_keys = lookup_keys
         self._permissions = permissions
         self._forgetting = forgetting
         self._directory = directory
-        self._identity = identity
+        self._addresses = addresses
 
     async def GrantPermission(
         self, request: pb.GrantPermissionRequest, _: Context
@@ -154,7 +154,7 @@ class PermissionServicer(permissions_pb2_grpc.PermissionServiceServicer):
             case "user_id":
                 return Subject(request.user_id)
             case "email":
-                return Subject(await self._identity.user_of(request.email))
+                return Subject(await self._addresses.user_of(current_caller(), request.email))
             case "partner_id":
                 return Subject(partner_id=request.partner_id)
             case "lookup_key":
@@ -176,11 +176,11 @@ def service(
     permissions: Permissions,
     forgetting: Forgetting,
     directory: Directory,
-    identity: Identity,
+    addresses: Addresses,
     lookup_keys: LookupKeys,
 ) -> Service:
     """Return the service, to be served."""
-    servicer = PermissionServicer(permissions, forgetting, directory, identity, lookup_keys)
+    servicer = PermissionServicer(permissions, forgetting, directory, addresses, lookup_keys)
     return Service(
         NAME,
         permissions_pb2_grpc.add_PermissionServiceServicer_to_server,

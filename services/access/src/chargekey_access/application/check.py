@@ -174,7 +174,10 @@ class Check:
         return Towards(own | words)
 
     def _user_at(self, kind: str, name: str, user_id: str, installation_id: str) -> Towards:
-        """Stand towards a user as one of a site's, or as one who is not one (any more)."""
+        """Stand towards a user as one of a site's, or as one who is not one (any more).
+
+        To himself, whoever is blocked there is not one: he can do nothing there but leave.
+        """
         now = time.time_ns()
         here = any(
             installation_id in self._directory.holdings.installations(subject, now=now)
@@ -182,6 +185,8 @@ class Check:
         )
         own = self._own(kind, name, Subject(user_id))
         towards = self._at(Caller(f"{kind}:{name}"), Target(installation_id), own)
+        if own and user_id in self._directory.holdings.owners(installation_id).blocked:
+            here = False
         if here:
             return towards
         parted = own or not _HOSTS.isdisjoint(towards.words)

@@ -28,13 +28,17 @@ def give(
     roles: Collection[Role],
     valid_until: int | None = None,
     invited: bool = False,
+    awaited: bool = False,
 ) -> str:
     """Let the subject hold exactly these roles there; return the permission's id.
 
-    Raises what `permission.grant` and `owners.change` raise. Once in a save for a
-    subject and target, and once for the owners of an installation.
+    `invited` where it is given to an address, `awaited` where the subject is known by nothing
+    else: as an owner, he counts when he accepts. Raises what `permission.grant` and
+    `owners.change` raise. Once in a save for a subject and target, and once for the owners of
+    an installation.
     """
     loaded = held(work, subject, target)
+    anew = loaded.state is None or not loaded.state.holds
     events = permission.grant(
         loaded.state,
         target=target,
@@ -45,7 +49,9 @@ def give(
         invited=invited,
     )
     work.record(loaded, *events)
-    _keep_owners(work, target, subject, owns="OWNER" in roles)
+    # Only who is given something anew is invited by it, and so has anything to accept.
+    unaccepted = awaited or (invited and anew)
+    _keep_owners(work, target, subject, owns="OWNER" in roles, invited=unaccepted)
     return loaded.id
 
 
@@ -57,7 +63,9 @@ def take(work: Work, loaded: Loaded[Permission]) -> None:
     _keep_owners(work, state.target, state.subject, owns=False)
 
 
-def _keep_owners(work: Work, target: Target, subject: Subject, *, owns: bool) -> None:
+def _keep_owners(
+    work: Work, target: Target, subject: Subject, *, owns: bool, invited: bool = False
+) -> None:
     if target.charger_id is not None or subject.user_id is None:
         return
     site = work.load(owners.evolve, owners.owners_id(target.installation_id))
@@ -66,5 +74,6 @@ def _keep_owners(work: Work, target: Target, subject: Subject, *, owns: bool) ->
         installation_id=target.installation_id,
         user_id=subject.user_id,
         owns=owns,
+        invited=invited,
     )
     work.record(site, *events)

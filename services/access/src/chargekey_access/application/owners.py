@@ -13,12 +13,20 @@ from chargekey_access.domain.errors import (
     NoOwnerToOfferError,
     UserUnknownError,
 )
-from chargekey_access.domain.events import OwnershipTransferred, PermissionEvent, Role
+from chargekey_access.domain.events import (
+    OwnershipTransferred,
+    PermissionEvent,
+    Role,
+    UserArrived,
+)
+from chargekey_access.domain.ids import derived
 from chargekey_access.domain.owners import Owners as State
 from chargekey_access.domain.permission import Permission, Subject, Target
 from chargekey_access.projections.directory import Directory
 from chargekey_common.accounts import Caller
-from chargekey_common.eventstore.store import EventStore, Loaded, Work, command
+from chargekey_common.eventstore.store import EventStore, Loaded, Reaction, Work, command
+from chargekey_common.positions import Position
+from chargekey_common.published.identity import InvitationAccepted
 
 
 class Owners:
@@ -96,6 +104,26 @@ class Owners:
         site = _site(work, installation_id)
         work.record(site, *owners.withdraw(site.state, installation_id=installation_id))
 
+    def react_to_invitation_accepted(
+        self, event: InvitationAccepted, reaction: Reaction
+    ) -> Position:
+        """Count whoever accepts any invitation wherever he was made an owner by his address (R6).
+
+        A sign-in accepts all of them: he is a person, and knows where.
+        """
+        user_id = event.user_id
+
+        def decide(work: Work) -> None:
+            for site in self._directory.holdings.invited_at(user_id):
+                loaded = work.load(owners.evolve, owners.owners_id(site))
+                events = owners.arrive(loaded.state, installation_id=site, user_id=user_id)
+                work.record(loaded, *events)
+            mark = work.load(_arrived, derived("arrived", user_id))
+            if mark.state is None:
+                work.record(mark, UserArrived(user_id=user_id))
+
+        return self.store.react(reaction, decide)
+
     def require_offerable(self, by: Caller, installation_id: str) -> None:
         """Raise what offering ownership to somebody unknown would; NoOwnerToOfferError."""
         self._directory.sites.installation(installation_id)
@@ -107,6 +135,10 @@ class Owners:
         callers.require_known(self._directory, user_id)
         if self._directory.holdings.home_of(user_id) is not None:
             raise BlockLocalUserError
+
+
+def _arrived(_: UserArrived | None, event: UserArrived) -> UserArrived:
+    return event
 
 
 def _site(work: Work, installation_id: str) -> Loaded[State]:

@@ -124,6 +124,7 @@ class Permissions:
             roles=roles,
             valid_until=valid_until,
             invited=invited,
+            awaited=self._directory.invitees.is_awaited(subject.user_id or ""),
         )
         if had and "OPERATOR" not in roles:
             operators.disconnect(work, installation_id=target.installation_id)

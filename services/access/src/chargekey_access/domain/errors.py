@@ -319,7 +319,10 @@ class LastOwnerError(FailedPreconditionError):
     """An installation that had an owner always has one (R6)."""
 
     code = "last_owner"
-    sentence = "This is the installation's last owner; make somebody else an owner first."
+    sentence = (
+        "This is the installation's last owner; make somebody else an owner first, and wait "
+        "until whoever was invited has accepted."
+    )
 
 
 class NoOwnerToOfferError(FailedPreconditionError):

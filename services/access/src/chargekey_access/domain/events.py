@@ -75,7 +75,19 @@ class OperatorDisconnected(DomainEvent, frozen=True, kw_only=True):
 
 
 class OwnerAdded(DomainEvent, frozen=True, kw_only=True):
-    """One more user owns the installation."""
+    """One more user owns the installation.
+
+    `invited` where nobody knows yet whether there is such a person: he was made an owner by
+    his address, or is known by nothing else, and has yet to accept (R6).
+    """
+
+    installation_id: str
+    user_id: str
+    invited: bool = False
+
+
+class OwnerAccepted(DomainEvent, frozen=True, kw_only=True):
+    """An owner who was invited has accepted: the others may go and leave him (R6)."""
 
     installation_id: str
     user_id: str
@@ -293,6 +305,12 @@ class UserForgotten(DomainEvent, frozen=True, kw_only=True):
     user_id: str
 
 
+class UserArrived(DomainEvent, frozen=True, kw_only=True):
+    """Somebody who was invited has accepted for the first time: he is a person (R6)."""
+
+    user_id: str
+
+
 InstallationEvent = (
     InstallationCreated
     | InstallationRenamed
@@ -305,6 +323,7 @@ InstallationEvent = (
 )
 OwnersEvent = (
     OwnerAdded
+    | OwnerAccepted
     | OwnerRemoved
     | UserBlockedAtInstallation
     | UserUnblockedAtInstallation
@@ -338,6 +357,7 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     OverridesAllowedSet,
     OperatorDisconnected,
     OwnerAdded,
+    OwnerAccepted,
     OwnerRemoved,
     UserBlockedAtInstallation,
     UserUnblockedAtInstallation,
@@ -364,4 +384,5 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     AccessRequestDenied,
     AccessRequestWithdrawn,
     UserForgotten,
+    UserArrived,
 )

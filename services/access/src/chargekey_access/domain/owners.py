@@ -1,7 +1,8 @@
 """The owners of an installation: one small consistency unit for the last-owner rule (R6).
 
-Once it has an owner it always has one who is not blocked there. An offer of ownership
-ends with the standing of either side.
+Once it has an owner it always has one who is not blocked there, and once one of those has
+accepted to be it, always one who has: whoever was invited may be nobody. An offer of
+ownership ends with the standing of either side.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from chargekey_access.domain.errors import (
     UserBlockedHereError,
 )
 from chargekey_access.domain.events import (
+    OwnerAccepted,
     OwnerAdded,
     OwnerRemoved,
     OwnersEvent,
@@ -40,9 +42,13 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Owners(msgspec.Struct, frozen=True):
-    """Who owns an installation, whom its place is offered to, and who is blocked there."""
+    """Who owns an installation, whom its place is offered to, and who is blocked there.
+
+    `invited` are the owners who have yet to accept.
+    """
 
     owners: frozenset[str] = frozenset()
+    invited: frozenset[str] = frozenset()
     blocked: frozenset[str] = frozenset()
     offer: Offer | None = None
 
@@ -60,9 +66,13 @@ def evolve(state: Owners | None, event: OwnersEvent) -> Owners:
     before = state or NOBODY
     match event:
         case OwnerAdded():
-            return replace(before, owners=before.owners | {event.user_id})
+            invited = before.invited | ({event.user_id} if event.invited else frozenset())
+            return replace(before, owners=before.owners | {event.user_id}, invited=invited)
+        case OwnerAccepted():
+            return replace(before, invited=before.invited - {event.user_id})
         case OwnerRemoved():
-            return replace(before, owners=before.owners - {event.user_id})
+            gone = {event.user_id}
+            return replace(before, owners=before.owners - gone, invited=before.invited - gone)
         case UserBlockedAtInstallation():
             return replace(before, blocked=before.blocked | {event.user_id})
         case UserUnblockedAtInstallation():
@@ -72,27 +82,45 @@ def evolve(state: Owners | None, event: OwnersEvent) -> Owners:
         case OwnershipOfferWithdrawn():
             return replace(before, offer=None)
         case OwnershipTransferred():
-            owners = before.owners - {event.from_user_id} | {event.to_user_id}
-            return replace(before, owners=owners, offer=None)
+            gone = {event.from_user_id}
+            owners, invited = before.owners - gone, before.invited - gone
+            return replace(before, owners=owners | {event.to_user_id}, invited=invited, offer=None)
         case _:
             assert_never(event)
 
 
 def change(
-    state: Owners | None, *, installation_id: str, user_id: str, owns: bool
+    state: Owners | None,
+    *,
+    installation_id: str,
+    user_id: str,
+    owns: bool,
+    invited: bool = False,
 ) -> Sequence[OwnersEvent]:
-    """Make a user an owner or no longer one; raises LastOwnerError or UserBlockedHereError."""
+    """Make a user an owner or no longer one; raises LastOwnerError or UserBlockedHereError.
+
+    One who is `invited` counts for the others only when he has accepted.
+    """
     before = state or NOBODY
     if owns == (user_id in before.owners):
         return []
     if owns:
         if user_id in before.blocked:
             raise UserBlockedHereError
-        changed: OwnersEvent = OwnerAdded(installation_id=installation_id, user_id=user_id)
+        changed: OwnersEvent = OwnerAdded(
+            installation_id=installation_id, user_id=user_id, invited=invited
+        )
     else:
         _require_another(before, user_id)
         changed = OwnerRemoved(installation_id=installation_id, user_id=user_id)
     return [changed, *without_offer(state, installation_id=installation_id, user_id=user_id)]
+
+
+def arrive(state: Owners | None, *, installation_id: str, user_id: str) -> Sequence[OwnersEvent]:
+    """Count an invited owner from now on."""
+    if user_id not in (state or NOBODY).invited:
+        return []
+    return [OwnerAccepted(installation_id=installation_id, user_id=user_id)]
 
 
 def block(state: Owners | None, *, installation_id: str, user_id: str) -> Sequence[OwnersEvent]:
@@ -184,6 +212,11 @@ def without_offer(
 
 
 def _require_another(before: Owners, user_id: str) -> None:
-    """Raise LastOwnerError unless an owner who is not blocked is left without this one."""
-    if not before.owners - before.blocked - {user_id}:
+    """Raise LastOwnerError unless an owner who counts is left without this one.
+
+    That is one who is not blocked and has accepted; as long as nobody has, one who has not.
+    """
+    unblocked = before.owners - before.blocked
+    counting = unblocked - before.invited or unblocked
+    if not counting - {user_id}:
         raise LastOwnerError

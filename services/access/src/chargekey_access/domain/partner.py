@@ -79,7 +79,7 @@ def existing(state: Partner | None) -> Partner:
 def contact(text: str) -> str:
     """Return how people reach it, which is as long as a name; raises ContactMalformedError."""
     try:
-        return names.name(text)
+        return names.line(text)
     except names.NameMalformedError:
         raise ContactMalformedError from None
 

@@ -15,7 +15,11 @@ the words they have towards the object allows:
 
 What everybody who is known may is about the system and nobody else; what anybody may
 needs no token at all. At a site that an operator manages, what edits access is the
-operator's alone (R3).
+operator's alone (R3); not so to erase somebody, a LOCAL user by the site's owner included:
+a person's right to be forgotten comes first (R20).
+
+Who calls is read off his token: a person who is blocked on the whole platform gets no new
+one, and goes on with his last for the minutes it is still good for.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What there is, as access's own events tell it: sites, holdings, partners, requests.
+"""What there is, as access's own events tell it: sites, holdings, partners, requests, invitees.
 
-Four parts that are read in one go, so that a question about several of them is
+Five parts that are read in one go, so that a question about several of them is
 answered as of one moment.
 """
 
@@ -17,6 +17,7 @@ from chargekey_access.domain.events import (
 )
 from chargekey_access.projections.access_requests import AccessRequests
 from chargekey_access.projections.holdings import Holdings
+from chargekey_access.projections.invitees import Invitees
 from chargekey_access.projections.partners import Partners
 from chargekey_access.projections.sites import Sites
 from chargekey_common.eventstore.projection import Projection
@@ -33,6 +34,7 @@ class Directory(Projection):
         self.holdings = Holdings(self.caught_up)
         self.partners = Partners(self.caught_up)
         self.access_requests = AccessRequests(self.caught_up)
+        self.invitees = Invitees(self.caught_up)
 
     def apply(self, record: Record) -> None:
         """Take in one event."""
@@ -45,4 +47,5 @@ class Directory(Projection):
             self.partners.apply(key, event)
         elif isinstance(event, AccessRequestEvent):
             self.access_requests.apply(key, event, record.at)
+        self.invitees.apply(event)
         # Lookup keys are met by their ids alone.

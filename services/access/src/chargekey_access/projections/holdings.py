@@ -90,6 +90,11 @@ class Holdings:
         with self._caught_up():
             return self._owners.get(installation_id, NOBODY)
 
+    def invited_at(self, user_id: str) -> Sequence[str]:
+        """Return the installations that he owns and has yet to accept."""
+        with self._caught_up():
+            return [site for site, known in self._owners.items() if user_id in known.invited]
+
     def home_of(self, user_id: str) -> str | None:
         """Return the installation a LOCAL user belongs to; None for everybody else."""
         with self._caught_up():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -11,9 +12,10 @@ from grpc import aio
 from chargekey.gateway.v1 import gateway_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2_grpc
 from chargekey_common.errors import InvalidArgumentError
-from chargekey_common.grpc.server import SYSTEM, Objects, Service
+from chargekey_common.grpc.server import SYSTEM, Objects, Service, current_caller
 from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.positions import Position
+from chargekey_gateway.api.pin_questions import PinQuestions
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application import Gateway
 from chargekey_gateway.decision import Status
@@ -71,8 +73,9 @@ class TooManyPositionsError(InvalidArgumentError):
 class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     """Every method of gateway.proto."""
 
-    def __init__(self, gateway: Gateway, chargers: OcppServer) -> None:
+    def __init__(self, gateway: Gateway, chargers: OcppServer, clock: Callable[[], int]) -> None:
         self._gateway = gateway
+        self._pin_questions = PinQuestions(clock)
         self._chargers = chargers
 
     async def Authorize(self, request: pb.AuthorizeRequest, _: Context) -> pb.AuthorizeResponse:
@@ -86,7 +89,10 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         positions = [Position.parse(text) for text in request.at_least]
         await self._gateway.view.wait_for(positions, LONGEST_WAIT)
         announced = _CLASSES[request.type]
-        run = self._gateway.dry_run(self._charger(request), request.code, announced)
+        charger = self._charger(request)
+        if is_pin and charger is not None:
+            self._pin_questions.ask(current_caller(), charger.installation.id)
+        run = self._gateway.dry_run(charger, request.code, announced)
         decision = run.decision
         return pb.AuthorizeResponse(
             status=_STATUS[decision.status],
@@ -173,9 +179,11 @@ def _chargers_object(request: pb.ListChargerStatesRequest) -> str:
     return f"installation:{request.installation_id}"
 
 
-def service(gateway: Gateway, chargers: OcppServer) -> Service:
-    """Return the service, to be served."""
-    servicer = GatewayServicer(gateway, chargers)
+def service(
+    gateway: Gateway, chargers: OcppServer, *, clock: Callable[[], int] = time.time_ns
+) -> Service:
+    """Return the service, to be served; `clock` tells nanoseconds."""
+    servicer = GatewayServicer(gateway, chargers, clock)
     return Service(
         NAME, gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer, servicer.objects()
     )

@@ -52,6 +52,7 @@ class Charger(msgspec.Struct, gc=False):
     `registered` is false while access has not (or, in a new generation, not yet
     again) told of it. `by_permission` are the types with which a permission is all it
     takes: the enabled ones, or none where the charger is open or an operator decides.
+    `moves` counts how often it was moved: what holds until the next move holds for these.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Charger(msgspec.Struct, gc=False):
     by_permission: frozenset[str] = frozenset()
     quirks: Quirks | None = None
     password_hash: str | None = None
+    moves: int = 0
     registered: bool = False
 
     @property

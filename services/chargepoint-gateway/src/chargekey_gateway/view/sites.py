@@ -85,6 +85,7 @@ class Sites:
                     sorted(charger.by_permission),
                     charger.quirks,
                     charger.password_hash,
+                    charger.moves,
                 )
                 for charger in chargers
                 if charger.registered
@@ -132,6 +133,7 @@ class Sites:
             case access.ChargerMoved():
                 charger = self.charger(event.charger_id, event.from_installation_id)
                 charger.authorisation_override = "INHERIT"
+                charger.moves += 1
                 self._place(charger, event.installation_id)
             case _:  # the rest of the stream is not about it
                 pass

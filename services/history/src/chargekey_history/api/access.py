@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import TypeVar
 
 import grpc
 from grpc import aio
@@ -24,6 +24,8 @@ from chargekey_history.errors import (
     UserUnknownError,
 )
 
+Answer = TypeVar("Answer")
+
 
 class Access:
     """Access's answers, in this service's words."""
@@ -43,16 +45,23 @@ class Access:
             request = installations_pb2.GetInstallationRequest(installation_id=installation_id)
             await _found(self._installations.GetInstallation(request), InstallationUnknownError)
         if charger_id:
-            by_id = chargers_pb2.GetChargerRequest(charger_id=charger_id)
-            await _found(self._chargers.GetCharger(by_id), ChargerUnknownError)
+            await self._charger(charger_id)
         if user_id:
             user = check_pb2.FindUserRequest(user_id=user_id)
             await _found(self._check.FindUser(user), UserUnknownError)
 
+    async def installation_of(self, charger_id: str) -> str:
+        """Return where the charger is now; raises ChargerUnknownError or UnavailableError."""
+        return str((await self._charger(charger_id)).charger.installation_id)
 
-async def _found(call: Awaitable[Any], missing: type[NotFoundError]) -> None:
+    async def _charger(self, charger_id: str) -> chargers_pb2.GetChargerResponse:
+        request = chargers_pb2.GetChargerRequest(charger_id=charger_id)
+        return await _found(self._chargers.GetCharger(request), ChargerUnknownError)
+
+
+async def _found(call: Awaitable[Answer], missing: type[NotFoundError]) -> Answer:
     try:
-        await call
+        return await call
     except aio.AioRpcError as error:
         match error.code():
             case grpc.StatusCode.NOT_FOUND:

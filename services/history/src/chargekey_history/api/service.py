@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from grpc import aio
 
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey.history.v1 import history_pb2_grpc
 from chargekey_common import pages
-from chargekey_common.grpc.server import Objects, Service
+from chargekey_common.grpc.server import Objects, Service, current_caller
 from chargekey_common.pages import Page, PageTokenMalformedError
 from chargekey_history.api.access import Access
+from chargekey_history.errors import ChargerUnknownError
 from chargekey_history.projections.past import Filter, Past, Place, Refusal, Session
 
 NAME = "chargekey.history.v1.HistoryService"
 
 Context = aio.ServicerContext[Any, Any]
 Entry = TypeVar("Entry", Session, Refusal)
+Request: TypeAlias = pb.ListSessionsRequest | pb.ListRefusalsRequest
 
 # What a page token says inside: an entry's place, its numbers before its id.
 _SESSION_PLACE = re.compile(r"(-?[0-9]{1,19})/([0-9]{1,19})/([^/]+)")
 _REFUSAL_PLACE = re.compile(r"(-?[0-9]{1,19})/([^/]+)")
 _HIGHEST = 2**63
+# The installation that access was asked about, for the call that asked; empty for none.
+_asked_about: contextvars.ContextVar[str] = contextvars.ContextVar("asked_about")
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
@@ -39,7 +44,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self, request: pb.ListSessionsRequest, _: Context
     ) -> pb.ListSessionsResponse:
         wanted = Filter(
-            installation_id=request.installation_id,
+            installation_id=_shown(request),
             charger_id=request.charger_id,
             user_id=request.user_id,
             running_only=request.running_only,
@@ -57,7 +62,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self, request: pb.ListRefusalsRequest, _: Context
     ) -> pb.ListRefusalsResponse:
         wanted = Filter(
-            installation_id=request.installation_id,
+            installation_id=_shown(request),
             charger_id=request.charger_id,
             user_id=request.user_id,
             limit=pages.size(request) + 1,
@@ -86,19 +91,31 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 user_id=wanted.user_id,
             )
 
-    async def _object(self, request: pb.ListSessionsRequest | pb.ListRefusalsRequest) -> str:
+    async def _object(self, request: Request) -> str:
         """Return what all the answer is of: one installation or, at several, one user.
 
         Without either it is the system's, and for administrators alone.
         """
-        installation_id: str | None = request.installation_id
+        installation_id = request.installation_id
         if not installation_id and request.charger_id:
-            installation_id = await asyncio.to_thread(
-                self._past.installation_of, request.charger_id
-            )
+            installation_id = await self._site(request) or ""
+        _asked_about.set(installation_id)
         if installation_id:
             return f"installation:{installation_id}"
         return f"user:{request.user_id}" if request.user_id else "system"
+
+    async def _site(self, request: Request) -> str | None:
+        """Return whose the charger's past is to see: the site's where it is now (R11).
+
+        Of one that is there no more, and of a user's past at one, all the entries' site
+        where it is one.
+        """
+        if not request.user_id:
+            try:
+                return await self._access.installation_of(request.charger_id)
+            except ChargerUnknownError:
+                pass  # it may have a past
+        return await asyncio.to_thread(self._past.installation_of, request.charger_id)
 
 
 def service(past: Past, access: Access) -> Service:
@@ -107,6 +124,16 @@ def service(past: Past, access: Access) -> Service:
     return Service(
         NAME, history_pb2_grpc.add_HistoryServiceServicer_to_server, servicer, servicer.objects()
     )
+
+
+def _shown(request: Request) -> str:
+    """Return the installation whose entries alone are told; empty for every one's.
+
+    A charger that moved has entries of others' sites too: these are administrators' to see.
+    """
+    if request.installation_id or current_caller().startswith("administrator:"):
+        return request.installation_id
+    return _asked_about.get()
 
 
 def _place(asked: pages.Asked, form: re.Pattern[str]) -> Place:

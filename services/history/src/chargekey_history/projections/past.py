@@ -275,8 +275,7 @@ class Past:
     def installation_of(self, charger_id: str) -> str | None:
         """Return the one installation the charger's entries are of; None for none or several.
 
-        A charger that moved has entries of both sites, and nobody may see another
-        site's through it (R11). Raises HistoryUnavailableError.
+        A charger that moved has entries of several (R11). Raises HistoryUnavailableError.
         """
         both = (
             select(table.c.installation_id).where(table.c.charger_id == charger_id)

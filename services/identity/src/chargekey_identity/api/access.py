@@ -168,6 +168,10 @@ class Access:
                 return found
             request.page_token = answer.next_page_token
 
+    async def is_host(self, caller: Caller, installation_id: str) -> bool:
+        """Return whether a caller owns or operates a site, and may know of everybody's there."""
+        return await self.may(caller, "identity.ListUsers", f"installation:{installation_id}")
+
     async def may(self, caller: Caller, action: str, obj: str) -> bool:
         """Return whether a caller may do something else than what he asks for."""
         request = check_pb2.CheckRequest(caller=caller, action=action, object=obj)

@@ -9,12 +9,17 @@ from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
 from chargekey.identity.v1 import identifications_pb2_grpc
-from chargekey_common.grpc.server import Objects, Service, command_context
+from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import page
 from chargekey_identity.api.access import Access, Site
 from chargekey_identity.api.objects import at_site, installation_object
 from chargekey_identity.api.words import STATUS_NUMBERS, STATUSES, TYPE_NUMBERS, TYPES
-from chargekey_identity.application.identifications import Details, Identifications, Regrouped
+from chargekey_identity.application.identifications import (
+    Details,
+    Identifications,
+    Regrouped,
+    Terms,
+)
 from chargekey_identity.domain import codes
 from chargekey_identity.domain.errors import (
     PinCountMalformedError,
@@ -67,6 +72,7 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
                 pin_length=site.pin_length,
                 group=request.group,
                 group_card=request.group_card,
+                by_host=await self._is_by_host(request.user_id, request.installation_id),
             ),
         )
         return pb.AddIdentificationResponse(
@@ -78,7 +84,8 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
     ) -> pb.ChangeIdentificationResponse:
         if request.HasField("status") and request.status not in STATUSES:
             raise StatusUnknownError
-        site = await self._site_of(request.identification_id)
+        held = await asyncio.to_thread(self._directory.identification, request.identification_id)
+        site = await self._site_of(held)
         answer = await asyncio.to_thread(
             self._identifications.change_identification,
             command_context(request),
@@ -87,7 +94,9 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
             status=STATUSES[request.status] if request.HasField("status") else None,
             valid_until=request.valid_until if request.HasField("valid_until") else None,
             time_zone=site.time_zone,
-            pin_length=site.pin_length,
+            terms=Terms(
+                site.pin_length, await self._is_by_host(held.user_id, held.installation_id)
+            ),
             regrouped=Regrouped(
                 request.group if request.HasField("group") else None,
                 request.group_card if request.HasField("group_card") else None,
@@ -136,6 +145,11 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
         if not 0 <= request.count <= MOST_PINS:
             raise PinCountMalformedError
         site = await self._access.site(request.installation_id)
+        caller = current_caller()
+        if not await self._access.is_host(caller, request.installation_id):
+            await asyncio.to_thread(
+                self._identifications.count_offer, caller, request.installation_id
+            )
         pins = await asyncio.to_thread(
             self._identifications.free_pins,
             request.installation_id,
@@ -164,9 +178,18 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
         held = await asyncio.to_thread(self._directory.identification, request.identification_id)
         return await at_site(self._directory, held.user_id, held.installation_id)
 
-    async def _site_of(self, identification_id: str) -> Site:
+    async def _is_by_host(self, user_id: str, installation_id: str | None) -> bool:
+        """Return whether a user does something to his own where he is a host.
+
+        Nobody else is asked about: he is bound by nothing.
+        """
+        caller = current_caller()
+        if not installation_id or caller != f"user:{user_id}":
+            return False
+        return await self._access.is_host(caller, installation_id)
+
+    async def _site_of(self, held: Identification) -> Site:
         """Return the site whose days and PINs count for an identification (R18)."""
-        held = await asyncio.to_thread(self._directory.identification, identification_id)
         holder = await asyncio.to_thread(self._directory.user, held.user_id)
         where = holder.installation_id or held.installation_id
         return await self._access.site(where) if where else _nowhere(holder)

@@ -16,9 +16,10 @@ from chargekey_common import local_days
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_identity.api.access import ON_ACCESS_PROPOSED, Access, Holding
 from chargekey_identity.api.objects import installation_object
-from chargekey_identity.api.users import time_to_wait
+from chargekey_identity.api.users import known_at, time_to_wait
 from chargekey_identity.application.people import Imported, Line, People, Site
 from chargekey_identity.domain import people
+from chargekey_identity.domain.disclosure import Known
 from chargekey_identity.domain.events import IdentificationType, Role
 from chargekey_identity.domain.people import Person
 from chargekey_identity.domain.user import User
@@ -82,8 +83,11 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
             codes = _by_user(theirs, shown)
         else:
             codes = {}
+        known = await asyncio.to_thread(
+            known_at, self._directory, request.installation_id, found, current_caller()
+        )
         table = people.written(
-            _person(key, state, held.get(key), codes.get(key, {}), zone)
+            _person(key, known[key], held.get(key), codes.get(key, {}), zone, blocked=state.blocked)
             for key, state in found.items()
         )
         return pb.ExportPeopleResponse(csv=table, position=position)
@@ -161,21 +165,23 @@ def _by_user(
 
 def _person(
     user_id: str,
-    state: User,
+    known: Known,
     held: Holding | None,
     codes: Mapping[IdentificationType, list[str]],
     zone: ZoneInfo,
+    *,
+    blocked: bool,
 ) -> Person:
     return Person(
         user_id=user_id,
-        first_name=state.first_name,
-        last_name=state.last_name,
-        email=state.email,
+        first_name=known.first_name,
+        last_name=known.last_name,
+        email=known.email,
         roles="" if held is None else people.role_words(held.roles),
         valid_until="" if held is None else _last_day(held.valid_until, zone),
         pin=people.joined(codes.get("PIN", ())),
         rfid=people.joined(codes.get("RFID", ())),
-        blocked="yes" if state.blocked else "",
+        blocked="yes" if blocked else "",
     )
 
 

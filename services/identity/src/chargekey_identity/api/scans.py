@@ -17,8 +17,10 @@ from chargekey_identity.api.access import Access
 from chargekey_identity.api.objects import at_site, installation_object
 from chargekey_identity.api.words import SCAN_STATE_NUMBERS, TYPE_NUMBERS, TYPES
 from chargekey_identity.application.scans import Scans
+from chargekey_identity.domain import scan
 from chargekey_identity.domain.errors import (
     ChargerElsewhereError,
+    IdentificationUnknownError,
     TypeNotScannableError,
     UnknownCodeGoneError,
 )
@@ -139,13 +141,27 @@ class ScanServicer(scans_pb2_grpc.ScanServiceServicer):
         return await at_site(self._directory, found.user_id, found.installation_id)
 
     async def _unknown_code_object(self, request: pb.AddFromUnknownCodeRequest) -> str:
-        found = await asyncio.to_thread(self._scans.unknown_code, request.unknown_code_id)
+        try:
+            found = await asyncio.to_thread(self._scans.unknown_code, request.unknown_code_id)
+        except UnknownCodeGoneError:
+            return await self._added_object(request)
         user = await asyncio.to_thread(self._directory.user, request.user_id)
         # Who may at a user's installation may not take there what was presented elsewhere.
         asked = {request.installation_id, user.installation_id} - {""}
         if not asked <= {found.installation_id}:
             raise UnknownCodeGoneError
         return await at_site(self._directory, request.user_id, found.installation_id)
+
+    async def _added_object(self, request: pb.AddFromUnknownCodeRequest) -> str:
+        """Return what the same command was about once; raises UnknownCodeGoneError."""
+        key = scan.presented_id(request.unknown_code_id, request.command_id)
+        try:
+            held = await asyncio.to_thread(self._directory.identification, key)
+        except IdentificationUnknownError:
+            raise UnknownCodeGoneError from None
+        if held.user_id != request.user_id:
+            raise UnknownCodeGoneError
+        return await at_site(self._directory, held.user_id, held.installation_id)
 
     async def _require_charger(self, request: pb.StartScanRequest) -> None:
         """Raise unless the charger is one that the caller may see, where the card will work.

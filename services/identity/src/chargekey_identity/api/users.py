@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from grpc import aio
@@ -157,20 +156,11 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
             raise TooManyUsersError
         await self._access.time_zone(request.installation_id)  # it must exist
         found = await asyncio.to_thread(self._directory.existing, request.user_ids)
-        there = await asyncio.to_thread(self._directory.invitations.at, request.installation_id)
-        invitations: dict[str, list[Invitation]] = defaultdict(list)
-        for each in there.values():
-            invitations[each.given.user_id].append(each)
-        caller = current_caller()
-        names = {}
-        for key, user in found.items():
-            at_home = user.installation_id == request.installation_id
-            if at_home or _sees_all(caller, key):
-                names[key] = disclosure.everything(user).name
-            else:
-                names[key] = disclosure.to_inviter(user, invitations[key]).name
+        known = await asyncio.to_thread(
+            known_at, self._directory, request.installation_id, found, current_caller()
+        )
         return pb.ListNamesResponse(
-            users=[pb.NamedUser(id=key, name=name) for key, name in names.items() if name]
+            users=[pb.NamedUser(id=key, name=each.name) for key, each in known.items() if each.name]
         )
 
     def objects(self) -> Objects:
@@ -206,6 +196,19 @@ def service(users: Users, addresses: Addresses, directory: Directory, access: Ac
     return Service(
         NAME, users_pb2_grpc.add_UserServiceServicer_to_server, servicer, servicer.objects()
     )
+
+
+def known_at(
+    directory: Directory, installation_id: str, users: Mapping[str, User], caller: Caller
+) -> Mapping[str, Known]:
+    """Return what a caller who manages a site may know of these users, by their ids; blocking."""
+    invitations = directory.invitations.by_user(installation_id)
+    return {
+        key: disclosure.everything(person)
+        if _sees_all(caller, key)
+        else disclosure.at_site(person, installation_id, invitations.get(key, ()))
+        for key, person in users.items()
+    }
 
 
 def _sees_all(caller: Caller, user_id: str) -> bool:

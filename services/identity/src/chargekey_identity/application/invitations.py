@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chargekey_common import names
+from chargekey_common.attempts import Attempts
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Answer, Context, EventStore, Reaction, Work, command
 from chargekey_common.positions import Position
@@ -20,23 +21,40 @@ from chargekey_identity.domain.invitation import Given, Invitation
 from chargekey_identity.domain.links import IssuedLink, Links, ids_of
 from chargekey_identity.projections.directory import Directory
 
+# How many mails can be sent again within so many seconds.
+WITHIN = 24 * 3600
+MOST_PER_INVITATION = 5
+MOST_PER_CALLER = 100
+
 
 class Invitations:
     """Every command on an invitation, and what the permissions it follows do to it."""
 
     def __init__(
-        self, store: EventStore, directory: Directory, links: Links, arrivals: Arrivals
+        self,
+        store: EventStore,
+        directory: Directory,
+        links: Links,
+        arrivals: Arrivals,
+        attempts: Attempts,
     ) -> None:
         self.store = store
         self._directory = directory
         self._links = links
         self._arrivals = arrivals
+        self._attempts = attempts
 
     @command
     def resend_invitation(self, work: Work, *, invitation_id: str) -> None:
-        """Have a new link mailed; the old one is void."""
+        """Have a new link mailed; the old one is void. Raises TooManyAttemptsError.
+
+        What was done already is not counted again.
+        """
         loaded = work.load(invitation.evolve, invitation_id)
         work.record(loaded, *invitation.renew(loaded.state, now=work.at))
+        limits = {invitation_id: MOST_PER_INVITATION, work.actor: MOST_PER_CALLER}
+        for key, most in limits.items():
+            self._attempts.spend(f"resend {key}", most=most, within=WITHIN)
 
     @command
     def revoke_invitation(self, work: Work, *, invitation_id: str) -> None:

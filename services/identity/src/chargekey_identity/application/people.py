@@ -97,6 +97,9 @@ class People:
             answer = self.import_people(context, table=table, site=site, dry_run=dry_run)
         except _NotImportedError as refused:
             return Imported(refused.lines)
+        self._identifications.made_known(
+            *(code for person in table for code in people.several(person.rfid))
+        )
         if answer.result.installation_id != site.installation_id:
             raise CommandIdReusedError
         lines = [Line(line, user_id) for line, user_id in answer.result.user_ids]
@@ -197,12 +200,13 @@ class _Adding:
             if "OWNER" in roles:
                 raise LocalUserCannotOwnError
             user_id, holder = self._local(person, blocked=blocked)
-        for identification_type, code in presented:
+        for number, (identification_type, code) in enumerate(presented):
             wanted = Wanted(
                 type=identification_type,
                 code=code,
                 installation_id=self._site.installation_id,
                 pin_length=self._site.pin_length,
+                earlier=[before for before, _ in presented[:number]],
             )
             self._identifications.add(self._work, user_id, holder, wanted)
         self._proposed[user_id] = AccessProposed(

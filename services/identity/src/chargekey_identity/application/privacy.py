@@ -42,6 +42,7 @@ from chargekey_identity.domain.events import (
     UserExported,
 )
 from chargekey_identity.projections.belongings import Owned
+from chargekey_identity.projections.directory import Directory
 from chargekey_identity.tables.keyring import KeyRing
 
 _ITSELF = service_account("identity")
@@ -57,11 +58,21 @@ Forget = Callable[[str], None]
 class Privacy:
     """Erasing and exporting; blocking."""
 
-    def __init__(self, store: EventStore, keyring: KeyRing, tables: Collection[Forget]) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        directory: Directory,
+        keyring: KeyRing,
+        tables: Collection[Forget],
+        forget_codes: Callable[[Iterable[str]], None],
+    ) -> None:
+        """`forget_codes` drops codes, by their reservations, from what nobody knows."""
         self.store = store
         self.owned = Owned(store)
+        self._directory = directory
         self._keyring = keyring
         self._tables = tables
+        self._forget_codes = forget_codes
 
     def erase(self, context: Context, *, user_id: str) -> Answer[str]:
         """Do all that is identity's, once access has forgotten him; raises UserUnknownError."""
@@ -87,9 +98,16 @@ class Privacy:
                 return  # of a store that was restored to before him
 
         position = self.store.react(reaction, decide)
-        if user_id not in self._keyring.destroyed():
+        if not self._keyring.is_destroyed(user_id):
             self._finish(user_id)
         return position
+
+    def is_recorded(self, user_id: str) -> bool:
+        """Return whether a command has erased him, or there is nobody to erase."""
+        try:
+            return self.owned.of(user_id).erased
+        except UserUnknownError:
+            return True
 
     def finish(self, ledger: Iterable[str]) -> None:
         """Erase whoever is erased according to the events, the keys or the ledger, but not wholly.
@@ -111,13 +129,13 @@ class Privacy:
         recorded = self.export_user(context, user_id=user_id)
         if recorded.result != user_id:
             raise CommandIdReusedError
-        his = self.owned.of(user_id)
-        aggregates = (user_id, *his.identifications, *his.invitations)
+        held = self._directory.every_identification(user_id)
+        aggregates = (user_id, *held, *self._directory.invitations.of(user_id))
         document = {
             "user_id": user_id,
             "profile": self.store.load(user.evolve, user_id).state,
             "identifications": [
-                self._identification(key) for key, lasts in his.identifications.items() if lasts
+                self._identification(key) for key, state in held.items() if not state.removed
             ],
             "events": [_told(record) for key in aggregates for record in self.store.records(key)],
         }
@@ -161,6 +179,8 @@ class Privacy:
 
     def _end(self, work: Work, user_id: str) -> None:
         his = self.owned.of(user_id)
+        # Before they are nobody's again, and would be shown as such.
+        self._forget_codes(his.left)
         for key in (*his.left, user_id):
             last = work.load(_last, key)
             work.record(last, *_ending(last.state, user_id))

@@ -147,19 +147,33 @@ class Scans:
                 window.keep(presented)
         if presented is not None:
             if presented.state == "ADDED":
-                self._tables.forget_codes(code)
+                self._identifications.made_known(code)
             return
         kind, at = codes.type_of(code), min(at, now)
-        if kind is not None and at > now - KEPT:
+        if kind is None or at <= now - KEPT:
+            return
+        reservation_id = self._identifications.reservation_of(code)
+        # A report may be older than what has made it somebody's.
+        if not self._identifications.is_reserved(reservation_id):
             self._tables.remember(
-                UnknownCode(0, new_id(), charger_id, installation_id, kind, code, at, 1)
+                UnknownCode(
+                    number=0,
+                    id=new_id(),
+                    charger_id=charger_id,
+                    installation_id=installation_id,
+                    type=kind,
+                    reservation_id=reservation_id,
+                    code=code,
+                    at=at,
+                    times=1,
+                )
             )
 
     def unknown_codes(
         self, installation_id: str, *, before: int | None, limit: int
     ) -> Sequence[UnknownCode]:
         """Return those that are nobody's still, last found first, behind the number `before`."""
-        known = self._identifications.is_registered
+        known = self._identifications.is_reserved
         found: list[UnknownCode] = []
         while len(found) < limit:
             rows = self._tables.unknown_codes(
@@ -167,7 +181,7 @@ class Scans:
             )
             if not rows:
                 break
-            found += [row for row in rows if row.code and not known(row.code)]
+            found += [row for row in rows if not known(row.reservation_id)]
             before = rows[-1].number
         return found[:limit]
 
@@ -181,24 +195,26 @@ class Scans:
     def add_from_unknown_code(
         self, context: Context, *, unknown_code_id: str, user_id: str
     ) -> Answer[str]:
-        """Give a user what was presented, at the installation where it was; return its id."""
+        """Give a user what was presented, at the installation where it was; return its id.
+
+        The same command answers the same, also once the code is not kept any more.
+        """
         answer = self.add_presented(context, unknown_code_id=unknown_code_id, user_id=user_id)
-        code = self.unknown_code(unknown_code_id).code
-        if code:
-            self._tables.forget_codes(code)
+        found = self._tables.unknown_code(unknown_code_id, now=self._clock())
+        if found is not None:
+            self._tables.forget_codes([found.reservation_id])
         return answer
 
     @command
     def add_presented(self, work: Work, *, unknown_code_id: str, user_id: str) -> str:
         """Record that; the code goes into sealed events alone."""
         found = self.unknown_code(unknown_code_id)
-        if not found.code:
-            raise UnknownCodeGoneError
         holder = user.existing(work.load(user.evolve, user_id).state)
         wanted = Wanted(
             type=found.type, code=found.code, installation_id=found.installation_id, scanned=True
         )
-        return self._identifications.add(work, user_id, holder, wanted)
+        wanted_id = scan.presented_id(unknown_code_id, work.cause)
+        return self._identifications.add(work, user_id, holder, wanted, identification_id=wanted_id)
 
     @command
     def add_scanned(self, work: Work, *, waiting: Scan, code: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import structlog
+
 from chargekey_common.accounts import NOBODY
-from chargekey_common.attempts import Attempts
+from chargekey_common.attempts import Attempts, TooManyAttemptsError
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Answer, Context, EventStore, Work, command
 from chargekey_identity.application.arrivals import Arrivals
@@ -20,10 +22,15 @@ from chargekey_identity.domain.errors import (
 from chargekey_identity.domain.links import IssuedLink, Links, ids_of
 from chargekey_identity.projections.directory import Directory
 
-# How many links can be asked for within how many seconds.
+# How many links can be asked for within how many seconds, and how many are mailed in total.
 WITHIN = 900
 MOST_PER_ADDRESS = 5
 MOST_IN_TOTAL = 1000
+# Requests that may each leave a row behind. Beyond them nobody is told that he asked too
+# often, and addresses that are nobody's are not counted: so many rows, and no difference.
+MOST_COUNTED = 10_000
+
+log = structlog.get_logger()
 
 
 class SignInLinks:
@@ -46,22 +53,37 @@ class SignInLinks:
         self._attempts = attempts
 
     def request(self, address: str) -> None:
-        """Have a link mailed; seen from outside, the same happens where nobody has the address.
+        """Have a link mailed; the same is answered where nobody has the address.
 
-        Raises EmailMalformedError, or TooManyAttemptsError where an address, or all of
-        them together, were asked about too often.
+        Only the time it takes differs, which whoever answers has to hide. What is mailed
+        in total is not used up by addresses that nobody has. Raises EmailMalformedError,
+        or TooManyAttemptsError where one was asked about too often.
         """
         reservation_id = self._reservations.of_email(email.canonical(address))
-        self._attempts.spend(reservation_id, most=MOST_PER_ADDRESS, within=WITHIN)
-        self._attempts.spend("sign-in-links", most=MOST_IN_TOTAL, within=WITHIN)
-        self.request_sign_in_link(Context(NOBODY, new_id()), reservation_id=reservation_id)
+        is_mailed = self._is_mailed(reservation_id)
+        is_told = self._is_free("sign-in-links", MOST_COUNTED)
+        if not (is_told or is_mailed):
+            return
+        try:
+            self._attempts.spend(reservation_id, most=MOST_PER_ADDRESS, within=WITHIN)
+        except TooManyAttemptsError:
+            if is_told:
+                raise
+            return
+        if not is_mailed:
+            return
+        if self._is_free("mailed sign-in-links", MOST_IN_TOTAL):
+            self.request_sign_in_link(Context(NOBODY, new_id()), reservation_id=reservation_id)
+        else:
+            log.warning("sign_in_links_used_up", most=MOST_IN_TOTAL, within=WITHIN)
 
     @command
     def request_sign_in_link(self, work: Work, *, reservation_id: str) -> None:
-        """Record it for whoever may sign in; read and write as much for everybody else."""
+        """Record it for whoever may sign in, and nothing for anybody else."""
         held = email.holder(work.load(email.evolve, reservation_id).state)
-        person = work.load(user.evolve, new_id() if held is None else held)
-        work.record(person, *user.request_link(person.state))
+        if held is not None:
+            person = work.load(user.evolve, held)
+            work.record(person, *user.request_link(person.state))
 
     def issue(self, event_id: str, user_id: str) -> IssuedLink:
         """Return what the mail of a link needs that `event_id` asked for.
@@ -98,3 +120,17 @@ class SignInLinks:
         if expires_at is None or work.at >= expires_at:
             raise LinkInvalidError
         return user_id
+
+    def _is_mailed(self, reservation_id: str) -> bool:
+        held = email.holder(self.store.load(email.evolve, reservation_id).state)
+        return held is not None and bool(
+            user.request_link(self.store.load(user.evolve, held).state)
+        )
+
+    def _is_free(self, key: str, most: int) -> bool:
+        """Count one more, if there is one more."""
+        try:
+            self._attempts.spend(key, most=most, within=WITHIN)
+        except TooManyAttemptsError:
+            return False
+        return True

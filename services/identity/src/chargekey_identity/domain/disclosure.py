@@ -36,6 +36,13 @@ def everything(person: User) -> Known:
     return Known(person.kind, person.first_name, person.last_name, person.email)
 
 
+def at_site(person: User, installation_id: str, invitations: Iterable[Invitation]) -> Known:
+    """Return what whoever manages a site may know, by the person's invitations to it."""
+    if person.installation_id == installation_id:
+        return everything(person)
+    return to_inviter(person, invitations)
+
+
 def to_inviter(person: User, invitations: Iterable[Invitation]) -> Known:
     """Return what those may know at whose sites, or into whose partners, these invitations are."""
     states = {each.state for each in invitations}

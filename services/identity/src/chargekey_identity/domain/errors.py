@@ -45,6 +45,7 @@ ChargekeyError
 │   └── RfidInUseError               rfid_in_use
 ├── FailedPreconditionError
 │   ├── CodeChangedSinceError        code_changed_since
+│   ├── TooManyIdentificationsError  too_many_identifications
 │   ├── ChargerElsewhereError        charger_elsewhere
 │   ├── ScanRunningError             scan_running
 │   ├── ScanOverError                scan_over
@@ -58,6 +59,7 @@ ChargekeyError
 │   ├── OpenIdEmailUnverifiedError   openid_email_unverified
 │   └── LinkInvalidError             link_invalid
 ├── PermissionDeniedError
+│   ├── StricterOnlyError            stricter_only
 │   └── SignInRefusedError           sign_in_refused
 ├── UnauthenticatedError
 │   ├── SignInEndedError             sign_in_ended
@@ -295,6 +297,26 @@ class CodeChangedSinceError(FailedPreconditionError):
     sentence = "The code was changed since it was revealed; reveal it again with a new command_id."
 
 
+class TooManyIdentificationsError(FailedPreconditionError):
+    """Who takes one PIN after the other leaves none to anybody else (R13)."""
+
+    code = "too_many_identifications"
+    sentence = (
+        "Nobody has more than 10 PINs at an installation, or 100 identifications in all; "
+        "remove one that is not needed any more."
+    )
+
+
+class StricterOnlyError(PermissionDeniedError):
+    """A user undoes what the owner of a site has set for him there."""
+
+    code = "stricter_only"
+    sentence = (
+        "You can switch this off, remove it or let it end earlier, but not undo what was set "
+        "for you here; ask an owner of the site."
+    )
+
+
 class EmailMalformedError(InvalidArgumentError):
     """Not an address that a mail could reach."""
 
@@ -334,7 +356,10 @@ class BlockAtInstallationError(FailedPreconditionError):
     """Somebody with an address is blocked at an installation, which access does (R12)."""
 
     code = "block_at_installation"
-    sentence = "This user belongs to no installation; name the installation to block the user at."
+    sentence = (
+        "This user belongs to no installation; name the one to block or allow the user at,"
+        " or, as an administrator, everywhere."
+    )
 
 
 class LocalProfileError(FailedPreconditionError):

@@ -246,9 +246,12 @@ class InvitationAccepted(DomainEvent, frozen=True, kw_only=True):
 
 
 class InvitationRevoked(DomainEvent, frozen=True, kw_only=True):
-    """It was taken back, or its permission was."""
+    """It was taken back, with what it was for: as in InvitationCreated; or its user is erased."""
 
     user_id: str
+    installation_id: str | None = None
+    permission_id: str | None = None
+    partner_id: str | None = None
 
 
 class PartnerCredentialIssued(DomainEvent, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import msgspec
@@ -16,6 +16,8 @@ from chargekey_identity.domain.errors import (
     IdentificationUnknownError,
     InstallationForeignError,
     InstallationMissingError,
+    StricterOnlyError,
+    TooManyIdentificationsError,
 )
 from chargekey_identity.domain.events import (
     CodeRevealed,
@@ -30,6 +32,11 @@ from chargekey_identity.domain.events import (
     IdentificationType,
 )
 from chargekey_identity.domain.user import User
+
+MOST_PINS = 10
+"""Of one user at one installation."""
+MOST = 100
+"""Of one user in all."""
 
 _GROUP = re.compile(r"[A-Za-z0-9-]{1,20}")
 
@@ -156,6 +163,35 @@ def group(holder: User, user_id: str, label: str, *, card: bool) -> Group:
     return Group(label, ids.derived(f"group {within} {label}"), card)
 
 
+def require_room(
+    held: Iterable[Identification],
+    identification_type: IdentificationType,
+    installation_id: str | None,
+    *,
+    earlier: Sequence[IdentificationType] = (),
+) -> None:
+    """Raise TooManyIdentificationsError where a user has as many as anybody may (R13).
+
+    `earlier` is what he is given at the same installation just before.
+    """
+    lasting = [each for each in held if not each.removed]
+    pins = [
+        each for each in lasting if each.type == "PIN" and each.installation_id == installation_id
+    ]
+    too_many_pins = len(pins) + earlier.count("PIN") >= MOST_PINS
+    too_many = len(lasting) + len(earlier) >= MOST
+    if too_many or (identification_type == "PIN" and too_many_pins):
+        raise TooManyIdentificationsError
+
+
+def is_bound(user_id: str, installation_id: str | None, actor: str, *, is_host: bool) -> bool:
+    """Whether an actor may only make it stricter: its user, where others say what he may.
+
+    That is at one installation, unless he owns or operates it himself.
+    """
+    return installation_id is not None and actor == f"user:{user_id}" and not is_host
+
+
 def add(
     *,
     user_id: str,
@@ -165,8 +201,14 @@ def add(
     valid_until: int | None,
     code: Code,
     group: Group = Group(),  # noqa: B008 - it is immutable
+    bound: bool = False,
 ) -> Sequence[IdentificationEvent]:
-    """Let a user present a code that is reserved for it, at his `scope` (S0-16...23)."""
+    """Let a user present a code that is reserved for it, at his `scope` (S0-16...23).
+
+    Raises StricterOnlyError where who is `bound` wants what only owners give.
+    """
+    if bound and group.card:
+        raise StricterOnlyError
     return [
         IdentificationAdded(
             user_id=user_id,
@@ -193,22 +235,30 @@ def by_hand(state: Identification | None) -> Identification:
 
 
 def change_status(
-    state: Identification | None, status: IdentificationStatus
+    state: Identification | None, status: IdentificationStatus, *, bound: bool = False
 ) -> Sequence[IdentificationEvent]:
-    """Switch it on or off (S0-26)."""
+    """Switch it on or off (S0-26); who is `bound` does not undo a block: StricterOnlyError."""
     identification = existing(state)
     if identification.status == status:
         return []
+    if bound and identification.status == "BLOCKED":
+        raise StricterOnlyError
     return [IdentificationStatusChanged(user_id=identification.user_id, status=status)]
 
 
 def change_expiry(
-    state: Identification | None, valid_until: int | None
+    state: Identification | None, valid_until: int | None, *, bound: bool = False
 ) -> Sequence[IdentificationEvent]:
-    """Let it end at another time, or never (R18)."""
+    """Let it end at another time, or never (R18); for who is `bound`, no later.
+
+    Raises StricterOnlyError.
+    """
     identification = existing(state)
-    if identification.valid_until == valid_until:
+    end = identification.valid_until
+    if end == valid_until:
         return []
+    if bound and end is not None and (valid_until is None or valid_until > end):
+        raise StricterOnlyError
     return [IdentificationExpiryChanged(user_id=identification.user_id, valid_until=valid_until)]
 
 
@@ -227,11 +277,18 @@ def change_code(state: Identification | None, code: Code) -> Sequence[Identifica
     ]
 
 
-def change_group(state: Identification | None, group: Group) -> Sequence[IdentificationEvent]:
-    """Put it in another group, or in none (R22)."""
+def change_group(
+    state: Identification | None, group: Group, *, bound: bool = False
+) -> Sequence[IdentificationEvent]:
+    """Put it in another group, or in none (R22).
+
+    Raises StricterOnlyError where who is `bound` makes a group card of it (R21).
+    """
     identification = existing(state)
     if identification.group == group:
         return []
+    if bound and group.card and not identification.group.card:
+        raise StricterOnlyError
     return [
         IdentificationGroupChanged(
             user_id=identification.user_id,

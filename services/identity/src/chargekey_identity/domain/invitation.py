@@ -113,7 +113,15 @@ def revoke(state: Invitation | None) -> Sequence[InvitationEvent]:
     """Take it back, once; raises InvitationSettledError where it was accepted."""
     if existing(state).state == "REVOKED":
         return []
-    return [InvitationRevoked(user_id=_waiting(state).given.user_id)]
+    given = _waiting(state).given
+    return [
+        InvitationRevoked(
+            user_id=given.user_id,
+            installation_id=given.installation_id,
+            permission_id=given.permission_id,
+            partner_id=given.partner_id,
+        )
+    ]
 
 
 def accept(state: Invitation | None) -> Sequence[InvitationEvent]:

@@ -13,8 +13,9 @@ from chargekey_identity.domain.events import IdentificationType
 State = Literal["WAITING", "PRESENT_AGAIN", "ADDED", "EXPIRED", "CANCELLED", "REFUSED"]
 
 WINDOW = 60 * 10**9
-# Chargers ask twice about one tap; whoever means it again takes longer.
+# Chargers ask twice about one tap; whoever means it again takes longer, but not for ever.
 AGAIN = 10**9
+AGAIN_WITHIN = 20 * 10**9
 SCANNABLE: frozenset[IdentificationType] = frozenset({"RFID", "CREDIT_CARD", "VEHICLE_ID"})
 
 
@@ -53,6 +54,11 @@ def identification_id(scan_id: str) -> str:
     return ids.derived(f"scanned {scan_id}")
 
 
+def presented_id(unknown_code_id: str, command_id: str) -> str:
+    """Return the id of what a command adds of it, to be found by once the code is gone."""
+    return ids.derived(f"presented {unknown_code_id} {command_id}")
+
+
 def require_scannable(identification_type: IdentificationType) -> None:
     """Raise TypeNotScannableError for what no charger reads."""
     if identification_type not in SCANNABLE:
@@ -78,12 +84,13 @@ def concerns(scan: Scan, at: int, now: int) -> bool:
 
 def is_confirmed(scan: Scan, fingerprint: bytes, at: int) -> bool:
     """Whether the card presented is to be added now, and not once more first."""
-    return not scan.twice or (fingerprint == scan.first and at >= scan.first_at + AGAIN)
+    since = at - scan.first_at
+    return not scan.twice or (fingerprint == scan.first and AGAIN <= since <= AGAIN_WITHIN)
 
 
 def presented(scan: Scan, fingerprint: bytes, at: int) -> Scan:
-    """Return it waiting for the same card again; another card begins anew."""
-    if fingerprint == scan.first:
+    """Return it waiting for the same card again; another card, or one too late, begins anew."""
+    if fingerprint == scan.first and at < scan.first_at + AGAIN:
         return scan
     return msgspec.structs.replace(scan, state="PRESENT_AGAIN", first=fingerprint, first_at=at)
 

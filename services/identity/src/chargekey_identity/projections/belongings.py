@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import msgspec
 
@@ -28,29 +26,18 @@ from chargekey_identity.domain.events import (
 )
 
 
-class Belongings(msgspec.Struct):
-    """A user's own, by their aggregates' ids, oldest first."""
+class Belongings(msgspec.Struct, frozen=True):
+    """A user's own, by their aggregates' ids, oldest first; what has ended is in here no more."""
 
     # Of a LOCAL user.
-    home: str | None = None
-    known: bool = False
-    erased: bool = False
-    # Each with whether it is still his, or still waits.
-    identifications: dict[str, bool] = {}
-    codes: dict[str, bool] = {}
-    addresses: dict[str, bool] = {}
-    invitations: dict[str, bool] = {}
-
-    @property
-    def left(self) -> Iterator[str]:
-        """The ids of what has not ended."""
-        for own in (self.identifications, self.codes, self.addresses, self.invitations):
-            yield from (key for key, lasts in own.items() if lasts)
+    home: str | None
+    erased: bool
+    left: Sequence[str]
 
     @property
     def gone(self) -> bool:
         """Whether he is erased and nothing of his is left."""
-        return self.erased and not any(self.left)
+        return self.erased and not self.left
 
 
 class Owned(Projection):
@@ -58,40 +45,47 @@ class Owned(Projection):
 
     def __init__(self, store: EventStore) -> None:
         super().__init__(store)
-        self._of: dict[str, Belongings] = defaultdict(Belongings)
+        self._homes: dict[str, str | None] = {}  # of everybody who ever was
+        self._erased: set[str] = set()
+        self._left: dict[str, dict[str, None]] = {}
 
     def of(self, user_id: str) -> Belongings:
         """Return what a user has by now; raises UserUnknownError where he never was."""
         with self.caught_up():
-            found = self._of.get(user_id)
-            if found is None or not found.known:
+            if user_id not in self._homes:
                 raise UserUnknownError
-            return copy.deepcopy(found)
+            left = tuple(self._left.get(user_id, ()))
+            return Belongings(self._homes[user_id], user_id in self._erased, left)
 
     def erased(self) -> frozenset[str]:
         """Return everybody who was erased."""
         with self.caught_up():
-            return frozenset(key for key, found in self._of.items() if found.erased)
+            return frozenset(self._erased)
 
     def apply(self, record: Record) -> None:
         """Take in one event."""
         key, event = record.originator_id, record.event
         match event:
-            case IdentificationAdded() | IdentificationRemoved():
-                lasts = isinstance(event, IdentificationAdded)
-                self._of[event.user_id].identifications[key] = lasts
-            case CodeReserved() | CodeReleased():
-                self._of[event.user_id].codes[key] = isinstance(event, CodeReserved)
-            case EmailReserved() | EmailReleased():
-                self._of[event.user_id].addresses[key] = isinstance(event, EmailReserved)
-            case InvitationCreated() | InvitationAccepted() | InvitationRevoked():
-                waits = isinstance(event, InvitationCreated)
-                self._of[event.user_id].invitations[key] = waits
+            case IdentificationAdded() | CodeReserved() | EmailReserved() | InvitationCreated():
+                self._left.setdefault(event.user_id, {})[key] = None
+            case (
+                IdentificationRemoved()
+                | CodeReleased()
+                | EmailReleased()
+                | InvitationAccepted()
+                | InvitationRevoked()
+            ):
+                self._drop(event.user_id, key)
             case _ if isinstance(event, UserEvent):
-                his = self._of[key]
-                his.known = True
-                if isinstance(event, LocalUserAdded):
-                    his.home = event.installation_id
-                his.erased = his.erased or isinstance(event, UserErased)
+                home = event.installation_id if isinstance(event, LocalUserAdded) else None
+                self._homes.setdefault(key, home)
+                if isinstance(event, UserErased):
+                    self._erased.add(key)
             case _:
                 pass  # changes what a thing is like, and not whose it is
+
+    def _drop(self, user_id: str, key: str) -> None:
+        left = self._left.get(user_id, {})
+        left.pop(key, None)
+        if not left:
+            self._left.pop(user_id, None)

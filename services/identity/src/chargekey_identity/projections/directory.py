@@ -90,6 +90,12 @@ class Directory(Projection):
         found = self.every_identification(user_id)
         return [(key, state) for key, state in found.items() if not state.removed]
 
+    def held(self, user_id: str) -> Sequence[Identification]:
+        """Return the same without ids; nothing for who is not known here, or not yet."""
+        with self.caught_up():
+            found = (self._identifications[key] for key in self._of_user.get(user_id, ()))
+            return [state for state in found if not state.removed]
+
     def apply(self, record: Record) -> None:
         """Take in one event."""
         key, event = record.originator_id, record.event

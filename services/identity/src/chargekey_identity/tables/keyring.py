@@ -30,6 +30,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Index,
     LargeBinary,
     MetaData,
     Table,
@@ -60,6 +61,13 @@ _KEYS = Table(
     Column("wrapped", LargeBinary),
     sqlite_with_rowid=False,
 )
+_IS_DESTROYED = _KEYS.c.wrapped.is_(None)
+Index(
+    "data_keys_destroyed",
+    _KEYS.c.user_id,
+    sqlite_where=_IS_DESTROYED,
+    postgresql_where=_IS_DESTROYED,
+)
 # One row.
 _RING = Table(
     "key_ring",
@@ -70,7 +78,7 @@ _RING = Table(
     Column("destroyed", BigInteger, nullable=False),
 )
 _DESTROYED = select(_RING.c.destroyed)
-_TOMBSTONES = select(_KEYS.c.user_id).where(_KEYS.c.wrapped.is_(None))
+_TOMBSTONES = select(_KEYS.c.user_id).where(_IS_DESTROYED)
 _WRAPPED = select(_KEYS.c.wrapped).where(_KEYS.c.user_id == bindparam("owner"))
 
 
@@ -174,8 +182,19 @@ class KeyRing:
 
     def destroyed(self) -> AbstractSet[str]:
         """Return the tombstones: the users whose keys were destroyed."""
-        with self._opened(), self._db.reading() as connection:
+        # Nobody's sealing waits for this, or for what follows: they read what is committed.
+        with reachable(), self._db.reading() as connection:
             return set(connection.execute(_TOMBSTONES).scalars())
+
+    def is_destroyed(self, user_id: str) -> bool:
+        """Return whether a user's key was destroyed."""
+        with reachable(), self._db.reading() as connection:
+            return _row(connection, user_id) == (None,)
+
+    def destructions(self) -> int:
+        """Return a number that changes with the tombstones, in the same transaction."""
+        with reachable(), self._db.reading() as connection:
+            return _destructions(connection)
 
     def on_destroyed(self, listener: Callable[[], None]) -> None:
         """Call `listener`, on the destroying thread, after each destruction by this process."""
@@ -214,7 +233,7 @@ class KeyRing:
         if now - self._asked < LEASE:
             return
         with self._db.reading() as connection:
-            destroyed: int = connection.execute(_DESTROYED).scalar_one()
+            destroyed = _destructions(connection)
         if destroyed != self._destroyed:
             self._cached.clear()
             self._destroyed = destroyed
@@ -241,6 +260,11 @@ class KeyRing:
             _decrypt(self._master, proof, b"")
         except InvalidTag:
             raise MasterKeyMismatchError from None
+
+
+def _destructions(connection: Connection) -> int:
+    found: int = connection.execute(_DESTROYED).scalar_one()
+    return found
 
 
 def _row(connection: Connection, owner: str) -> tuple[bytes | None] | None:

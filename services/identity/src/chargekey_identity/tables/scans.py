@@ -2,7 +2,9 @@
 
 None of this is a fact of the domain: what comes of it is, an identification that was
 added. Codes are sealed with AES-256-GCM under a key of the service's own, since they
-are no user's yet, and are told apart by a keyed fingerprint that opens nothing else.
+are no user's yet, and are told apart by the id of the reservation they would have: once
+they are somebody's, they are found and dropped by it, though his own key is destroyed.
+A card that is to be presented twice is known by a keyed fingerprint that opens nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,6 +44,8 @@ from chargekey_identity.tables.reachable import reachable
 KEPT = 24 * 3600 * 10**9
 # Of one charger: who presents thousands there drives the older ones out.
 MOST_CODES = 200
+# Ids in one statement: databases take so many thousands.
+_AT_ONCE = 1000
 _NONCE = 12
 _FINGERPRINT = 16
 
@@ -81,11 +85,11 @@ _CODES = Table(
     Column("charger_id", ID, nullable=False),
     Column("installation_id", ID, nullable=False, index=True),
     Column("type", Text, nullable=False),
-    Column("fingerprint", LargeBinary, nullable=False, index=True),
+    Column("reservation_id", ID, nullable=False, index=True),
     Column("sealed", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False, index=True),
     Column("times", BigInteger, nullable=False),
-    UniqueConstraint("charger_id", "fingerprint"),
+    UniqueConstraint("charger_id", "reservation_id"),
     sqlite_autoincrement=True,  # pages are told apart by numbers: none comes twice
 )
 
@@ -93,8 +97,8 @@ _CODES = Table(
 class UnknownCode(msgspec.Struct, frozen=True):
     """What was presented at a charger and is nobody's.
 
-    `code` is in plain and never shown; it is empty once it was dropped. `at` is the last
-    time, in nanoseconds since the epoch.
+    `code` is in plain and never shown, `reservation_id` what it would be reserved by. `at`
+    is the last time, in nanoseconds since the epoch.
     """
 
     number: int
@@ -102,6 +106,7 @@ class UnknownCode(msgspec.Struct, frozen=True):
     charger_id: str
     installation_id: str
     type: IdentificationType
+    reservation_id: str
     code: str
     at: int
     times: int
@@ -166,7 +171,7 @@ class ScanTables:
         self._new_window = self._db.insert(_WINDOWS).on_conflict_do_nothing()
         new = self._db.insert(_CODES)
         self._remember = new.on_conflict_do_update(
-            index_elements=[_CODES.c.charger_id, _CODES.c.fingerprint],
+            index_elements=[_CODES.c.charger_id, _CODES.c.reservation_id],
             set_={
                 "at": new.excluded.at,
                 "times": _CODES.c.times + 1,
@@ -213,11 +218,9 @@ class ScanTables:
 
         Of a charger's the latest MOST_CODES are kept.
         """
-        fingerprint = self.fingerprint(code.code)
         row = msgspec.structs.asdict(code)
         del row["number"]
-        text = row.pop("code")
-        row |= {"fingerprint": fingerprint, "sealed": self._sealed(text, fingerprint)}
+        row["sealed"] = self._sealed(row.pop("code"), code.reservation_id)
         of_charger = _CODES.c.charger_id == code.charger_id
         latest = select(_CODES.c.number).where(of_charger).order_by(_CODES.c.at.desc())
         with reachable(), self._db.writing() as connection:
@@ -250,14 +253,13 @@ class ScanTables:
             row = connection.execute(wanted).mappings().first()
         return None if row is None else self._code(row)
 
-    def forget_codes(self, *tokens: str) -> None:
-        """Drop these wherever they were presented, for they are somebody's now, or once again.
-
-        That they were is kept for the rest of the day.
-        """
-        theirs = _CODES.c.fingerprint.in_([self.fingerprint(token) for token in tokens])
+    def forget_codes(self, reservation_ids: Iterable[str]) -> None:
+        """Drop these wherever they were presented, for they are somebody's, or were."""
+        theirs = list(reservation_ids)
         with reachable(), self._db.writing() as connection:
-            connection.execute(update(_CODES).where(theirs).values(sealed=b""))
+            for start in range(0, len(theirs), _AT_ONCE):
+                some = _CODES.c.reservation_id.in_(theirs[start : start + _AT_ONCE])
+                connection.execute(delete(_CODES).where(some))
 
     def forget_user(self, user_id: str) -> None:
         """Delete a user's scans (R20)."""
@@ -271,18 +273,17 @@ class ScanTables:
             scans = connection.execute(delete(_SCANS).where(_SCANS.c.expires_at <= now - KEPT))
         return codes.rowcount + scans.rowcount
 
-    def _sealed(self, text: str, fingerprint: bytes) -> bytes:
+    def _sealed(self, text: str, reservation_id: str) -> bytes:
         nonce = os.urandom(_NONCE)
-        return nonce + self._seal.encrypt(nonce, text.encode(), fingerprint)
+        return nonce + self._seal.encrypt(nonce, text.encode(), reservation_id.encode())
 
     def _code(self, row: RowMapping) -> UnknownCode:
         known = {name: row[name] for name in UnknownCode.__struct_fields__ if name != "code"}
-        return UnknownCode(**known, code=self._unsealed(row["sealed"], row["fingerprint"]))
+        return UnknownCode(**known, code=self._unsealed(row["sealed"], row["reservation_id"]))
 
-    def _unsealed(self, sealed: bytes, fingerprint: bytes) -> str:
-        if not sealed:
-            return ""
-        return self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], fingerprint).decode()
+    def _unsealed(self, sealed: bytes, reservation_id: str) -> str:
+        nonce, text = sealed[:_NONCE], sealed[_NONCE:]
+        return self._seal.decrypt(nonce, text, reservation_id.encode()).decode()
 
 
 def _scan(row: RowMapping) -> Scan:

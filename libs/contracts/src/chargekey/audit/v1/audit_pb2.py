@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63hargekey/audit/v1/audit.proto\x12\x12\x63hargekey.audit.v1\"\x0f\n\rVerifyRequest\"x\n\x0eVerifyResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.chargekey.audit.v1.ProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.chargekey.audit.v1.ResultH\x00\x42\x06\n\x04told\"\'\n\x08Progress\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\"m\n\x06Result\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\x0e\n\x06\x62\x65hind\x18\x03 \x01(\x03\x12\x32\n\ndifference\x18\x04 \x01(\x0b\x32\x1e.chargekey.audit.v1.Difference\"O\n\nDifference\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"K\n\x12ListChangesRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13ListChangesResponse\x12+\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1a.chargekey.audit.v1.Change\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xce\x01\n\x06\x43hange\x12\x10\n\x08position\x18\x01 \x01(\t\x12\n\n\x02\x61t\x18\x02 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\r\n\x05\x65vent\x18\x05 \x01(\t\x12\x12\n\nsubject_id\x18\x06 \x01(\t\x12\x36\n\x06\x66ields\x18\x07 \x03(\x0b\x32&.chargekey.audit.v1.Change.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xc1\x01\n\x0c\x41uditService\x12Q\n\x06Verify\x12!.chargekey.audit.v1.VerifyRequest\x1a\".chargekey.audit.v1.VerifyResponse0\x01\x12^\n\x0bListChanges\x12&.chargekey.audit.v1.ListChangesRequest\x1a\'.chargekey.audit.v1.ListChangesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63hargekey/audit/v1/audit.proto\x12\x12\x63hargekey.audit.v1\"\x0f\n\rVerifyRequest\"x\n\x0eVerifyResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.chargekey.audit.v1.ProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.chargekey.audit.v1.ResultH\x00\x42\x06\n\x04told\"\'\n\x08Progress\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\"m\n\x06Result\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\x0e\n\x06\x62\x65hind\x18\x03 \x01(\x03\x12\x32\n\ndifference\x18\x04 \x01(\x0b\x32\x1e.chargekey.audit.v1.Difference\"O\n\nDifference\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"K\n\x12ListChangesRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13ListChangesResponse\x12+\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1a.chargekey.audit.v1.Change\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xda\x01\n\x06\x43hange\x12\x10\n\x08position\x18\x01 \x01(\t\x12\n\n\x02\x61t\x18\x02 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\r\n\x05\x65vent\x18\x05 \x01(\t\x12\x12\n\nsubject_id\x18\x06 \x01(\t\x12\x36\n\x06\x66ields\x18\x07 \x03(\x0b\x32&.chargekey.audit.v1.Change.FieldsEntry\x12\n\n\x02id\x18\x08 \x01(\t\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xc1\x01\n\x0c\x41uditService\x12Q\n\x06Verify\x12!.chargekey.audit.v1.VerifyRequest\x1a\".chargekey.audit.v1.VerifyResponse0\x01\x12^\n\x0bListChanges\x12&.chargekey.audit.v1.ListChangesRequest\x1a\'.chargekey.audit.v1.ListChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,9 +48,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCHANGESRESPONSE']._serialized_start=503
   _globals['_LISTCHANGESRESPONSE']._serialized_end=594
   _globals['_CHANGE']._serialized_start=597
-  _globals['_CHANGE']._serialized_end=803
-  _globals['_CHANGE_FIELDSENTRY']._serialized_start=758
-  _globals['_CHANGE_FIELDSENTRY']._serialized_end=803
-  _globals['_AUDITSERVICE']._serialized_start=806
-  _globals['_AUDITSERVICE']._serialized_end=999
+  _globals['_CHANGE']._serialized_end=815
+  _globals['_CHANGE_FIELDSENTRY']._serialized_start=770
+  _globals['_CHANGE_FIELDSENTRY']._serialized_end=815
+  _globals['_AUDITSERVICE']._serialized_start=818
+  _globals['_AUDITSERVICE']._serialized_end=1011
 # @@protoc_insertion_point(module_scope)

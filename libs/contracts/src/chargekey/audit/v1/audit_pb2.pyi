@@ -164,6 +164,7 @@ class ListChangesRequest(_message.Message):
     """
     page_size: _builtins.int
     page_token: _builtins.str
+    """Of the page before, or the position of any change: what was done before it is told."""
     def __init__(
         self,
         *,
@@ -233,6 +234,7 @@ class Change(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     position: _builtins.str
     at: _builtins.int
     """Nanoseconds since the epoch in UTC."""
@@ -244,6 +246,8 @@ class Change(_message.Message):
     """As in `PermissionGranted`."""
     subject_id: _builtins.str
     """What it is about, and the event's own fields, without personal ones."""
+    id: _builtins.str
+    """The event's own, which is the cause of what reacts to it."""
     @_builtins.property
     def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -256,10 +260,11 @@ class Change(_message.Message):
         event: _builtins.str = ...,
         subject_id: _builtins.str = ...,
         fields: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at", b"at", "cause", b"cause", "event", b"event", "fields", b"fields", "position", b"position", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at", b"at", "cause", b"cause", "event", b"event", "fields", b"fields", "id", b"id", "position", b"position", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

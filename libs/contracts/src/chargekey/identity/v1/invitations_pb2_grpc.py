@@ -86,7 +86,7 @@ class InvitationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeInvitation(self, request, context):
-        """Takes it back; `chargekey permission revoke` takes the permission, and this with it.
+        """Takes it back, with what it was for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,7 @@ class InvitationServiceStub:
     ResendInvitation: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.ResendInvitationRequest, _invitations_pb2.ResendInvitationResponse]
     """Sends a new link; the old one is void."""
     RevokeInvitation: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.RevokeInvitationRequest, _invitations_pb2.RevokeInvitationResponse]
-    """Takes it back; `chargekey permission revoke` takes the permission, and this with it."""
+    """Takes it back, with what it was for."""
     AcceptInvitation: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.AcceptInvitationRequest, _invitations_pb2.AcceptInvitationResponse]
     """Verifies the address by the link's token, once, and signs its person in."""
     IssueInvitationLink: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.IssueInvitationLinkRequest, _invitations_pb2.IssueInvitationLinkResponse]
@@ -60,7 +60,7 @@ class InvitationServiceAsyncStub(InvitationServiceStub):
     ResendInvitation: _aio.UnaryUnaryMultiCallable[_invitations_pb2.ResendInvitationRequest, _invitations_pb2.ResendInvitationResponse]  # type: ignore[assignment]
     """Sends a new link; the old one is void."""
     RevokeInvitation: _aio.UnaryUnaryMultiCallable[_invitations_pb2.RevokeInvitationRequest, _invitations_pb2.RevokeInvitationResponse]  # type: ignore[assignment]
-    """Takes it back; `chargekey permission revoke` takes the permission, and this with it."""
+    """Takes it back, with what it was for."""
     AcceptInvitation: _aio.UnaryUnaryMultiCallable[_invitations_pb2.AcceptInvitationRequest, _invitations_pb2.AcceptInvitationResponse]  # type: ignore[assignment]
     """Verifies the address by the link's token, once, and signs its person in."""
     IssueInvitationLink: _aio.UnaryUnaryMultiCallable[_invitations_pb2.IssueInvitationLinkRequest, _invitations_pb2.IssueInvitationLinkResponse]  # type: ignore[assignment]
@@ -94,7 +94,7 @@ class InvitationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _invitations_pb2.RevokeInvitationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_invitations_pb2.RevokeInvitationResponse, _abc.Awaitable[_invitations_pb2.RevokeInvitationResponse]]:
-        """Takes it back; `chargekey permission revoke` takes the permission, and this with it."""
+        """Takes it back, with what it was for."""
 
     @_abc_1.abstractmethod
     def AcceptInvitation(

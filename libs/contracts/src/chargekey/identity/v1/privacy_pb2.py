@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#chargekey/identity/v1/privacy.proto\x12\x15\x63hargekey.identity.v1\"8\n\x11\x45xportUserRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"8\n\x12\x45xportUserResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\t\"7\n\x10\x45raseUserRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"%\n\x11\x45raseUserResponse\x12\x10\n\x08position\x18\x01 \x01(\t2\xd3\x01\n\x0ePrivacyService\x12\x61\n\nExportUser\x12(.chargekey.identity.v1.ExportUserRequest\x1a).chargekey.identity.v1.ExportUserResponse\x12^\n\tEraseUser\x12\'.chargekey.identity.v1.EraseUserRequest\x1a(.chargekey.identity.v1.EraseUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#chargekey/identity/v1/privacy.proto\x12\x15\x63hargekey.identity.v1\"8\n\x11\x45xportUserRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"8\n\x12\x45xportUserResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\t\"7\n\x10\x45raseUserRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"6\n\x11\x45raseUserResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x0f\n\x07pending\x18\x02 \x01(\x08\x32\xd3\x01\n\x0ePrivacyService\x12\x61\n\nExportUser\x12(.chargekey.identity.v1.ExportUserRequest\x1a).chargekey.identity.v1.ExportUserResponse\x12^\n\tEraseUser\x12\'.chargekey.identity.v1.EraseUserRequest\x1a(.chargekey.identity.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERASEUSERREQUEST']._serialized_start=178
   _globals['_ERASEUSERREQUEST']._serialized_end=233
   _globals['_ERASEUSERRESPONSE']._serialized_start=235
-  _globals['_ERASEUSERRESPONSE']._serialized_end=272
-  _globals['_PRIVACYSERVICE']._serialized_start=275
-  _globals['_PRIVACYSERVICE']._serialized_end=486
+  _globals['_ERASEUSERRESPONSE']._serialized_end=289
+  _globals['_PRIVACYSERVICE']._serialized_start=292
+  _globals['_PRIVACYSERVICE']._serialized_end=503
 # @@protoc_insertion_point(module_scope)

@@ -73,7 +73,10 @@ class ScanServiceServicer:
 
     def StartScan(self, request, context):
         """For 60 seconds, the next unknown card at the charger is bound to the user. Whoever
-        adds for himself presents it twice, so that nobody's card is taken.
+        adds for himself presents it twice within 20 seconds, so that nobody's card is taken
+        who happens to come by: another card, or the same one later, begins anew. A stranger
+        who is refused and tries again at once would have his card bound all the same, so he
+        is to let nobody else to the charger meanwhile, and to remove what is not his card.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +110,8 @@ class ScanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddFromUnknownCode(self, request, context):
-        """Gives one of these to a user.
+        """Gives one of these to a user. Sent again with its command_id, it answers the same once
+        the code is kept no longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,10 @@ class ScanServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ScanServiceAsyncStub: ...
     StartScan: _grpc.UnaryUnaryMultiCallable[_scans_pb2.StartScanRequest, _scans_pb2.StartScanResponse]
     """For 60 seconds, the next unknown card at the charger is bound to the user. Whoever
-    adds for himself presents it twice, so that nobody's card is taken.
+    adds for himself presents it twice within 20 seconds, so that nobody's card is taken
+    who happens to come by: another card, or the same one later, begins anew. A stranger
+    who is refused and tries again at once would have his card bound all the same, so he
+    is to let nobody else to the charger meanwhile, and to remove what is not his card.
     """
     GetScan: _grpc.UnaryUnaryMultiCallable[_scans_pb2.GetScanRequest, _scans_pb2.GetScanResponse]
     CancelScan: _grpc.UnaryUnaryMultiCallable[_scans_pb2.CancelScanRequest, _scans_pb2.CancelScanResponse]
@@ -46,7 +49,9 @@ class ScanServiceStub:
     where, never what.
     """
     AddFromUnknownCode: _grpc.UnaryUnaryMultiCallable[_scans_pb2.AddFromUnknownCodeRequest, _scans_pb2.AddFromUnknownCodeResponse]
-    """Gives one of these to a user."""
+    """Gives one of these to a user. Sent again with its command_id, it answers the same once
+    the code is kept no longer.
+    """
 
 @_typing.type_check_only
 class ScanServiceAsyncStub(ScanServiceStub):
@@ -55,7 +60,10 @@ class ScanServiceAsyncStub(ScanServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartScan: _aio.UnaryUnaryMultiCallable[_scans_pb2.StartScanRequest, _scans_pb2.StartScanResponse]  # type: ignore[assignment]
     """For 60 seconds, the next unknown card at the charger is bound to the user. Whoever
-    adds for himself presents it twice, so that nobody's card is taken.
+    adds for himself presents it twice within 20 seconds, so that nobody's card is taken
+    who happens to come by: another card, or the same one later, begins anew. A stranger
+    who is refused and tries again at once would have his card bound all the same, so he
+    is to let nobody else to the charger meanwhile, and to remove what is not his card.
     """
     GetScan: _aio.UnaryUnaryMultiCallable[_scans_pb2.GetScanRequest, _scans_pb2.GetScanResponse]  # type: ignore[assignment]
     CancelScan: _aio.UnaryUnaryMultiCallable[_scans_pb2.CancelScanRequest, _scans_pb2.CancelScanResponse]  # type: ignore[assignment]
@@ -66,7 +74,9 @@ class ScanServiceAsyncStub(ScanServiceStub):
     where, never what.
     """
     AddFromUnknownCode: _aio.UnaryUnaryMultiCallable[_scans_pb2.AddFromUnknownCodeRequest, _scans_pb2.AddFromUnknownCodeResponse]  # type: ignore[assignment]
-    """Gives one of these to a user."""
+    """Gives one of these to a user. Sent again with its command_id, it answers the same once
+    the code is kept no longer.
+    """
 
 class ScanServiceServicer(metaclass=_abc_1.ABCMeta):
     """Adding what is presented at a charger instead of typing its number (R16)."""
@@ -78,7 +88,10 @@ class ScanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scans_pb2.StartScanResponse, _abc.Awaitable[_scans_pb2.StartScanResponse]]:
         """For 60 seconds, the next unknown card at the charger is bound to the user. Whoever
-        adds for himself presents it twice, so that nobody's card is taken.
+        adds for himself presents it twice within 20 seconds, so that nobody's card is taken
+        who happens to come by: another card, or the same one later, begins anew. A stranger
+        who is refused and tries again at once would have his card bound all the same, so he
+        is to let nobody else to the charger meanwhile, and to remove what is not his card.
         """
 
     @_abc_1.abstractmethod
@@ -119,6 +132,8 @@ class ScanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scans_pb2.AddFromUnknownCodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scans_pb2.AddFromUnknownCodeResponse, _abc.Awaitable[_scans_pb2.AddFromUnknownCodeResponse]]:
-        """Gives one of these to a user."""
+        """Gives one of these to a user. Sent again with its command_id, it answers the same once
+        the code is kept no longer.
+        """
 
 def add_ScanServiceServicer_to_server(servicer: ScanServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
