@@ -25,8 +25,8 @@ run: setup ## start everything on this machine and keep serving
 	$(BIN)/chargekey up
 
 .PHONY: test
-test: setup ## run every test
-	$(BIN)/pytest
+test: setup ## run every test, on every core
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 .PHONY: check
 check: setup ## ruff, mypy, import-linter, buf, generated code up to date
