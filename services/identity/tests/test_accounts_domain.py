@@ -66,7 +66,7 @@ CREATED = InvitationCreated(
 )
 RENEWED = InvitationRenewed(user_id="ola", expires_at=LIFETIME + 5)
 ACCEPTED = InvitationAccepted(user_id="ola")
-REVOKED = InvitationRevoked(user_id="ola")
+REVOKED = InvitationRevoked(user_id="ola", installation_id="home", permission_id="p1")
 SECRET = b"a secret of at least sixteen bytes"
 
 
