@@ -16,7 +16,11 @@ LINK = {"link": "https://charge.test/#t", "until": "2026-03-03"}
 LETTERS = [
     ("user_blocked", "en", BLOCKED),
     ("user_blocked_lifted_since", "en", BLOCKED),
-    *(("invitation", language, {**LINK, "site": "Home"}) for language in LANGUAGES),
+    *(
+        (name, language, {**LINK, "site": "Home"})
+        for name in ("invitation", "partner_invitation", "ownership_offer")
+        for language in LANGUAGES
+    ),
     *(("sign_in_link", language, LINK) for language in LANGUAGES),
 ]
 

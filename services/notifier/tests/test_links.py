@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def outbox_files(directory: Path) -> list[Path]:
     return list(directory.glob("notifier.db*"))
 
 
-def invite(neighbours: Neighbours, token: str, **place: str) -> None:
+def invite(neighbours: Neighbours, token: str, **place: Any) -> None:
     neighbours.invitations.links["i1"] = invitations_pb2.IssueInvitationLinkResponse(
         email="kari@people.test", token=token, expires_at=NOON, **place
     )
@@ -64,7 +65,27 @@ async def test_a_member_of_a_partner_is_invited_by_the_partners_name(
             InvitationCreated(user_id="u1", invitation_id="i1", partner_id="p1", expires_at=NOON),
         )
         (mail,) = await mailbox.wait(1)
-    assert mail["Subject"] == "You are invited to charge"
+    assert mail["Subject"] == "You are invited to an organisation"
+    assert "You were made a member of Volt AS." in part(mail, "plain")
+
+
+async def test_who_is_offered_a_site_is_told_that_it_is_his_when_he_accepts(
+    running: Running, stream: IdentityStream, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    """R6."""
+    invite(neighbours, "t", installation_id="home", ownership=True, language="en")
+    async with running():
+        await stream.tell(
+            1,
+            InvitationCreated(
+                user_id="u1", invitation_id="i1", installation_id="home", expires_at=NOON
+            ),
+        )
+        (mail,) = await mailbox.wait(1)
+    assert mail["Subject"] == "You are offered to own a charging site"
+    assert "chargekey invitation accept --token 'https://charge.test/invitation#t'" in part(
+        mail, "plain"
+    )
 
 
 @pytest.mark.parametrize(

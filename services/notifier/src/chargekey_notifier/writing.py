@@ -98,7 +98,9 @@ class Writer:
     async def _invitation(self, mail: Mail) -> Written:
         request = invitations_pb2.IssueInvitationLinkRequest(invitation_id=mail.invitation_id or "")
         link = await self._invitations.IssueInvitationLink(request)
+        name = "ownership_offer" if link.ownership else "invitation"
         if link.partner_id:
+            name = "partner_invitation"
             site, time_zone = await self._partner(link.partner_id), _UTC
         else:
             site, time_zone = await self._site(link.installation_id)
@@ -107,7 +109,7 @@ class Writer:
             "link": f"{self._portal_url}/invitation#{link.token}",
             "until": local_time(link.expires_at, time_zone),
         }
-        return Written(link.email, letter("invitation", words, link.language))
+        return Written(link.email, letter(name, words, link.language))
 
     async def _sign_in_link(self, mail: Mail) -> Written:
         request = sign_in_pb2.IssueSignInLinkRequest(event_id=mail.event_id, user_id=mail.user_id)

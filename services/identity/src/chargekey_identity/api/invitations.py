@@ -110,6 +110,7 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
             language=link.language,
             installation_id=invited.given.installation_id or "",
             partner_id=invited.given.partner_id or "",
+            ownership=invited.given.is_ownership,
         )
 
     def objects(self) -> Objects:

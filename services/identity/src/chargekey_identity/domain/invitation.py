@@ -36,6 +36,11 @@ class Given(msgspec.Struct, frozen=True):
     permission_id: str | None = None
     partner_id: str | None = None
 
+    @property
+    def is_ownership(self) -> bool:
+        """Whether an installation's ownership is offered."""
+        return self.permission_id is None and self.partner_id is None
+
 
 class Invitation(msgspec.Struct, frozen=True):
     """The invitation as of its last event; `times_sent` numbers its links from 1."""

@@ -302,6 +302,7 @@ class IssueInvitationLinkResponse(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     PARTNER_ID_FIELD_NUMBER: _builtins.int
+    OWNERSHIP_FIELD_NUMBER: _builtins.int
     email: _builtins.str
     token: _builtins.str
     """What the link carries."""
@@ -311,6 +312,8 @@ class IssueInvitationLinkResponse(_message.Message):
     installation_id: _builtins.str
     """What it is for: one of the two."""
     partner_id: _builtins.str
+    ownership: _builtins.bool
+    """The installation's ownership is offered."""
     def __init__(
         self,
         *,
@@ -320,10 +323,11 @@ class IssueInvitationLinkResponse(_message.Message):
         language: _builtins.str = ...,
         installation_id: _builtins.str = ...,
         partner_id: _builtins.str = ...,
+        ownership: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "expires_at", b"expires_at", "installation_id", b"installation_id", "language", b"language", "partner_id", b"partner_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "expires_at", b"expires_at", "installation_id", b"installation_id", "language", b"language", "ownership", b"ownership", "partner_id", b"partner_id", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
