@@ -125,6 +125,46 @@ def test_an_address_that_somebody_has_is_his(world: World) -> None:
     assert world.directory.user(known).first_name == ""
 
 
+def test_who_was_exported_is_imported_as_he_is_edited_with_what_he_has(world: World) -> None:
+    first = world.imported("Ada,Lovelace,,,,#1234,04A1B2C3,", ",,grace@navy.example,,,#4321,,no")
+    ada, grace = (line.user_id for line in first.lines)
+    before = world.store.end()
+    again = world.imported(
+        f"{ada},Ada,King,,user,,#1234; #5678,04:a1:b2:c3,yes",
+        f"{grace},,,grace@navy.example,user,,#4321,,no",
+        header=f"user_id,{HEADER}",
+        command_id="again",
+    )
+    assert [line.user_id for line in again.lines] == [ada, grace]
+    changed = [type(record.event).__name__ for _, record, _ in world.store.read(before, 100)]
+    assert sorted(changed) == [
+        "AccessProposed",
+        "AccessProposed",
+        "CodeReserved",
+        "IdentificationAdded",
+        "UserBlocked",
+        "UserRenamed",
+    ]
+    assert (world.directory.user(ada).last_name, world.directory.user(ada).blocked) == (
+        "King",
+        True,
+    )
+
+
+@pytest.mark.parametrize("who", ["nobody", "of another site", "grace"])
+def test_a_line_is_about_a_local_user_of_the_site_or_about_nobody(world: World, who: str) -> None:
+    there = Site("there", "Europe/Oslo", 4, EVERY_ROLE)
+    done = world.imported("Ola,Nord,,,,,,", command_id="there", site=there)
+    grace = world.imported(",,grace@navy.example,,,,,no", command_id="grace")
+    ids = {"of another site": done.lines[0].user_id, "grace": grace.lines[0].user_id}
+    before = world.store.end()
+    refused = world.imported(
+        f"{ids.get(who, 'nobody')},Ola,Syd,,,,,,", header=f"user_id,{HEADER}", command_id="again"
+    )
+    assert [line.refusal_code for line in refused.lines] == ["user_unknown"]
+    assert world.store.end() == before
+
+
 def test_one_wrong_line_and_nobody_is_imported(world: World) -> None:
     """Nothing half done, and each line told what is wrong with it."""
     taken = world.users.add_local_user(

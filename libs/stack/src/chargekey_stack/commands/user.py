@@ -232,7 +232,8 @@ async def import_(
 ) -> Answer:
     """Add people with their cards and roles from a table: all of its lines, or none.
 
-    Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked.
+    Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked; and
+    user_id, as exported, for local users who are to be changed.
     """
     try:
         csv = file.read_bytes()

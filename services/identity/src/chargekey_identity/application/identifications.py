@@ -215,6 +215,17 @@ class Identifications:
         work.record(loaded, *events)
         return loaded.id
 
+    def has(self, work: Work, user_id: str, holder: User, wanted: Wanted) -> bool:
+        """Return whether the user presents this very code there already; raises as `add` does."""
+        within = identification.scope(holder, wanted.type, wanted.installation_id)
+        code_class, canonical = codes.canonical(wanted.type, wanted.code, scanned=wanted.scanned)
+        code = codes.keyed(self._keyed_ids, code_class, canonical, within)
+        reserved = work.load(reservation.evolve, reservation.reservation_id(code)).state
+        if reserved is None or reserved.identification_id is None:
+            return False
+        held = work.load(identification.evolve, reserved.identification_id).state
+        return held is not None and (held.user_id, held.installation_id) == (user_id, within)
+
     def give_app(self, work: Work, user_id: str) -> str:
         """Give a user, within another command, what the portal starts sessions with."""
         code = codes.keyed(self._keyed_ids, *classify(codes.new_app_code()), None)

@@ -28,6 +28,7 @@ from chargekey_identity.domain.errors import (
     OwnerWithoutEndError,
     RoleNotGrantableError,
     TwiceInFileError,
+    UserUnknownError,
 )
 from chargekey_identity.domain.events import AccessProposed, IdentificationType, Role
 from chargekey_identity.domain.people import Person
@@ -208,7 +209,8 @@ class _Adding:
                 pin_length=self._site.pin_length,
                 earlier=[before for before, _ in presented[:number]],
             )
-            self._identifications.add(self._work, user_id, holder, wanted)
+            if not self._identifications.has(self._work, user_id, holder, wanted):
+                self._identifications.add(self._work, user_id, holder, wanted)
         self._proposed[user_id] = AccessProposed(
             installation_id=self._site.installation_id,
             roles=roles,
@@ -218,6 +220,8 @@ class _Adding:
         return user_id
 
     def _local(self, person: Person, *, blocked: bool) -> tuple[str, user.User]:
+        if person.user_id:
+            return self._known(person, blocked=blocked)
         loaded = self._work.load(user.evolve, new_id())
         [added] = user.add_local(
             installation_id=self._site.installation_id,
@@ -227,6 +231,18 @@ class _Adding:
         )
         self._work.record(loaded, added)
         return loaded.id, user.evolve(None, added)
+
+    def _known(self, person: Person, *, blocked: bool) -> tuple[str, user.User]:
+        """Return a local user who was exported, called and blocked as the table says now."""
+        self._once("user_id", person.user_id)
+        loaded = self._work.load(user.evolve, person.user_id)
+        state = user.existing(loaded.state)
+        if state.kind != "LOCAL" or state.installation_id != self._site.installation_id:
+            raise UserUnknownError
+        first, last = names.name(person.first_name), names.name(person.last_name)
+        self._work.record(loaded, *user.rename(state, first_name=first, last_name=last))
+        self._work.record(loaded, *(user.block(state) if blocked else user.unblock(state)))
+        return loaded.id, state
 
     def _by_address(self, person: Person) -> tuple[str, user.User]:
         """Return who has the address; a new one is called as the table says, if it does."""

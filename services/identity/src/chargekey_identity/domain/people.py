@@ -23,7 +23,7 @@ from chargekey_identity.domain.errors import (
 from chargekey_identity.domain.events import Role
 
 COLUMNS = ("first_name", "last_name", "email", "roles", "valid_until", "pin", "rfid", "blocked")
-# Written in front of the others, and passed over when read: an import adds people.
+# Written in front of the others; read, it says which local user a line is about.
 ID = "user_id"
 LARGEST = 1 << 20
 MOST_LINES = 2000

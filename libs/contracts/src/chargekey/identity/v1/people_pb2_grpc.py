@@ -29,7 +29,9 @@ class PeopleServiceStub:
     """An installation's people as a table: CSV (RFC 4180) in UTF-8, with a header.
 
     Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked. Without
-    an address it is a LOCAL user, who needs both names; with one, an invitation.
+    an address it is a LOCAL user, who needs both names; with one, an invitation. A column
+    user_id, as exported, says which local user of the site a line is about: he is called and
+    blocked as the line says, and keeps what he has.
     """
 
     def __init__(self, channel):
@@ -54,7 +56,9 @@ class PeopleServiceServicer:
     """An installation's people as a table: CSV (RFC 4180) in UTF-8, with a header.
 
     Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked. Without
-    an address it is a LOCAL user, who needs both names; with one, an invitation.
+    an address it is a LOCAL user, who needs both names; with one, an invitation. A column
+    user_id, as exported, says which local user of the site a line is about: he is called and
+    blocked as the line says, and keeps what he has.
     """
 
     def ImportPeople(self, request, context):
@@ -96,7 +100,9 @@ class PeopleService:
     """An installation's people as a table: CSV (RFC 4180) in UTF-8, with a header.
 
     Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked. Without
-    an address it is a LOCAL user, who needs both names; with one, an invitation.
+    an address it is a LOCAL user, who needs both names; with one, an invitation. A column
+    user_id, as exported, says which local user of the site a line is about: he is called and
+    blocked as the line says, and keeps what he has.
     """
 
     @staticmethod

@@ -30,7 +30,9 @@ class PeopleServiceStub:
     """An installation's people as a table: CSV (RFC 4180) in UTF-8, with a header.
 
     Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked. Without
-    an address it is a LOCAL user, who needs both names; with one, an invitation.
+    an address it is a LOCAL user, who needs both names; with one, an invitation. A column
+    user_id, as exported, says which local user of the site a line is about: he is called and
+    blocked as the line says, and keeps what he has.
     """
 
     @_typing.overload
@@ -47,7 +49,9 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     """An installation's people as a table: CSV (RFC 4180) in UTF-8, with a header.
 
     Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked. Without
-    an address it is a LOCAL user, who needs both names; with one, an invitation.
+    an address it is a LOCAL user, who needs both names; with one, an invitation. A column
+    user_id, as exported, says which local user of the site a line is about: he is called and
+    blocked as the line says, and keeps what he has.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -60,7 +64,9 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
     """An installation's people as a table: CSV (RFC 4180) in UTF-8, with a header.
 
     Columns: first_name, last_name, email, roles, valid_until, pin, rfid, blocked. Without
-    an address it is a LOCAL user, who needs both names; with one, an invitation.
+    an address it is a LOCAL user, who needs both names; with one, an invitation. A column
+    user_id, as exported, says which local user of the site a line is about: he is called and
+    blocked as the line says, and keeps what he has.
     """
 
     @_abc_1.abstractmethod
