@@ -48,6 +48,8 @@ ID = Text().with_variant(Text(collation="C"), "postgresql")
 CONNECTIONS = 2
 MORE_CONNECTIONS = 6  # while many are needed at once
 CONNECTION_WAIT = 5.0
+# Milliseconds a transaction may rest before the server ends it, at the least.
+LEAST_IDLE = 5000
 # Seconds for what still runs when a database is closed.
 CLOSE_TIMEOUT = 10.0
 
@@ -221,9 +223,11 @@ def _postgres_engine(where: Postgres, lock_timeout: float) -> Engine:
     # Not by SQLAlchemy's own reading of the URL, which knows less than libpq: several hosts.
     given = conninfo_to_dict(where.conninfo).get("options") or ""
     waits = int(lock_timeout * 1000)
+    # Whoever waits shortly for others' locks may be slow himself, on a busy machine.
+    idle = max(waits, LEAST_IDLE)
     conninfo = make_conninfo(
         where.conninfo,
-        options=f"{given} -c lock_timeout={waits} -c idle_in_transaction_session_timeout={waits}",
+        options=f"{given} -c lock_timeout={waits} -c idle_in_transaction_session_timeout={idle}",
     )
     return create_engine(
         "postgresql+psycopg://",
