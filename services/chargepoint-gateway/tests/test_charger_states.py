@@ -21,7 +21,7 @@ from chargekey_common.published.sessions import Inputs, SessionEnded, SessionSta
 from chargekey_common.testing.grpc import served
 from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.charger_states import ACCEPTANCE_LASTS, ChargerState, ChargerStates
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions

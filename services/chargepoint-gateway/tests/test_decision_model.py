@@ -14,7 +14,7 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.decision import accept_at_once, decide
 from chargekey_gateway.inputs import gather
 from chargekey_gateway.lookup import Lookup
@@ -574,7 +574,9 @@ def test_the_decision_agrees_with_the_model(
 
         now = at
         told.clear()
-        assert gateway.authorize(charger, token) == decision  # by whichever of the two ways
+        assert (
+            gateway.deciding.authorize(charger, token) == decision
+        )  # by whichever of the two ways
         tellable = decision.reason == "identification_unknown" and token[:1] != "#"
         assert bool(told) is (tellable and not token.startswith("APP:"))
         if presented.identification is not None:

@@ -13,7 +13,7 @@ from chargekey_common.testing.asking import NobodyMay, assert_every_method_asks
 from chargekey_common.testing.grpc import served
 from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.view import View

@@ -26,7 +26,7 @@ from chargekey_common.published.chargers import (
 from chargekey_common.published.envelope import Catalogue, PublishedEvent
 from chargekey_gateway import lockouts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.decision import Reason, Status
 from chargekey_gateway.guessing import MOST_AT_CHARGER, MOST_AT_INSTALLATION
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
@@ -80,7 +80,7 @@ class Replica:
         return charger
 
     def types(self, token: str, charger: str = "c0") -> Reason:
-        return self.gateway.authorize(self.charger(charger), token).reason
+        return self.gateway.deciding.authorize(self.charger(charger), token).reason
 
     def guesses(self, charger: str = "c0") -> list[Reason]:
         return [self.types(token, charger) for token in WRONG]
@@ -197,9 +197,11 @@ def test_five_wrong_pins_lock_pins_for_five_minutes_and_no_card() -> None:
 def test_a_charger_is_told_the_same_of_unknown_wrong_and_locked_out_pins() -> None:
     """R14: whoever guesses does not learn that he is locked out, nor that he has hit."""
     here = offline()
-    before = [here.gateway.authorize(here.charger(), token) for token in ("#9999", "#12")]
+    before = [here.gateway.deciding.authorize(here.charger(), token) for token in ("#9999", "#12")]
     here.guesses()
-    behind = [here.gateway.authorize(here.charger(), token) for token in ("#9999", "#12", PIN)]
+    behind = [
+        here.gateway.deciding.authorize(here.charger(), token) for token in ("#9999", "#12", PIN)
+    ]
     answers = {id_tag_info(each) for each in (*before, *behind)}
     assert [each.status for each in answers] == [Status.INVALID]
 
@@ -244,10 +246,12 @@ def test_dry_runs_see_a_lock_and_make_none() -> None:
     """R14."""
     here = offline()
     for _ in range(10):
-        here.gateway.dry_run(here.charger(), "#9999")
+        here.gateway.deciding.dry_run(here.charger(), "#9999")
     assert here.types(PIN) is Reason.INSTALLATION_PERMISSION
     here.guesses()
-    assert here.gateway.dry_run(here.charger(), PIN).decision.reason is Reason.PIN_LOCKED_OUT
+    assert (
+        here.gateway.deciding.dry_run(here.charger(), PIN).decision.reason is Reason.PIN_LOCKED_OUT
+    )
 
 
 def test_a_charger_that_is_moved_leaves_its_lockout_behind() -> None:
@@ -341,7 +345,7 @@ async def test_a_start_counts_once_however_often_it_is_sent(bus: Client, clock: 
     async with running(bus, clock) as here:
 
         async def start(number: int) -> Reason:
-            started = await here.gateway.start_session(
+            started = await here.gateway.charging.start(
                 here.charger(),
                 connector=1,
                 token="#9999",

@@ -22,7 +22,7 @@ from chargekey_gateway.api import pin_questions
 from chargekey_gateway.api.pin_questions import MOST, WITHIN, PinQuestions
 from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.view import View

@@ -12,6 +12,7 @@ import pytest_asyncio
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted
+from chargekey_gateway.commands import Command, Outcome, RemoteStop, Result
 from chargekey_gateway.reconcile import Reconciler, to_stop
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
@@ -29,9 +30,10 @@ class RemoteCharger:
         self.charger = charger
         self.asked: asyncio.Queue[int] = asyncio.Queue()
 
-    async def remote_stop(self, transaction_id: int) -> bool:
-        self.asked.put_nowait(transaction_id)
-        return True
+    async def carry_out(self, command: Command) -> Result:
+        assert isinstance(command, RemoteStop)
+        self.asked.put_nowait(command.transaction_id)
+        return Result(outcome=Outcome.ACCEPTED)
 
     async def next(self) -> int:
         async with asyncio.timeout(LONG):

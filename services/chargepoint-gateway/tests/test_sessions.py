@@ -27,9 +27,11 @@ from chargekey_common.published.sessions import (
     StartRefused,
 )
 from chargekey_gateway import streams
-from chargekey_gateway.application import Gateway, SessionsUnavailableError, Started
+from chargekey_gateway.application.charging import Started
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.decision import Decision, Reason, Status, decide
 from chargekey_gateway.sessions import stream
+from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.unknown_codes import UnknownCode
@@ -81,7 +83,7 @@ class Replica:
         started_at: int = NOW - MINUTE,
         meter_start: int = 100,
     ) -> Started:
-        return await self.gateway.start_session(
+        return await self.gateway.charging.start(
             self.charger(charger_id),
             connector=connector,
             token=token,
@@ -97,7 +99,7 @@ class Replica:
         token: str | None = PIN,
         ended_at: int = NOW,
     ) -> None:
-        await self.gateway.end_session(
+        await self.gateway.charging.end(
             self.charger(charger_id),
             transaction_id=transaction_id,
             token=token,
@@ -221,7 +223,7 @@ async def test_a_gateway_that_ends_waits_only_so_long_for_its_last_reports(
     replicas: Replicas,
 ) -> None:
     replica, _ = replicas
-    replica.gateway.connector_status(
+    replica.gateway.reports.connector_status(
         replica.charger(), connector=1, status="Available", error_code="NoError"
     )
     await replica.gateway.tell_the_rest(within=0.01)  # nothing publishes: `run` does not run
@@ -642,8 +644,8 @@ async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
     with pytest.raises(SessionsUnavailableError):
         async with asyncio.timeout(PATIENCE * 3):
             await other.end(started.transaction_id)
-    assert replica.gateway.authorize(replica.charger(), CARD).accepted
-    assert not replica.gateway.authorize(replica.charger(), "#9999").accepted
+    assert replica.gateway.deciding.authorize(replica.charger(), CARD).accepted
+    assert not replica.gateway.deciding.authorize(replica.charger(), "#9999").accepted
 
     nats_server.start()
     retried = await _until_available(lambda: replica.start("second", meter_start=5))
@@ -783,15 +785,15 @@ async def _until_available(call: Callable[[], Awaitable[Started]]) -> Started:
 async def test_a_refused_tap_is_published_and_an_accepted_one_is_not(replicas: Replicas) -> None:
     replica, _ = replicas
     work = asyncio.create_task(replica.gateway.run())
-    assert replica.gateway.authorize(replica.charger(), PIN).accepted
+    assert replica.gateway.deciding.authorize(replica.charger(), PIN).accepted
     replica.view.apply(identity.UserBlocked(user_id="ada", installation_id="site"))
-    refused = replica.gateway.authorize(replica.charger(), PIN)
+    refused = replica.gateway.deciding.authorize(replica.charger(), PIN)
     assert refused.status is Status.BLOCKED
-    dry = replica.gateway.dry_run(replica.charger(), PIN)
+    dry = replica.gateway.deciding.dry_run(replica.charger(), PIN)
     assert dry.decision == refused
     assert dry.explanation[-1].endswith("user_blocked")
 
-    unknown = replica.gateway.dry_run(None, PIN)
+    unknown = replica.gateway.deciding.dry_run(None, PIN)
     assert unknown.decision.reason is Reason.CHARGER_UNKNOWN
 
     while not (events := await events_of(replica.client)):
@@ -854,6 +856,6 @@ def test_the_decision_of_a_start_says_who_and_until_when() -> None:
     )
     charger = gateway.charger_by_identity("first")
     assert charger is not None
-    assert gateway.authorize(charger, PIN) == Decision(
+    assert gateway.deciding.authorize(charger, PIN) == Decision(
         Status.ACCEPTED, Reason.INSTALLATION_PERMISSION, "ada", "pin", "ada", NOW + MINUTE
     )

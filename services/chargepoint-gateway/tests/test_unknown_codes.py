@@ -22,7 +22,7 @@ from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.process import cancel
 from chargekey_common.published import access, identity
 from chargekey_gateway import unknown_codes
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.unknown_codes import UnknownCode, UnknownCodes
@@ -205,7 +205,7 @@ class Site:
     def tap(self, token: str) -> str:
         charger = self.view.charger("charger")
         assert charger is not None
-        return self.gateway.authorize(charger, token).reason
+        return self.gateway.deciding.authorize(charger, token).reason
 
 
 @pytest.mark.parametrize(
@@ -245,5 +245,8 @@ def test_the_number_is_told_as_it_is_and_not_as_a_strange_reader_makes_it() -> N
 def test_a_dry_run_leaves_no_trace() -> None:
     site = Site()
     charger = site.view.charger("charger")
-    assert site.gateway.dry_run(charger, "04D1E2F3").decision.reason == "identification_unknown"
+    assert (
+        site.gateway.deciding.dry_run(charger, "04D1E2F3").decision.reason
+        == "identification_unknown"
+    )
     assert site.told == []

@@ -17,7 +17,7 @@ from chargekey_common.settings import load
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
 from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.reading import Reading
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from chargekey_gateway.commands import Command, RemoteStop, Result
 from chargekey_gateway.inputs import grant_here
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import NEVER, Charger, User
@@ -34,8 +35,8 @@ class Connection(Protocol):
 
     charger: Charger
 
-    async def remote_stop(self, transaction_id: int) -> bool:
-        """Ask the charger to end a transaction; whether it will."""
+    async def carry_out(self, command: Command) -> Result:
+        """Have the charger do something."""
 
 
 def to_stop(sessions: Iterable[RunningSession], view: View, at: int) -> tuple[int, ...]:
@@ -176,12 +177,13 @@ class Reconciler:
         while attempts < len(self._delays):
             changed.clear()
             for transaction_id in self._to_stop(charger_id):
-                accepted = await self._connections[charger_id].remote_stop(transaction_id)
+                stop = RemoteStop(transaction_id=transaction_id)
+                result = await self._connections[charger_id].carry_out(stop)
                 log.info(
                     "remote_stop_sent",
                     charger=charger_id,
                     transaction=transaction_id,
-                    accepted=accepted,
+                    outcome=result.outcome.value,
                 )
             try:
                 async with asyncio.timeout(self._delays[attempts]):

@@ -16,11 +16,12 @@ import websockets
 from websockets.headers import build_authorization_basic
 
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.application import SessionsUnavailableError, Started
+from chargekey_gateway.application.charging import Started
 from chargekey_gateway.decision import Decision, Reason, Status
 from chargekey_gateway.ocpp.connection import ChargerConnection
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp16.routes import OCPP16
+from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.view.entries import Charger, Installation
 
 SCHEMAS = pathlib.Path(ocpp.v16.__file__).parent / "schemas"
@@ -46,6 +47,7 @@ class GatewayInMemory:
     """Answers as the real one promises to, and remembers what it was told."""
 
     def __init__(self) -> None:
+        self.deciding = self.charging = self.reports = self
         self.chargers: dict[str, Charger] = {}
         self.passwords: dict[str, str] = {}
         self.decisions: dict[str, Decision] = {}
@@ -71,13 +73,13 @@ class GatewayInMemory:
     def password_matches(self, charger: Charger, password: str) -> bool:
         return self.passwords[charger.id] == password
 
-    def authorize(self, charger: Charger, token: str) -> Decision:
+    def authorize(self, charger: Charger, token: str, _announced: object = None) -> Decision:
         self.told.append(("authorize", charger.id, token))
         if self.error is not None:
             raise self.error
         return self.decisions.get(token.upper(), decided(Status.INVALID))
 
-    async def start_session(
+    async def start(
         self, charger: Charger, *, connector: int, token: str, started_at: int, meter_start: int
     ) -> Started:
         await self._durable()
@@ -86,7 +88,7 @@ class GatewayInMemory:
         self.told.append(("start", token))
         return self.starts.setdefault(key, Started(len(self.starts) + 1001, decision))
 
-    async def end_session(self, charger: Charger, **what: object) -> None:
+    async def end(self, charger: Charger, **what: object) -> None:
         await self._durable()
         self.told.append(("end", what["transaction_id"]))
         self.ends.append({"charger": charger.id, **what})

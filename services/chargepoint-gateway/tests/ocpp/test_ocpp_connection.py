@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from chargekey_gateway.ocpp.connection import NotAnswered
+from chargekey_gateway.commands import Outcome, RemoteStop
 from chargekey_gateway.ocpp16.messages import (
     RemoteStopTransaction,
     RemoteStopTransactionResponse,
@@ -241,14 +241,14 @@ async def test_an_answer_to_nothing_is_ignored(line: Line) -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        ([4, None, "NotSupported", "", {}], NotAnswered.REFUSED),
-        ([4, None], NotAnswered.REFUSED),
-        ([3, None, {"status": "Perhaps"}], NotAnswered.MALFORMED),
-        ([3, None, []], NotAnswered.MALFORMED),
+        ([4, None, "NotSupported", "", {}], Outcome.REFUSED),
+        ([4, None], Outcome.REFUSED),
+        ([3, None, {"status": "Perhaps"}], Outcome.MALFORMED),
+        ([3, None, []], Outcome.MALFORMED),
     ],
 )
 async def test_a_useless_answer_is_a_value_and_the_next_call_goes_out(
-    line: Line, answer: list[Any], outcome: NotAnswered
+    line: Line, answer: list[Any], outcome: Outcome
 ) -> None:
     ours = stop_call(line, 1)
     stop_call(line, 2)
@@ -262,7 +262,7 @@ async def test_an_unanswered_call_times_out_and_lets_the_next_go(
 ) -> None:
     line = new_line(call_timeout=0.01)
     first, second = stop_call(line, 1), stop_call(line, 2)
-    assert await first is NotAnswered.TIMED_OUT
+    assert await first is Outcome.TIMED_OUT
     assert len(line.calls()) == 2
     line.say([3, line.calls()[0][1], {"status": "Accepted"}])  # too late
     assert not second.done()
@@ -300,7 +300,7 @@ async def test_too_many_queued_calls_are_not_queued(new_line: Callable[..., Line
     line = new_line(queued_calls=1)
     stop_call(line, 1)
     stop_call(line, 2)
-    assert await stop_call(line, 3) is NotAnswered.TOO_MANY_QUEUED
+    assert await stop_call(line, 3) is Outcome.TOO_MANY_QUEUED
 
 
 async def test_remote_stop_is_true_only_when_the_charger_accepts(line: Line) -> None:
@@ -309,11 +309,11 @@ async def test_remote_stop_is_true_only_when_the_charger_accepts(line: Line) -> 
         ([3, None, {"status": "Rejected"}], False),
         ([4, None, "NotSupported", "", {}], False),
     ):
-        task = asyncio.ensure_future(line.connection.remote_stop(7))
+        task = asyncio.ensure_future(line.connection.carry_out(RemoteStop(transaction_id=7)))
         await asyncio.sleep(0)  # let the task get as far as its call
         assert line.calls()[-1][2:] == ["RemoteStopTransaction", {"transactionId": 7}]
         line.say([answer[0], line.calls()[-1][1], *answer[2:]])
-        assert await task is accepted
+        assert (await task).accepted is accepted
     assert line.connection.version == "1.6"
 
 
@@ -336,8 +336,8 @@ async def test_losing_the_connection_ends_what_waits_and_lets_a_start_finish(
     line.ask("StopTransaction", STOP)
     await gateway.reached.wait()
     task = line.connection.lost()
-    assert (await ours, await queued) == (NotAnswered.DISCONNECTED, NotAnswered.DISCONNECTED)
-    assert await stop_call(line, 3) is NotAnswered.DISCONNECTED
+    assert (await ours, await queued) == (Outcome.DISCONNECTED, Outcome.DISCONNECTED)
+    assert await stop_call(line, 3) is Outcome.DISCONNECTED
     gateway.go_on.set()
     await task
     assert len(gateway.starts) == 1

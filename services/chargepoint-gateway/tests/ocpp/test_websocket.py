@@ -22,6 +22,7 @@ from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chargekey_gateway.api.websocket import ChargerSocket
+from chargekey_gateway.commands import RemoteStop
 from chargekey_gateway.ocpp16.routes import OCPP16
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ async def test_a_running_session_is_stopped_from_here(door: Door) -> None:
     async with peer(door) as charger:
         await charger.call(call.Heartbeat(), suppress=False)
         connection = door.connection()
-        assert await connection.remote_stop(55)
+        assert (await connection.carry_out(RemoteStop(transaction_id=55))).accepted
         assert await charger.stopped.get() == 55
 
 

@@ -17,7 +17,7 @@ from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.positions import Position
 from chargekey_gateway.api.pin_questions import PinQuestions
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.application import Gateway
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.decision import Status
 from chargekey_gateway.view.entries import Charger
 
@@ -92,7 +92,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         charger = self._charger(request)
         if is_pin and charger is not None:
             self._pin_questions.ask(current_caller(), charger.installation.id)
-        run = self._gateway.dry_run(charger, request.code, announced)
+        run = self._gateway.deciding.dry_run(charger, request.code, announced)
         decision = run.decision
         return pb.AuthorizeResponse(
             status=_STATUS[decision.status],
@@ -122,7 +122,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     async def ListChargerStates(
         self, request: pb.ListChargerStatesRequest, _: Context
     ) -> pb.ListChargerStatesResponse:
-        states = self._gateway.charger_states(self._wanted(request), online=self._chargers)
+        states = self._gateway.reports.states(self._wanted(request), online=self._chargers)
         return pb.ListChargerStatesResponse(
             chargers=[
                 pb.ChargerState(

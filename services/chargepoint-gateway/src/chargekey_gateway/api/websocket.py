@@ -42,7 +42,7 @@ from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp16.routes import OCPP16
 
 if TYPE_CHECKING:
-    from chargekey_gateway.application import Gateway
+    from chargekey_gateway.application.gateway import Gateway
     from chargekey_gateway.view.entries import Charger
 
 log = structlog.get_logger()

@@ -21,21 +21,20 @@ import re
 import traceback
 import uuid
 from collections.abc import Callable
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, assert_never
+from types import CoroutineType
+from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 import msgspec
 import structlog
 
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
+from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.commands import Command, Outcome, Result
 from chargekey_gateway.ocpp import frames
 from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
 from chargekey_gateway.ocpp.frames import CloseCode, Fault
 from chargekey_gateway.ocpp.limits import Limits
-
-if TYPE_CHECKING:
-    from chargekey_gateway.application import Gateway
-    from chargekey_gateway.view.entries import Charger
+from chargekey_gateway.view.entries import Charger
 
 log = structlog.get_logger()
 
@@ -64,31 +63,19 @@ class Wire(Protocol):
         """Start the closing handshake; nothing is received any more."""
 
 
-class NotAnswered(StrEnum):
-    """Why a call of ours has no answer."""
-
-    REFUSED = "refused"
-    MALFORMED = "malformed"
-    TIMED_OUT = "timed_out"
-    DISCONNECTED = "disconnected"
-    TOO_MANY_QUEUED = "too_many_queued"
-
-
 class _Outgoing(Generic[Answer]):
     """A call of ours, outstanding or queued."""
 
     __slots__ = ("action", "answer", "decoder", "id", "message")
 
-    def __init__(self, request: msgspec.Struct, response: type[Answer]) -> None:
+    def __init__(self, action: str, request: msgspec.Struct, response: type[Answer]) -> None:
         self.id = str(uuid.uuid4())
-        self.action = type(request).__name__
+        self.action = action
         self.message = frames.encode_call(self.id, self.action, request)
         self.decoder = msgspec.json.Decoder(response)
-        self.answer: asyncio.Future[Answer | NotAnswered] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.answer: asyncio.Future[Answer | Outcome] = asyncio.get_running_loop().create_future()
 
-    def resolve(self, answer: Answer | NotAnswered) -> None:
+    def resolve(self, answer: Answer | Outcome) -> None:
         """Hand over the answer, unless whoever asked has gone."""
         if not self.answer.done():
             self.answer.set_result(answer)
@@ -100,6 +87,7 @@ class ChargerConnection:
     __slots__ = (
         "_clock",
         "_dialect",
+        "_later",
         "_lost",
         "_outgoing",
         "_pending",
@@ -142,6 +130,7 @@ class ChargerConnection:
         self._waiting: list[tuple[str, InOrder[Any, Any], msgspec.Struct]] = []
         self._pending: list[str] = []  # the ids of those waiting and of the one being handled
         self._worker: asyncio.Task[None] | None = None
+        self._later: list[asyncio.Task[None]] = []  # those whose answer asks somebody else
 
     @property
     def version(self) -> str:
@@ -152,9 +141,12 @@ class ChargerConnection:
         """Return the server's time: the charger's own clock decides nothing."""
         return self._clock()
 
-    async def remote_stop(self, transaction_id: int) -> bool:
-        """Ask the charger to end a transaction; True when it accepted, False in any other case."""
-        return await self._dialect.remote_stop(self, transaction_id)
+    async def carry_out(self, command: Command) -> Result:
+        """Have the charger do something; what this version knows no way to do is NOT_SUPPORTED."""
+        carry = self._dialect.commands.get(type(command))
+        if carry is None:
+            return Result(outcome=Outcome.NOT_SUPPORTED)
+        return await carry(self, command)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the WebSocket; `lost` follows."""
@@ -213,8 +205,46 @@ class ChargerConnection:
             response = route.answer(self, request)
         except Exception as error:  # noqa: BLE001 - one bad call must not end the connection
             self._failed(message_id, request, error)
+            return
+        if isinstance(response, CoroutineType):
+            self._answer_later(message_id, route, request, response)
         else:
             self._conclude(message_id, route, request, response)
+
+    def _answer_later(
+        self,
+        message_id: str,
+        route: AtOnce[Any, Any],
+        request: msgspec.Struct,
+        response: CoroutineType[Any, Any, msgspec.Struct],
+    ) -> None:
+        if len(self._pending) >= self.limits.pending_calls:
+            response.close()
+            log.warning("ocpp_calls_piled_up", charger=self.charger.id)
+            self._refuse(message_id, Fault.INTERNAL)
+            return
+        self._pending.append(message_id)
+        task = asyncio.get_running_loop().create_task(
+            self._finish(message_id, route, request, response)
+        )
+        self._later.append(task)
+        task.add_done_callback(self._later.remove)
+
+    async def _finish(
+        self,
+        message_id: str,
+        route: AtOnce[Any, Any],
+        request: msgspec.Struct,
+        response: CoroutineType[Any, Any, msgspec.Struct],
+    ) -> None:
+        try:
+            answer = await response
+        except Exception as error:  # noqa: BLE001 - one bad call must not end the connection
+            self._failed(message_id, request, error)
+        else:
+            self._conclude(message_id, route, request, answer)
+        finally:
+            self._pending.remove(message_id)
 
     def _answer_in_order(
         self, message_id: str, route: InOrder[Any, Any], request: msgspec.Struct
@@ -295,18 +325,18 @@ class ChargerConnection:
     # Calls of ours.
 
     def call(
-        self, request: msgspec.Struct, response: type[Answer]
-    ) -> asyncio.Future[Answer | NotAnswered]:
-        """Queue `request`, named like its class, behind the calls before it.
+        self, request: msgspec.Struct, response: type[Answer], *, action: str = ""
+    ) -> asyncio.Future[Answer | Outcome]:
+        """Queue `request`, an `action` named like its class, behind the calls before it.
 
         The future needs no waiting for: it never holds an exception. Inside a handler
         do not wait for it; a route's `then` is the place to call from.
         """
-        outgoing = _Outgoing(request, response)
+        outgoing = _Outgoing(action or type(request).__name__, request, response)
         if self._lost:
-            outgoing.resolve(NotAnswered.DISCONNECTED)
+            outgoing.resolve(Outcome.DISCONNECTED)
         elif len(self._outgoing) > self.limits.queued_calls:
-            outgoing.resolve(NotAnswered.TOO_MANY_QUEUED)
+            outgoing.resolve(Outcome.TOO_MANY_QUEUED)
         else:
             self._outgoing.append(outgoing)
             if len(self._outgoing) == 1:
@@ -329,28 +359,28 @@ class ChargerConnection:
             return
         self._unanswered = 0
         if payload is None:
-            self._settle(NotAnswered.REFUSED)
+            self._settle(Outcome.REFUSED)
             return
         try:
             answer = self._outgoing[0].decoder.decode(payload)
         except msgspec.DecodeError:
-            self._settle(NotAnswered.MALFORMED)
+            self._settle(Outcome.MALFORMED)
         else:
             self._settle(answer)
 
     def _timed_out(self) -> None:
         self._unanswered += 1
-        self._settle(NotAnswered.TIMED_OUT)
+        self._settle(Outcome.TIMED_OUT)
         if self._unanswered >= self.limits.unanswered_calls:
             self.close(CloseCode.POLICY_VIOLATION, "calls are not answered")
 
-    def _settle(self, answer: msgspec.Struct | NotAnswered) -> None:
+    def _settle(self, answer: msgspec.Struct | Outcome) -> None:
         """End the outstanding call and send the next one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         outgoing = self._outgoing.pop(0)
-        if isinstance(answer, NotAnswered):
+        if isinstance(answer, Outcome):
             log.info(
                 "ocpp_call_not_answered",
                 charger=self.charger.id,
@@ -370,11 +400,13 @@ class ChargerConnection:
         """
         self._lost = True
         self._waiting.clear()
+        for task in tuple(self._later):
+            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._outgoing:
-            self._outgoing.pop(0).resolve(NotAnswered.DISCONNECTED)
+            self._outgoing.pop(0).resolve(Outcome.DISCONNECTED)
         return self._worker
 
 

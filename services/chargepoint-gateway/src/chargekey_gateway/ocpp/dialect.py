@@ -1,24 +1,50 @@
-"""What an OCPP version brings to a connection: its routes, its spelling, its commands."""
+"""What an OCPP version brings to a connection: its routes, its spelling, its commands.
+
+Handlers see the charger at the other end as a `Peer`, and know no connection.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import CoroutineType
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.commands import Command, Outcome, Result
 from chargekey_gateway.ocpp.frames import Fault
-
-if TYPE_CHECKING:
-    from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.limits import Limits
+from chargekey_gateway.view.entries import Charger
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 Response = TypeVar("Response", bound=msgspec.Struct)
+Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+
+class Peer(Protocol):
+    """The charger at the other end, as the handlers of an OCPP version see it."""
+
+    charger: Charger
+    gateway: Gateway
+    limits: Limits
+
+    def now(self) -> int:
+        """Return the server's time: the charger's own clock decides nothing."""
+
+    def call(
+        self, request: msgspec.Struct, response: type[Answer], *, action: str = ""
+    ) -> asyncio.Future[Answer | Outcome]:
+        """Queue `request` behind the calls before it; why not, where there is no answer."""
 
 
 class AtOnce(Generic[Request, Response]):
     """An action answered from memory, in the loop iteration it arrives in.
+
+    Where somebody else has to be asked first, the answer is a coroutine that gives it:
+    whatever comes meanwhile overtakes.
 
     `then` runs once the answer is on its way: the place for calls that follow it.
     """
@@ -27,8 +53,8 @@ class AtOnce(Generic[Request, Response]):
         self,
         request: type[Request],
         response: type[Response],
-        answer: Callable[[ChargerConnection, Request], Response],
-        then: Callable[[ChargerConnection, Request, Response], None] | None = None,
+        answer: Callable[[Peer, Request], Response | CoroutineType[Any, Any, Response]],
+        then: Callable[[Peer, Request, Response], None] | None = None,
     ) -> None:
         """Decode into `request`, answer with a `response`."""
         self.response = response
@@ -47,8 +73,8 @@ class InOrder(Generic[Request, Response]):
         self,
         request: type[Request],
         response: type[Response],
-        answer: Callable[[ChargerConnection, Request], Awaitable[Response]],
-        then: Callable[[ChargerConnection, Request, Response], None] | None = None,
+        answer: Callable[[Peer, Request], Awaitable[Response]],
+        then: Callable[[Peer, Request, Response], None] | None = None,
     ) -> None:
         """Decode into `request`, answer with a `response`."""
         self.response = response
@@ -61,16 +87,21 @@ class InOrder(Generic[Request, Response]):
 Route = AtOnce[Any, Any] | InOrder[Any, Any]
 
 
+Carry = Callable[[Peer, Any], Awaitable[Result]]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Dialect:
     """One OCPP version.
 
     `not_offered` are actions the version knows but a charger may not call here;
-    `remote_stop` asks the charger to end a transaction and tells whether it accepted.
+    `commands` says who carries out which command. A version that `answers_unreadable`
+    answers a call whose id nobody can read under the id "-1" (OCPP-J 2.x §4.2.3).
     """
 
     version: str
     routes: Mapping[str, Route]
     not_offered: frozenset[str]
     fault_codes: Mapping[Fault, str]
-    remote_stop: Callable[[ChargerConnection, int], Awaitable[bool]]
+    commands: Mapping[type[Command], Carry]
+    answers_unreadable: bool = False

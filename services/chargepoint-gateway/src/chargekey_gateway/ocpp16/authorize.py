@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
 from chargekey_gateway.ocpp16.messages import Authorize, AuthorizeResponse
 
 
-def answer(connection: ChargerConnection, request: Authorize) -> AuthorizeResponse:
+def answer(peer: Peer, request: Authorize) -> AuthorizeResponse:
     """Answer from memory (§4.1)."""
-    info = id_tag_info(connection.gateway.authorize(connection.charger, request.id_tag))
+    info = id_tag_info(peer.gateway.deciding.authorize(peer.charger, request.id_tag))
     if info.status == "ConcurrentTx":
         # §7.2: ConcurrentTx is an answer to StartTransaction only. It is the last thing a
         # decision looks at, so the idTag is good; who charges taps to stop.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16 import timestamps
 from chargekey_gateway.ocpp16.messages import (
     BootNotification,
@@ -20,27 +20,25 @@ TRANSACTION_MESSAGE_ATTEMPTS = 133
 TRANSACTION_MESSAGE_RETRY_INTERVAL = 10
 
 
-def answer(connection: ChargerConnection, request: BootNotification) -> BootNotificationResponse:
+def answer(peer: Peer, request: BootNotification) -> BootNotificationResponse:
     """Accept: whoever got here has said who it is (§4.2)."""
-    connection.gateway.booted(
-        connection.charger,
+    peer.gateway.reports.booted(
+        peer.charger,
         vendor=request.charge_point_vendor,
         model=request.charge_point_model,
         firmware_version=request.firmware_version,
     )
     return BootNotificationResponse(
         status="Accepted",
-        current_time=timestamps.write(connection.now()),
-        interval=connection.limits.heartbeat_interval,
+        current_time=timestamps.write(peer.now()),
+        interval=peer.limits.heartbeat_interval,
     )
 
 
-def configure(
-    connection: ChargerConnection, _request: BootNotification, _response: BootNotificationResponse
-) -> None:
+def configure(peer: Peer, _request: BootNotification, _response: BootNotificationResponse) -> None:
     """Make the charger keep what it could not deliver; one that refuses keeps its own ways."""
     for key, value in (
         ("TransactionMessageAttempts", TRANSACTION_MESSAGE_ATTEMPTS),
         ("TransactionMessageRetryInterval", TRANSACTION_MESSAGE_RETRY_INTERVAL),
     ):
-        connection.call(ChangeConfiguration(key=key, value=str(value)), ChangeConfigurationResponse)
+        peer.call(ChangeConfiguration(key=key, value=str(value)), ChangeConfigurationResponse)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.messages import DataTransfer, DataTransferResponse
 
 
-def answer(_connection: ChargerConnection, _request: DataTransfer) -> DataTransferResponse:
+def answer(_peer: Peer, _request: DataTransfer) -> DataTransferResponse:
     """Know no vendor (§4.3)."""
     return DataTransferResponse(status="UnknownVendorId")

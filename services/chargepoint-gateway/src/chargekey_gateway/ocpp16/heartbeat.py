@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16 import timestamps
 from chargekey_gateway.ocpp16.messages import Heartbeat, HeartbeatResponse
 
 
-def answer(connection: ChargerConnection, _request: Heartbeat) -> HeartbeatResponse:
+def answer(peer: Peer, _request: Heartbeat) -> HeartbeatResponse:
     """Tell the server's time (§4.6)."""
-    return HeartbeatResponse(current_time=timestamps.write(connection.now()))
+    return HeartbeatResponse(current_time=timestamps.write(peer.now()))

@@ -5,20 +5,18 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.messages import Acknowledged, SecurityEventNotification
 
 log = structlog.get_logger()
 
 
-def acknowledge(_connection: ChargerConnection, _request: msgspec.Struct) -> Acknowledged:
+def acknowledge(_peer: Peer, _request: msgspec.Struct) -> Acknowledged:
     """Acknowledge."""
     return Acknowledged()
 
 
-def security_event(
-    connection: ChargerConnection, request: SecurityEventNotification
-) -> Acknowledged:
+def security_event(peer: Peer, request: SecurityEventNotification) -> Acknowledged:
     """Acknowledge and log; `techInfo` may hold anything and stays out of the log."""
-    log.warning("charger_security_event", charger=connection.charger.id, kind=request.type)
+    log.warning("charger_security_event", charger=peer.charger.id, kind=request.type)
     return Acknowledged()

@@ -5,7 +5,8 @@ Actions answered at once may overtake; the others keep their order.
 
 from __future__ import annotations
 
-from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
+from chargekey_gateway import commands as c
+from chargekey_gateway.ocpp.dialect import AtOnce, Carry, Dialect, InOrder, Route
 from chargekey_gateway.ocpp16 import (
     authorize,
     boot_notification,
@@ -13,6 +14,7 @@ from chargekey_gateway.ocpp16 import (
     heartbeat,
     meter_values,
     notifications,
+    remote_stop_transaction,
     sign_certificate,
     start_transaction,
     status_notification,
@@ -20,7 +22,6 @@ from chargekey_gateway.ocpp16 import (
 )
 from chargekey_gateway.ocpp16 import messages as m
 from chargekey_gateway.ocpp16.error_codes import ERROR_CODES
-from chargekey_gateway.ocpp16.remote_stop_transaction import remote_stop
 
 # fmt: off - a table is read by its columns
 ROUTES: dict[str, Route] = {
@@ -96,10 +97,14 @@ NOT_OFFERED = frozenset(
     }
 )
 
+COMMANDS: dict[type[c.Command], Carry] = {
+    c.RemoteStop: remote_stop_transaction.send,
+}
+
 OCPP16 = Dialect(
     version="1.6",
     routes=ROUTES,
     not_offered=NOT_OFFERED,
     fault_codes=ERROR_CODES,
-    remote_stop=remote_stop,
+    commands=COMMANDS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16 import timestamps
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
 from chargekey_gateway.ocpp16.messages import (
@@ -13,15 +13,13 @@ from chargekey_gateway.ocpp16.messages import (
 )
 
 
-async def answer(
-    connection: ChargerConnection, request: StartTransaction
-) -> StartTransactionResponse:
+async def answer(peer: Peer, request: StartTransaction) -> StartTransactionResponse:
     """Answer with an id and a verdict, accepted or not (§4.8), once they are durable.
 
     Until then the charger gets an InternalError and sends the start again.
     """
-    started = await connection.gateway.start_session(
-        connection.charger,
+    started = await peer.gateway.charging.start(
+        peer.charger,
         connector=request.connector_id,
         token=request.id_tag,
         started_at=timestamps.parse(request.timestamp),
@@ -33,7 +31,7 @@ async def answer(
 
 
 def stop_if_refused(
-    connection: ChargerConnection, _request: StartTransaction, response: StartTransactionResponse
+    peer: Peer, _request: StartTransaction, response: StartTransactionResponse
 ) -> None:
     """Stop what was not accepted: left to itself one charger stops, another only pauses.
 
@@ -41,7 +39,7 @@ def stop_if_refused(
     answer is out, so that the charger knows the id.
     """
     if response.id_tag_info.status != "Accepted":
-        connection.call(
+        peer.call(
             RemoteStopTransaction(transaction_id=response.transaction_id),
             RemoteStopTransactionResponse,
         )

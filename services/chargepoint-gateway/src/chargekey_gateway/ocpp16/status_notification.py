@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.messages import Acknowledged, StatusNotification
 
 
-def answer(connection: ChargerConnection, request: StatusNotification) -> Acknowledged:
+def answer(peer: Peer, request: StatusNotification) -> Acknowledged:
     """Pass it on as it is (§4.9)."""
-    connection.gateway.connector_status(
-        connection.charger,
+    peer.gateway.reports.connector_status(
+        peer.charger,
         connector=request.connector_id,
         status=request.status,
         error_code=request.error_code,

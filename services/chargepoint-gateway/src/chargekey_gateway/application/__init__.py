@@ -1,0 +1,1 @@
+"""What the gateway does, by noun: decisions, sessions, reports; `Gateway` holds them together."""
