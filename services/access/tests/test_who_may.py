@@ -18,15 +18,19 @@ from chargekey.access.v1 import (
     access_requests_pb2,
     chargers_pb2,
     check_pb2,
+    decision_endpoints_pb2,
     installations_pb2,
     owners_pb2,
     partners_pb2,
     permissions_pb2,
 )
 from chargekey.audit.v1 import audit_pb2
-from chargekey.gateway.v1 import gateway_pb2
-from chargekey.history.v1 import history_pb2
+from chargekey.gateway.v1 import commands_pb2, convergence_pb2, gateway_pb2
+from chargekey.gateway.v1 import decisions_pb2 as gateway_decisions_pb2
+from chargekey.history.v1 import decisions_pb2 as history_decisions_pb2
+from chargekey.history.v1 import history_pb2, reports_pb2
 from chargekey.identity.v1 import (
+    codes_pb2,
     credentials_pb2,
     identifications_pb2,
     invitations_pb2,
@@ -49,13 +53,20 @@ CONTRACTS = (
     access_requests_pb2,
     chargers_pb2,
     check_pb2,
+    decision_endpoints_pb2,
     installations_pb2,
     owners_pb2,
     partners_pb2,
     permissions_pb2,
     audit_pb2,
+    commands_pb2,
+    convergence_pb2,
+    gateway_decisions_pb2,
     gateway_pb2,
+    history_decisions_pb2,
     history_pb2,
+    reports_pb2,
+    codes_pb2,
     credentials_pb2,
     identifications_pb2,
     invitations_pb2,

@@ -15,7 +15,6 @@ from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
-from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.reading import Reading
@@ -25,6 +24,7 @@ from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.streams import keep_streams
 from chargekey_gateway.unknown_codes import UnknownCodes
 from chargekey_gateway.view.view import View
+from chargekey_gateway.wiring import services
 
 
 async def start(lifetime: Lifetime) -> None:
@@ -68,7 +68,8 @@ async def start(lifetime: Lifetime) -> None:
     reading.begin(lifetime)
     chargers = OcppServer(gateway)
     verifier = Verifier(settings.accounts, issued_keys(identity))
-    server = Server(service(gateway, chargers), verifier, RemoteCheck(access))
+    first, *beside = services(gateway, chargers)
+    server = Server(first, verifier, RemoteCheck(access), *beside)
     await reading.caught_up()
     # Not earlier: asked by gRPC it would answer from what it has read so far.
     await lifetime.serve(server, settings.grpc_address)

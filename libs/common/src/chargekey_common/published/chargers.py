@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from chargekey_common.published.envelope import PublishedEvent
 
@@ -41,6 +41,42 @@ class ConnectorStatusChanged(_AboutCharger, frozen=True, kw_only=True):
     error_code: str
 
 
+class WaitingForAuthorisationChanged(_AboutCharger, frozen=True, kw_only=True):
+    """At a connector something must be presented before energy flows (yellow), or no longer."""
+
+    connector: int
+    waiting: bool
+
+
+class SecurityEventReported(_AboutCharger, frozen=True, kw_only=True):
+    """Something that bears on the charger's security, told by itself or seen by the gateway.
+
+    `kind` in OCPP's words (SecurityEventNotification) or, of the gateway,
+    `identity_already_connected` and the like.
+    """
+
+    kind: str
+    seen_by: Literal["CHARGER", "GATEWAY"]
+
+
+class LocalListConfirmed(_AboutCharger, frozen=True, kw_only=True):
+    """The charger has the local list of this version; of so many that belong into it."""
+
+    version: int
+    entries: int
+    entries_wanted: int
+
+
+class AuthorizationCacheCleared(_AboutCharger, frozen=True, kw_only=True):
+    """The charger remembers nobody it accepted before."""
+
+
+class RebootRequired(_AboutCharger, frozen=True, kw_only=True):
+    """The charger took a setting that counts after its next boot."""
+
+    setting: str
+
+
 class PinLockedOut(_AboutCharger, frozen=True, kw_only=True):
     """After too many wrong PINs none works at the charger before `until`, ns since the epoch."""
 
@@ -62,6 +98,11 @@ EVENTS = (
     ChargerDisconnected,
     ChargerBooted,
     ConnectorStatusChanged,
+    WaitingForAuthorisationChanged,
+    SecurityEventReported,
+    LocalListConfirmed,
+    AuthorizationCacheCleared,
+    RebootRequired,
     PinLockedOut,
     PinLockedOutAtInstallation,
 )

@@ -8,11 +8,26 @@ transaction id, unless it says another.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
 from chargekey_common.published.envelope import PublishedEvent
+
+
+class OperatorAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the operator of a managed site said of who presents something there, if it did.
+
+    `status` in OCPI 2.2.1's words (AllowedType), or UNREACHABLE: no answer in time, and
+    none known. `last_known` where it is what the operator said the last time, since it said
+    nothing in time now. `reference` is the operator's own name for what it allowed,
+    `valid_until` an exclusive end in nanoseconds since the epoch.
+    """
+
+    status: Literal["ALLOWED", "BLOCKED", "EXPIRED", "NO_CREDIT", "NOT_ALLOWED", "UNREACHABLE"]
+    last_known: bool = False
+    reference: str | None = None
+    valid_until: int | None = None
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,7 +41,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     open charger too. What a user is given does not count until he is `user_verified`.
     `permission_*` is, of the permissions to charge here, the one that ends last, his own
     or a partner's he is a member of. Identifications of one `group_id` may stop each
-    other's sessions; a `group_card` may charge several times at once.
+    other's sessions; a `group_card` may charge several times at once. `operator_answer` is
+    there once the operator of a managed site has been asked.
     """
 
     at: int
@@ -51,6 +67,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_id: str | None = None
     group_card: bool = False
     charging_elsewhere: bool = False
+    operator_answer: OperatorAnswer | None = None
     positions: tuple[str, ...] = ()
 
 
@@ -82,11 +99,15 @@ class _Start(_AtCharger, frozen=True, kw_only=True):
     inputs: Inputs
     user_id: str | None = None
     identification_id: str | None = None
+    offline: bool = False
+    ocpp_transaction_id: str | None = None
 
 
 class SessionStarted(_Start, frozen=True, kw_only=True):
     """A charge began. Times in nanoseconds since the epoch, the meter in watt-hours.
 
+    `offline`: it began while the charger had no connection, and was judged as of then (R23).
+    `ocpp_transaction_id` is the charger's own name for it, which OCPP 2.x has.
     `transaction_id` is there in a stream that was lost and made again, where the start
     of a session that still runs is told again: it keeps its id.
     """
@@ -99,8 +120,29 @@ class StartRefused(_Start, frozen=True, kw_only=True):
     """A transaction the charger began was refused; it still has its transaction id."""
 
 
+class SessionUpdated(_AtCharger, frozen=True, kw_only=True):
+    """What a session's meter said: now and then while it runs, never twice for one `at`.
+
+    The register `meter` in watt-hours, the `power` drawn in watts where it is told.
+    """
+
+    session_id: str
+    transaction_id: int
+    connector: int
+    at: int
+    meter: int
+    power: int | None = None
+    user_id: str | None = None
+    identification_id: str | None = None
+
+
 class SessionEnded(_AtCharger, frozen=True, kw_only=True):
-    """The charge is over; `reason` is the charger's (OCPP 1.6 §7.36)."""
+    """The charge is over; `reason` is the charger's (OCPP 1.6 §7.36).
+
+    `presumed`: the charger did not say so, but started again or showed the connector free,
+    or somebody ended it in the books. `messages_missing` counts what the charger sent of it
+    and never arrived, where it numbers its messages (OCPP 2.x seqNo).
+    """
 
     session_id: str
     transaction_id: int
@@ -110,6 +152,25 @@ class SessionEnded(_AtCharger, frozen=True, kw_only=True):
     reason: str
     user_id: str | None = None
     identification_id: str | None = None
+    presumed: bool = False
+    messages_missing: int = 0
 
 
-EVENTS = (AuthorizationRefused, SessionStarted, StartRefused, SessionEnded)
+class SessionCorrected(_AtCharger, frozen=True, kw_only=True):
+    """The charger told after all how a session ended whose end was presumed."""
+
+    session_id: str
+    transaction_id: int
+    ended_at: int
+    meter_stop: int
+    reason: str
+
+
+EVENTS = (
+    AuthorizationRefused,
+    SessionStarted,
+    StartRefused,
+    SessionUpdated,
+    SessionEnded,
+    SessionCorrected,
+)

@@ -126,6 +126,9 @@ RULES: Mapping[str, Rule] = {
     "access.ListPartnerMembers": _may("MEMBER"),
     "access.ListPartnerPermissions": _may("MEMBER"),
     "access.SearchPartner": _may(everybody=True),
+    "access.SetDecisionEndpoint": _may("MANAGER"),
+    "access.RemoveDecisionEndpoint": _may("MANAGER"),
+    "access.GetDecisionEndpoint": _may(services={"gateway"}),
     # Asking for access.
     "access.RequestAccess": _may("MEMBER", everybody=True),
     "access.GetAccessRequest": _may(everybody=True),
@@ -184,6 +187,8 @@ RULES: Mapping[str, Rule] = {
     "identity.ReportUnknownCode": _may(services={"gateway"}),
     "identity.ListUnknownCodes": _may("OWNER", "SERVICE", "OPERATOR"),
     "identity.AddFromUnknownCode": _edits("OWNER", "SERVICE", "OPERATOR"),
+    "identity.RevealLocalListCodes": _may(services={"gateway"}),
+    "identity.RevealAppCode": _may(services={"gateway"}),
     # Privacy and tables of people.
     "identity.ExportUser": _may("OWNER", "SELF"),
     "identity.EraseUser": _may("OWNER", "SELF"),
@@ -194,11 +199,29 @@ RULES: Mapping[str, Rule] = {
     "gateway.ListConnections": _NOBODY_BUT_ADMINISTRATORS,
     "gateway.ListChargerStates": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
     "gateway.ListRunningSessions": _may("OWNER", "SERVICE", "OPERATOR", services={"access"}),
+    "gateway.ListConvergence": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.PreviewChange": _may("OWNER", "OPERATOR"),
+    "gateway.ReplayDecision": _may(services={"history"}),
+    # Commands to chargers. Whoever may charge is decided at the charger, as with a card (R22).
+    "gateway.StartSession": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
+    "gateway.StopSession": _may("OWNER", "SERVICE", "OPERATOR", "SELF"),
+    "gateway.EndSession": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.ResetCharger": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.UnlockConnector": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.ChangeAvailability": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.TriggerMessage": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.ClearCache": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.GetChargerSettings": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.ChangeChargerSetting": _may("SERVICE", "OPERATOR"),
+    "gateway.SendAction": _may("SERVICE", "OPERATOR"),
     # The past.
     "audit.Verify": _NOBODY_BUT_ADMINISTRATORS,
     "audit.ListChanges": _may("OWNER", "SELF", "MANAGER"),
     "history.ListSessions": _may("OWNER", "OPERATOR", "SELF"),
     "history.ListRefusals": _may("OWNER", "SERVICE", "SELF"),
+    "history.ExplainDecision": _may("OWNER", "SERVICE", "OPERATOR", "SELF"),
+    "history.GetReport": _may("OWNER", "OPERATOR"),
+    "history.ExportReport": _may("OWNER", "OPERATOR"),
 }
 
 

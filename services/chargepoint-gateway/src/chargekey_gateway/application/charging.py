@@ -19,6 +19,7 @@ from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.sessions.stopping import match_open, may_stop, superseded
+from chargekey_gateway.sessions.transactions import Phase, TransactionMessage
 from chargekey_gateway.view.entries import Charger, Identification
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
@@ -61,7 +62,14 @@ class Charging:
         self._patience = patience
 
     async def start(
-        self, charger: Charger, *, connector: int, token: str, started_at: int, meter_start: int
+        self,
+        charger: Charger,
+        *,
+        connector: int,
+        token: str,
+        started_at: int,
+        meter_start: int,
+        ocpp_transaction_id: str | None = None,
     ) -> Started:
         """Decide and record a start, once; sent again it gets the same id and verdict.
 
@@ -87,6 +95,7 @@ class Charging:
             connector=connector,
             started_at=started_at,
             meter_start=meter_start,
+            ocpp_transaction_id=ocpp_transaction_id,
         )
         try:
             async with asyncio.timeout(self._patience):  # for the two together
@@ -112,6 +121,33 @@ class Charging:
             )
             end = End(ended_at=start.started_at, meter_stop=start.meter_start, reason="Other")
             await self._journal.end(session, end)
+
+    async def take(self, charger: Charger, message: TransactionMessage) -> Decision | None:
+        """Take what a charger of OCPP 2.x tells of a transaction.
+
+        Returns what was decided of whom it presents, None where it presents nobody and
+        the charger is not open. Durable when this returns; raises `SessionsUnavailableError`.
+        """
+        running = self._running.of_charger(charger.id)
+        known = next(
+            (each for each in running if each.ocpp_transaction_id == message.transaction), None
+        )
+        decision = None
+        if known is None and (message.token is not None or not charger.authorisation_required):
+            started = await self.start(
+                charger,
+                connector=message.connector,
+                token=message.token or "",
+                started_at=message.at,
+                meter_start=message.meter or 0,
+                ocpp_transaction_id=message.transaction,
+            )
+            decision = started.decision
+            known = self._running.get(started.transaction_id)
+        if message.phase is Phase.ENDED and known is not None:
+            end = End(ended_at=message.at, meter_stop=message.meter or 0, reason=message.reason)
+            await self._journal.end(known, end)
+        return decision
 
     async def end(
         self,

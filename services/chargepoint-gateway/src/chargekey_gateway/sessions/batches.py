@@ -40,6 +40,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     connector: int
     started_at: int
     meter_start: int
+    ocpp_transaction_id: str | None = None
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +78,7 @@ def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
         "connector": start.connector,
         "started_at": start.started_at,
         "meter_start": start.meter_start,
+        "ocpp_transaction_id": start.ocpp_transaction_id,
         "status": decision.status,
         "reason": decision.reason,
         "inputs": inputs,

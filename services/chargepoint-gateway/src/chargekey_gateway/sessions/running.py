@@ -43,6 +43,7 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     by_permission: bool
     holds_lock: bool
     sequence: int
+    ocpp_transaction_id: str | None = None
 
 
 class Beginning(msgspec.Struct, frozen=True, gc=False):
@@ -212,6 +213,7 @@ def running_session(sequence: int, event: SessionStarted) -> RunningSession:
         by_permission=event.reason in PERMITTED,
         holds_lock=locked_by(event) is not None,
         sequence=sequence,
+        ocpp_transaction_id=event.ocpp_transaction_id,
     )
 
 
