@@ -73,6 +73,7 @@ def publication(record: Record) -> Publication:
             | events.CodeReleased()
             | events.EmailReserved()
             | events.EmailReleased()
+            | events.LocalListCodesRevealed()
         ):
             return _same(event)  # says itself whose it is: its aggregate's id is derived
         case unknown:

@@ -14,6 +14,7 @@ from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.reactions import On
 from chargekey_common.tokens import KeySet
 from chargekey_identity.api import (
+    codes,
     credentials,
     identifications,
     invitations,
@@ -25,10 +26,12 @@ from chargekey_identity.api import (
 )
 from chargekey_identity.api.access import Access
 from chargekey_identity.application.addresses import Addresses
+from chargekey_identity.application.app_codes import AppCodes
 from chargekey_identity.application.arrivals import Arrivals
 from chargekey_identity.application.credentials import Credentials
 from chargekey_identity.application.identifications import Identifications
 from chargekey_identity.application.invitations import Invitations
+from chargekey_identity.application.local_lists import LocalLists
 from chargekey_identity.application.openid_sign_in import OpenIdSignIn
 from chargekey_identity.application.people import People
 from chargekey_identity.application.privacy import Privacy
@@ -76,6 +79,8 @@ class Application:
         self.identifications = Identifications(
             store, KeyedIds(keyed_id_secret), self.directory, storage.scans, attempts
         )
+        self.app_codes = AppCodes(store, self.directory)
+        self.local_lists = LocalLists(store)
         self.scans = Scans(store, storage.scans, self.identifications)
         self.arrivals = Arrivals(store, self.directory, self.identifications)
         self.invitations = Invitations(store, self.directory, links, self.arrivals, attempts)
@@ -106,6 +111,7 @@ def services(identity: Application, access: Access, written: Written) -> Sequenc
     return (
         users.service(identity.users, identity.addresses, directory, access),
         identifications.service(identity.identifications, directory, access),
+        codes.service(identity.app_codes, identity.local_lists),
         scans.service(identity.scans, directory, access),
         invitations.service(identity.invitations, sign_ins, directory, access),
         sign_in.service(sign_ins, identity.sign_in_links, identity.openid, signing_keys),

@@ -254,6 +254,20 @@ class PartnerMemberRemoved(_AboutPartner, frozen=True, kw_only=True):
     user_id: str
 
 
+class DecisionEndpointSet(_AboutPartner, frozen=True, kw_only=True):
+    """It answers there who may charge at its EXTERNAL sites, in place of where it did before.
+
+    Also told again where only what it is called with has changed.
+    """
+
+    kind: Literal["OCPI", "WEBHOOK"]
+    url: str
+
+
+class DecisionEndpointRemoved(_AboutPartner, frozen=True, kw_only=True):
+    """It answers nowhere: its EXTERNAL sites fall back on their policy."""
+
+
 class LookupKeyTaken(_AboutPartner, frozen=True, kw_only=True):
     """A lookup key finds this partner and no other."""
 
@@ -366,6 +380,8 @@ EVENTS = (
     LookupKeyRotated,
     PartnerMemberAdded,
     PartnerMemberRemoved,
+    DecisionEndpointSet,
+    DecisionEndpointRemoved,
     LookupKeyTaken,
     LookupKeyFreed,
     AccessRequested,

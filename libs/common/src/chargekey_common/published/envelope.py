@@ -21,6 +21,7 @@ CAUSE_HEADER = "ce-cause"
 ACTOR_HEADER = "ce-actor"
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _ID_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -96,18 +97,27 @@ def attributes(message_headers: Mapping[str, str]) -> Attributes:
     """Read the attributes back; raises KeyError or ValueError on headers that are not ours."""
     position = message_headers.get(POSITION_HEADER)
     try:
-        since_epoch = dt.datetime.fromisoformat(message_headers["ce-time"]) - _EPOCH
         parsed = None if position is None else Position.parse(position)
-    except (TypeError, MalformedPositionError) as error:  # TypeError: a time without a zone
-        reason = "ce-time or the position is malformed"
+    except MalformedPositionError as error:
+        reason = "the position is malformed"
         raise ValueError(reason) from error
     return Attributes(
         id=message_headers["ce-id"],
-        at=since_epoch // dt.timedelta(microseconds=1) * 1000,
+        at=time_of(message_headers),
         cause=message_headers.get(CAUSE_HEADER, ""),
         actor=message_headers.get(ACTOR_HEADER, ""),
         position=parsed,
     )
+
+
+def time_of(message_headers: Mapping[str, str]) -> int:
+    """Read back when it happened, alone; raises KeyError or ValueError."""
+    try:
+        since_epoch = dt.datetime.fromisoformat(message_headers["ce-time"]) - _EPOCH
+    except TypeError as error:  # a time without a zone
+        reason = "ce-time is malformed"
+        raise ValueError(reason) from error
+    return since_epoch // _MICROSECOND * 1000
 
 
 class Catalogue:

@@ -244,6 +244,16 @@ class IdentificationKey(PublishedEvent, frozen=True, kw_only=True):
         return f"identity.v1.key.{self.identification_id}"
 
 
+class LocalListCodesRevealed(PublishedEvent, frozen=True, kw_only=True):
+    """The gateway was told so many codes in plain, for the list that a charger keeps itself."""
+
+    stream: ClassVar[str] = "identity"
+    about: ClassVar[tuple[str, str]] = ("charger", "charger_id")
+
+    charger_id: str
+    codes: int
+
+
 EVENTS = (
     LocalUserAdded,
     PendingUserAdded,
@@ -276,4 +286,5 @@ EVENTS = (
     InvitationRevoked,
     PartnerCredentialIssued,
     PartnerCredentialRevoked,
+    LocalListCodesRevealed,
 )

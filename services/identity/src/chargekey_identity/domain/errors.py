@@ -27,6 +27,7 @@ ChargekeyError
 │   ├── TwiceInFileError             twice_in_file
 │   ├── LanguageUnknownError         language_unknown
 │   ├── TooManyUsersError            too_many_users
+│   ├── TooManyCodesError            too_many_codes
 │   └── RedirectUriRefusedError      redirect_uri_refused
 ├── NotFoundError
 │   ├── InstallationUnknownError     installation_unknown
@@ -44,6 +45,8 @@ ChargekeyError
 │   ├── CodeInUseError               code_in_use
 │   └── RfidInUseError               rfid_in_use
 ├── FailedPreconditionError
+│   ├── AppMissingError              app_missing
+│   ├── UserBlockedError             user_blocked
 │   ├── CodeChangedSinceError        code_changed_since
 │   ├── TooManyIdentificationsError  too_many_identifications
 │   ├── ChargerElsewhereError        charger_elsewhere
@@ -288,6 +291,27 @@ class ScanOverError(FailedPreconditionError):
 
     code = "scan_over"
     sentence = "The card was added already; remove the identification instead."
+
+
+class AppMissingError(FailedPreconditionError):
+    """Whoever has no account cannot start sessions from the portal or an app."""
+
+    code = "app_missing"
+    sentence = "Only people with an account start sessions from here; accept an invitation first."
+
+
+class UserBlockedError(FailedPreconditionError):
+    """He is blocked on the whole platform."""
+
+    code = "user_blocked"
+    sentence = "This user is blocked; an administrator can say why and unblock him."
+
+
+class TooManyCodesError(InvalidArgumentError):
+    """More codes at once than are told for a charger's list."""
+
+    code = "too_many_codes"
+    sentence = "Ask for at most 1000 codes at once."
 
 
 class CodeChangedSinceError(FailedPreconditionError):

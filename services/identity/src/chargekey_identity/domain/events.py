@@ -268,6 +268,13 @@ class PartnerCredentialRevoked(DomainEvent, frozen=True, kw_only=True):
     partner_id: str
 
 
+class LocalListCodesRevealed(DomainEvent, frozen=True, kw_only=True):
+    """The gateway was told so many codes, for the list that a charger keeps itself (R17)."""
+
+    charger_id: str
+    codes: int
+
+
 UserEvent = (
     LocalUserAdded
     | PendingUserAdded
@@ -330,4 +337,5 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     InvitationRevoked,
     PartnerCredentialIssued,
     PartnerCredentialRevoked,
+    LocalListCodesRevealed,
 )
