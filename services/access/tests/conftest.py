@@ -12,6 +12,7 @@ from grpc import aio
 from chargekey_access import wiring
 from chargekey_access.api.check import LocalCheck
 from chargekey_access.domain.events import EVENTS
+from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_access.wiring import Application
 from chargekey_common.accounts import Caller
 from chargekey_common.attempts import Attempts
@@ -38,12 +39,15 @@ class Access(Application):
 @asynccontextmanager
 async def services(access: Access, directory: Path) -> AsyncIterator[Sequence[Service]]:
     """Build every service, beside a small gateway and a small identity."""
-    with closing(Attempts(directory / "access-attempts.db")) as attempts:
+    with (
+        closing(Attempts(directory / "access-attempts.db")) as attempts,
+        closing(EndpointSecrets(directory / "access-secrets.db", SECRET)) as secrets,
+    ):
         async with (
             small_gateway(directory, access.charging) as gateway,
             small_identity(directory, access.people) as identity,
         ):
-            yield wiring.services(access, attempts, gateway, identity)
+            yield wiring.services(access, attempts, secrets, gateway, identity)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import grpc
@@ -20,6 +20,7 @@ from chargekey.access.v1 import (
     access_requests_pb2,
     chargers_pb2,
     check_pb2,
+    decision_endpoints_pb2,
     installations_pb2,
     owners_pb2,
     partners_pb2,
@@ -30,13 +31,16 @@ from chargekey_access.api import (
     access_requests,
     chargers,
     check,
+    decision_endpoints,
     installations,
     owners,
     partners,
     permissions,
 )
+from chargekey_access.application.decision_endpoints import DecisionEndpoints
 from chargekey_access.domain.events import EVENTS
 from chargekey_access.domain.permission import Subject, Target
+from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_common import pages
 from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
 from chargekey_common.errors import PermissionDeniedError
@@ -69,7 +73,7 @@ from chargekey_common.testing.bad_input import (
     methods,
 )
 
-from .conftest import Access, serving
+from .conftest import SECRET, Access, serving
 from .worlds import a_partner_called
 
 SERVICES = (
@@ -78,6 +82,7 @@ SERVICES = (
     permissions_pb2.DESCRIPTOR.services_by_name["PermissionService"],
     owners_pb2.DESCRIPTOR.services_by_name["OwnersService"],
     partners_pb2.DESCRIPTOR.services_by_name["PartnerService"],
+    decision_endpoints_pb2.DESCRIPTOR.services_by_name["DecisionEndpointService"],
     access_requests_pb2.DESCRIPTOR.services_by_name["AccessRequestService"],
     check_pb2.DESCRIPTOR.services_by_name["CheckService"],
 )
@@ -87,6 +92,7 @@ BUILT = (
     permissions.PermissionServicer,
     owners.OwnersServicer,
     partners.PartnerServicer,
+    decision_endpoints.DecisionEndpointServicer,
     access_requests.AccessRequestServicer,
     check.CheckServicer,
 )
@@ -119,6 +125,22 @@ FIELDS: Fields = {
         *bad(MISSING, "partner_unknown", "ZZZZ"),
     ],
     "kind": bad(INVALID, "partner_kind_missing", 0, -1, 3, 2**31 - 1),
+    "SetDecisionEndpoint.kind": bad(INVALID, "endpoint_kind_missing", 0, -1, 3, 2**31 - 1),
+    "url": bad(
+        INVALID,
+        "endpoint_url_invalid",
+        "",
+        "nowhere at all",
+        "https:watt.example/",
+        "ftp://watt.example/",
+        "https://a:s3cr3t@watt.example/",
+        "https://watt.example/?key=s3cr3t",
+        "https://watt.example/#s3cr3t",
+        "https://watt.example:65536/",
+        "https://volt.example/" + "x" * 500,
+        *STRANGE,
+    ),
+    "secret": bad(INVALID, "endpoint_secret_invalid", "", "two words", "é", "x" * 256, "\n"),
     "contact": bad(INVALID, "contact_malformed", *NAMES),
     "logo_url": bad(
         INVALID, "logo_url_malformed", "http://volt.example/", "javascript:alert(1)", *STRANGE
@@ -374,6 +396,14 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         partners_pb2.RotateLookupKeyRequest(partner_id="volt"),
         partners_pb2.AddPartnerMemberRequest(partner_id="volt", user_id="bo", manages=True),
         partners_pb2.RemovePartnerMemberRequest(partner_id="volt", user_id="cy"),
+        decision_endpoints_pb2.SetDecisionEndpointRequest(
+            partner_id="volt",
+            kind=decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI,
+            url="https://volt.example/tokens",
+            secret="s3cr3t",
+        ),
+        decision_endpoints_pb2.RemoveDecisionEndpointRequest(partner_id="volt"),
+        decision_endpoints_pb2.GetDecisionEndpointRequest(partner_id="volt"),
         partners_pb2.GetPartnerRequest(partner_id="volt"),
         partners_pb2.ListPartnersRequest(),
         partners_pb2.ListPartnerMembersRequest(partner_id="volt"),
@@ -391,6 +421,10 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         check_pb2.CheckRequest(caller=ADMINISTRATOR, action="access.GetCharger", object="system"),
         check_pb2.AwaitReactionRequest(reaction="access-on-local-user-added", position=str(added)),
     ]
+    with closing(EndpointSecrets(directory / "access-secrets.db", SECRET)) as secrets:
+        DecisionEndpoints(store, access.directory, secrets).set_(
+            now("6"), partner_id="volt", kind="WEBHOOK", url="https://volt.example/", given=""
+        )
     async with serving(access, directory) as as_caller:
         administrator = doors(as_caller(ADMINISTRATOR))
         bos = {"AcceptOwnership": doors(as_caller(Caller("user:bo")))["AcceptOwnership"]}

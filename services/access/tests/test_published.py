@@ -13,8 +13,9 @@ from chargekey_common.published.envelope import Catalogue
 from chargekey_common.testing.examples import example
 
 CATALOGUE = Catalogue(*published.EVENTS)
-# Nobody outside finds a partner by its key, or needs to know that a user is local.
-PRIVATE = {"password_hash", "lookup_key", "local"}
+# Nobody outside finds a partner by its key, or needs to know that a user is local or where
+# a secret is kept.
+PRIVATE = {"password_hash", "lookup_key", "local", "secret_id"}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)

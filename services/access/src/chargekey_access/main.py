@@ -10,6 +10,7 @@ from chargekey_access.api.identity import Identity
 from chargekey_access.domain.events import EVENTS
 from chargekey_access.published import publication
 from chargekey_access.settings import AccessSettings
+from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_access.wiring import Application, reactions, services
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
@@ -38,13 +39,17 @@ async def start(lifetime: Lifetime) -> None:
     identity = await opened.enter_async_context(channel(settings.identity_address, signer))
     gateway = await opened.enter_async_context(channel(settings.gateway_address, signer))
 
-    access = Application(store, settings.charger_password_secret_file.read_bytes())
+    secret = settings.charger_password_secret_file.read_bytes()
+    endpoint_secrets = opened.enter_context(
+        closing(EndpointSecrets(settings.tables("access-secrets.db"), secret))
+    )
+    access = Application(store, secret)
     changes = Changes(store, publication)
     server = Server(
         audit.service(store, publication, settings, changes),
         Verifier(settings.accounts, issued_keys(identity)),
         LocalCheck(access.check),
-        *services(access, attempts, Gateway(gateway), Identity(identity)),
+        *services(access, attempts, endpoint_secrets, Gateway(gateway), Identity(identity)),
     )
 
     health = HealthServer(lambda: Readiness(ready=server.serving))
@@ -59,4 +64,9 @@ async def start(lifetime: Lifetime) -> None:
 
 def main() -> None:
     """Run until told to stop, or make the tables."""
-    process.main(start, migrate=migration(AccessSettings, EventStore.migrate, Attempts.migrate))
+    process.main(
+        start,
+        migrate=migration(
+            AccessSettings, EventStore.migrate, Attempts.migrate, EndpointSecrets.migrate
+        ),
+    )

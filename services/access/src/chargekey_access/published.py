@@ -50,6 +50,8 @@ def publication(record: Record) -> Publication:
             | events.LookupKeyRotated()
             | events.PartnerMemberAdded()
             | events.PartnerMemberRemoved()
+            | events.DecisionEndpointSet()
+            | events.DecisionEndpointRemoved()
         ):
             return _same(event, partner_id=key)
         case (

@@ -8,6 +8,7 @@ from chargekey_access.api import (
     access_requests,
     chargers,
     check,
+    decision_endpoints,
     installations,
     owners,
     partners,
@@ -19,6 +20,7 @@ from chargekey_access.api.identity import Identity
 from chargekey_access.application.access_requests import AccessRequests
 from chargekey_access.application.chargers import Chargers
 from chargekey_access.application.check import Check
+from chargekey_access.application.decision_endpoints import DecisionEndpoints
 from chargekey_access.application.forgetting import Forgetting
 from chargekey_access.application.installations import Installations
 from chargekey_access.application.owners import Owners
@@ -33,6 +35,7 @@ from chargekey_access.reactions.on_invitation_accepted import on_invitation_acce
 from chargekey_access.reactions.on_invitation_revoked import on_invitation_revoked
 from chargekey_access.reactions.on_local_user_added import on_local_user_added
 from chargekey_access.reactions.on_user_erased import on_user_erased
+from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_common.attempts import Attempts
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.eventstore.store import EventStore
@@ -60,17 +63,23 @@ class Application:
 
 
 def services(
-    access: Application, attempts: Attempts, gateway: Gateway, identity: Identity
+    access: Application,
+    attempts: Attempts,
+    endpoint_secrets: EndpointSecrets,
+    gateway: Gateway,
+    identity: Identity,
 ) -> Sequence[Service]:
     """Return what is served."""
     directory, keys = access.directory, LookupKeys(access.directory, attempts)
     addresses = Addresses(identity, attempts)
+    endpoints = DecisionEndpoints(access.store, directory, endpoint_secrets)
     return (
         check.service(access.check, directory, access.store),
         installations.service(access.installations, directory, keys),
         chargers.service(access.chargers, directory, access.check, gateway),
         permissions.service(access.permissions, access.forgetting, directory, addresses, keys),
         owners.service(access.owners, directory, addresses),
+        decision_endpoints.service(endpoints),
         partners.service(access.partners, keys, directory, addresses),
         access_requests.service(access.access_requests, directory, access.links, attempts),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from chargekey.access.v1 import (
     access_requests_pb2,
     chargers_pb2,
+    decision_endpoints_pb2,
     installations_pb2,
     partners_pb2,
     permissions_pb2,
@@ -15,6 +16,7 @@ from chargekey.identity.v1 import identifications_pb2
 from chargekey_access.domain.access_request import State as AccessRequestState
 from chargekey_access.domain.events import (
     AuthenticationType,
+    DecisionEndpointKind,
     IdentificationType,
     OnOperatorTimeout,
     Override,
@@ -58,6 +60,10 @@ PARTNER_KINDS: dict[int, PartnerKind] = {
     partners_pb2.PARTNER_KIND_SERVICE_PARTNER: "SERVICE_PARTNER",
     partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR: "PAYMENT_OPERATOR",
 }
+ENDPOINT_KINDS: dict[int, DecisionEndpointKind] = {
+    decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI: "OCPI",
+    decision_endpoints_pb2.DECISION_ENDPOINT_KIND_WEBHOOK: "WEBHOOK",
+}
 ACCESS_REQUEST_STATE_NUMBERS: dict[AccessRequestState, Any] = {
     "WAITING": access_requests_pb2.ACCESS_REQUEST_STATE_WAITING,
     "APPROVED": access_requests_pb2.ACCESS_REQUEST_STATE_APPROVED,
@@ -77,6 +83,9 @@ ON_OPERATOR_TIMEOUT_NUMBERS: dict[OnOperatorTimeout, Any] = {
 OVERRIDE_NUMBERS: dict[Override, Any] = {word: number for number, word in OVERRIDES.items()}
 ROLE_NUMBERS: dict[Role, Any] = {word: number for number, word in ROLES.items()}
 TYPE_NUMBERS: dict[IdentificationType, Any] = {word: number for number, word in TYPES.items()}
+ENDPOINT_KIND_NUMBERS: dict[DecisionEndpointKind, Any] = {
+    word: number for number, word in ENDPOINT_KINDS.items()
+}
 PARTNER_KIND_NUMBERS: dict[PartnerKind, Any] = {
     word: number for number, word in PARTNER_KINDS.items()
 }

@@ -17,6 +17,9 @@ ChargekeyError
 │   ├── ContactMalformedError        contact_malformed
 │   ├── LogoUrlMalformedError        logo_url_malformed
 │   ├── LookupKeyMalformedError      lookup_key_malformed
+│   ├── EndpointKindMissingError     endpoint_kind_missing
+│   ├── EndpointUrlInvalidError      endpoint_url_invalid
+│   ├── EndpointSecretInvalidError   endpoint_secret_invalid
 │   ├── AccessRequestNotNamedError   access_request_not_named
 │   ├── RolesNotAskedError           roles_not_asked
 │   ├── AuthenticationTypeMissingError  authentication_type_missing
@@ -31,6 +34,7 @@ ChargekeyError
 │   ├── PermissionUnknownError       permission_unknown
 │   ├── PartnerUnknownError          partner_unknown
 │   ├── PartnerMemberUnknownError    partner_member_unknown
+│   ├── DecisionEndpointUnknownError  decision_endpoint_unknown
 │   ├── AccessRequestUnknownError    access_request_unknown
 │   ├── ReactionUnknownError         reaction_unknown
 │   └── UserUnknownError             user_unknown
@@ -43,6 +47,7 @@ ChargekeyError
 └── FailedPreconditionError
     ├── OperatorConnectedAlreadyError  operator_connected_already
     ├── OperatorNotConnectedError    operator_not_connected
+    ├── PartnerNotOperatorError      partner_not_operator
     ├── NotAPaymentOperatorError     not_a_payment_operator
     ├── ExternalNeedsOperatorError   external_needs_operator
     ├── PaymentOperatorConnectedError  payment_operator_connected
@@ -172,6 +177,33 @@ class LogoUrlMalformedError(InvalidArgumentError):
     sentence = "A logo has an https address of at most 500 characters, or none at all."
 
 
+class EndpointKindMissingError(InvalidArgumentError):
+    """Neither of the two."""
+
+    code = "endpoint_kind_missing"
+    sentence = "Choose ocpi or webhook."
+
+
+class EndpointUrlInvalidError(InvalidArgumentError):
+    """Nothing that can be called, or something that would say a secret in everybody's hearing."""
+
+    code = "endpoint_url_invalid"
+    sentence = (
+        "Give an https address of at most 500 characters without user, query and fragment,"
+        " as in https://volt.example/ocpi/emsp/2.2.1/tokens."
+    )
+
+
+class EndpointSecretInvalidError(InvalidArgumentError):
+    """Nothing that OCPI is called with, or something where there is nothing to give."""
+
+    code = "endpoint_secret_invalid"
+    sentence = (
+        "For ocpi give the token that the operator handed out, 1 to 255 characters of ASCII"
+        " without spaces; for webhook give none, one is made."
+    )
+
+
 class LookupKeyMalformedError(InvalidArgumentError):
     """Not the form of any."""
 
@@ -271,6 +303,13 @@ class PartnerMemberUnknownError(NotFoundError):
 
     code = "partner_member_unknown"
     sentence = "This user is no member of the partner; `chargekey partner member list` shows them."
+
+
+class DecisionEndpointUnknownError(NotFoundError):
+    """It has never said where, or no longer answers."""
+
+    code = "decision_endpoint_unknown"
+    sentence = "This partner has no decision endpoint; set one."
 
 
 class AccessRequestUnknownError(NotFoundError):
@@ -414,6 +453,13 @@ class OperatorNotConnectedError(FailedPreconditionError):
 
     code = "operator_not_connected"
     sentence = "No payment operator is connected to this site; connect one first."
+
+
+class PartnerNotOperatorError(FailedPreconditionError):
+    """Nobody else is ever asked."""
+
+    code = "partner_not_operator"
+    sentence = "Only a payment operator is asked who may charge; this is a service partner."
 
 
 class NotAPaymentOperatorError(FailedPreconditionError):

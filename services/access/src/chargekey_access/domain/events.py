@@ -11,6 +11,7 @@ IdentificationType = Literal["RFID", "PIN", "APP", "VEHICLE_ID", "SMS", "CREDIT_
 Role = Literal["OWNER", "USER", "SERVICE", "OPERATOR"]
 AuthenticationType = Literal["NATIVE", "EXTERNAL"]
 PartnerKind = Literal["SERVICE_PARTNER", "PAYMENT_OPERATOR"]
+DecisionEndpointKind = Literal["OCPI", "WEBHOOK"]
 RunningSessions = Literal["STOP", "FINISH"]
 OnOperatorTimeout = Literal["DENY", "LAST_KNOWN"]
 
@@ -257,6 +258,21 @@ class PartnerMemberRemoved(DomainEvent, frozen=True, kw_only=True):
     user_id: str
 
 
+class DecisionEndpointSet(DomainEvent, frozen=True, kw_only=True):
+    """It answers there who may charge at its EXTERNAL sites, in place of where it did before.
+
+    What it is called with stands beside the events, sealed, under `secret_id`.
+    """
+
+    kind: DecisionEndpointKind
+    url: str
+    secret_id: str
+
+
+class DecisionEndpointRemoved(DomainEvent, frozen=True, kw_only=True):
+    """It answers nowhere: its EXTERNAL sites fall back on their policy."""
+
+
 class LookupKeyTaken(DomainEvent, frozen=True, kw_only=True):
     """A lookup key finds this partner and no other."""
 
@@ -340,7 +356,13 @@ ChargerEvent = (
 )
 PermissionEvent = PermissionGranted | PermissionChanged | PermissionRevoked
 PartnerEvent = (
-    PartnerCreated | PartnerChanged | LookupKeyRotated | PartnerMemberAdded | PartnerMemberRemoved
+    PartnerCreated
+    | PartnerChanged
+    | LookupKeyRotated
+    | PartnerMemberAdded
+    | PartnerMemberRemoved
+    | DecisionEndpointSet
+    | DecisionEndpointRemoved
 )
 LookupKeyEvent = LookupKeyTaken | LookupKeyFreed
 AccessRequestEvent = (
@@ -377,6 +399,8 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     LookupKeyRotated,
     PartnerMemberAdded,
     PartnerMemberRemoved,
+    DecisionEndpointSet,
+    DecisionEndpointRemoved,
     LookupKeyTaken,
     LookupKeyFreed,
     AccessRequested,

@@ -11,11 +11,18 @@ from msgspec.structs import replace
 
 from chargekey_access.domain.errors import (
     ContactMalformedError,
+    DecisionEndpointUnknownError,
+    EndpointSecretInvalidError,
+    EndpointUrlInvalidError,
     LogoUrlMalformedError,
     PartnerMemberUnknownError,
+    PartnerNotOperatorError,
     PartnerUnknownError,
 )
 from chargekey_access.domain.events import (
+    DecisionEndpointKind,
+    DecisionEndpointRemoved,
+    DecisionEndpointSet,
     LookupKeyRotated,
     PartnerChanged,
     PartnerCreated,
@@ -27,11 +34,27 @@ from chargekey_access.domain.events import (
 from chargekey_common import names
 
 LONGEST_LOGO_URL = 500
+LONGEST_ENDPOINT_URL = 500
 # Narrower than RFC 3986: no user names, no quotes or brackets that a page could trip over.
 _LOGO_URL = re.compile(
     r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?([/?][\w./~%:@!$&*+,;=?-]*)?",
     re.ASCII | re.IGNORECASE,
 )
+# No user and no query: addresses are published, and what is secret is no part of them.
+_ENDPOINT_URL = re.compile(
+    r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[\w./~%:@!$&*+,;=-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_HIGHEST_PORT = 2**16 - 1
+_OCPI_TOKEN = re.compile(r"[!-~]{1,255}")
+
+
+class DecisionEndpoint(msgspec.Struct, frozen=True):
+    """Where an operator answers who may charge; what it is called with is kept elsewhere."""
+
+    kind: DecisionEndpointKind
+    url: str
+    secret_id: str
 
 
 class Partner(msgspec.Struct, frozen=True):
@@ -43,6 +66,7 @@ class Partner(msgspec.Struct, frozen=True):
     contact: str
     logo_url: str
     members: Mapping[str, bool]
+    endpoint: DecisionEndpoint | None = None
 
 
 def evolve(state: Partner | None, event: PartnerEvent) -> Partner:
@@ -65,6 +89,11 @@ def evolve(state: Partner | None, event: PartnerEvent) -> Partner:
             before = existing(state)
             rest = {key: value for key, value in before.members.items() if key != event.user_id}
             return replace(before, members=rest)
+        case DecisionEndpointSet():
+            endpoint = DecisionEndpoint(event.kind, event.url, event.secret_id)
+            return replace(existing(state), endpoint=endpoint)
+        case DecisionEndpointRemoved():
+            return replace(existing(state), endpoint=None)
         case _:
             assert_never(event)
 
@@ -92,6 +121,49 @@ def logo_url(text: str) -> str:
     if text and (len(text) > LONGEST_LOGO_URL or _LOGO_URL.fullmatch(text) is None):
         raise LogoUrlMalformedError
     return text
+
+
+def endpoint_url(text: str) -> str:
+    """Return an address that the gateway can call; raises EndpointUrlInvalidError.
+
+    Also plain http, which a gateway calls only where its settings allow it.
+    """
+    if len(text) > LONGEST_ENDPOINT_URL or _ENDPOINT_URL.fullmatch(text) is None:
+        raise EndpointUrlInvalidError
+    port = text.split("/")[2].rpartition(":")[2]
+    if port.isdigit() and int(port) > _HIGHEST_PORT:
+        raise EndpointUrlInvalidError
+    return text
+
+
+def endpoint_secret(kind: DecisionEndpointKind, given: str, made: str) -> str:
+    """Return what the endpoint is called with: OCPI's token is given, a webhook's key made.
+
+    Raises EndpointSecretInvalidError.
+    """
+    if kind == "WEBHOOK":
+        if given:
+            raise EndpointSecretInvalidError
+        return made
+    if _OCPI_TOKEN.fullmatch(given) is None:
+        raise EndpointSecretInvalidError
+    return given
+
+
+def operator(state: Partner | None) -> Partner:
+    """Return a payment operator; raises PartnerUnknownError or PartnerNotOperatorError."""
+    found = existing(state)
+    if found.kind != "PAYMENT_OPERATOR":
+        raise PartnerNotOperatorError
+    return found
+
+
+def endpoint(state: Partner | None) -> DecisionEndpoint:
+    """Return where it answers; raises PartnerUnknownError or DecisionEndpointUnknownError."""
+    found = existing(state).endpoint
+    if found is None:
+        raise DecisionEndpointUnknownError
+    return found
 
 
 def create(
@@ -147,3 +219,20 @@ def remove_member(state: Partner | None, user_id: str) -> Sequence[PartnerEvent]
     if user_id not in existing(state).members:
         raise PartnerMemberUnknownError
     return [PartnerMemberRemoved(user_id=user_id)]
+
+
+def set_decision_endpoint(
+    state: Partner | None, *, kind: DecisionEndpointKind, url: str, secret_id: str
+) -> Sequence[PartnerEvent]:
+    """Let it be asked there, with what is kept under `secret_id`, in place of before.
+
+    Raises PartnerUnknownError or PartnerNotOperatorError.
+    """
+    operator(state)
+    return [DecisionEndpointSet(kind=kind, url=url, secret_id=secret_id)]
+
+
+def remove_decision_endpoint(state: Partner | None) -> Sequence[PartnerEvent]:
+    """Let it be asked no longer; raises PartnerUnknownError or DecisionEndpointUnknownError."""
+    endpoint(state)
+    return [DecisionEndpointRemoved()]

@@ -1,0 +1,1 @@
+"""What access keeps beside its events."""
