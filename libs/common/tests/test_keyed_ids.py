@@ -161,3 +161,26 @@ def test_what_lacks_the_form_of_its_class_is_malformed(
 )
 def test_what_has_it_is_not(token: str, announced: CodeClass | None) -> None:
     assert not is_malformed(token, announced)
+
+
+NAMES = st.uuids().map(str)
+
+
+@given(NAMES, NAMES, NAMES)
+def test_a_group_is_known_to_chargers_by_a_token_that_says_nothing(
+    group_id: str, user_id: str, other_id: str
+) -> None:
+    """R22, O26: an idTag of OCPP 1.6 that is nobody's code, the same for all of a group."""
+    token = KEYED.group_token(group_id, user_id)
+    assert token is not None
+    assert len(token) == 20
+    assert classify(token) == (CodeClass.OTHER, token)
+    assert KEYED.group_token(group_id, other_id) == token
+    assert KEYED.group_token(group_id, None) == token
+    others = (
+        KEYED.group_token(None, user_id),
+        KEYED.group_token(None, group_id),
+        KeyedIds(b"another secret of sixteen").group_token(group_id, user_id),
+    )
+    assert len({token, *others}) == 4
+    assert KEYED.group_token(None, None) is None

@@ -229,3 +229,19 @@ def test_an_event_with_a_field_added_later_is_read_without_it() -> None:
 def test_an_id_that_would_leave_its_place_in_the_subject_is_refused() -> None:
     with pytest.raises(ValueError, match="subject"):
         _ = identity.UserBlocked(user_id="u.*.>").subject
+
+
+def test_a_period_has_whole_local_days_of_23_and_25_hours_too() -> None:
+    """R18, R24: from the first instant of the first day to the first behind the last."""
+    hour = 3_600 * 10**9
+    for day, hours in (("2026-03-28", 24), ("2026-03-29", 23), ("2026-10-25", 25)):
+        begins, ends = local_days.period(day, day, "Europe/Oslo")
+        assert begins is not None
+        assert ends == begins + hours * hour
+        assert ends == local_days.end_of(day, "Europe/Oslo", now=0)
+    assert local_days.period("", "", "Europe/Oslo") == (None, None)
+    assert local_days.period("0001-01-01", "0001-01-01", "Asia/Tokyo")[0] == -(2**63)
+    with pytest.raises(local_days.DateTooLateError):
+        local_days.period("", "9999-12-31", "Europe/Oslo")
+    with pytest.raises(local_days.DateMalformedError):
+        local_days.period("2026-1-1", "", "Europe/Oslo")

@@ -1,4 +1,4 @@
-"""Access as history sees it: what exists, told to history alone."""
+"""Access and the gateway as history sees them: what exists, and decisions made again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from chargekey.access.v1 import (
     installations_pb2,
     installations_pb2_grpc,
 )
+from chargekey.gateway.v1 import decisions_pb2, decisions_pb2_grpc
 from chargekey_common.accounts import Caller, service_account
 from chargekey_common.errors import NotFoundError, PermissionDeniedError
 from chargekey_common.grpc.server import Objects, Service
 from chargekey_common.testing.grpc import served
 from chargekey_history.api.access import Access
+from chargekey_history.api.gateway import Gateway
 
 Context = aio.ServicerContext[Any, Any]
 METHODS: Objects = dict.fromkeys(("GetInstallation", "GetCharger", "FindUser"), lambda _: "system")
@@ -67,6 +69,26 @@ class SmallAccess(
         return check_pb2.FindUserResponse()
 
 
+class SmallGateway(decisions_pb2_grpc.DecisionServiceServicer):
+    """Decides the same of everything, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.inputs: list[str] = []
+
+    async def ReplayDecision(
+        self, request: decisions_pb2.ReplayDecisionRequest, _: Context
+    ) -> decisions_pb2.ReplayDecisionResponse:
+        self.inputs.append(request.inputs)
+        return decisions_pb2.ReplayDecisionResponse(
+            status="Blocked", reason="user_blocked", explanation=["1. Is it?", "2. It is."]
+        )
+
+    async def PreviewChange(
+        self, _: decisions_pb2.PreviewChangeRequest, __: Context
+    ) -> decisions_pb2.PreviewChangeResponse:
+        raise NothingThereError
+
+
 async def _only_history(caller: Caller, _: str, __: str) -> None:
     if caller != service_account("history"):
         raise PermissionDeniedError
@@ -89,3 +111,17 @@ async def small_access(directory: Path) -> AsyncIterator[Access]:
     )
     async with served(installations, directory, _only_history, *beside) as as_caller:
         yield Access(as_caller(service_account("history")))
+
+
+@asynccontextmanager
+async def small_gateway(directory: Path) -> AsyncIterator[tuple[Gateway, SmallGateway]]:
+    """Serve one on a free port; yield what history asks it through, and the gateway itself."""
+    small = SmallGateway()
+    decisions = Service(
+        "chargekey.gateway.v1.DecisionService",
+        decisions_pb2_grpc.add_DecisionServiceServicer_to_server,
+        small,
+        dict.fromkeys(("ReplayDecision", "PreviewChange"), lambda _: "system"),
+    )
+    async with served(decisions, directory, _only_history) as as_caller:
+        yield Gateway(as_caller(service_account("history"))), small

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 from google.protobuf.message import Message
+from grpc import aio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chargekey.history.v1 import decisions_pb2, reports_pb2
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.errors import PermissionDeniedError
@@ -23,6 +25,7 @@ from chargekey_common.testing.bad_input import (
     INVALID,
     MISSING,
     UNKNOWN_IDS,
+    Bad,
     Changes,
     Door,
     Fields,
@@ -35,13 +38,20 @@ from chargekey_common.testing.bad_input import (
     methods,
 )
 from chargekey_common.testing.grpc import served
+from chargekey_history.api import decisions, reports
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Bookmark, Past
 
-from .neighbours import small_access
-from .sessions import fact, refused, started
+from .neighbours import small_access, small_gateway
+from .sessions import HOUR, NOON, ended, fact, started
 
-SERVICE = pb.DESCRIPTOR.services_by_name["HistoryService"]
+SERVICES = (
+    pb.DESCRIPTOR.services_by_name["HistoryService"],
+    decisions_pb2.DESCRIPTOR.services_by_name["DecisionService"],
+    reports_pb2.DESCRIPTOR.services_by_name["ReportService"],
+)
+METHODS = [name for each in SERVICES for name in methods(each)]
+NO_SITE = bad(MISSING, "installation_unknown", *UNKNOWN_IDS)
 FIELDS: Fields = {
     # Empty narrows nothing.
     "installation_id": bad(MISSING, "installation_unknown", *UNKNOWN_IDS[1:]),
@@ -50,6 +60,25 @@ FIELDS: Fields = {
     # More than there can be are as many as there can be.
     "page_size": bad(INVALID, "page_size_malformed", -1, -(2**31)),
     "running_only": (),
+    "id": bad(MISSING, "decision_unknown", *UNKNOWN_IDS),
+    "GetReport.installation_id": NO_SITE,
+    # Where a period begins and ends, any instant is one.
+    "ended_since": bad(INVALID, "period_malformed", NOON + 2 * HOUR + 1, 2**63 - 1),
+    "ended_before": bad(INVALID, "period_malformed", NOON - 1, -(2**63)),
+    "report": [
+        *(
+            Bad(reports_pb2.GetReportRequest(installation_id=each.value), each.status, each.code)
+            for each in NO_SITE
+        ),
+        Bad(
+            reports_pb2.GetReportRequest(installation_id="home", ended_since=2, ended_before=1),
+            INVALID,
+            "period_malformed",
+        ),
+    ],
+    "format": bad(INVALID, "report_format_unknown", -1, 3, 2**31 - 1),
+    # Whatever the caller calls things.
+    "names": (),
     "page_token": bad(
         INVALID,
         "page_token_malformed",
@@ -64,9 +93,14 @@ class World(msgspec.Struct, frozen=True):
     """History served, with a session and a refusal, and requests that are served."""
 
     past: Past
-    administrator: Door
-    stranger: Door
+    administrator: Mapping[str, Door]
+    stranger: Mapping[str, Door]
     good: dict[str, Message]
+
+
+def doors(channel: aio.Channel) -> Mapping[str, Door]:
+    """Return the way in to each method."""
+    return {name: Door(each, channel) for each in SERVICES for name in methods(each)}
 
 
 @asynccontextmanager
@@ -74,25 +108,38 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
     if isinstance(place, Postgres):
         Past.migrate(place)
     past = Past(place)
-    past.apply([fact(started("s1"), 1), fact(refused(), 2)], Bookmark("then", 2))
+    past.apply([fact(started("s1"), 1), fact(ended("s1", 1), 2)], Bookmark("then", 2))
 
     async def check(caller: Caller, _: str, __: str) -> None:
         if caller != ADMINISTRATOR:
             raise PermissionDeniedError
 
     where = {"installation_id": "home", "charger_id": "garage"}
+    period = reports_pb2.GetReportRequest(
+        **where, ended_since=NOON, ended_before=NOON + 2 * HOUR, user_id="anna"
+    )
     good: list[Message] = [
         pb.ListSessionsRequest(**where, page_size=2**31 - 1),
         pb.ListRefusalsRequest(**where, page_size=2**31 - 1),
+        decisions_pb2.ExplainDecisionRequest(id="s1"),
+        period,
+        reports_pb2.ExportReportRequest(report=period),
     ]
     async with (
         small_access(directory) as access,
-        served(service(past, access), directory, check) as as_caller,
+        small_gateway(directory) as (gateway, _),
+        served(
+            service(past, access),
+            directory,
+            check,
+            decisions.service(past, gateway),
+            reports.service(past, access),
+        ) as as_caller,
     ):
         yield World(
             past,
-            Door(SERVICE, as_caller(ADMINISTRATOR)),
-            Door(SERVICE, as_caller(Caller("user:somebody"))),
+            doors(as_caller(ADMINISTRATOR)),
+            doors(as_caller(Caller("user:somebody"))),
             {each.DESCRIPTOR.name.removesuffix("Request"): each for each in good},
         )
     past.close()
@@ -104,28 +151,34 @@ async def world(tmp_path: Path, place: Path | Postgres) -> AsyncIterator[World]:
         yield running
 
 
-@pytest.mark.parametrize("method", methods(SERVICE))
+@pytest.mark.parametrize("method", METHODS)
 async def test_what_cannot_be_is_refused_by_name_without_an_echo(world: World, method: str) -> None:
     """The rest of the request is right: without the bad value it is served."""
-    await assert_every_bad_value_is_refused(world.administrator, world.good[method], FIELDS)
-    await assert_no_message_is_refused(world.administrator, method)
+    door = world.administrator[method]
+    await assert_every_bad_value_is_refused(door, world.good[method], FIELDS)
+    await assert_no_message_is_refused(door, method)
     assert world.past.bookmark() == Bookmark("then", 2)
-    await world.administrator.call(method, world.good[method])
+    await door.call(method, world.good[method])
 
 
-@pytest.mark.parametrize("method", methods(SERVICE))
+@pytest.mark.parametrize("method", METHODS)
 async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(
     world: World, method: str
 ) -> None:
-    await assert_a_stranger_learns_nothing(world.stranger, world.good[method])
+    await assert_a_stranger_learns_nothing(world.stranger[method], world.good[method])
+
+
+ANY_CHANGES = st.one_of(*(any_changes(each) for each in SERVICES))
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(any_changes(SERVICE), min_size=20, max_size=40))
+@given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
 def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
     async def example(directory: Path) -> None:
         async with a_world(directory, directory / "history.db") as world:
-            await assert_nothing_is_an_internal_error(world.administrator, world.good, sent)
+            for method, changes in sent:
+                door = world.administrator[method]
+                await assert_nothing_is_an_internal_error(door, world.good, [(method, changes)])
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(example(Path(directory)))

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from chargekey_common.testing.asking import NobodyMay, assert_every_method_asks
 from chargekey_common.testing.grpc import served
+from chargekey_history.api import decisions, reports
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Past
 
@@ -16,5 +17,11 @@ async def test_every_method_asks_and_tells_nothing_to_who_may_not(
 ) -> None:
     rules = NobodyMay()
     nobody_is_asked = cast("Any", None)
-    async with served(service(past, nobody_is_asked), tmp_path, rules) as as_caller:
+    async with served(
+        service(past, nobody_is_asked),
+        tmp_path,
+        rules,
+        decisions.service(past, nobody_is_asked),
+        reports.service(past, nobody_is_asked),
+    ) as as_caller:
         await assert_every_method_asks(as_caller, rules.asked)

@@ -18,7 +18,13 @@ from sqlalchemy.exc import IntegrityError
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.postgres import NotMigratedError, Postgres
-from chargekey_common.published.sessions import SessionEnded, SessionStarted, StartRefused
+from chargekey_common.published.sessions import (
+    SessionCorrected,
+    SessionEnded,
+    SessionStarted,
+    SessionUpdated,
+    StartRefused,
+)
 from chargekey_common.testing.tables import execute, session
 from chargekey_history.errors import HistoryUnavailableError
 from chargekey_history.projections.past import (
@@ -53,6 +59,66 @@ def test_a_session_runs_and_then_has_an_end_and_what_was_delivered(past: Past) -
     (over,) = past.sessions(EVERYTHING)
     assert (over.transaction_id, over.ended_at, over.end_reason) == (17, NOON + HOUR, "Local")
     assert over.energy_wh == 7_400
+
+
+def updated(at: int, meter: int, power: int | None = None) -> SessionUpdated:
+    return SessionUpdated(
+        installation_id="home",
+        charger_id="garage",
+        session_id="s1",
+        transaction_id=17,
+        connector=1,
+        at=at,
+        meter=meter,
+        power=power,
+    )
+
+
+def test_a_running_session_tells_what_it_has_delivered_so_far(past: Past) -> None:
+    """The newest counts, however they come; nothing a meter says changes an end."""
+    tell(past, fact(started("s1"), 17))
+    tell(past, fact(updated(NOON + 2, 3_000, 7_400), 18), fact(updated(NOON + 1, 2_000), 19))
+    (running,) = past.sessions(EVERYTHING)
+    assert (running.energy_wh, running.power, running.last_updated_at) == (2_000, 7_400, NOON + 2)
+    assert running.ended_at is None
+    tell(past, fact(updated(NOON + 3, 4_000), 20))
+    (running,) = past.sessions(EVERYTHING)
+    assert (running.energy_wh, running.power) == (3_000, None)
+    tell(past, fact(ended("s1", 17), 21), fact(updated(NOON + 9, 9_999), 22))
+    assert [each.energy_wh for each in past.sessions(EVERYTHING)] == [7_400]
+
+
+def test_a_presumed_end_is_corrected_and_a_correction_stays(past: Past) -> None:
+    correction = SessionCorrected(
+        installation_id="home",
+        charger_id="garage",
+        session_id="s1",
+        transaction_id=17,
+        ended_at=NOON + 2 * HOUR,
+        meter_stop=9_000,
+        reason="EVDisconnected",
+    )
+    begun = started("s1", offline=True, ocpp_transaction_id="their-name")
+    presumed = ended("s1", 17, presumed=True, messages_missing=3, reason="Other")
+    facts = [fact(begun, 17), fact(presumed, 18), fact(correction, 19)]
+    tell(past, *facts[:2])
+    (session,) = past.sessions(EVERYTHING)
+    assert (session.offline, session.ocpp_transaction_id) == (True, "their-name")
+    assert (session.presumed, session.messages_missing, session.energy_wh) == (True, 3, 7_400)
+    for again in range(2):
+        past.apply(facts[2 * (1 - again) :], Bookmark(f"again{again}", 19))
+        (session,) = past.sessions(EVERYTHING)
+        assert (session.presumed, session.end_reason) == (False, "EVDisconnected")
+        assert (session.ended_at, session.energy_wh) == (NOON + 2 * HOUR, 8_000)
+        assert session.messages_missing == 3
+
+
+def test_a_refused_start_tells_that_it_was_offline(past: Past) -> None:
+    tell(past, fact(start_refused("s1", offline=True), 1), fact(refused(), 2))
+    assert sorted((each.stage, each.offline) for each in past.refusals(EVERYTHING)) == [
+        ("authorize", False),
+        ("start", True),
+    ]
 
 
 def test_an_end_that_is_told_first_waits_for_its_start(past: Past) -> None:

@@ -16,6 +16,7 @@ from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.pages import token_of
+from chargekey_common.published.sessions import SessionUpdated
 from chargekey_common.testing.grpc import served
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Bookmark, Past
@@ -82,6 +83,37 @@ async def test_sessions_are_told_as_they_were(past: Past, stub: HistoryServiceSt
     assert (running.user_id, running.identification_id, running.end_reason) == ("", "", "")
     request = pb.ListSessionsRequest(installation_id="home", running_only=True)
     assert list((await stub.ListSessions(request)).sessions) == [running]
+
+
+async def test_what_is_special_about_a_session_is_told(
+    past: Past, stub: HistoryServiceStub
+) -> None:
+    """R23: begun offline, what it has delivered so far, how sure its end is."""
+    where = {"installation_id": "home", "charger_id": "garage"}
+    meter = SessionUpdated(
+        **where,
+        session_id="s1",
+        transaction_id=17,
+        connector=1,
+        at=NOON + 5,
+        meter=3_500,
+        power=11_000,
+    )
+    begun = started("s1", offline=True, ocpp_transaction_id="theirs")
+    past.apply([fact(begun, 17), fact(meter, 18)], Bookmark("then", 18))
+    request = pb.ListSessionsRequest(installation_id="home")
+    [session] = (await stub.ListSessions(request)).sessions
+    assert (session.offline, session.ocpp_transaction_id) == (True, "theirs")
+    assert (session.energy_wh, session.power_w, session.last_updated_at) == (
+        2_500,
+        11_000,
+        NOON + 5,
+    )
+    assert not session.HasField("ended_at")
+    end = ended("s1", 17, presumed=True, messages_missing=2)
+    past.apply([fact(end, 19)], Bookmark("then", 19))
+    [session] = (await stub.ListSessions(request)).sessions
+    assert (session.presumed, session.messages_missing, session.energy_wh) == (True, 2, 7_400)
 
 
 async def test_refusals_are_told_with_their_reason(past: Past, stub: HistoryServiceStub) -> None:

@@ -10,6 +10,7 @@ announces no type, and real chargers name one card's type differently.
 
 from __future__ import annotations
 
+import base64
 import enum
 import hashlib
 import re
@@ -29,6 +30,10 @@ HEX_FORM = re.compile(r"[0-9A-F]+")
 UID_LENGTHS = frozenset({8, 14, 20})  # hex digits: ISO 14443 type A has 4, 7 or 10 bytes
 SHORTEST_UID = 8
 LONGEST_TOKEN = 255  # OCPP 2.1 IdTokenType, the longest of them all
+# No digit of a card number, so a group's token is never taken for a card. With the 18
+# characters of 11 bytes it fills an idTag of OCPP 1.6 (CiString20).
+GROUP_PREFIX = "G-"
+_GROUP_BYTES = 11
 
 # ISO 15118-2 annex H: country, provider, 9 characters, a check digit that may be left out.
 _CONTRACT_FORM = re.compile(r"[A-Z]{2}[A-Z0-9]{12}")
@@ -169,6 +174,19 @@ class KeyedIds:
         if code_class is not CodeClass.UID or len(canonical) != SHORTEST_UID:
             return None
         return self._of_first_bytes(canonical)
+
+    def group_token(self, group_id: str | None, user_id: str | None) -> str | None:
+        """Return the token by which chargers know what may stop each other's sessions (R22).
+
+        The group's where there is one, else the user's; None where there is neither.
+        """
+        if group_id is not None:
+            keyed_id = self._of("group", "group", group_id)
+        elif user_id is not None:
+            keyed_id = self._of("group", "user", user_id)
+        else:
+            return None
+        return GROUP_PREFIX + base64.b32encode(keyed_id[:_GROUP_BYTES]).decode().rstrip("=")
 
     def _of_first_bytes(self, uid: str) -> KeyedId:
         return self._of("truncated", "", uid[:SHORTEST_UID])

@@ -1,4 +1,4 @@
-"""The last day something holds, as people say it, to the instant it ends (R18)."""
+"""Days as people say them, to the instants they begin and end (R18)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from chargekey_common.errors import InvalidArgumentError
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_LAST = 2**63 - 1
+_FIRST, _LAST = -(2**63), 2**63 - 1
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # In the files of zones, and no zone: whatever this machine's is, and a placeholder.
 _NO_ZONES = frozenset({"Factory", "localtime"})
@@ -65,20 +65,40 @@ def end_of(day: str, zone: str, *, now: int) -> int | None:
     """
     if not day:
         return None
-    if _DAY.fullmatch(day) is None:
-        raise DateMalformedError
-    try:
-        last = dt.date.fromisoformat(day)
-    except ValueError:
-        raise DateMalformedError from None
-    try:
-        midnight = dt.datetime.combine(last + dt.timedelta(days=1), dt.time(), time_zone(zone))
-        since_epoch = midnight.astimezone(dt.UTC) - _EPOCH
-    except OverflowError:
-        raise DateTooLateError from None
-    end = since_epoch // dt.timedelta(seconds=1) * 10**9
-    if end > _LAST:
-        raise DateTooLateError
+    end = _midnight(day, zone, days=1)
     if end <= now:
         raise DateInPastError
     return end
+
+
+def period(first: str, last: str, zone: str) -> tuple[int | None, int | None]:
+    """Return when the local day `first` begins, and the first nanosecond after `last`.
+
+    In nanoseconds since the epoch; None for an empty one. Raises DateMalformedError,
+    DateTooLateError or TimeZoneUnknownError.
+    """
+    return (
+        _midnight(first, zone, days=0) if first else None,
+        _midnight(last, zone, days=1) if last else None,
+    )
+
+
+def _midnight(day: str, zone: str, *, days: int) -> int:
+    """Return when it begins, so many days later: a day before 1678 as if it were that year's."""
+    if _DAY.fullmatch(day) is None:
+        raise DateMalformedError
+    try:
+        date = dt.date.fromisoformat(day)
+    except ValueError:
+        raise DateMalformedError from None
+    try:
+        midnight = dt.datetime.combine(date + dt.timedelta(days=days), dt.time(), time_zone(zone))
+        since_epoch = midnight.astimezone(dt.UTC) - _EPOCH
+    except OverflowError:
+        if date.year == dt.MINYEAR:
+            return _FIRST
+        raise DateTooLateError from None
+    begins = since_epoch // dt.timedelta(seconds=1) * 10**9
+    if begins > _LAST:
+        raise DateTooLateError
+    return max(begins, _FIRST)

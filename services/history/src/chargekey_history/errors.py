@@ -2,7 +2,10 @@
 
 ChargekeyError
 ├── InvalidArgumentError          pages: page_size_malformed, page_token_malformed
+│   ├── PeriodMalformedError      period_malformed
+│   └── ReportFormatUnknownError  report_format_unknown
 ├── NotFoundError
+│   ├── DecisionUnknownError      decision_unknown
 │   ├── InstallationUnknownError  installation_unknown
 │   ├── ChargerUnknownError       charger_unknown
 │   └── UserUnknownError          user_unknown
@@ -12,7 +15,31 @@ ChargekeyError
 
 from __future__ import annotations
 
-from chargekey_common.errors import NotFoundError, UnavailableError
+from chargekey_common.errors import InvalidArgumentError, NotFoundError, UnavailableError
+
+
+class PeriodMalformedError(InvalidArgumentError):
+    """It ends before it begins."""
+
+    code = "period_malformed"
+    sentence = "The period ends before it begins; give its first day and then its last."
+
+
+class ReportFormatUnknownError(InvalidArgumentError):
+    """No such kind of file."""
+
+    code = "report_format_unknown"
+    sentence = "A report is written as csv or as xlsx; choose one of them."
+
+
+class DecisionUnknownError(NotFoundError):
+    """Neither a session nor a refusal has this id, or it is no longer kept."""
+
+    code = "decision_unknown"
+    sentence = (
+        "There is no such session or refusal, or it is no longer kept;"
+        " `chargekey sessions list` and `chargekey refusals list` show them."
+    )
 
 
 class InstallationUnknownError(NotFoundError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
@@ -9,10 +11,13 @@ from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load, migration
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_history.api import decisions, reports
 from chargekey_history.api.access import Access
+from chargekey_history.api.gateway import Gateway
 from chargekey_history.api.service import service
 from chargekey_history.projections.past import Past
 from chargekey_history.projections.sessions_stream import STREAM, SessionsStream
+from chargekey_history.retention import Retention
 from chargekey_history.settings import HistorySettings
 
 
@@ -22,15 +27,24 @@ async def start(lifetime: Lifetime) -> None:
     configure_logging("history", settings.log_level)
     past = Past(settings.tables("history.db"))
     lifetime.closing.callback(past.close)
-    sessions = SessionsStream(past)
+    retention = Retention(past, days=settings.retention_days, clock=time.time_ns)
+    sessions = SessionsStream(past, retention.forgotten_before)
     signer = Signer.from_file(settings.account_key_file)
     access = channel(settings.access_address, signer)
     lifetime.closing.push_async_callback(access.close)
     identity = channel(settings.identity_address, signer)
     lifetime.closing.push_async_callback(identity.close)
-    served = service(past, Access(access))
+    gateway = channel(settings.gateway_address, signer)
+    lifetime.closing.push_async_callback(gateway.close)
+    known = Access(access)
     verifier = Verifier(settings.accounts, issued_keys(identity))
-    server = Server(served, verifier, RemoteCheck(access))
+    server = Server(
+        service(past, known),
+        verifier,
+        RemoteCheck(access),
+        decisions.service(past, Gateway(gateway)),
+        reports.service(past, known),
+    )
     health = HealthServer(
         lambda: Readiness(ready=server.serving, detail={STREAM: str(sessions.applied)})
     )
@@ -41,6 +55,8 @@ async def start(lifetime: Lifetime) -> None:
     follower = await sessions.follower(client)
     lifetime.own(follower.run(), "follower")
     await follower.caught_up.wait()
+    if settings.retention_days:
+        lifetime.own(retention.run(), "retention")
     await server.ready()
 
 

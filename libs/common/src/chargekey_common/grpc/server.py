@@ -217,6 +217,8 @@ class _Gate(aio.ServerInterceptor):
             _caller.set(NOBODY)
             return requests.read(data, decode)
         caller = await self._verifier.verify(token)
+        # Before it is known what the request is about: that may depend on who asks.
+        _caller.set(caller)
         request = requests.read(data, decode)
         try:
             obj = service.objects[method](request)
@@ -226,7 +228,6 @@ class _Gate(aio.ServerInterceptor):
             await self._check(caller, action, SYSTEM)
             raise
         await self._check(caller, action, about)
-        _caller.set(caller)
         return request
 
     async def _ask_for_nobody(self, action: str) -> None:

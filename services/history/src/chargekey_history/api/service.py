@@ -172,6 +172,12 @@ def _session(session: Session) -> pb.Session:
         ended_at=session.ended_at,
         end_reason=session.end_reason or "",
         energy_wh=session.energy_wh,
+        offline=session.offline,
+        presumed=session.presumed,
+        messages_missing=session.messages_missing,
+        power_w=session.power,
+        last_updated_at=session.last_updated_at,
+        ocpp_transaction_id=session.ocpp_transaction_id or "",
     )
 
 
@@ -186,4 +192,5 @@ def _refusal(refusal: Refusal) -> pb.Refusal:
         reason=refusal.reason,
         at=refusal.at,
         stage=refusal.stage,
+        offline=refusal.offline,
     )

@@ -1,4 +1,4 @@
-"""The past in tables: sessions and refusals, and how far the stream has been read.
+"""The past in tables: sessions and refusals with what was decided from, and a bookmark.
 
 Nothing here is an original: without the tables, or with those of another schema, the
 stream is read from its beginning and makes the same rows again.
@@ -14,15 +14,22 @@ from typing import Any, TypeAlias, assert_never
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     CompoundSelect,
     Connection,
     Index,
     MetaData,
+    Row,
     Select,
     Table,
     Text,
+    bindparam,
+    delete,
+    func,
     insert,
+    literal,
+    or_,
     select,
     tuple_,
     union,
@@ -34,14 +41,17 @@ from chargekey_common.database import ID, Database, DatabaseUnavailableError, co
 from chargekey_common.postgres import NotMigratedError, Postgres
 from chargekey_common.published.sessions import (
     AuthorizationRefused,
+    Inputs,
+    SessionCorrected,
     SessionEnded,
     SessionStarted,
+    SessionUpdated,
     StartRefused,
 )
 from chargekey_history.errors import HistoryUnavailableError
 
 # Another number makes everything be filled anew; change it with the tables.
-SCHEMA = 2
+SCHEMA = 3
 _MOST_WATT_HOURS = 2**63 - 1  # what the protocol carries
 
 _TABLES = MetaData()
@@ -56,12 +66,25 @@ _SESSIONS = Table(
     Column("user_id", ID),
     Column("identification_id", ID),
     Column("reason", Text),
+    Column("status", Text),
     Column("started_at", BigInteger),
     Column("meter_start", BigInteger),
+    Column("offline", Boolean, nullable=False, default=False),
+    Column("ocpp_transaction_id", Text),
+    Column("inputs", Text),
+    Column("last_updated_at", BigInteger),
+    Column("meter_last", BigInteger),
+    Column("power", BigInteger),
     Column("end_reason", Text),
     Column("ended_at", BigInteger),
     Column("meter_stop", BigInteger),
+    Column("presumed", Boolean, nullable=False, default=False),
+    Column("messages_missing", BigInteger, nullable=False, default=0),
+    # By the gateway's clock: chargers' clocks stand in 1970, too.
+    Column("end_told_at", BigInteger),
     Index("sessions_by_time", "started_at"),
+    Index("sessions_by_end_told", "end_told_at"),
+    Index("sessions_of_installation_by_end", "installation_id", "ended_at"),
     Index("sessions_of_installation", "installation_id", "started_at"),
     Index("sessions_of_charger", "charger_id", "started_at"),
     Index("sessions_of_user", "user_id", "started_at"),
@@ -79,6 +102,8 @@ _REFUSALS = Table(
     Column("reason", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("stage", Text, nullable=False),
+    Column("offline", Boolean, nullable=False),
+    Column("inputs", Text, nullable=False),
     Index("refusals_by_time", "at"),
     Index("refusals_of_installation", "installation_id", "at"),
     Index("refusals_of_charger", "charger_id", "at"),
@@ -100,7 +125,14 @@ _FILLING = select(_BOOKMARK.c.schema, _BOOKMARK.c.filling)
 _READ_SO_FAR = select(_BOOKMARK.c.made, _BOOKMARK.c.sequence)
 _LOCKED = select(_BOOKMARK).with_for_update()
 
-Event: TypeAlias = SessionStarted | SessionEnded | StartRefused | AuthorizationRefused
+Event: TypeAlias = (
+    SessionStarted
+    | SessionUpdated
+    | SessionEnded
+    | SessionCorrected
+    | StartRefused
+    | AuthorizationRefused
+)
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -123,8 +155,17 @@ Place: TypeAlias = tuple[int | str, ...]
 """Where an entry stands in its list, which goes down by this: equal for one entry only."""
 
 
+def delivered(meter_start: int, meter_stop: int) -> int:
+    """Return watt-hours; a meter that ran backwards delivered nothing."""
+    return min(max(meter_stop - meter_start, 0), _MOST_WATT_HOURS)
+
+
 class Session(msgspec.Struct, frozen=True):
-    """A session whose start is known. Times in nanoseconds since the epoch."""
+    """A session whose start is known. Times in nanoseconds since the epoch.
+
+    `meter_last` (Wh) and `power` (W) are what its meter said at `last_updated_at`, while
+    it ran. `presumed` where the end is the gateway's conclusion.
+    """
 
     id: str
     transaction_id: int
@@ -139,13 +180,22 @@ class Session(msgspec.Struct, frozen=True):
     ended_at: int | None
     meter_start: int
     meter_stop: int | None
+    meter_last: int | None
+    power: int | None
+    last_updated_at: int | None
+    offline: bool
+    presumed: bool
+    messages_missing: int
+    ocpp_transaction_id: str | None
 
     @property
     def energy_wh(self) -> int | None:
-        """What was delivered; None while it runs. A meter that ran backwards delivered nothing."""
-        if self.meter_stop is None:
-            return None
-        return min(max(self.meter_stop - self.meter_start, 0), _MOST_WATT_HOURS)
+        """What was delivered, so far where it runs; None where nothing is known of it.
+
+        A meter that ran backwards delivered nothing.
+        """
+        meter = self.meter_last if self.meter_stop is None else self.meter_stop
+        return None if meter is None else delivered(self.meter_start, meter)
 
     @property
     def place(self) -> Place:
@@ -165,11 +215,53 @@ class Refusal(msgspec.Struct, frozen=True):
     reason: str
     at: int
     stage: str
+    offline: bool
 
     @property
     def place(self) -> Place:
         """By its time."""
         return self.at, self.id
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What was decided of a start or a tap, as it was recorded; `inputs` are its inputs' JSON."""
+
+    id: str
+    installation_id: str
+    charger_id: str
+    user_id: str | None
+    identification_id: str | None
+    stage: str
+    status: str
+    reason: str
+    inputs: str
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """An ended session, as far as reports add it up. Times in nanoseconds since the epoch."""
+
+    charger_id: str
+    user_id: str | None
+    identification_id: str | None
+    started_at: int
+    ended_at: int
+    meter_start: int
+    meter_stop: int
+    offline: bool
+
+
+class Period(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ended sessions: an installation's, that ended `since` then and `before` then.
+
+    In nanoseconds since the epoch by the charger's clock; without either, all. An empty
+    `charger_id` or `user_id` narrows nothing.
+    """
+
+    installation_id: str
+    since: int | None = None
+    before: int | None = None
+    charger_id: str = ""
+    user_id: str = ""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,28 +316,51 @@ class Past:
         return Bookmark(*self._select(_READ_SO_FAR)[0])
 
     def apply(
-        self, facts: Sequence[Fact], bookmark: Bookmark, *, starting_over: bool = False
+        self,
+        facts: Sequence[Fact],
+        bookmark: Bookmark,
+        *,
+        starting_over: bool = False,
+        forgotten_before: int | None = None,
     ) -> None:
         """Write what happened and how far that is, all or nothing.
 
         What the bookmark is past already was written by another replica and is left
         out, and the bookmark stays: it goes back for another stream alone, or for one
         that lost its tail, whose reader is `starting_over`.
+        What was told to have ended `forgotten_before` then is gone when this returns (see
+        `forget`), so filling the tables anew does not bring it back.
         Raises DatabaseUnavailableError, and FilledAnewError when the tables were
         emptied since this past was opened: then nothing here may go on.
         """
         with self._db.writing() as connection:
-            known = connection.execute(_LOCKED).one()
-            if (known.schema, known.filling) != (SCHEMA, self._filling):
-                raise FilledAnewError
+            known = self._lock(connection)
             if not starting_over and known.made == bookmark.made:
                 facts = [fact for fact in facts if fact.sequence > known.sequence]
                 if bookmark.sequence <= known.sequence:
                     return
             self._statements.write(connection, facts)
+            if forgotten_before is not None:
+                _forget(connection, forgotten_before)
             connection.execute(
                 update(_BOOKMARK).values(made=bookmark.made, sequence=bookmark.sequence)
             )
+
+    def forget(self, before: int) -> int:
+        """Remove the sessions whose end was told, and the refusals, before then; return how many.
+
+        `before` is in nanoseconds since the epoch. Raises like `apply`.
+        """
+        with self._db.writing() as connection:
+            self._lock(connection)
+            return _forget(connection, before)
+
+    def _lock(self, connection: Connection) -> Row[Any]:
+        """Let no other replica write; return the bookmark."""
+        known = connection.execute(_LOCKED).one()
+        if (known.schema, known.filling) != (SCHEMA, self._filling):
+            raise FilledAnewError
+        return known
 
     def sessions(self, wanted: Filter) -> Sequence[Session]:
         """Return sessions; raises HistoryUnavailableError."""
@@ -271,6 +386,39 @@ class Past:
             ("at", "id"),
         )
         return [Refusal(*row) for row in self._select(found)]
+
+    def decided(self, entry_id: str) -> Decided | None:
+        """Return what was decided, of a session or a refusal; raises HistoryUnavailableError."""
+        start = select(
+            *(_SESSIONS.c[name] for name in Decided.__struct_fields__[:5]),
+            literal("start"),
+            *(_SESSIONS.c[name] for name in Decided.__struct_fields__[6:]),
+        ).where(_SESSIONS.c.id == entry_id, _SESSIONS.c.started_at.is_not(None))
+        refused = select(*(_REFUSALS.c[name] for name in Decided.__struct_fields__)).where(
+            _REFUSALS.c.id == entry_id
+        )
+        for each in (start, refused):
+            for row in self._select(each):
+                return Decided(*row)
+        return None
+
+    def charges(self, period: Period) -> Sequence[Charge]:
+        """Return ended sessions, in no order; raises HistoryUnavailableError."""
+        conditions = [
+            _SESSIONS.c.installation_id == period.installation_id,
+            _SESSIONS.c.started_at.is_not(None),
+            _SESSIONS.c.ended_at.is_not(None),
+        ]
+        if period.since is not None:
+            conditions.append(_SESSIONS.c.ended_at >= period.since)
+        if period.before is not None:
+            conditions.append(_SESSIONS.c.ended_at < period.before)
+        if period.charger_id:
+            conditions.append(_SESSIONS.c.charger_id == period.charger_id)
+        if period.user_id:
+            conditions.append(_SESSIONS.c.user_id == period.user_id)
+        found = select(*(_SESSIONS.c[name] for name in Charge.__struct_fields__))
+        return [Charge(*row) for row in self._select(found.where(*conditions))]
 
     def installation_of(self, charger_id: str) -> str | None:
         """Return the one installation the charger's entries are of; None for none or several.
@@ -301,35 +449,53 @@ class _Statements:
 
     def __init__(self, db: Database) -> None:
         started = db.insert(_SESSIONS)
-        told = ("transaction_id", "user_id", "identification_id")
+        told = ("transaction_id", "user_id", "identification_id", "status", "reason")
+        begun = ("started_at", "meter_start", "offline", "ocpp_transaction_id", "inputs")
         self._started = started.on_conflict_do_update(
             index_elements=[_SESSIONS.c.id],
-            set_={
-                name: started.excluded[name]
-                for name in (*told, "reason", "started_at", "meter_start")
-            },
+            set_={name: started.excluded[name] for name in (*told, *begun)},
             where=_SESSIONS.c.started_at.is_(None),
         )
         ended = db.insert(_SESSIONS)
+        how = ("end_reason", "ended_at", "meter_stop", "presumed", "messages_missing")
         self._ended = ended.on_conflict_do_update(
             index_elements=[_SESSIONS.c.id],
-            set_={name: ended.excluded[name] for name in ("end_reason", "ended_at", "meter_stop")},
+            set_={name: ended.excluded[name] for name in (*how, "end_told_at")},
             where=_SESSIONS.c.ended_at.is_(None),
         )
+        # Of sessions whose start was told: what is told of a forgotten one makes no row.
+        about = _SESSIONS.c.id == bindparam("session")
+        newer = or_(
+            _SESSIONS.c.last_updated_at.is_(None),
+            _SESSIONS.c.last_updated_at < bindparam("newer"),
+        )
+        self._updated = update(_SESSIONS).where(about, newer)
+        told_at = func.coalesce(_SESSIONS.c.end_told_at, bindparam("told_at"))
+        self._corrected = update(_SESSIONS).where(about).values(end_told_at=told_at)
         self._refused = db.insert(_REFUSALS).on_conflict_do_nothing()
 
     def write(self, connection: Connection, facts: Sequence[Fact]) -> None:
-        """Write each kind at once: starts and ends make the same rows in either order."""
+        """Write each kind at once: starts and ends make the same rows in either order.
+
+        What the meter said and what was corrected comes behind the start in the stream,
+        and behind starts and ends here.
+        """
         starts: list[dict[str, object]] = []
+        updates: list[dict[str, object]] = []
         ends: list[dict[str, object]] = []
+        corrections: list[dict[str, object]] = []
         refusals: list[dict[str, object]] = []
         for fact in facts:
             event = fact.event
             match event:
                 case SessionStarted():
                     starts.append(_start(event, fact.sequence))
+                case SessionUpdated():
+                    updates.append(_update(event))
                 case SessionEnded():
-                    ends.append(_end(event))
+                    ends.append(_end(event, fact.at))
+                case SessionCorrected():
+                    corrections.append(_correction(event, fact.at))
                 case StartRefused():
                     refusals.append(_refusal(fact.id, event, fact.at, "start"))
                 case AuthorizationRefused():
@@ -338,7 +504,9 @@ class _Statements:
                     assert_never(event)
         for statement, rows in (
             (self._started, starts),
+            (self._updated, updates),
             (self._ended, ends),
+            (self._corrected, corrections),
             (self._refused, refusals),
         ):
             if rows:
@@ -354,13 +522,38 @@ def _start(event: SessionStarted, sequence: int) -> dict[str, object]:
         "connector": event.connector,
         "user_id": event.user_id,
         "identification_id": event.identification_id,
+        "status": event.status,
         "reason": event.reason,
         "started_at": event.started_at,
         "meter_start": event.meter_start,
+        "offline": event.offline,
+        "ocpp_transaction_id": event.ocpp_transaction_id,
+        "inputs": _written(event.inputs),
     }
 
 
-def _end(event: SessionEnded) -> dict[str, object]:
+def _update(event: SessionUpdated) -> dict[str, object]:
+    return {
+        "session": event.session_id,
+        "newer": event.at,
+        "last_updated_at": event.at,
+        "meter_last": event.meter,
+        "power": event.power,
+    }
+
+
+def _correction(event: SessionCorrected, told_at: int) -> dict[str, object]:
+    return {
+        "session": event.session_id,
+        "told_at": told_at,
+        "end_reason": event.reason,
+        "ended_at": event.ended_at,
+        "meter_stop": event.meter_stop,
+        "presumed": False,
+    }
+
+
+def _end(event: SessionEnded, told_at: int) -> dict[str, object]:
     return {
         "id": event.session_id,
         "transaction_id": event.transaction_id,
@@ -372,6 +565,9 @@ def _end(event: SessionEnded) -> dict[str, object]:
         "end_reason": event.reason,
         "ended_at": event.ended_at,
         "meter_stop": event.meter_stop,
+        "presumed": event.presumed,
+        "messages_missing": event.messages_missing,
+        "end_told_at": told_at,
     }
 
 
@@ -388,7 +584,19 @@ def _refusal(
         "reason": event.reason,
         "at": at,
         "stage": stage,
+        "offline": isinstance(event, StartRefused) and event.offline,
+        "inputs": _written(event.inputs),
     }
+
+
+def _written(inputs: Inputs) -> str:
+    return msgspec.json.encode(inputs).decode()
+
+
+def _forget(connection: Connection, before: int) -> int:
+    sessions = connection.execute(delete(_SESSIONS).where(_SESSIONS.c.end_told_at < before))
+    refusals = connection.execute(delete(_REFUSALS).where(_REFUSALS.c.at < before))
+    return sessions.rowcount + refusals.rowcount
 
 
 def _wanted(found: Select[Any], wanted: Filter, table: Table, place: Sequence[str]) -> Select[Any]:

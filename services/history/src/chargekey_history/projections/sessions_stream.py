@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -15,10 +15,7 @@ from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.follower import Follower, Message
 from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
-    AuthorizationRefused,
-    SessionEnded,
-    SessionStarted,
-    StartRefused,
+    EVENTS,
 )
 from chargekey_history.projections.past import Bookmark, Event, Fact, Past
 
@@ -27,7 +24,7 @@ SUBJECTS = ["sessions.v1.installation.>"]  # the others are marks of the gateway
 FIRST_DELAY = 0.2  # seconds before a refused write is tried again, doubled each time
 LONGEST_DELAY = 30.0
 
-_CATALOGUE = Catalogue(SessionStarted, SessionEnded, StartRefused, AuthorizationRefused)
+_CATALOGUE = Catalogue(*EVENTS)
 _COLUMN = range(-(2**63), 2**63)  # the integers a column holds
 _LONGEST = 500  # characters; PostgreSQL's indexes take some more
 _SKIPPED = Counter(
@@ -40,8 +37,12 @@ log = structlog.get_logger()
 class SessionsStream:
     """Keeps the past in step with the stream."""
 
-    def __init__(self, past: Past) -> None:
+    def __init__(
+        self, past: Past, forgotten_before: Callable[[], int | None] = lambda: None
+    ) -> None:
+        """Keep nothing that ended `forgotten_before` then, in nanoseconds since the epoch."""
         self._past = past
+        self._forgotten_before = forgotten_before
         self._follower: Follower | None = None
         self._reached = 0
 
@@ -68,7 +69,11 @@ class SessionsStream:
         while True:
             try:
                 await asyncio.to_thread(
-                    self._past.apply, facts, bookmark, starting_over=starting_over
+                    self._past.apply,
+                    facts,
+                    bookmark,
+                    starting_over=starting_over,
+                    forgotten_before=self._forgotten_before(),
                 )
             except DatabaseUnavailableError as error:
                 log.warning("history_not_written", again_in=delay, error=str(error))

@@ -150,7 +150,7 @@ class PreviewChangeResponse(_message.Message):
     gains_in_all: _builtins.int
     @_builtins.property
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Effect]:
-        """In pages no list would be whole: the first thousand, and how many there are."""
+        """The first thousand, and how many there are."""
 
     @_builtins.property
     def gains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Effect]: ...
@@ -177,12 +177,15 @@ Global___PreviewChangeResponse: _TypeAlias = PreviewChangeResponse  # noqa: Y015
 
 @_typing.final
 class Effect(_message.Message):
+    """Of people who hold a permission to charge at the site."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
+    """Empty for anybody else: whoever holds none there."""
     charger_id: _builtins.str
     reason: _builtins.str
     """Why not, from then on; empty for gains."""

@@ -112,6 +112,9 @@ class AuthorizeResponse(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     status: Global___AuthorizationStatus.ValueType
+    """UNSPECIFIED with the reason `operator_decides` where the operator of the site would be
+    asked: by this question it is not, for it would take it for somebody who wants to charge.
+    """
     reason: _builtins.str
     """Out of the closed enum of reasons: `installation_permission`, `user_blocked`, ..."""
     valid_until: _builtins.int

@@ -68,14 +68,16 @@ class ExplainDecisionResponse(_message.Message):
     inputs: _builtins.str
     """What it was made from, JSON."""
     replayed_status: _builtins.str
-    """Made again."""
+    """Made again; empty where the gateway, which makes it, cannot be reached."""
     replayed_reason: _builtins.str
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The positions of the view it was made from, one a service."""
 
     @_builtins.property
-    def explanation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def explanation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One line a step, the last one being the one that hit."""
+
     def __init__(
         self,
         *,

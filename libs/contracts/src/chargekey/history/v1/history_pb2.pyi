@@ -34,6 +34,12 @@ class Session(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     END_REASON_FIELD_NUMBER: _builtins.int
     ENERGY_WH_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
+    PRESUMED_FIELD_NUMBER: _builtins.int
+    MESSAGES_MISSING_FIELD_NUMBER: _builtins.int
+    POWER_W_FIELD_NUMBER: _builtins.int
+    LAST_UPDATED_AT_FIELD_NUMBER: _builtins.int
+    OCPP_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     transaction_id: _builtins.int
     """The OCPP 1.6 transaction id."""
@@ -50,7 +56,19 @@ class Session(_message.Message):
     """Absent while the session runs."""
     end_reason: _builtins.str
     energy_wh: _builtins.int
-    """Watt-hours delivered; absent while the session runs."""
+    """Watt-hours delivered; while the session runs, what its meter last said, absent before."""
+    offline: _builtins.bool
+    """It began while the charger had no connection."""
+    presumed: _builtins.bool
+    """The end is what the gateway concluded: the charger did not tell it."""
+    messages_missing: _builtins.int
+    """Messages of it that never arrived, where the charger numbers them."""
+    power_w: _builtins.int
+    """What it drew at `last_updated_at`, in watts, where that is told."""
+    last_updated_at: _builtins.int
+    """When its meter last said something while it ran."""
+    ocpp_transaction_id: _builtins.str
+    """The charger's own name for it, which OCPP 2.x has."""
     def __init__(
         self,
         *,
@@ -66,19 +84,33 @@ class Session(_message.Message):
         ended_at: _builtins.int | None = ...,
         end_reason: _builtins.str = ...,
         energy_wh: _builtins.int | None = ...,
+        offline: _builtins.bool = ...,
+        presumed: _builtins.bool = ...,
+        messages_missing: _builtins.int = ...,
+        power_w: _builtins.int | None = ...,
+        last_updated_at: _builtins.int | None = ...,
+        ocpp_transaction_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at", "_energy_wh", b"_energy_wh", "ended_at", b"ended_at", "energy_wh", b"energy_wh"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at", "_energy_wh", b"_energy_wh", "_last_updated_at", b"_last_updated_at", "_power_w", b"_power_w", "ended_at", b"ended_at", "energy_wh", b"energy_wh", "last_updated_at", b"last_updated_at", "power_w", b"power_w"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at", "_energy_wh", b"_energy_wh", "charger_id", b"charger_id", "connector", b"connector", "end_reason", b"end_reason", "ended_at", b"ended_at", "energy_wh", b"energy_wh", "id", b"id", "identification_id", b"identification_id", "installation_id", b"installation_id", "reason", b"reason", "started_at", b"started_at", "transaction_id", b"transaction_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at", "_energy_wh", b"_energy_wh", "_last_updated_at", b"_last_updated_at", "_power_w", b"_power_w", "charger_id", b"charger_id", "connector", b"connector", "end_reason", b"end_reason", "ended_at", b"ended_at", "energy_wh", b"energy_wh", "id", b"id", "identification_id", b"identification_id", "installation_id", b"installation_id", "last_updated_at", b"last_updated_at", "messages_missing", b"messages_missing", "ocpp_transaction_id", b"ocpp_transaction_id", "offline", b"offline", "power_w", b"power_w", "presumed", b"presumed", "reason", b"reason", "started_at", b"started_at", "transaction_id", b"transaction_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ended_at: _TypeAlias = _typing.Literal["ended_at"]  # noqa: Y015
     _WhichOneofArgType__ended_at: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at"]  # noqa: Y015
     _WhichOneofReturnType__energy_wh: _TypeAlias = _typing.Literal["energy_wh"]  # noqa: Y015
     _WhichOneofArgType__energy_wh: _TypeAlias = _typing.Literal["_energy_wh", b"_energy_wh"]  # noqa: Y015
+    _WhichOneofReturnType__last_updated_at: _TypeAlias = _typing.Literal["last_updated_at"]  # noqa: Y015
+    _WhichOneofArgType__last_updated_at: _TypeAlias = _typing.Literal["_last_updated_at", b"_last_updated_at"]  # noqa: Y015
+    _WhichOneofReturnType__power_w: _TypeAlias = _typing.Literal["power_w"]  # noqa: Y015
+    _WhichOneofArgType__power_w: _TypeAlias = _typing.Literal["_power_w", b"_power_w"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_at) -> _WhichOneofReturnType__ended_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_wh) -> _WhichOneofReturnType__energy_wh | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_updated_at) -> _WhichOneofReturnType__last_updated_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_w) -> _WhichOneofReturnType__power_w | None: ...
 
 Global___Session: _TypeAlias = Session  # noqa: Y015
 
@@ -95,6 +127,7 @@ class Refusal(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
+    OFFLINE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     installation_id: _builtins.str
     charger_id: _builtins.str
@@ -105,6 +138,8 @@ class Refusal(_message.Message):
     at: _builtins.int
     stage: _builtins.str
     """`authorize` or `start`."""
+    offline: _builtins.bool
+    """It happened while the charger had no connection."""
     def __init__(
         self,
         *,
@@ -117,10 +152,11 @@ class Refusal(_message.Message):
         reason: _builtins.str = ...,
         at: _builtins.int = ...,
         stage: _builtins.str = ...,
+        offline: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "charger_id", b"charger_id", "id", b"id", "identification_id", b"identification_id", "installation_id", b"installation_id", "reason", b"reason", "stage", b"stage", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "charger_id", b"charger_id", "id", b"id", "identification_id", b"identification_id", "installation_id", b"installation_id", "offline", b"offline", "reason", b"reason", "stage", b"stage", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,7 +129,7 @@ class ReportRow(_message.Message):
     id: _builtins.str
     """The charger's, user's or identification's id."""
     name: _builtins.str
-    """What it is called, where the caller may know."""
+    """What it is called, as the caller said; nothing here knows names."""
     sessions: _builtins.int
     energy_wh: _builtins.int
     duration_seconds: _builtins.int
@@ -159,23 +159,51 @@ class ExportReportRequest(_message.Message):
 
     REPORT_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
     format: Global___ReportFormat.ValueType
     """CSV where unspecified."""
     @_builtins.property
     def report(self) -> Global___GetReportRequest: ...
+    @_builtins.property
+    def names(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportName]:
+        """What chargers, users and identifications are called, to be written beside them."""
+
     def __init__(
         self,
         *,
         report: Global___GetReportRequest | None = ...,
         format: Global___ReportFormat.ValueType = ...,
+        names: _abc.Iterable[Global___ReportName] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "names", b"names", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportReportRequest: _TypeAlias = ExportReportRequest  # noqa: Y015
+
+@_typing.final
+class ReportName(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportName: _TypeAlias = ReportName  # noqa: Y015
 
 @_typing.final
 class ExportReportResponse(_message.Message):

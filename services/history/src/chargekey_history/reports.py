@@ -1,0 +1,72 @@
+"""Reports over ended sessions (R24): who charged how much where, and sums that add up exactly.
+
+Pure: sessions in, rows out. Energy and time are added up in whole watt-hours and, of each
+session, whole seconds, so the parts of a report always have the sum of its total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from chargekey_history.projections.past import Charge, delivered
+
+A_SECOND = 10**9  # nanoseconds
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What the sessions of one charger, user or identification come to."""
+
+    id: str
+    sessions: int = 0
+    energy_wh: int = 0
+    duration_seconds: int = 0
+    offline_sessions: int = 0
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The parts, each by id, and the total.
+
+    The chargers come to the total; so do the users, and so do the identifications, each
+    together with the sessions without a user, which are per charger. What a user charged
+    without presenting anything stands under an identification without id.
+    """
+
+    chargers: Sequence[Row]
+    users: Sequence[Row]
+    identifications: Sequence[Row]
+    without_user: Sequence[Row]
+    total: Row
+
+
+def report(charges: Iterable[Charge]) -> Report:
+    """Add them up."""
+    chargers, users, identifications, without_user, total = (_Part() for _ in range(5))
+    for each in charges:
+        chargers.add(each.charger_id, each)
+        if each.user_id is None:
+            without_user.add(each.charger_id, each)
+        else:
+            users.add(each.user_id, each)
+            identifications.add(each.identification_id or "", each)
+        total.add("", each)
+    [sum_of_all] = total.rows() or [Row("")]
+    return Report(
+        chargers.rows(), users.rows(), identifications.rows(), without_user.rows(), sum_of_all
+    )
+
+
+class _Part:
+    def __init__(self) -> None:
+        self._sums: dict[str, list[int]] = {}
+
+    def add(self, key: str, charge: Charge) -> None:
+        sums = self._sums.setdefault(key, [0, 0, 0, 0])
+        sums[0] += 1
+        sums[1] += delivered(charge.meter_start, charge.meter_stop)
+        sums[2] += max(charge.ended_at - charge.started_at, 0) // A_SECOND
+        sums[3] += charge.offline
+
+    def rows(self) -> Sequence[Row]:
+        return [Row(key, *self._sums[key]) for key in sorted(self._sums)]
