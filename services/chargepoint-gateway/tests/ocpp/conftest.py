@@ -6,41 +6,65 @@ import asyncio
 import functools
 import json
 import pathlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from typing import Any
 
 import jsonschema
-import ocpp.v16
+import ocpp
 import pytest
 import websockets
 from websockets.headers import build_authorization_basic
 
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.charging import Started
+from chargekey_gateway.charger_states import ChargerState, ConnectorState
 from chargekey_gateway.decision import Decision, Reason, Status
 from chargekey_gateway.ocpp.connection import ChargerConnection
+from chargekey_gateway.ocpp.dialect import Dialect
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp16.routes import OCPP16
+from chargekey_gateway.ocpp20.routes import OCPP20
+from chargekey_gateway.ocpp21.routes import OCPP21
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
+from chargekey_gateway.sessions.transactions import Phase, TransactionMessage
 from chargekey_gateway.view.entries import Charger, Installation
 
-SCHEMAS = pathlib.Path(ocpp.v16.__file__).parent / "schemas"
+# Where the official schemas of a version are, and what a request's name ends in there.
+SCHEMAS = pathlib.Path(ocpp.__file__).parent
+PLACES = {"1.6": ("v16", ""), "2.0.1": ("v201", "Request"), "2.1": ("v21", "Request")}
+SENT = "NotifyPeriodicEventStream"  # 2.1: the one that is no request and has no answer
+DIALECTS = {dialect.version: dialect for dialect in (OCPP16, OCPP20, OCPP21)}
 NOW = 1_795_000_000_123_456_789
 
 
-@functools.cache
-def schema(name: str) -> dict[str, Any]:
-    return json.loads((SCHEMAS / f"{name}.json").read_text("utf-8-sig"))
+def folder(version: str) -> pathlib.Path:
+    return SCHEMAS / PLACES[version][0] / "schemas"
 
 
 @functools.cache
-def validator(name: str) -> jsonschema.protocols.Validator:
-    document = schema(name)
+def schema(action: str, version: str = "1.6") -> dict[str, Any]:
+    """Return the schema of a request or, where it is named so, of a response."""
+    name = action if action.endswith("Response") or action == SENT else action + PLACES[version][1]
+    return json.loads((folder(version) / f"{name}.json").read_text("utf-8-sig"))
+
+
+@functools.cache
+def validator(action: str, version: str) -> jsonschema.protocols.Validator:
+    document = schema(action, version)
     return jsonschema.validators.validator_for(document)(document)
 
 
+REASONS = {
+    Status.ACCEPTED: Reason.OPEN_CHARGER,
+    Status.BLOCKED: Reason.USER_BLOCKED,
+    Status.EXPIRED: Reason.IDENTIFICATION_EXPIRED,
+    Status.INVALID: Reason.IDENTIFICATION_UNKNOWN,
+    Status.CONCURRENT_TX: Reason.ALREADY_CHARGING,
+}
+
+
 def decided(status: Status, valid_until: int | None = None) -> Decision:
-    return Decision(status, Reason.OPEN_CHARGER, "user", "identification", None, valid_until)
+    return Decision(status, REASONS[status], "user", "identification", None, valid_until)
 
 
 class GatewayInMemory:
@@ -54,6 +78,8 @@ class GatewayInMemory:
         self.starts: dict[tuple[Any, ...], Started] = {}
         self.ends: list[dict[str, Any]] = []
         self.told: list[tuple[Any, ...]] = []
+        self.events: list[Any] = []
+        self.messages: list[TransactionMessage] = []
         self.error: Exception | None = None
         self.go_on = asyncio.Event()
         self.go_on.set()
@@ -88,10 +114,22 @@ class GatewayInMemory:
         self.told.append(("start", token))
         return self.starts.setdefault(key, Started(len(self.starts) + 1001, decision))
 
+    async def take(self, charger: Charger, message: TransactionMessage) -> Decision | None:
+        await self._durable()
+        self.told.append(("take", charger.id, message.phase, message.number))
+        self.messages.append(message)
+        if message.token is not None:
+            return self.decisions.get(message.token.upper(), decided(Status.INVALID))
+        started_open = message.phase is Phase.STARTED and not charger.authorisation_required
+        return decided(Status.ACCEPTED) if started_open else None
+
     async def end(self, charger: Charger, **what: object) -> None:
         await self._durable()
         self.told.append(("end", what["transaction_id"]))
         self.ends.append({"charger": charger.id, **what})
+
+    def metered(self, charger: Charger, **what: object) -> None:
+        self.told.append(("metered", charger.id, what))
 
     async def _durable(self) -> None:
         self.reached.set()
@@ -110,6 +148,15 @@ class GatewayInMemory:
     ) -> None:
         self.told.append(("booted", charger.id, vendor, model, firmware_version))
 
+    def tell(self, event: Any) -> None:
+        self.events.append(event)
+
+    def states(self, chargers: list[Charger], _online: Container[str]) -> list[ChargerState]:
+        connectors = (ConnectorState(1, "Preparing", waiting_for_authorisation=True),)
+        return [
+            ChargerState(charger.id, online=True, connectors=connectors) for charger in chargers
+        ]
+
     def connector_status(
         self, charger: Charger, *, connector: int, status: str, error_code: str
     ) -> None:
@@ -122,8 +169,9 @@ class Line:
     Every message the gateway sends is held against the official schema of its action.
     """
 
-    def __init__(self, gateway: GatewayInMemory, limits: Limits) -> None:
+    def __init__(self, gateway: GatewayInMemory, limits: Limits, dialect: Dialect) -> None:
         self.gateway = gateway
+        self.version = dialect.version
         self.sent: list[list[Any]] = []
         self.raw: list[bytes] = []
         self.closes: list[tuple[int, str]] = []
@@ -133,7 +181,7 @@ class Line:
         self.connection = ChargerConnection(
             gateway.chargers["CP/1 ä"],
             gateway=gateway,  # type: ignore[arg-type]
-            dialect=OCPP16,
+            dialect=dialect,
             wire=self,
             limits=limits,
             clock=lambda: NOW,
@@ -143,9 +191,9 @@ class Line:
         frame = json.loads(message)
         match frame:
             case [2, str(), str(action), dict(payload)]:
-                validator(action).validate(payload)
+                validator(action, self.version).validate(payload)
             case [3, str(message_id), dict(payload)]:
-                validator(f"{self._actions[message_id]}Response").validate(payload)
+                validator(f"{self._actions[message_id]}Response", self.version).validate(payload)
             case [4, str(), str(), str(), {}]:
                 pass
             case _:
@@ -200,6 +248,8 @@ class Door:
     def __init__(self, server: OcppServer, gateway: GatewayInMemory) -> None:
         self.server = server
         self.gateway = gateway
+        self.scheme = "ws"
+        self.port = server.port
 
     def connection(self) -> ChargerConnection | None:
         """Return the first charger's connection, as the server has it."""
@@ -222,7 +272,7 @@ class Door:
         # No compression and no pings of its own: what is sent is what the test says.
         options = {"compression": None, "ping_interval": None, **options}
         return websockets.connect(
-            f"ws://127.0.0.1:{self.server.port}/ocpp/{identity}", proxy=None, **options
+            f"{self.scheme}://127.0.0.1:{self.port}/ocpp/{identity}", proxy=None, **options
         )
 
 
@@ -242,23 +292,26 @@ async def gateway() -> GatewayInMemory:
 
 
 @pytest.fixture(scope="session")
-def on_a_line() -> Callable[[Callable[[Line], Awaitable[None]]], None]:
+def on_a_line() -> Callable[..., None]:
     """Run one example of a property on a connection and a loop of its own."""
 
-    async def example(exchange: Callable[[Line], Awaitable[None]]) -> None:
-        line = Line(gateway_with_cards(), Limits())
+    async def example(exchange: Callable[[Line], Awaitable[None]], version: str) -> None:
+        line = Line(gateway_with_cards(), Limits(), DIALECTS[version])
         await exchange(line)
         line.connection.lost()
 
-    return lambda exchange: asyncio.run(example(exchange))
+    def run(exchange: Callable[[Line], Awaitable[None]], version: str = "1.6") -> None:
+        asyncio.run(example(exchange, version))
+
+    return run
 
 
 @pytest.fixture
 async def new_line(gateway: GatewayInMemory) -> AsyncIterator[Callable[..., Line]]:
     lines = []
 
-    def make(**limits: float) -> Line:
-        lines.append(Line(gateway, Limits(**limits)))
+    def make(version: str = "1.6", **limits: float) -> Line:
+        lines.append(Line(gateway, Limits(**limits), DIALECTS[version]))
         return lines[-1]
 
     yield make
@@ -303,11 +356,16 @@ def unavailable() -> Exception:
 
 
 @pytest.fixture
-def official_schema() -> Callable[[str], dict[str, Any]]:
+def official_schema() -> Callable[..., dict[str, Any]]:
     return schema
 
 
 @pytest.fixture
-def official_actions() -> set[str]:
-    names = {path.stem for path in SCHEMAS.glob("*.json")}
-    return {name for name in names if not name.endswith("Response")}
+def official_actions() -> Callable[[str], set[str]]:
+    def of(version: str) -> set[str]:
+        names = {path.stem for path in folder(version).glob("*.json")}
+        return {
+            name.removesuffix(PLACES[version][1]) for name in names if not name.endswith("Response")
+        }
+
+    return of

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from chargekey_gateway.ocpp16.routes import ROUTES
 
-from .test_ocpp16_messages import values_of
+from .test_ocpp_messages import values_of
 
 if TYPE_CHECKING:
     from .conftest import GatewayInMemory, Line

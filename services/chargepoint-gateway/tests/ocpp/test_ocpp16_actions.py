@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chargekey_common.published.chargers import SecurityEventReported
 from chargekey_gateway.decision import Decision, Reason, Status
-from chargekey_gateway.ocpp16 import timestamps
-from chargekey_gateway.ocpp16.boot_notification import (
-    TRANSACTION_MESSAGE_ATTEMPTS,
-    TRANSACTION_MESSAGE_RETRY_INTERVAL,
-)
+from chargekey_gateway.ocpp import redelivery, timestamps
 
 if TYPE_CHECKING:
     from .conftest import GatewayInMemory, Line
@@ -67,9 +64,9 @@ async def test_attempts_and_interval_are_set_after_boot_whatever_the_charger_say
 
 def test_a_start_is_kept_for_a_day() -> None:
     """§3.7.1: the wait before the n-th repetition is n times the interval."""
-    waits = [TRANSACTION_MESSAGE_RETRY_INTERVAL * n for n in range(1, TRANSACTION_MESSAGE_ATTEMPTS)]
+    waits = [redelivery.INTERVAL * n for n in range(1, redelivery.ATTEMPTS)]
     assert 24 * 3600 <= sum(waits) <= 25 * 3600
-    assert TRANSACTION_MESSAGE_ATTEMPTS < 256
+    assert redelivery.ATTEMPTS < 256
 
 
 # Authorize.
@@ -232,6 +229,21 @@ async def test_a_status_is_passed_on(line: Line, gateway: GatewayInMemory) -> No
     status = {"connectorId": 0, "errorCode": "LocalListConflict", "status": "Available"}
     assert line.at_once("StatusNotification", status)[2] == {}
     assert gateway.told == [("status", "charger-1", 0, "Available", "LocalListConflict")]
+
+
+async def test_a_security_event_is_told_without_what_may_be_secret(
+    line: Line, gateway: GatewayInMemory
+) -> None:
+    told = {"type": "InvalidFirmwareSignature", "timestamp": "", "techInfo": "#2468"}
+    assert line.at_once("SecurityEventNotification", told)[2] == {}
+    assert gateway.events == [
+        SecurityEventReported(
+            charger_id="charger-1",
+            installation_id="site",
+            kind="InvalidFirmwareSignature",
+            seen_by="CHARGER",
+        )
+    ]
 
 
 async def test_meter_values_of_any_vendor_are_acknowledged(line: Line) -> None:

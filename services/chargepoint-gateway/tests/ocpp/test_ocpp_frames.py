@@ -15,15 +15,17 @@ from chargekey_gateway.ocpp.frames import (
     Call,
     CallError,
     CallResult,
+    CallResultError,
     CloseCode,
     Fatal,
     Fault,
     Ignored,
     Refused,
+    Send,
     decode,
 )
 
-OUTCOMES = (Call, CallResult, CallError, Refused, Ignored, Fatal)
+OUTCOMES = (Call, CallResult, CallError, CallResultError, Send, Refused, Ignored, Fatal)
 CALL = b'[2,"1","Authorize",{"idTag":"#2468"}]'
 
 plain_json = st.recursive(
@@ -109,14 +111,15 @@ def test_a_call_a_result_and_an_error_are_told_apart() -> None:
     assert isinstance(decode(b'[3,"1",{}]'), CallResult)
     assert decode(b'[4,"1","GenericError","",{}]') == CallError("1", "GenericError")
     assert decode(b'[4,"1"]') == CallError("1")
+    assert decode(b'[5,"1","FormatViolation","",{}]') == CallResultError("1", "FormatViolation")
+    sent = decode(b'[6,"1","NotifyPeriodicEventStream",{}]')
+    assert isinstance(sent, Send)
+    assert (sent.id, sent.action) == ("1", "NotifyPeriodicEventStream")
 
 
 @pytest.mark.parametrize(
     "frame",
     [
-        b'[2,"1","A"]',
-        b'[2,"1","A",{},5]',
-        b'[2,"1",5,{}]',
         b'[2,"1","A",{]',
         b'[2,"1","A",{}',
         b'[2,"1","A",{}]x',
@@ -134,28 +137,50 @@ def test_a_broken_call_with_a_readable_id_is_a_formation_violation(frame: bytes)
 
 
 @pytest.mark.parametrize(
+    "frame", [b'[2,"1"]', b'[2,"1","A"]', b'[2,"1","A",{},5]', b'[2,"1",5,{}]']
+)
+def test_json_that_is_no_call_but_has_an_id_is_refused_as_no_message(frame: bytes) -> None:
+    assert decode(frame) == Refused("1", Fault.FRAME)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"[2]",
+        b" [ 2 , 1,5,{}]",
+        b'[2,1,"5",{}]',
+        b'[2,"","A",{}]',
+        b'[2,"' + b"x" * 37 + b'","A",{}]',
+        b'[2,"\\u0000","A",{}]',
+        b'[2,"\\ud800","A",{}]',
+        b"[2,nonsense",
+    ],
+)
+def test_a_call_without_a_readable_id_is_refused_without_one(frame: bytes) -> None:
+    assert decode(frame) == Refused(None, Fault.FRAME)
+
+
+@pytest.mark.parametrize(
     "frame",
     [
         b"",
         b"null",
         b"{}",
         b"[]",
-        b"[2]",
+        b"[2",
         b'["2","1","A",{}]',
-        b"[2,1,5,{}]",
-        b'[2,"","A",{}]',
-        b'[2,"' + b"x" * 37 + b'","A",{}]',
-        b'[2,"\\u0000","A",{}]',
-        b'[2,"\\ud800","A",{}]',
         b'[3,"1"]',
         b'[4,"1","x","y",{]',
+        b'[5,"1"',
+        b'[6,"1","A"]',
+        b'[6,1,"A",{}]',
     ],
 )
-def test_what_has_no_readable_id_or_is_no_call_is_ignored(frame: bytes) -> None:
+def test_what_is_no_call_and_unreadable_is_ignored(frame: bytes) -> None:
     assert decode(frame) == Ignored("unreadable")
 
 
-@pytest.mark.parametrize("kind", [0, 1, 5, 6, 99])
+@pytest.mark.parametrize("kind", [0, 1, 7, 99])
 def test_an_unknown_message_type_is_ignored(kind: int) -> None:
     assert decode(f'[{kind},"1","A",{{}}]'.encode()) == Ignored("unknown_message_type")
 

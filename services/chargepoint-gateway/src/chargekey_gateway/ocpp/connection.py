@@ -20,8 +20,7 @@ import asyncio
 import re
 import traceback
 import uuid
-from collections.abc import Callable
-from types import CoroutineType
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 import msgspec
@@ -30,17 +29,19 @@ import structlog
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.commands import Command, Outcome, Result
+from chargekey_gateway.metrics import count_call
 from chargekey_gateway.ocpp import frames
-from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
+from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Payload, Route
 from chargekey_gateway.ocpp.frames import CloseCode, Fault
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.view.entries import Charger
 
 log = structlog.get_logger()
 
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
 
 _DESCRIPTIONS = {
+    Fault.FRAME: "This is no message of OCPP-J.",
     Fault.FORMAT: "The message does not have the form of its action.",
     Fault.OCCURRENCE: "A required field is missing, or a list is too short.",
     Fault.TYPE: "A field has the wrong type.",
@@ -49,6 +50,8 @@ _DESCRIPTIONS = {
     Fault.ACTION_NOT_OFFERED: "This action is not for chargers to call.",
     Fault.INTERNAL: "This cannot be answered now; send it again later.",
 }
+# OCPP-J 2.0.1 §4.2.3: the id of a call whose own nobody can read.
+_NO_ID = "-1"
 _TOO_SHORT = re.compile(r"Expected `array` of length >=")
 _WRONG_TYPE = re.compile(r"Expected `[^`]+`, got `")
 
@@ -68,7 +71,7 @@ class _Outgoing(Generic[Answer]):
 
     __slots__ = ("action", "answer", "decoder", "id", "message")
 
-    def __init__(self, action: str, request: msgspec.Struct, response: type[Answer]) -> None:
+    def __init__(self, action: str, request: Payload, response: type[Answer]) -> None:
         self.id = str(uuid.uuid4())
         self.action = action
         self.message = frames.encode_call(self.id, self.action, request)
@@ -165,30 +168,50 @@ class ChargerConnection:
                 self._answered(result.id, result.payload)
             case frames.CallError() as error:
                 self._answered(error.id, None)
+            case frames.CallResultError() | frames.Send() as unanswered:
+                self._take_note(unanswered)
+            case frames.Refused(id=None) if not self._dialect.answers_unreadable:
+                self._ignore("unreadable")
             case frames.Refused() as refused:
-                self._refuse(refused.id, refused.fault)
+                self._refuse(refused.id or _NO_ID, refused.fault)
             case frames.Ignored() as ignored:
-                log.info("ocpp_message_ignored", charger=self.charger.id, why=ignored.why)
+                self._ignore(ignored.why)
             case frames.Fatal() as fatal:
                 log.warning("ocpp_message_fatal", charger=self.charger.id, why=fatal.reason)
                 self.close(fatal.code, fatal.reason)
             case never:
                 assert_never(never)
 
+    def _take_note(self, message: frames.CallResultError | frames.Send) -> None:
+        """Take note of what is never answered, where the version has such messages."""
+        if not self._dialect.has_unanswered:
+            self._ignore("unknown_message_type")
+        elif isinstance(message, frames.Send):
+            self._ignore("not_subscribed")  # no stream of events is ever opened from here
+        else:
+            # What it could not read is done, and would be no other a second time.
+            log.warning("ocpp_result_refused", charger=self.charger.id)
+
+    def _ignore(self, why: str) -> None:
+        log.info("ocpp_message_ignored", charger=self.charger.id, why=why)
+
     def _handle(self, call: frames.Call) -> None:
         route = self._dialect.routes.get(call.action)
         if route is None:
+            count_call("unknown", "refused")()  # not by its name: anything may be one
             known = call.action in self._dialect.not_offered
             self._refuse(call.id, Fault.ACTION_NOT_OFFERED if known else Fault.ACTION_UNKNOWN)
             return
         if call.id in self._pending:
-            log.info("ocpp_message_ignored", charger=self.charger.id, why="duplicate_id")
+            self._ignore("duplicate_id")
             return
         try:
             request = route.decoder.decode(call.payload)
         except msgspec.DecodeError as error:
+            count_call(call.action, "refused")()
             self._refuse(call.id, _fault(error))
             return
+        count_call(call.action, "taken")()
         self.heard = True
         match route:
             case AtOnce():
@@ -206,17 +229,17 @@ class ChargerConnection:
         except Exception as error:  # noqa: BLE001 - one bad call must not end the connection
             self._failed(message_id, request, error)
             return
-        if isinstance(response, CoroutineType):
-            self._answer_later(message_id, route, request, response)
-        else:
+        if isinstance(response, msgspec.Struct):
             self._conclude(message_id, route, request, response)
+        else:
+            self._answer_later(message_id, route, request, response)
 
     def _answer_later(
         self,
         message_id: str,
         route: AtOnce[Any, Any],
         request: msgspec.Struct,
-        response: CoroutineType[Any, Any, msgspec.Struct],
+        response: Coroutine[Any, Any, msgspec.Struct],
     ) -> None:
         if len(self._pending) >= self.limits.pending_calls:
             response.close()
@@ -235,7 +258,7 @@ class ChargerConnection:
         message_id: str,
         route: AtOnce[Any, Any],
         request: msgspec.Struct,
-        response: CoroutineType[Any, Any, msgspec.Struct],
+        response: Coroutine[Any, Any, msgspec.Struct],
     ) -> None:
         try:
             answer = await response
@@ -285,6 +308,7 @@ class ChargerConnection:
             self._log_failure(request, error)
 
     def _failed(self, message_id: str, request: msgspec.Struct, error: Exception) -> None:
+        count_call(type(request).__name__, "failed")()
         match error:
             case InvalidArgumentError():
                 self._refuse(message_id, Fault.PROPERTY)
@@ -325,7 +349,7 @@ class ChargerConnection:
     # Calls of ours.
 
     def call(
-        self, request: msgspec.Struct, response: type[Answer], *, action: str = ""
+        self, request: Payload, response: type[Answer], *, action: str = ""
     ) -> asyncio.Future[Answer | Outcome]:
         """Queue `request`, an `action` named like its class, behind the calls before it.
 
@@ -355,7 +379,7 @@ class ChargerConnection:
 
     def _answered(self, message_id: str, payload: msgspec.Raw | None) -> None:
         if not self._outgoing or self._outgoing[0].id != message_id:
-            log.info("ocpp_message_ignored", charger=self.charger.id, why="answer_to_nothing")
+            self._ignore("answer_to_nothing")
             return
         self._unanswered = 0
         if payload is None:
@@ -374,7 +398,7 @@ class ChargerConnection:
         if self._unanswered >= self.limits.unanswered_calls:
             self.close(CloseCode.POLICY_VIOLATION, "calls are not answered")
 
-    def _settle(self, answer: msgspec.Struct | Outcome) -> None:
+    def _settle(self, answer: object) -> None:
         """End the outstanding call and send the next one."""
         if self._timer is not None:
             self._timer.cancel()

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
-from types import CoroutineType
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.commands import Command, Outcome, Result
+from chargekey_gateway.decision import Decision
 from chargekey_gateway.ocpp.frames import Fault
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.view.entries import Charger
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 Response = TypeVar("Response", bound=msgspec.Struct)
-Answer = TypeVar("Answer", bound=msgspec.Struct)
+Answer = TypeVar("Answer")
+# A message of a class, or the payload of an action that no class describes.
+Payload = msgspec.Struct | Mapping[str, Any]
 
 
 class Peer(Protocol):
@@ -35,7 +37,7 @@ class Peer(Protocol):
         """Return the server's time: the charger's own clock decides nothing."""
 
     def call(
-        self, request: msgspec.Struct, response: type[Answer], *, action: str = ""
+        self, request: Payload, response: type[Answer], *, action: str = ""
     ) -> asyncio.Future[Answer | Outcome]:
         """Queue `request` behind the calls before it; why not, where there is no answer."""
 
@@ -53,7 +55,7 @@ class AtOnce(Generic[Request, Response]):
         self,
         request: type[Request],
         response: type[Response],
-        answer: Callable[[Peer, Request], Response | CoroutineType[Any, Any, Response]],
+        answer: Callable[[Peer, Request], Response | Coroutine[Any, Any, Response]],
         then: Callable[[Peer, Request, Response], None] | None = None,
     ) -> None:
         """Decode into `request`, answer with a `response`."""
@@ -87,6 +89,17 @@ class InOrder(Generic[Request, Response]):
 Route = AtOnce[Any, Any] | InOrder[Any, Any]
 
 
+def once_decided(
+    decision: Decision | Awaitable[Decision], answer: Callable[[Decision], Response]
+) -> Response | Coroutine[Any, Any, Response]:
+    """Answer what `Deciding.authorize` decided: at once or, where it asks an operator, later."""
+    return answer(decision) if isinstance(decision, Decision) else _later(decision, answer)
+
+
+async def _later(decision: Awaitable[Decision], answer: Callable[[Decision], Response]) -> Response:
+    return answer(await decision)
+
+
 Carry = Callable[[Peer, Any], Awaitable[Result]]
 
 
@@ -96,7 +109,8 @@ class Dialect:
 
     `not_offered` are actions the version knows but a charger may not call here;
     `commands` says who carries out which command. A version that `answers_unreadable`
-    answers a call whose id nobody can read under the id "-1" (OCPP-J 2.x §4.2.3).
+    answers a call whose id nobody can read under the id "-1" (OCPP-J 2.x §4.2.3); one that
+    `has_unanswered` knows CALLRESULTERROR and SEND (OCPP-J 2.1 §4.2.4, §4.2.5).
     """
 
     version: str
@@ -105,3 +119,4 @@ class Dialect:
     fault_codes: Mapping[Fault, str]
     commands: Mapping[type[Command], Carry]
     answers_unreadable: bool = False
+    has_unanswered: bool = False

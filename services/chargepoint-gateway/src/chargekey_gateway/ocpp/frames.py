@@ -1,25 +1,28 @@
-"""OCPP-J frames: bytes in, one of six outcomes; values in, bytes out.
+"""OCPP-J frames: bytes in, one of eight outcomes; values in, bytes out.
 
 `decode` first guards (size, UTF-8, nesting, NUL, lone surrogates), then decodes.
 It never raises, whatever arrives. Payloads stay raw: what they mean is the matter
-of an OCPP version.
+of an OCPP version, as is whether it has the two types of messages that 2.1 brought.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 
 MESSAGE_SIZE = 64 * 1024
 NESTING = 32
-CALL, CALL_RESULT, CALL_ERROR = 2, 3, 4
+CALL, CALL_RESULT, CALL_ERROR, CALL_RESULT_ERROR, SEND = 2, 3, 4, 5, 6
 
 MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
 
-_HEADER = re.compile(rb'\s*\[\s*([0-9]{1,9})\s*,\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_KINDS = frozenset({CALL, CALL_RESULT, CALL_ERROR, CALL_RESULT_ERROR, SEND})
+_KIND = re.compile(rb"\s*\[\s*([0-9]{1,9})\s*[,\]]")
+_HEADER = re.compile(rb'\s*\[\s*[0-9]{1,9}\s*,\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _HIGH_SURROGATE = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW_SURROGATE = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -45,6 +48,8 @@ class CloseCode(enum.IntEnum):
 class Fault(enum.Enum):
     """Why a call gets no result; each OCPP version spells these its own way."""
 
+    FRAME = enum.auto()
+    MESSAGE_TYPE = enum.auto()
     FORMAT = enum.auto()
     OCCURRENCE = enum.auto()
     TYPE = enum.auto()
@@ -85,10 +90,25 @@ class CallError(_Frame, frozen=True, array_like=True, tag=CALL_ERROR):
     code: str = ""
 
 
-class Refused(_Frame, frozen=True):
-    """A broken call with a readable id: to be answered with a CALLERROR."""
+class CallResultError(_Frame, frozen=True, array_like=True, tag=CALL_RESULT_ERROR):
+    """The charger could not read our answer (2.1); never answered."""
 
-    id: str
+    id: MessageId
+    code: str = ""
+
+
+class Send(_Frame, frozen=True, array_like=True, tag=SEND, forbid_unknown_fields=True):
+    """The charger tells something that is never answered (2.1)."""
+
+    id: MessageId
+    action: str
+    payload: msgspec.Raw
+
+
+class Refused(_Frame, frozen=True):
+    """A broken call: to be answered with a CALLERROR, where its `id` could be read."""
+
+    id: str | None
     fault: Fault
 
 
@@ -105,9 +125,10 @@ class Fatal(_Frame, frozen=True):
     reason: str
 
 
-Incoming = Call | CallResult | CallError | Refused | Ignored | Fatal
+Message = Call | CallResult | CallError | CallResultError | Send
+Incoming = Message | Refused | Ignored | Fatal
 
-_FRAMES = msgspec.json.Decoder(Call | CallResult | CallError)
+_FRAMES = msgspec.json.Decoder(Message)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -121,15 +142,16 @@ def decode(data: bytes) -> Incoming:
     if data.count(b"[") + data.count(b"{") > NESTING and _depth(data) > NESTING:
         return Fatal(CloseCode.POLICY_VIOLATION, "nested too deep")
     if b"\\" in data and _has_refused_escapes(data):
-        return _broken(data)
+        return _broken(data, Fault.FORMAT)
     try:
-        frame: Call | CallResult | CallError = _FRAMES.decode(data)
-    except msgspec.DecodeError:
-        return _broken(data)
+        frame: Message = _FRAMES.decode(data)
+    except msgspec.DecodeError as error:
+        is_json = isinstance(error, msgspec.ValidationError)
+        return _broken(data, Fault.FRAME if is_json else Fault.FORMAT)
     return frame
 
 
-def encode_call(message_id: str, action: str, request: msgspec.Struct) -> bytes:
+def encode_call(message_id: str, action: str, request: msgspec.Struct | Mapping[str, Any]) -> bytes:
     """Return a CALL."""
     return _ENCODER.encode((CALL, message_id, action, request))
 
@@ -174,21 +196,28 @@ def _has_refused_escapes(data: bytes) -> bool:
     return any(escape["bad"] for escape in _ESCAPES.finditer(data))
 
 
-def _broken(data: bytes) -> Refused | Ignored:
+def _broken(data: bytes, fault: Fault) -> Refused | Ignored:
     """Tell what can still be said to a frame that does not decode.
 
-    OCPP-J 1.6 §4.2.3: a CALLERROR needs the id of its call, so a call whose id cannot
-    be read gets no answer; nor do results, errors and message types of later versions.
+    Only calls are answered: whoever answered broken answers and errors would never end.
     """
-    header = _HEADER.match(data)
-    if header is None:
+    kind = _KIND.match(data)
+    if kind is None:
         return Ignored("unreadable")
-    kind = int(header[1])
-    if kind not in {CALL, CALL_RESULT, CALL_ERROR}:
+    if int(kind[1]) not in _KINDS:
         return Ignored("unknown_message_type")
-    if kind != CALL or _has_refused_escapes(header[2]):
+    if int(kind[1]) != CALL:
         return Ignored("unreadable")
+    message_id = _id(data)
+    return Refused(message_id, Fault.FRAME if message_id is None else fault)
+
+
+def _id(data: bytes) -> str | None:
+    """Return the id of a broken call, if that much can be read."""
+    header = _HEADER.match(data)
+    if header is None or _has_refused_escapes(header[1]):
+        return None
     try:
-        return Refused(msgspec.json.decode(header[2], type=MessageId), Fault.FORMAT)
+        return msgspec.json.decode(header[1], type=MessageId)
     except msgspec.DecodeError:
-        return Ignored("unreadable")
+        return None

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds and intervals of every charger connection; durations in seconds.
+    """Bounds and intervals of charger connections; durations in seconds.
 
     heartbeat_interval     what BootNotification.conf asks for
     first_call_timeout     from open to the first BootNotification. A charger of 1.6 boots
@@ -25,6 +25,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     displacement_timeout   how long a connected charger has to answer the ping that a
                            second connection with its identity causes
     close_timeout          how long the peer has to finish the closing handshake
+
+    Before there is a charger:
+
+    opening_timeout        for the TLS handshake, and for the HTTP request
+    opening_connections    so many may be at their HTTP request at once, of all together
+    failures_per_identity  so many authentications of an identity from an address may fail
+                           within failures_window before more are refused unread; 0 for any
+                           number, as where a proxy hides the chargers' addresses
+    failures_per_address   the same for whatever identities an address tries
+    failures_window        for how long a failure counts
     """
 
     heartbeat_interval: int = 300
@@ -40,3 +50,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pong_timeout: float = 20
     displacement_timeout: float = 5
     close_timeout: float = 2
+    opening_timeout: float = 5
+    opening_connections: int = 2000
+    failures_per_identity: int = 20
+    failures_per_address: int = 0
+    failures_window: float = 60

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import msgspec
 
-from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.decision import Decision
+from chargekey_gateway.ocpp.dialect import Peer, once_decided
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
 from chargekey_gateway.ocpp16.messages import Authorize, AuthorizeResponse
 
 
-def answer(peer: Peer, request: Authorize) -> AuthorizeResponse:
-    """Answer from memory (§4.1)."""
-    info = id_tag_info(peer.gateway.deciding.authorize(peer.charger, request.id_tag))
+def answer(
+    peer: Peer, request: Authorize
+) -> AuthorizeResponse | Coroutine[Any, Any, AuthorizeResponse]:
+    """Answer from memory (§4.1), or what the operator of the site says."""
+    return once_decided(peer.gateway.deciding.authorize(peer.charger, request.id_tag), _response)
+
+
+def _response(decision: Decision) -> AuthorizeResponse:
+    info = id_tag_info(decision)
     if info.status == "ConcurrentTx":
         # §7.2: ConcurrentTx is an answer to StartTransaction only. It is the last thing a
         # decision looks at, so the idTag is good; who charges taps to stop.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chargekey_gateway.ocpp.frames import Fault
 
 ERROR_CODES = {
+    Fault.FRAME: "FormationViolation",
     Fault.FORMAT: "FormationViolation",
     Fault.OCCURRENCE: "OccurenceConstraintViolation",
     Fault.TYPE: "TypeConstraintViolation",

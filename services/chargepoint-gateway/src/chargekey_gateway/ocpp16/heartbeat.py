@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp.dialect import Peer
-from chargekey_gateway.ocpp16 import timestamps
 from chargekey_gateway.ocpp16.messages import Heartbeat, HeartbeatResponse
 
 

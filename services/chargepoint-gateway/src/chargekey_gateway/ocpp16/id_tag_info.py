@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chargekey_gateway.decision import Decision
-from chargekey_gateway.ocpp16 import timestamps
+from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp16.messages import IdTagInfo
 
 
@@ -13,4 +13,5 @@ def id_tag_info(decision: Decision) -> IdTagInfo:
     return IdTagInfo(
         status=decision.status.value,
         expiry_date=None if expiry is None else timestamps.write(expiry),
+        parent_id_tag=decision.group,
     )

@@ -45,6 +45,7 @@ class IdTagInfo(Message, frozen=True, kw_only=True):
 
     status: AuthorizationStatus
     expiry_date: str | None = None
+    parent_id_tag: CiString20 | None = None
 
 
 class Authorize(Message, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import structlog
 
+from chargekey_common.published.chargers import SecurityEventReported
+from chargekey_gateway.application.reports import of
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.messages import Acknowledged, SecurityEventNotification
 
@@ -17,6 +19,9 @@ def acknowledge(_peer: Peer, _request: msgspec.Struct) -> Acknowledged:
 
 
 def security_event(peer: Peer, request: SecurityEventNotification) -> Acknowledged:
-    """Acknowledge and log; `techInfo` may hold anything and stays out of the log."""
+    """Tell of it; `techInfo` may hold anything and is told to nobody."""
     log.warning("charger_security_event", charger=peer.charger.id, kind=request.type)
+    peer.gateway.reports.tell(
+        SecurityEventReported(**of(peer.charger), kind=request.type, seen_by="CHARGER")
+    )
     return Acknowledged()

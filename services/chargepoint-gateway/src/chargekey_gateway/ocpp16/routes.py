@@ -5,8 +5,7 @@ Actions answered at once may overtake; the others keep their order.
 
 from __future__ import annotations
 
-from chargekey_gateway import commands as c
-from chargekey_gateway.ocpp.dialect import AtOnce, Carry, Dialect, InOrder, Route
+from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
 from chargekey_gateway.ocpp16 import (
     authorize,
     boot_notification,
@@ -14,14 +13,15 @@ from chargekey_gateway.ocpp16 import (
     heartbeat,
     meter_values,
     notifications,
-    remote_stop_transaction,
     sign_certificate,
     start_transaction,
     status_notification,
     stop_transaction,
 )
 from chargekey_gateway.ocpp16 import messages as m
+from chargekey_gateway.ocpp16.commands import COMMANDS
 from chargekey_gateway.ocpp16.error_codes import ERROR_CODES
+from chargekey_gateway.ocpp16.send import ACTIONS
 
 # fmt: off - a table is read by its columns
 ROUTES: dict[str, Route] = {
@@ -66,45 +66,10 @@ ROUTES: dict[str, Route] = {
 }
 # fmt: on
 
-# What only this side may call; a charger that tries is told NotSupported.
-NOT_OFFERED = frozenset(
-    {
-        "CancelReservation",
-        "CertificateSigned",
-        "ChangeAvailability",
-        "ChangeConfiguration",
-        "ClearCache",
-        "ClearChargingProfile",
-        "DeleteCertificate",
-        "ExtendedTriggerMessage",
-        "GetCompositeSchedule",
-        "GetConfiguration",
-        "GetDiagnostics",
-        "GetInstalledCertificateIds",
-        "GetLocalListVersion",
-        "GetLog",
-        "InstallCertificate",
-        "RemoteStartTransaction",
-        "RemoteStopTransaction",
-        "ReserveNow",
-        "Reset",
-        "SendLocalList",
-        "SetChargingProfile",
-        "SignedUpdateFirmware",
-        "TriggerMessage",
-        "UnlockConnector",
-        "UpdateFirmware",
-    }
-)
-
-COMMANDS: dict[type[c.Command], Carry] = {
-    c.RemoteStop: remote_stop_transaction.send,
-}
-
 OCPP16 = Dialect(
     version="1.6",
     routes=ROUTES,
-    not_offered=NOT_OFFERED,
+    not_offered=ACTIONS,
     fault_codes=ERROR_CODES,
     commands=COMMANDS,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
+from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp.dialect import Peer
-from chargekey_gateway.ocpp16 import timestamps
 from chargekey_gateway.ocpp16.messages import StopTransaction, StopTransactionResponse
 
 log = structlog.get_logger()

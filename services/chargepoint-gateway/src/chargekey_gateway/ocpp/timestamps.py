@@ -1,4 +1,4 @@
-"""Times on the wire of OCPP 1.6: read as chargers write them, written as RFC 3339 in UTC.
+"""Times on the wire: read as chargers write them, written as RFC 3339 in UTC.
 
 Inside they are nanoseconds since the epoch.
 """
@@ -34,8 +34,8 @@ class TimestampUnreadableError(InvalidArgumentError):
 def parse(text: str) -> int:
     """Return nanoseconds since the epoch; raises TimestampUnreadableError.
 
-    Without a zone it is UTC, which OCPP 1.6 §3.8 recommends. Seconds may be missing, or
-    60 (a leap second), fractions of any length are cut at nanoseconds.
+    Without a zone it is UTC, which OCPP 1.6 §3.8 recommends and 2.x demands. Seconds
+    may be missing, or 60 (a leap second), fractions of any length are cut at nanoseconds.
     """
     form = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
     if form is None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chargekey_gateway.ocpp16.timestamps import TimestampUnreadableError, parse, write
+from chargekey_gateway.ocpp.timestamps import TimestampUnreadableError, parse, write
 
 MOMENT = 1_763_632_800 * 10**9  # 2025-11-20T10:00:00Z
 

@@ -1,0 +1,70 @@
+"""Sending any action of a version, once its payload has the standard's form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from chargekey_gateway.commands import Outcome, Result, Send
+from chargekey_gateway.ocpp import schemas
+from chargekey_gateway.ocpp.dialect import Peer
+
+# The words that responses have as their status; any other says why it is not done.
+_MEANING = {
+    "": Outcome.ACCEPTED,  # some have none
+    "Accepted": Outcome.ACCEPTED,
+    "AcceptedCanceled": Outcome.ACCEPTED,
+    "NotImplemented": Outcome.NOT_SUPPORTED,
+    "NotSupported": Outcome.NOT_SUPPORTED,
+    "RebootRequired": Outcome.REBOOT_REQUIRED,
+    "Scheduled": Outcome.ACCEPTED,
+    "Unlocked": Outcome.ACCEPTED,
+    "Unpublished": Outcome.ACCEPTED,
+}
+
+log = structlog.get_logger()
+
+
+class Sending:
+    """What may be sent in one version, and how it is judged."""
+
+    def __init__(
+        self,
+        version: str,
+        *,
+        actions: frozenset[str],
+        is_our_own: Callable[[str, Mapping[str, Any]], bool],
+        told: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, payload: payload,
+    ) -> None:
+        """Send `actions`, but what `is_our_own`; of an answer only what is `told` is told."""
+        self._version = version
+        self._actions = actions
+        self._is_our_own = is_our_own
+        self._told = told
+
+    async def send(self, peer: Peer, command: Send) -> Result:
+        """Send it; an answer that is not as the standard has it is MALFORMED and not told."""
+        action, payload = command.action, command.payload
+        if action not in self._actions:
+            return Result(outcome=Outcome.ACTION_UNKNOWN)
+        wrong = await asyncio.to_thread(schemas.wrong_request, self._version, action, payload)
+        if wrong:
+            return Result(outcome=Outcome.PAYLOAD_INVALID, where=wrong)
+        if self._is_our_own(action, payload):
+            return Result(outcome=Outcome.NOT_FOR_HERE)
+        answer = await peer.call(payload, dict[str, Any], action=action)
+        if isinstance(answer, Outcome):
+            return Result(outcome=answer)
+        wrong = await asyncio.to_thread(schemas.wrong_response, self._version, action, answer)
+        if wrong:
+            log.warning("ocpp_answer_malformed", charger=peer.charger.id, action=action)
+            return Result(outcome=Outcome.MALFORMED)
+        status = answer.get("status", "")
+        return Result(
+            outcome=_MEANING.get(status, Outcome.REJECTED),
+            status=status,
+            payload=self._told(action, answer),
+        )

@@ -1,0 +1,27 @@
+"""ChangeAvailability: the charger shall serve vehicles, or none any more."""
+
+from __future__ import annotations
+
+from chargekey_gateway import commands
+from chargekey_gateway.commands import Outcome, Result
+from chargekey_gateway.ocpp.asking import ask
+from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp16.command_messages import (
+    ChangeAvailability,
+    ChangeAvailabilityResponse,
+)
+
+MEANING = {
+    "Accepted": Outcome.ACCEPTED,
+    "Rejected": Outcome.REJECTED,
+    "Scheduled": Outcome.ACCEPTED,  # once the transaction has ended
+}
+
+
+async def send(peer: Peer, command: commands.ChangeAvailability) -> Result:
+    """Ask; what charges is let finish (§5.2)."""
+    request = ChangeAvailability(
+        connector_id=command.connector or 0,
+        type="Operative" if command.operative else "Inoperative",
+    )
+    return await ask(peer, request, ChangeAvailabilityResponse, MEANING)

@@ -1,0 +1,33 @@
+"""ChangeConfiguration: the charger shall be set otherwise."""
+
+from __future__ import annotations
+
+from chargekey_gateway.commands import ChangeSetting, Outcome, ReadSettings, Result
+from chargekey_gateway.ocpp.asking import ask
+from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp16 import get_configuration
+from chargekey_gateway.ocpp16.messages import ChangeConfiguration, ChangeConfigurationResponse
+from chargekey_gateway.ocpp16.security_keys import PASSWORD, PROFILE, spelled
+
+MEANING = {
+    "Accepted": Outcome.ACCEPTED,
+    "RebootRequired": Outcome.REBOOT_REQUIRED,
+    "Rejected": Outcome.REJECTED,
+    "NotSupported": Outcome.NOT_SUPPORTED,
+}
+
+
+async def send(peer: Peer, command: ChangeSetting) -> Result:
+    """Ask; a security profile is never lowered, nor a password changed behind the registry."""
+    key = spelled(command.name)
+    if key == PASSWORD or (key == PROFILE and not await _raises_profile(peer, command)):
+        return Result(outcome=Outcome.NOT_FOR_HERE)
+    request = ChangeConfiguration(key=command.name, value=command.value)
+    return await ask(peer, request, ChangeConfigurationResponse, MEANING)
+
+
+async def _raises_profile(peer: Peer, command: ChangeSetting) -> bool:
+    """Whether it is a higher profile than the charger says it has."""
+    now = await get_configuration.send(peer, ReadSettings(names=(command.name,)))
+    known = now.settings.get(command.name, "")
+    return known.isdecimal() and command.value.isdecimal() and int(command.value) > int(known)

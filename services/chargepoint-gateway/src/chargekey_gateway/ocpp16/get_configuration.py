@@ -1,0 +1,40 @@
+"""GetConfiguration: how the charger is set."""
+
+from __future__ import annotations
+
+from chargekey_gateway.commands import Outcome, ReadSettings, Result
+from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp16.command_messages import GetConfiguration, GetConfigurationResponse
+from chargekey_gateway.ocpp16.security_keys import PASSWORD, spelled
+from chargekey_gateway.reconcile import charger_settings
+
+
+async def send(peer: Peer, command: ReadSettings) -> Result:
+    """Ask for all keys at once, or one after the other of a charger that takes no more (§9.1.8).
+
+    A key that comes back is told under the name it was asked by, whatever its case there.
+    """
+    names = command.names or tuple(charger_settings.wanted("1.6", peer.charger))
+    result = await _read(peer, names)
+    if result.outcome is not Outcome.REFUSED or len(names) == 1:
+        return result
+    found: dict[str, str] = {}
+    for name in names:
+        one = await _read(peer, (name,))
+        if one.outcome is not Outcome.ACCEPTED:
+            return one
+        found |= one.settings
+    return Result(outcome=Outcome.ACCEPTED, settings=found)
+
+
+async def _read(peer: Peer, names: tuple[str, ...]) -> Result:
+    answer = await peer.call(GetConfiguration(key=names), GetConfigurationResponse)
+    if isinstance(answer, Outcome):
+        return Result(outcome=answer)
+    asked = {spelled(name): name for name in names}
+    settings = {
+        asked.get(spelled(each.key), each.key): each.value or ""
+        for each in answer.configuration_key
+        if spelled(each.key) != PASSWORD
+    }
+    return Result(outcome=Outcome.ACCEPTED, settings=settings)

@@ -1,0 +1,37 @@
+"""SetVariables: the charger shall be set otherwise."""
+
+from __future__ import annotations
+
+from chargekey_gateway.commands import ChangeSetting, Outcome, Result
+from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp20 import variables
+from chargekey_gateway.ocpp20.command_messages import (
+    SetVariableData,
+    SetVariables,
+    SetVariablesResponse,
+)
+
+MEANING = {
+    "Accepted": Outcome.ACCEPTED,
+    "RebootRequired": Outcome.REBOOT_REQUIRED,
+    "Rejected": Outcome.REJECTED,
+    "UnknownComponent": Outcome.NOT_SUPPORTED,
+    "UnknownVariable": Outcome.NOT_SUPPORTED,
+    "NotSupportedAttributeType": Outcome.NOT_SUPPORTED,
+}
+
+
+async def send(peer: Peer, command: ChangeSetting) -> Result:
+    """Ask; what security hangs on is not for here, lest it be lowered."""
+    parsed = variables.parse(command.name)
+    if parsed is None:
+        return Result(outcome=Outcome.NOT_SUPPORTED)
+    component, variable = parsed
+    if variables.bears_on_security(component.name, variable.name):
+        return Result(outcome=Outcome.NOT_FOR_HERE)
+    data = SetVariableData(attribute_value=command.value, component=component, variable=variable)
+    answer = await peer.call(SetVariables(set_variable_data=(data,)), SetVariablesResponse)
+    if isinstance(answer, Outcome):
+        return Result(outcome=answer)
+    status = answer.set_variable_result[0].attribute_status
+    return Result(outcome=MEANING[status], status=status)

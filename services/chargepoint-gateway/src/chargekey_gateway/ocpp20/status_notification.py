@@ -1,0 +1,19 @@
+"""StatusNotification: a connector is in another state."""
+
+from __future__ import annotations
+
+from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp20.messages import Acknowledged, StatusNotification
+
+
+def answer(peer: Peer, request: StatusNotification) -> Acknowledged:
+    """Pass it on as it is (G01): sessions are an EVSE's, whichever of its plugs is in use."""
+    tell(peer, request.evse_id, request.connector_status)
+    return Acknowledged()
+
+
+def tell(peer: Peer, evse: int, status: str) -> None:
+    """Tell the state of an EVSE, or with 0 of the whole charger; 2.x has no error codes."""
+    peer.gateway.reports.connector_status(
+        peer.charger, connector=evse, status=status, error_code=""
+    )
