@@ -11,7 +11,7 @@ import operator
 
 import msgspec
 
-from chargekey_common.published.access import Override, RunningSessions
+from chargekey_common.published.access import OnOperatorTimeout, Override, RunningSessions
 
 # "No end" as a number, so that a deadline is one comparison of integers.
 NEVER = 2**63 - 1
@@ -20,8 +20,10 @@ NEVER = 2**63 - 1
 class Installation(msgspec.Struct, gc=False):
     """A site. Until access has told its setting, something must be presented.
 
-    `external` where the operator that manages it decides. `on_block` and `on_revoke` say
-    what becomes of running sessions (R12).
+    `external` where the operator that manages it decides, and `on_operator_timeout` says who
+    does where it does not answer. `on_block` and `on_revoke` say
+    what becomes of running sessions (R12); `offline_unknown_ids` and `offline_pins` what a
+    charger without a connection may do: serve who is in no list, know PINs at all.
     """
 
     id: str
@@ -31,6 +33,9 @@ class Installation(msgspec.Struct, gc=False):
     overrides_allowed: bool = True
     on_block: RunningSessions = "STOP"
     on_revoke: RunningSessions = "FINISH"
+    on_operator_timeout: OnOperatorTimeout = "DENY"
+    offline_unknown_ids: bool = False
+    offline_pins: bool = False
 
     @property
     def overrides_count(self) -> bool:

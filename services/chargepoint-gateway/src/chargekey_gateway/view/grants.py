@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import NEVER, Grant, Partner, User, ranked
 from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.sites import Sites
+
+# Of those who have lost their permission on a thing, how many are remembered there: chargers'
+# own lists may say no to them. The caches were emptied when they lost it.
+MOST_DEPARTED = 200
 
 
 class Grants:
@@ -19,12 +25,34 @@ class Grants:
         self._members: dict[str, dict[str, User]] = {}  # by partner
         # The holders of permissions on a charger, by charger and permission.
         self._on_chargers: dict[str, dict[str, User | Partner]] = {}
+        # By the id of a charger or installation, and back by that of a user.
+        self._holders: dict[str, dict[str, User]] = {}
+        self._departed: dict[str, dict[str, User]] = {}
+        self._held_on: dict[str, frozenset[str]] = {}
+        self._departed_from: dict[str, frozenset[str]] = {}
+
+    def holders(self, target: str) -> Collection[User]:
+        """Return who holds a permission on just this charger or installation."""
+        return self._holders.get(target, {}).values()
+
+    def departed(self, target: str) -> Collection[User]:
+        """Return who held one there once: the last few, who left last at the end."""
+        return self._departed.get(target, {}).values()
+
+    def concerned(self, user_id: str) -> frozenset[str]:
+        """Return the chargers and installations where he holds a permission, or held one."""
+        nothing: frozenset[str] = frozenset()
+        return self._held_on.get(user_id, nothing) | self._departed_from.get(user_id, nothing)
 
     def forget(self) -> None:
         """Drop all of it; what identity told of the users stays."""
         self._partners.clear()
         self._members.clear()
         self._on_chargers.clear()
+        self._holders.clear()
+        self._departed.clear()
+        self._held_on.clear()
+        self._departed_from.clear()
         for user in self._people.users.values():
             user.grants = ()
             user.partners = ()
@@ -118,10 +146,37 @@ class Grants:
     def _set(self, holder: User | Partner, grants: tuple[Grant, ...]) -> None:
         holder.grants = ranked(*grants)
         if isinstance(holder, User):
-            self._people.arrange(holder)
+            self._arrange(holder)
             return
         for user in self._members.get(holder.id, {}).values():
-            self._people.arrange(user)
+            self._arrange(user)
+
+    def _arrange(self, user: User) -> None:
+        """Work out anew what counts of what he holds, and where he is found as its holder."""
+        before = self._held_on.get(user.id, frozenset())
+        now = frozenset(grant.target.id for grant in user.held)
+        if now != before:
+            self._held_on[user.id] = now
+            for target in now - before:
+                self._holders.setdefault(target, {})[user.id] = user
+                self._departs(user, target, has=False)
+            for target in before - now:
+                del self._holders[target][user.id]
+                self._departs(user, target, has=True)
+        self._people.arrange(user)
+
+    def _departs(self, user: User, target: str, *, has: bool) -> None:
+        departed = self._departed.setdefault(target, {})
+        if not has:
+            if departed.pop(user.id, None) is not None:
+                self._departed_from[user.id] -= {target}
+            return
+        departed[user.id] = user
+        self._departed_from[user.id] = self._departed_from.get(user.id, frozenset()) | {target}
+        if len(departed) > MOST_DEPARTED:
+            oldest = next(iter(departed))
+            del departed[oldest]
+            self._departed_from[oldest] -= {target}
 
     def _join(self, partner_id: str, user_id: str) -> None:
         user, partner = self._people.user(user_id), self._partner(partner_id)
@@ -129,13 +184,13 @@ class Grants:
         if user_id not in members:  # told again, he manages it, or no longer
             members[user_id] = user
             user.partners = (*user.partners, partner)
-            self._people.arrange(user)
+            self._arrange(user)
 
     def _leave(self, partner_id: str, user_id: str) -> None:
         user = self._members.get(partner_id, {}).pop(user_id, None)
         if user is not None:
             user.partners = tuple(each for each in user.partners if each.id != partner_id)
-            self._people.arrange(user)
+            self._arrange(user)
 
     def _forget(self, user: User) -> None:
         for grant in user.grants:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from chargekey_common.keyed_ids import KEYED_ID_SIZE, KeyedId
 from chargekey_common.published import identity
@@ -23,6 +23,9 @@ class People:
         self.identifications: dict[str, Identification] = {}
         self.by_keyed_id: dict[KeyedId, Identification] = {}
         self.by_alias: dict[KeyedId, tuple[Identification, ...]] = {}
+        self._of_user: dict[str, dict[str, Identification]] = {}
+        # Of all cards that have no more than four bytes: see `short_cards`.
+        self._short_cards = 0
         # Keys come before their identification, and may outlive a refill without one.
         self._keyed_ids: dict[str, KeyedId] = {}
         self._aliases: dict[str, KeyedId] = {}
@@ -33,9 +36,32 @@ class People:
         """Call `listener` with the id of every user whose rights may just have changed."""
         self._listeners.append(listener)
 
+    @property
+    def short_cards(self) -> int:
+        """A number that is another one whenever there are other cards of four bytes.
+
+        At a truncating reader any of them may make a longer card ambiguous (R15), and nothing
+        that is known of them tells which.
+        """
+        return self._short_cards
+
+    def identifications_of(self, user_id: str) -> Collection[Identification]:
+        """Return all that the user presents, in the order it was added."""
+        return self._of_user.get(user_id, {}).values()
+
+    def keyed_id(self, identification_id: str) -> KeyedId | None:
+        """Return what the identification is found by, if it is."""
+        return self._keyed_ids.get(identification_id)
+
+    def alias(self, identification_id: str) -> KeyedId | None:
+        """Return what it is found by at readers that truncate, if its number is cut there."""
+        return self._aliases.get(identification_id)
+
     def forget(self) -> None:
         """Drop what identity told; what access told of the users stays."""
         self.identifications.clear()
+        self._of_user.clear()
+        self._short_cards = 0
         self.by_keyed_id.clear()
         self.by_alias.clear()
         self._keyed_ids.clear()
@@ -62,8 +88,7 @@ class People:
             )
         else:
             user.usable = user.held
-        for listener in self._listeners:
-            listener(user.id)
+        self._tell(user.id)
 
     def apply(self, event: PublishedEvent) -> None:
         """Apply a published event."""
@@ -80,6 +105,11 @@ class People:
                 self._verify(event.user_id, verified=False)
             case identity.EmailVerified():
                 self._verify(event.user_id, verified=True)
+            case _:
+                self._apply_to_identification(event)
+
+    def _apply_to_identification(self, event: PublishedEvent) -> None:
+        match event:
             case identity.IdentificationAdded():
                 self._add(event)
             case identity.IdentificationStatusChanged():
@@ -90,6 +120,8 @@ class People:
                 self._change(
                     event.identification_id, group_id=event.group_id, group_card=event.group_card
                 )
+            case identity.IdentificationCodeChanged():  # the key came just before
+                self._tell(event.user_id)
             case identity.IdentificationRemoved():
                 self._remove(event.identification_id)
             case _:  # the rest of the stream does not bear on who may charge
@@ -109,6 +141,7 @@ class People:
         known = self.identifications.get(identification_id)
         if known is not None:
             self._find_by_key(known)
+            self._tell(known.user.id)
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
@@ -157,7 +190,9 @@ class People:
             group_card=event.group_card,
         )
         self.identifications[added.id] = added
+        self._of_user.setdefault(added.user.id, {})[added.id] = added
         self._find_by_key(added)
+        self._tell(added.user.id)
 
     def _change(self, identification_id: str, **changes: str | int | None) -> None:
         known = self.identifications.get(identification_id)
@@ -165,15 +200,25 @@ class People:
             for name, value in changes.items():
                 setattr(known, name, value)
             known.deadline = _deadline(known.status, known.valid_until)
+            self._tell(known.user.id)
 
     def _remove(self, identification_id: str) -> None:
         self._forget_key(identification_id)
-        self.identifications.pop(identification_id, None)
+        known = self.identifications.pop(identification_id, None)
+        if known is not None:
+            self._of_user[known.user.id].pop(identification_id, None)
+            self._tell(known.user.id)
+
+    def _tell(self, user_id: str) -> None:
+        for listener in self._listeners:
+            listener(user_id)
 
     def _find_by_key(self, known: Identification) -> None:
         keyed_id = self._keyed_ids.get(known.id)
         if keyed_id is not None:
             self.by_keyed_id[keyed_id] = known
+            if _is_short(known, self._aliases):
+                self._short_cards ^= int.from_bytes(keyed_id)
         alias = self._aliases.get(known.id)
         if alias is not None:
             self.by_alias[alias] = (*self.by_alias.get(alias, ()), known)
@@ -181,13 +226,19 @@ class People:
     def _forget_key(self, identification_id: str) -> None:
         keyed_id = self._keyed_ids.pop(identification_id, None)
         if keyed_id is not None:
-            self.by_keyed_id.pop(keyed_id, None)
+            known = self.by_keyed_id.pop(keyed_id, None)
+            if known is not None and _is_short(known, self._aliases):
+                self._short_cards ^= int.from_bytes(keyed_id)
         alias = self._aliases.pop(identification_id, None)
         if alias is not None:
             several = self.by_alias.pop(alias, ())
             rest = tuple(known for known in several if known.id != identification_id)
             if rest:
                 self.by_alias[alias] = rest
+
+
+def _is_short(known: Identification, aliases: Mapping[str, KeyedId]) -> bool:
+    return known.type == "RFID" and known.id not in aliases
 
 
 def _keyed_id(text: str) -> KeyedId:

@@ -22,10 +22,15 @@ class Sites:
         # A credential comes before its charger.
         self._password_hashes: dict[str, str] = {}
         self._listeners: list[Callable[[str], None]] = []
+        self._charger_listeners: list[Callable[[str], None]] = []
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the id of every installation whose settings have just changed."""
         self._listeners.append(listener)
+
+    def on_charger_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every charger whose settings or place just changed."""
+        self._charger_listeners.append(listener)
 
     def installation(self, installation_id: str) -> Installation:
         """Return the installation; one nobody told of yet is made, and nothing is lost."""
@@ -111,7 +116,14 @@ class Sites:
             case access.OperatorDisconnected():
                 self._set(event.installation_id, managed_by=None, overrides_allowed=True)
             case access.PoliciesSet():
-                self._set(event.installation_id, on_block=event.on_block, on_revoke=event.on_revoke)
+                self._set(
+                    event.installation_id,
+                    on_block=event.on_block,
+                    on_revoke=event.on_revoke,
+                    on_operator_timeout=event.on_operator_timeout,
+                    offline_unknown_ids=event.offline_unknown_ids,
+                    offline_pins=event.offline_pins,
+                )
             case _:  # the rest of the stream is not about it
                 pass
 
@@ -122,14 +134,15 @@ class Sites:
             case access.AuthorisationOverrideSet():
                 charger = self.charger(event.charger_id, event.installation_id)
                 charger.authorisation_override = event.authorisation_override
-                _arrange(charger)
+                self._changed(charger)
             case access.IdentificationTypesSet():
                 charger = self.charger(event.charger_id, event.installation_id)
                 charger.identification_types = frozenset(event.identification_types)
-                _arrange(charger)
+                self._changed(charger)
             case access.ReaderQuirksSet():
                 charger = self.charger(event.charger_id, event.installation_id)
                 charger.quirks = _quirks(event)
+                self._changed(charger)
             case access.ChargerMoved():
                 charger = self.charger(event.charger_id, event.from_installation_id)
                 charger.authorisation_override = "INHERIT"
@@ -161,7 +174,12 @@ class Sites:
         del self._standing[charger.installation.id][charger.id]
         charger.installation = self.installation(installation_id)
         self._standing.setdefault(installation_id, {})[charger.id] = charger
+        self._changed(charger)
+
+    def _changed(self, charger: Charger) -> None:
         _arrange(charger)
+        for listener in self._charger_listeners:
+            listener(charger.id)
 
 
 def _arrange(charger: Charger) -> None:

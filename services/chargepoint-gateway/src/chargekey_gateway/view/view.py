@@ -13,7 +13,13 @@ from chargekey_common.follower import Message
 from chargekey_common.keyed_ids import KeyedId
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, identity
-from chargekey_common.published.envelope import POSITION_HEADER, Catalogue, PublishedEvent
+from chargekey_common.published.envelope import (
+    POSITION_HEADER,
+    Catalogue,
+    PublishedEvent,
+    time_of,
+)
+from chargekey_gateway.view.changes import Changes
 from chargekey_gateway.view.entries import Charger, Identification, Installation, User
 from chargekey_gateway.view.grants import Grants
 from chargekey_gateway.view.people import MalformedEventError, People
@@ -48,6 +54,8 @@ class View:
         self._catalogue = Catalogue(*access.EVENTS, *identity.EVENTS)
         self._whole = True
         self._on_mended: list[Callable[[], None]] = []
+        self._on_endpoint_change: list[Callable[[str], None]] = []
+        self.changes = Changes()
 
     # What the decision reads.
 
@@ -72,6 +80,10 @@ class View:
         """Return the installation, also one that nobody told of yet."""
         return self._sites.installation(installation_id)
 
+    def chargers(self) -> Collection[Charger]:
+        """Return all registered chargers, in no order."""
+        return [charger for charger in self._sites.chargers.values() if charger.registered]
+
     def chargers_at(self, installation_id: str) -> Collection[Charger]:
         """Return the registered chargers of the installation, in no order."""
         standing = self._sites.chargers_at(installation_id)
@@ -80,6 +92,42 @@ class View:
     def user(self, user_id: str) -> User | None:
         """Return the user, as far as anything is known of him."""
         return self._people.users.get(user_id)
+
+    # What chargers' own lists are made from.
+
+    def holders(self, target: str) -> Collection[User]:
+        """Return who holds a permission on just this charger or installation."""
+        return self._grants.holders(target)
+
+    def departed(self, target: str) -> Collection[User]:
+        """Return who held one there once: the last few, who left last at the end."""
+        return self._grants.departed(target)
+
+    def concerned(self, user_id: str) -> frozenset[str]:
+        """Return the chargers and installations where the user holds a permission, or held one."""
+        return self._grants.concerned(user_id)
+
+    def identifications_of(self, user_id: str) -> Collection[Identification]:
+        """Return all that the user presents."""
+        return self._people.identifications_of(user_id)
+
+    def identification_by_id(self, identification_id: str) -> Identification | None:
+        """Return the identification of this id."""
+        return self._people.identifications.get(identification_id)
+
+    def keyed_id(self, identification_id: str) -> KeyedId | None:
+        """Return what the identification is found by, if it is."""
+        return self._people.keyed_id(identification_id)
+
+    def is_ambiguous_by_alias(self, identification_id: str) -> bool:
+        """Whether a truncating reader makes the same of another long card's number."""
+        alias = self._people.alias(identification_id)
+        return alias is not None and len(self.identifications_by_alias(alias)) > 1
+
+    @property
+    def short_cards(self) -> int:
+        """A number that is another one whenever there are other cards of four bytes."""
+        return self._people.short_cards
 
     # How new it is.
 
@@ -120,6 +168,14 @@ class View:
         """Call `listener` with the id of every installation whose settings have just changed."""
         self._sites.on_change(listener)
 
+    def on_charger_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every charger whose settings or place just changed."""
+        self._sites.on_charger_change(listener)
+
+    def on_endpoint_change(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the id of every partner that now answers elsewhere, or nowhere."""
+        self._on_endpoint_change.append(listener)
+
     def on_mended(self, listener: Callable[[], None]) -> None:
         """Call `listener` when a view that was reset is whole again."""
         self._on_mended.append(listener)
@@ -159,16 +215,21 @@ class View:
         if position is not None and not message.subject.startswith(PRIVATE):
             self._progress.advance(position)
 
-    def apply(self, event: PublishedEvent) -> None:
+    def apply(self, event: PublishedEvent, at: int = 0) -> None:
         """Apply an event of either stream, without regard to its position.
 
-        Raises MalformedEventError.
+        It happened at `at`, in nanoseconds since the epoch. Raises MalformedEventError.
         """
+        # First: whoever is told of a change may ask when it was.
+        self.changes.note(event, at)
         match event:
             case identity.IdentificationKey():
                 self._people.set_key(event)
             case access.ChargerCredential():
                 self._sites.set_credential(event)
+            case access.DecisionEndpointSet() | access.DecisionEndpointRemoved():
+                for listener in self._on_endpoint_change:
+                    listener(event.partner_id)
             case _ if event.stream == "access":
                 self._sites.apply(event)
                 self._grants.apply(event)
@@ -216,4 +277,12 @@ class View:
         if event is None:
             _UNKNOWN.inc()
         else:
-            self.apply(event)
+            self.apply(event, _time(message))
+
+
+def _time(message: Message) -> int:
+    """Return when the event happened; 0, which is before everything, where nobody says so."""
+    try:
+        return time_of(message.headers)
+    except (KeyError, ValueError):
+        return 0
