@@ -193,7 +193,7 @@ async def test_what_can_be_nobodys_code_is_told_from_what_nobody_has(
     request = pb.AuthorizeRequest(charger_id="garage", code=code, type=type_, explain=True)  # type: ignore[arg-type] # a number of the enum
     decision = await world.administrator.call("Authorize", request)
     assert (decision.status, decision.reason) == (pb.AUTHORIZATION_STATUS_INVALID, reason)
-    assert decision.explanation[-1] == f"6. Is the identification unknown? yes: {reason}"
+    assert decision.explanation[-1] == f"7. Is the identification unknown? yes: {reason}"
     assert len(code) < 4 or code not in str(decision)
 
 

@@ -16,19 +16,22 @@ from chargekey.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds
-from chargekey_common.published import access
+from chargekey_common.published import access, identity
+from chargekey_common.published.chargers import WaitingForAuthorisationChanged
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted
 from chargekey_common.testing.grpc import served
 from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.charger_states import ACCEPTANCE_LASTS, ChargerState, ChargerStates
+from chargekey_gateway.decision import Decision
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.entries import Charger, Installation
 from chargekey_gateway.view.view import View
 
 SECRET = b"a secret of 24 bytes, so"
+CARD = "04A1B2C3"
 NOW = 1_800_000_000_000_000_000
 
 
@@ -41,7 +44,7 @@ class Garage:
         self.charger = Charger("garage", Installation("home"), registered=True)
 
     def tells(self, status: str, connector: int = 1) -> None:
-        self.states.told("garage", connector, status)
+        self.states.told(self.charger, connector, status)
 
     def state(self, at: int = NOW) -> ChargerState:
         return self.states.of(self.charger, online={"garage"}, at=at)
@@ -246,3 +249,204 @@ async def test_a_connected_charger_is_seen_over_grpc(tmp_path: Path) -> None:
         ("gateway.ListChargerStates", "installation:home"),
         ("gateway.ListRunningSessions", "charger:garage"),
     ]
+
+
+class Forecourt:
+    """A charger with a gateway whose reports are kept instead of published."""
+
+    def __init__(self, *, sites: str = "restricted") -> None:
+        self.now = NOW
+        self.view = View()
+        self.running = RunningSessions()
+        self.view.apply(
+            access.InstallationCreated(
+                installation_id="home", name="", time_zone="UTC", authorisation_required=True
+            )
+        )
+        self.view.apply(
+            access.ChargerAdded(
+                charger_id="garage",
+                installation_id="home",
+                ocpp_identity="garage",
+                authorisation_override="INHERIT",
+                identification_types=("RFID",),
+            )
+        )
+        keyed_id = KeyedIds(SECRET).of_token(CARD, "home")[1].hex()
+        self.view.apply(identity.IdentificationKey(identification_id="card", keyed_id=keyed_id))
+        self.view.apply(
+            identity.IdentificationAdded(
+                identification_id="card", user_id="ada", type="RFID", status="ACTIVE"
+            )
+        )
+        self.view.apply(
+            access.PermissionGranted(
+                installation_id="home", permission_id="ada", user_id="ada", roles=("USER",)
+            )
+        )
+        if sites == "open":
+            self.require(needed=False)
+        self.gateway = Gateway(
+            Client(),
+            view=self.view,
+            running=self.running,
+            keyed_ids=KeyedIds(SECRET),
+            start_keys=StartKeys(SECRET),
+            passwords=ChargerPasswords(SECRET),
+            unknown=[].append,
+            clock=lambda: self.now,
+        )
+        charger = self.view.charger("garage")
+        assert charger is not None
+        self.charger = charger
+        self.told: list[tuple[int, bool]] = []
+        self.gateway.reports.tell = self._keep  # type: ignore[method-assign]
+        self.gateway.reports.connected(charger, "1.6")
+
+    def _keep(self, event: object, _: object = None) -> None:
+        if isinstance(event, WaitingForAuthorisationChanged):
+            assert (event.charger_id, event.installation_id) == ("garage", "home")
+            self.told.append((event.connector, event.waiting))
+
+    def tap(self) -> None:
+        decision = self.gateway.deciding.authorize(self.charger, CARD)
+        assert isinstance(decision, Decision)
+        assert decision.accepted
+
+    def require(self, *, needed: bool) -> None:
+        self.view.apply(
+            access.AuthorisationRequiredSet(installation_id="home", authorisation_required=needed)
+        )
+
+    def tells(self, *statuses: str, connector: int = 1) -> None:
+        for status in statuses:
+            self.gateway.reports.connector_status(
+                self.charger, connector=connector, status=status, error_code="NoError"
+            )
+
+    def session(self, number: int, connector: int = 1) -> None:
+        Garage.session(self, number, connector)  # type: ignore[arg-type]
+
+    def over(self, number: int) -> None:
+        Garage.over(self, number)  # type: ignore[arg-type]
+
+
+YELLOW, NO_MORE = (1, True), (1, False)
+
+
+@pytest.fixture
+async def forecourt() -> Forecourt:
+    return Forecourt()
+
+
+@pytest.mark.parametrize("plugged", ["Preparing", "SuspendedEVSE", "Occupied"])
+async def test_yellow_is_told_when_it_begins_and_when_the_cable_goes(
+    forecourt: Forecourt, plugged: str
+) -> None:
+    """Never twice the same; OCPP 2.x says no more than Occupied."""
+    forecourt.tells("Available", plugged, plugged, "Available", "Available")
+    assert forecourt.told == [YELLOW, NO_MORE]
+
+
+async def test_yellow_ends_with_what_is_accepted_and_comes_back_when_that_lapses(
+    forecourt: Forecourt,
+) -> None:
+    forecourt.tells("Preparing")
+    forecourt.tap()
+    forecourt.tap()
+    assert forecourt.told == [YELLOW, NO_MORE]
+    forecourt.now += ACCEPTANCE_LASTS
+    forecourt.tells("Preparing")
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW]
+
+
+async def test_the_lapse_of_an_acceptance_is_told_by_itself(
+    forecourt: Forecourt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasts = 10**7
+    monkeypatch.setattr("chargekey_gateway.charger_states.ACCEPTANCE_LASTS", lasts)
+    told = asyncio.Event()
+    keep = forecourt.gateway.reports.tell
+
+    def tell(event: object, about: object = None) -> None:
+        keep(event, about)  # type: ignore[arg-type]
+        if len(forecourt.told) == 3:
+            told.set()
+
+    forecourt.gateway.reports.tell = tell  # type: ignore[method-assign]
+    forecourt.tells("Preparing")
+    forecourt.tap()
+    forecourt.now += lasts
+    async with asyncio.timeout(30):
+        await told.wait()
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW]
+
+
+async def test_yellow_ends_with_a_start_and_not_with_one_that_is_refused(
+    forecourt: Forecourt,
+) -> None:
+    forecourt.tells("Preparing", "Charging", "SuspendedEVSE")
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW]  # charging, of which nobody knows why
+    forecourt.session(1)
+    forecourt.tells("SuspendedEV", "SuspendedEVSE")
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW, NO_MORE]
+
+
+async def test_a_vehicle_of_2x_that_has_charged_is_not_waited_for_until_it_has_gone(
+    forecourt: Forecourt,
+) -> None:
+    forecourt.tells("Occupied")
+    forecourt.session(1)
+    forecourt.over(1)
+    forecourt.tells("Occupied")
+    assert forecourt.told == [YELLOW, NO_MORE]
+    forecourt.tells("Available", "Occupied")
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW]
+
+
+async def test_a_site_that_opens_and_closes_while_somebody_is_plugged_in(
+    forecourt: Forecourt,
+) -> None:
+    """R1: live, any number of times; so does a charger's own deviation."""
+    forecourt.tells("Preparing")
+    forecourt.require(needed=False)
+    forecourt.require(needed=True)
+    forecourt.view.apply(
+        access.AuthorisationOverrideSet(
+            charger_id="garage", installation_id="home", authorisation_override="NOT_REQUIRED"
+        )
+    )
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW, NO_MORE]
+
+
+async def test_at_an_open_charger_nobody_is_waited_for_unless_an_operator_decides() -> None:
+    forecourt = Forecourt(sites="open")
+    forecourt.tells("Preparing")
+    assert forecourt.told == []
+    forecourt.view.apply(
+        access.AuthenticationTypeSet(installation_id="home", authentication_type="EXTERNAL")
+    )
+    assert forecourt.told == [YELLOW]
+
+
+async def test_of_a_charger_that_has_gone_nobody_knows(forecourt: Forecourt) -> None:
+    """And a session that another replica begins there tells nothing here."""
+    forecourt.tells("Preparing")
+    forecourt.gateway.reports.connected(forecourt.charger, "1.6")  # the next before the last
+    forecourt.gateway.reports.disconnected(forecourt.charger)
+    assert forecourt.told == [YELLOW]
+    forecourt.gateway.reports.disconnected(forecourt.charger)
+    assert forecourt.told == [YELLOW, NO_MORE]
+    forecourt.session(1)
+    forecourt.over(1)
+    assert forecourt.told == [YELLOW, NO_MORE]
+    forecourt.gateway.reports.connected(forecourt.charger, "1.6")
+    assert forecourt.told == [YELLOW, NO_MORE, YELLOW]
+
+
+async def test_connectors_are_waited_for_apart(forecourt: Forecourt) -> None:
+    forecourt.tells("Preparing", connector=2)
+    forecourt.tells("Preparing", connector=0)
+    forecourt.tells("Preparing", connector=1)
+    forecourt.session(1, connector=2)
+    assert forecourt.told == [(2, True), (1, True), (2, False)]

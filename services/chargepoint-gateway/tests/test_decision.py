@@ -7,14 +7,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from chargekey_common.published.sessions import AuthorizationRefused, Inputs, SessionStarted
+from chargekey_common.published.sessions import (
+    AuthorizationRefused,
+    Inputs,
+    OperatorAnswer,
+    SessionStarted,
+)
 from chargekey_gateway.decision import (
+    ASK_OPERATOR,
     OCPP2_STATUS,
     OCPP16_STATUS,
+    OPERATOR_REASONS,
     PIN,
     Reason,
     Status,
     decide,
+    decided,
     explain,
 )
 
@@ -56,7 +64,7 @@ def changed(**changes: Any) -> Inputs:
 
 
 def test_nothing_against_it_is_accepted_until_the_earlier_end() -> None:
-    decision = decide(ACCEPTABLE)
+    decision = decided(ACCEPTABLE)
     assert (decision.status, decision.reason) == (
         Status.ACCEPTED,
         Reason.INSTALLATION_PERMISSION,
@@ -66,12 +74,12 @@ def test_nothing_against_it_is_accepted_until_the_earlier_end() -> None:
 
 
 def test_a_permission_on_the_charger_is_named_as_such() -> None:
-    assert decide(changed(permission_on="charger")).reason is Reason.CHARGER_PERMISSION
+    assert decided(changed(permission_on="charger")).reason is Reason.CHARGER_PERMISSION
 
 
 @pytest.mark.parametrize(("changes", "reason"), OBSTACLES)
 def test_each_obstacle_alone_decides(changes: dict[str, Any], reason: Reason) -> None:
-    decision = decide(changed(**changes))
+    decision = decided(changed(**changes))
     assert decision.reason is reason
     assert decision.status is OCPP16_STATUS[reason]
 
@@ -81,18 +89,18 @@ def test_of_several_obstacles_the_first_in_the_order_decides(first: int) -> None
     changes: dict[str, Any] = {}
     for obstacle, _ in reversed(OBSTACLES[first:]):
         changes |= obstacle
-    assert decide(changed(**changes)).reason is OBSTACLES[first][1]
+    assert decided(changed(**changes)).reason is OBSTACLES[first][1]
 
 
 def test_nobody_learns_by_a_malformed_pin_whether_pins_are_locked_out() -> None:
     """R14: the lockout answers first, whatever is typed."""
     malformed = changed(locked_out=True, identification_id=None, token_malformed=True)
-    assert decide(malformed).reason is Reason.PIN_LOCKED_OUT
+    assert decided(malformed).reason is Reason.PIN_LOCKED_OUT
 
 
 def test_a_lockout_of_pins_leaves_cards_usable() -> None:
     """R14."""
-    assert decide(changed(locked_out=True, token_type=RFID)).status is Status.ACCEPTED
+    assert decided(changed(locked_out=True, token_type=RFID)).status is Status.ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -104,15 +112,15 @@ def test_a_lockout_of_pins_leaves_cards_usable() -> None:
 )
 def test_an_end_is_exclusive_to_the_nanosecond(field: str, reason: Reason) -> None:
     """R18."""
-    assert decide(changed(**{field: 1_001})).valid_until == 1_001
-    assert decide(changed(**{field: 1_000})).reason is reason
-    assert decide(changed(**{field: 999})).reason is reason
+    assert decided(changed(**{field: 1_001})).valid_until == 1_001
+    assert decided(changed(**{field: 1_000})).reason is reason
+    assert decided(changed(**{field: 999})).reason is reason
 
 
 def test_an_open_charger_accepts_anybody_and_attributes_whom_it_knows() -> None:
     """S3-10."""
-    anonymous = decide(Inputs(at=1, authorisation_required=False))
-    known = decide(changed(authorisation_required=False, user_blocked=True))
+    anonymous = decided(Inputs(at=1, authorisation_required=False))
+    known = decided(changed(authorisation_required=False, user_blocked=True))
     assert (anonymous.reason, anonymous.user_id) == (Reason.OPEN_CHARGER, None)
     assert (known.reason, known.user_id) == (Reason.OPEN_CHARGER, "user")
     assert known.permission_id is None
@@ -133,21 +141,21 @@ def test_every_reason_has_a_status_of_both_protocols() -> None:
 
 def test_the_explanation_ends_with_the_step_that_hit() -> None:
     lines = explain(changed(user_blocked=True))
-    assert lines[-1] == "7. Is the user or the identification blocked? yes: user_blocked"
-    assert len(lines) == 7
+    assert lines[-1] == "8. Is the user or the identification blocked? yes: user_blocked"
+    assert len(lines) == 8
     assert all(line.endswith("? no") for line in lines[:-1])
 
 
 def test_the_explanation_of_an_acceptance_has_every_step() -> None:
     lines = explain(ACCEPTABLE)
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert lines[-1].endswith("yes: installation_permission")
 
 
 def test_a_recorded_start_is_decided_again_the_same() -> None:
     """ "Why?" months later runs the same function over what was recorded."""
     inputs = changed(positions=("access:0123456789abcdef:7",))
-    decision = decide(inputs)
+    decision = decided(inputs)
     event = SessionStarted(
         installation_id="site",
         charger_id="charger",
@@ -161,7 +169,7 @@ def test_a_recorded_start_is_decided_again_the_same() -> None:
     )
     again = msgspec.json.decode(msgspec.json.encode(event), type=SessionStarted).inputs
     assert again == inputs
-    assert decide(again) == decision
+    assert decided(again) == decision
 
 
 @pytest.mark.parametrize(("changes", "reason"), OBSTACLES)
@@ -169,7 +177,7 @@ def test_a_recorded_refusal_is_decided_again_the_same(
     changes: dict[str, Any], reason: Reason
 ) -> None:
     inputs = changed(**changes)
-    decision = decide(inputs)
+    decision = decided(inputs)
     event = AuthorizationRefused(
         installation_id="site",
         charger_id="charger",
@@ -179,5 +187,113 @@ def test_a_recorded_refusal_is_decided_again_the_same(
     )
     again = msgspec.json.decode(msgspec.json.encode(event), type=AuthorizationRefused).inputs
     assert again == inputs
-    assert decide(again).reason is reason
+    assert decided(again).reason is reason
     assert explain(again) == explain(inputs)
+
+
+# At a site where an operator decides.
+EXTERNAL = msgspec.structs.replace(ACCEPTABLE, managed_externally=True, token_type=RFID)
+
+
+def answered(status: Any, **changes: Any) -> Inputs:
+    """Return the inputs with the operator's answer, of which `changes` may be, too."""
+    about = {name: changes.pop(name) for name in ("last_known", "valid_until") if name in changes}
+    return msgspec.structs.replace(
+        EXTERNAL, operator_answer=OperatorAnswer(status=status, **about), **changes
+    )
+
+
+def test_where_an_operator_decides_it_has_to_be_asked() -> None:
+    """R3."""
+    assert decide(EXTERNAL) is ASK_OPERATOR
+    assert explain(EXTERNAL)[-1] == (
+        "3. Does an operator decide here? yes: the operator would be asked"
+    )
+    with pytest.raises(AssertionError):
+        decided(EXTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "in_16", "in_2"),
+    [
+        ("ALLOWED", Reason.OPERATOR_ACCEPTED, "Accepted", "Accepted"),
+        ("BLOCKED", Reason.IDENTIFICATION_BLOCKED, "Blocked", "Blocked"),
+        ("EXPIRED", Reason.IDENTIFICATION_EXPIRED, "Expired", "Expired"),
+        ("NO_CREDIT", Reason.NO_CREDIT, "Blocked", "NoCredit"),
+        ("NOT_ALLOWED", Reason.OPERATOR_REFUSED, "Invalid", "Invalid"),
+        ("UNREACHABLE", Reason.OPERATOR_UNREACHABLE, "Invalid", "Invalid"),
+    ],
+)
+def test_what_the_operator_says_is_the_decision(
+    status: str, reason: Reason, in_16: str, in_2: str
+) -> None:
+    decision = decided(answered(status, permission_id=None, user_blocked=True, type_enabled=False))
+    assert (decision.reason, decision.status, OCPP2_STATUS[decision.reason]) == (
+        reason,
+        in_16,
+        in_2,
+    )
+    assert decision.permission_id is None
+    assert set(OPERATOR_REASONS.values()) >= {reason}
+
+
+def test_what_an_operator_allowed_holds_until_it_said_and_not_a_nanosecond_longer() -> None:
+    """R18: not until our identification's end, which it knows nothing of."""
+    assert decided(answered("ALLOWED")).valid_until is None
+    assert decided(answered("ALLOWED", valid_until=1_001)).valid_until == 1_001
+    over = decided(answered("ALLOWED", valid_until=1_000))
+    assert (over.reason, over.valid_until) == (Reason.IDENTIFICATION_EXPIRED, None)
+
+
+def test_what_charges_elsewhere_does_not_start_here_whatever_an_operator_says() -> None:
+    """R21: the lock of a known identification counts for starts."""
+    decision = decided(answered("ALLOWED", charging_elsewhere=True))
+    assert decision.reason is Reason.ALREADY_CHARGING
+    assert decision.permission_id is None
+    refused = decided(answered("NOT_ALLOWED", charging_elsewhere=True))
+    assert refused.reason is Reason.OPERATOR_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"charger_known": False}, Reason.CHARGER_UNKNOWN),
+        ({"user_blocked_everywhere": True}, Reason.USER_BLOCKED),
+        ({"token_type": PIN}, Reason.OPERATOR_REFUSED),
+        ({"token_type": "APP"}, Reason.OPERATOR_REFUSED),
+        ({"token_malformed": True}, Reason.IDENTIFICATION_MALFORMED),
+    ],
+)
+def test_some_things_are_known_without_asking_an_operator_and_its_word_changes_nothing(
+    changes: dict[str, Any], reason: Reason
+) -> None:
+    """R13, R17: PINs and the portal's codes are told to nobody."""
+    inputs = msgspec.structs.replace(EXTERNAL, **changes)
+    assert decided(inputs).reason is reason
+    assert decided(answered("ALLOWED", **changes)).reason is reason
+
+
+def test_an_open_charger_of_such_a_site_is_the_operators_too() -> None:
+    """R3: who decides, and whether something is presented, are two things."""
+    assert decide(msgspec.structs.replace(EXTERNAL, authorisation_required=False)) is ASK_OPERATOR
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (answered("NO_CREDIT"), "no_credit (it said NO_CREDIT)"),
+        (
+            answered("ALLOWED", last_known=True),
+            "operator_accepted (it did not answer in time; the last time it said ALLOWED)",
+        ),
+        (answered("UNREACHABLE"), "operator_unreachable (it did not answer in time)"),
+        (
+            msgspec.structs.replace(EXTERNAL, token_type=PIN),
+            "operator_refused (it is never told of such a code)",
+        ),
+    ],
+)
+def test_the_explanation_says_what_the_operator_said(inputs: Inputs, said: str) -> None:
+    assert explain(inputs)[-1] == f"3. Does an operator decide here? yes: {said}"
+    again = msgspec.json.decode(msgspec.json.encode(inputs), type=Inputs)
+    assert (again, decided(again), explain(again)) == (inputs, decided(inputs), explain(inputs))

@@ -14,8 +14,9 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import PublishedEvent
+from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.decision import accept_at_once, decide
+from chargekey_gateway.decision import AskOperator, Decision, accept_at_once, decide, decided
 from chargekey_gateway.inputs import gather
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.sessions.keys import StartKeys
@@ -58,6 +59,18 @@ STRANGE = [*IMPOSSIBLE, *NOBODYS]
 CODES = ["#9999", *(code for *_, codes in IDENTIFICATIONS.values() for code in codes)]
 ENDS = (None, 1_000, 2_000)
 TIMES = (0, 999, 1_000, 1_001, 1_999, 2_000, 2_001)
+ANSWERS = [
+    *(
+        OperatorAnswer(status="ALLOWED", valid_until=end, last_known=last_known)
+        for end in ENDS
+        for last_known in (False, True)
+    ),
+    OperatorAnswer(status="BLOCKED"),
+    OperatorAnswer(status="EXPIRED"),
+    OperatorAnswer(status="NO_CREDIT", valid_until=2_000),
+    OperatorAnswer(status="NOT_ALLOWED", last_known=True),
+    OperatorAnswer(status="UNREACHABLE"),
+]
 
 
 def key(name: str, code: str) -> identity.IdentificationKey:
@@ -436,10 +449,16 @@ def is_open(log: Sequence[PublishedEvent], charger_id: str, site: str) -> bool:
     return bool(override == "NOT_REQUIRED")
 
 
-def expected(  # noqa: C901, PLR0911, PLR0912 - the rules of the product, one after the other
-    log: Sequence[PublishedEvent], charger_id: str, token: str, at: int, *, charging: bool
+def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the product, one after the other
+    log: Sequence[PublishedEvent],
+    charger_id: str,
+    token: str,
+    at: int,
+    *,
+    charging: bool,
+    said: OperatorAnswer | None = None,
 ) -> tuple[str, str, int | None]:
-    """Return status, reason and end."""
+    """Return status, reason and end; `said` is the operator's word where it was asked."""
     site = last(log, (access.ChargerAdded, access.ChargerMoved), charger_id=charger_id)
     site = site.installation_id
     found = whose(log, charger_id, token, site)
@@ -456,7 +475,28 @@ def expected(  # noqa: C901, PLR0911, PLR0912 - the rules of the product, one af
         return "Blocked", "user_blocked", None
     authentication = last(log, access.AuthenticationTypeSet, installation_id=site)
     if authentication is not None and authentication.authentication_type == "EXTERNAL":
-        return "Invalid", "operator_unreachable", None
+        # What is typed, and what comes from the portal, is no operator's business.
+        own = known is not None and IDENTIFICATIONS[known][1] in ("PIN", "APP")
+        if own or token[:1] == "#" or token[:4] == "APP:":
+            return "Invalid", "operator_refused", None
+        if token in IMPOSSIBLE:
+            return "Invalid", "identification_malformed", None
+        if said is None:
+            return "", "ask", None
+        if said.status == "UNREACHABLE":
+            return "Invalid", "operator_unreachable", None
+        if said.status == "NOT_ALLOWED":
+            return "Invalid", "operator_refused", None
+        if said.status == "NO_CREDIT":
+            return "Blocked", "no_credit", None
+        if said.status == "BLOCKED":
+            return "Blocked", "identification_blocked", None
+        still = said.valid_until is None or at < said.valid_until
+        if said.status == "EXPIRED" or not still:
+            return "Expired", "identification_expired", None
+        if charging:
+            return "ConcurrentTx", "already_charging", None
+        return "Accepted", "operator_accepted", said.valid_until
     if is_open(log, charger_id, site):
         return "Accepted", "open_charger", None
     if known is not None:
@@ -532,6 +572,7 @@ def expected(  # noqa: C901, PLR0911, PLR0912 - the rules of the product, one af
             st.sampled_from(CODES) | st.sampled_from(CODES) | st.sampled_from(STRANGE),
             st.sampled_from(TIMES),
             st.booleans(),
+            st.sampled_from(ANSWERS),
         ),
         min_size=1,
         max_size=12,
@@ -540,7 +581,7 @@ def expected(  # noqa: C901, PLR0911, PLR0912 - the rules of the product, one af
 def test_the_decision_agrees_with_the_model(
     beginning: list[PublishedEvent],
     events: list[PublishedEvent],
-    taps: list[tuple[str, str, int, bool]],
+    taps: list[tuple[str, str, int, bool, OperatorAnswer]],
 ) -> None:
     """R1 to R4, R7 to R12, R15, R18, R19, R20."""
     view = View()
@@ -560,7 +601,7 @@ def test_the_decision_agrees_with_the_model(
         clock=lambda: now,
     )
     look_up = Lookup(view, KEYED_IDS)
-    for charger_id, code, at, charging in taps:
+    for charger_id, code, at, charging, answer in taps:
         charger = view.charger(charger_id)
         assert charger is not None
         token = as_sent(log, charger_id, code)
@@ -568,15 +609,31 @@ def test_the_decision_agrees_with_the_model(
         inputs = gather(charger, presented, at=at, positions=())
         assert not inputs.charging_elsewhere
         decision = decide(inputs)
+        if isinstance(decision, AskOperator):
+            assert expected(log, charger_id, token, at, charging=False)[1] == "ask"
+            asked = gateway.deciding.authorize(charger, token)
+            assert not isinstance(asked, Decision)
+            inputs = msgspec.structs.replace(inputs, operator_answer=answer)
+            for elsewhere in (False, charging):
+                there = msgspec.structs.replace(inputs, charging_elsewhere=elsewhere)
+                told_by_operator = decided(there)
+                assert (
+                    told_by_operator.status,
+                    told_by_operator.reason,
+                    told_by_operator.valid_until,
+                ) == expected(log, charger_id, token, at, charging=elsewhere, said=answer)
+            continue
         assert (decision.status, decision.reason, decision.valid_until) == expected(
             log, charger_id, token, at, charging=False
         )
 
         now = at
         told.clear()
-        assert (
-            gateway.deciding.authorize(charger, token) == decision
-        )  # by whichever of the two ways
+        # By whichever of the two ways; the group's token is made under a secret.
+        authorized = gateway.deciding.authorize(charger, token)
+        if isinstance(authorized, Decision):
+            authorized = msgspec.structs.replace(authorized, group=None)
+        assert authorized == decision
         tellable = decision.reason == "identification_unknown" and token[:1] != "#"
         assert bool(told) is (tellable and not token.startswith("APP:"))
         if presented.identification is not None:
@@ -584,7 +641,7 @@ def test_the_decision_agrees_with_the_model(
             shorter = decision.accepted and decision.reason != "open_charger"
             assert at_once == (decision if shorter else None)
 
-        at_start = decide(msgspec.structs.replace(inputs, charging_elsewhere=charging))
+        at_start = decided(msgspec.structs.replace(inputs, charging_elsewhere=charging))
         assert (at_start.status, at_start.reason, at_start.valid_until) == expected(
             log, charger_id, token, at, charging=charging
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.published import access, identity
-from chargekey_gateway.decision import decide
+from chargekey_gateway.decision import decided
 from chargekey_gateway.inputs import Presented, gather
 from chargekey_gateway.lookup import Lookup, undone
 from chargekey_gateway.view.entries import Charger, Quirks
@@ -82,7 +82,7 @@ class Reader:
 
     def reason(self, token: str) -> str:
         inputs = gather(self.charger(), self.present(token), at=0, positions=())
-        return decide(inputs).reason
+        return decided(inputs).reason
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from chargekey_common.published.envelope import Attributes, PublishedEvent, head
 from chargekey_common.relay import END, GENERATION
 from chargekey_gateway import reading
 from chargekey_gateway.lockouts import Lockouts
+from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.reading import Reading
+from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.view import View
 
@@ -76,7 +78,11 @@ async def test_a_view_of_a_restored_store_is_whole_again_once_all_of_it_is_read(
     view = View()
     told: list[object] = []
     lockouts = Lockouts(nats_client, tell=lambda *event: told.append(event), clock=lambda: 0)
-    Reading(nats_client, view, RunningSessions(), lockouts).begin(lifetime)
+    answers = LastKnown(nats_client, clock=lambda: 0)
+    reading = Reading(
+        nats_client, view, RunningSessions(), lockouts, answers, Confirmed(nats_client)
+    )
+    reading.begin(lifetime)
     await until(lambda: view.positions == (f"access:{BEFORE}:1",))
     assert view.whole
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import pytest
-import pytest_asyncio
 from nats.aio.client import Client
 
-from chargekey_common import jetstream
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.follower import Follower, Message
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
 from chargekey_common.published import access, identity
-from chargekey_common.published.envelope import Catalogue, attributes
+from chargekey_common.published.envelope import attributes
 from chargekey_common.published.sessions import (
-    EVENTS,
     AuthorizationRefused,
     SessionEnded,
     SessionStarted,
@@ -29,177 +26,30 @@ from chargekey_common.published.sessions import (
 from chargekey_gateway import streams
 from chargekey_gateway.application.charging import Started
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.decision import Decision, Reason, Status, decide
+from chargekey_gateway.decision import Decision, Reason, Status, decided
+from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
+from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
-from chargekey_gateway.unknown_codes import UnknownCode
-from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
 
-SECRET = b"a secret of 24 bytes, so"
-NOW = 1_800_000_000_000_000_000
-MINUTE = 60 * 10**9
-PIN = "#2468"
-CARD = "04A1B2C3"
-OTHERS_CARD = "04D1E2F3"
-PATIENCE = 1.5
-
-
-class Replica:
-    """A gateway with its own view and memory, as one process would have."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.now = NOW
-        self.view = View()
-        self.running = RunningSessions()
-        self.unknown: list[UnknownCode] = []
-        fill(self.view)
-        self.gateway = Gateway(
-            client,
-            view=self.view,
-            running=self.running,
-            keyed_ids=KeyedIds(SECRET),
-            start_keys=StartKeys(SECRET),
-            passwords=ChargerPasswords(SECRET),
-            unknown=self.unknown.append,
-            clock=lambda: self.now,
-            patience=PATIENCE,
-        )
-
-    def charger(self, charger_id: str = "first") -> Charger:
-        charger = self.view.charger(charger_id)
-        assert charger is not None
-        return charger
-
-    async def start(
-        self,
-        charger_id: str = "first",
-        *,
-        token: str = PIN,
-        connector: int = 1,
-        started_at: int = NOW - MINUTE,
-        meter_start: int = 100,
-    ) -> Started:
-        return await self.gateway.charging.start(
-            self.charger(charger_id),
-            connector=connector,
-            token=token,
-            started_at=started_at,
-            meter_start=meter_start,
-        )
-
-    async def end(
-        self,
-        transaction_id: int,
-        charger_id: str = "first",
-        *,
-        token: str | None = PIN,
-        ended_at: int = NOW,
-    ) -> None:
-        await self.gateway.charging.end(
-            self.charger(charger_id),
-            transaction_id=transaction_id,
-            token=token,
-            ended_at=ended_at,
-            meter_stop=900,
-            reason="Local",
-        )
-
-
-def fill(view: View) -> None:
-    """One site: chargers `first`, `second` and the open one `open`; two users."""
-    keyed_ids = KeyedIds(SECRET)
-    view.apply(
-        access.InstallationCreated(
-            installation_id="site", name="", time_zone="UTC", authorisation_required=True
-        )
-    )
-    for charger_id in ("first", "second", "open"):
-        view.apply(
-            access.ChargerAdded(
-                charger_id=charger_id,
-                installation_id="site",
-                ocpp_identity=charger_id,
-                authorisation_override="NOT_REQUIRED" if charger_id == "open" else "INHERIT",
-                identification_types=("RFID", "PIN"),
-            )
-        )
-    for name, user_id, token in (
-        ("pin", "ada", PIN),
-        ("card", "ada", CARD),
-        ("others", "bob", OTHERS_CARD),
-    ):
-        key = keyed_ids.of_token(token, "site")[1].hex()
-        view.apply(identity.IdentificationKey(identification_id=name, keyed_id=key))
-        view.apply(
-            identity.IdentificationAdded(
-                identification_id=name, user_id=user_id, type="RFID", status="ACTIVE"
-            )
-        )
-    for user_id in ("ada", "bob"):
-        view.apply(
-            access.PermissionGranted(
-                installation_id="site", permission_id=user_id, user_id=user_id, roles=("USER",)
-            )
-        )
-
-
-@pytest_asyncio.fixture
-async def replicas(
-    nats_server: NatsServer, nats_client: Client
-) -> AsyncIterator[tuple[Replica, Replica]]:
-    """Yield two gateways that only meet in NATS."""
-    await stream.declare(nats_client.jetstream(), now=NOW, replicas=1)
-    other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
-    yield Replica(nats_client), Replica(other)
-    await other.close()
-
-
-@contextlib.asynccontextmanager
-async def following(replica: Replica) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Feed the replica from the stream; yields what waits until it has everything."""
-    progress = asyncio.Condition()
-
-    async def handle(messages: Sequence[Message]) -> None:
-        async with progress:
-            await replica.running.follow(messages)
-            progress.notify_all()
-
-    follower = Follower(replica.client, stream.STREAM, handle)
-    task = asyncio.create_task(follower.run())
-
-    async def caught_up() -> None:
-        last = (await replica.client.jetstream().stream_info(stream.STREAM)).state.last_seq
-        async with progress:
-            await progress.wait_for(lambda: replica.running.followed >= last)
-
-    yield caught_up
-    await caught_up()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def messages_of(client: Client) -> list[Message]:
-    """Everything in the stream, in order."""
-    js = client.jetstream()
-    state = (await js.stream_info(stream.STREAM)).state
-    found = []
-    for sequence in range(state.first_seq, state.last_seq + 1):
-        raw = await js.get_msg(stream.STREAM, seq=sequence)
-        found.append(Message(raw.subject or "", sequence, raw.data or b"", raw.headers or {}))
-    return found
-
-
-async def events_of(client: Client) -> list[object]:
-    """The published events in the stream, in order."""
-    decoded = [Catalogue(*EVENTS).decode(m.subject, m.data) for m in await messages_of(client)]
-    return [event for event in decoded if event is not None]
-
-
-Replicas = tuple[Replica, Replica]
+from .replicas import (
+    CARD,
+    MINUTE,
+    NOW,
+    OTHERS_CARD,
+    PATIENCE,
+    PIN,
+    SECRET,
+    Replica,
+    Replicas,
+    events_of,
+    fill,
+    following,
+    messages_of,
+)
 
 
 async def test_a_start_is_recorded_and_its_sequence_is_the_transaction_id(
@@ -216,7 +66,8 @@ async def test_a_start_is_recorded_and_its_sequence_is_the_transaction_id(
     assert (event.user_id, event.identification_id) == ("ada", "pin")
     about = attributes(last.headers)
     assert (about.actor, about.at) == ("charger:first", NOW)
-    assert decide(msgspec.json.decode(last.data, type=SessionStarted).inputs) == started.decision
+    again = decided(msgspec.json.decode(last.data, type=SessionStarted).inputs)
+    assert again == msgspec.structs.replace(started.decision, group=None)
 
 
 async def test_a_gateway_that_ends_waits_only_so_long_for_its_last_reports(
@@ -279,7 +130,7 @@ async def test_another_card_of_the_same_user_may_charge_at_the_same_time(
 async def test_a_retried_start_gets_the_same_id_and_verdict(
     replicas: Replicas, through: int
 ) -> None:
-    """R23: while it runs, when it has ended, here and on another replica."""
+    """O21, R23: while it runs, when it has ended, here and on another replica."""
     replica, retried = replicas[0], replicas[through]
     started = await replica.start()
     assert await retried.start() == started
@@ -317,7 +168,7 @@ async def test_racing_retries_of_one_start_all_get_the_same_answer(replicas: Rep
 
 
 async def test_a_refused_start_is_recorded_under_an_id_of_its_own(replicas: Replicas) -> None:
-    """OCPP 1.6 §4.8: every StartTransaction is answered with an id."""
+    """O19, OCPP 1.6 §4.8: every StartTransaction is answered with an id."""
     replica, _ = replicas
     refused = await replica.start(token="#9999")
     assert refused.decision.reason is Reason.IDENTIFICATION_UNKNOWN
@@ -478,7 +329,7 @@ async def test_a_lock_freed_by_hand_and_taken_again_is_not_freed_by_the_first_se
 
 
 async def test_a_stop_without_an_id_ends_the_chargers_open_session(replicas: Replicas) -> None:
-    """OCPP 1.6: -1, because the answer to the start never came."""
+    """O20: -1, because the answer to the start never came."""
     replica, _ = replicas
     started = await replica.start()
     await replica.end(-1)
@@ -492,7 +343,7 @@ async def test_a_stop_without_an_id_ends_the_chargers_open_session(replicas: Rep
 async def test_a_stop_of_an_unknown_session_is_taken_and_changes_nothing(
     replicas: Replicas, transaction_id: int
 ) -> None:
-    """OCPP 1.6 §4.10: a stop cannot be refused."""
+    """O24, OCPP 1.6 §4.10: a stop cannot be refused."""
     await replicas[0].end(transaction_id)
     assert not await events_of(replicas[0].client)
 
@@ -663,7 +514,12 @@ async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
 async def keeping_streams(replica: Replica) -> AsyncIterator[None]:
     task = asyncio.create_task(
         streams.keep_streams(
-            replica.client, replica.gateway.journal, replica.gateway.lockouts, replicas=1
+            replica.client,
+            replica.gateway.journal,
+            replica.gateway.lockouts,
+            LastKnown(replica.client, clock=time.time_ns),
+            replica.gateway.confirmed,
+            replicas=1,
         )
     )
     try:
@@ -819,7 +675,7 @@ async def test_what_can_be_nobodys_code_starts_nothing_and_is_told_as_such(
     assert replica.running.of_charger("first") == []
     (event,) = await events_of(replica.client)
     assert isinstance(event, StartRefused)
-    assert decide(event.inputs) == started.decision  # "why?" has all it needs
+    assert decided(event.inputs) == started.decision  # "why?" has all it needs
     again = await replica.start(token=token)
     assert again == started
     at_open_charger = await replica.start("open", token=token)
@@ -857,5 +713,45 @@ def test_the_decision_of_a_start_says_who_and_until_when() -> None:
     charger = gateway.charger_by_identity("first")
     assert charger is not None
     assert gateway.deciding.authorize(charger, PIN) == Decision(
-        Status.ACCEPTED, Reason.INSTALLATION_PERMISSION, "ada", "pin", "ada", NOW + MINUTE
+        Status.ACCEPTED,
+        Reason.INSTALLATION_PERMISSION,
+        "ada",
+        "pin",
+        "ada",
+        NOW + MINUTE,
+        KeyedIds(SECRET).group_token(None, "ada"),
     )
+
+
+def test_a_charger_is_told_of_the_group_by_which_cards_stop_each_other() -> None:
+    """R22, O26: in the answer to a tap and to a start, and not where it is refused."""
+    replica = Replica(Client())
+    answers = {}
+    for token in (PIN, CARD, OTHERS_CARD, "04FFFFFFFF"):
+        decision = replica.gateway.deciding.authorize(replica.charger(), token)
+        assert isinstance(decision, Decision)
+        answers[token] = id_tag_info(decision).parent_id_tag
+    assert answers[PIN] == answers[CARD] == KeyedIds(SECRET).group_token(None, "ada")
+    assert answers[OTHERS_CARD] == KeyedIds(SECRET).group_token(None, "bob")
+    assert answers["04FFFFFFFF"] is None
+    replica.view.apply(identity.UserBlocked(user_id="bob", installation_id="site"))
+    blocked = replica.gateway.deciding.authorize(replica.charger(), OTHERS_CARD)
+    assert isinstance(blocked, Decision)
+    assert (blocked.accepted, blocked.group) == (False, None)
+    replica.view.apply(
+        identity.IdentificationGroupChanged(
+            identification_id="card", user_id="ada", group_id="fleet", group_card=False
+        )
+    )
+    grouped = replica.gateway.deciding.authorize(replica.charger(), CARD)
+    assert isinstance(grouped, Decision)
+    assert grouped.group == KeyedIds(SECRET).group_token("fleet", "ada")
+
+
+async def test_who_charges_already_is_told_of_his_group_all_the_same(replicas: Replicas) -> None:
+    """O18, O26: he may have come to stop."""
+    replica, _ = replicas
+    started = await replica.start()
+    refused = await replica.start("second")
+    assert refused.decision.reason is Reason.ALREADY_CHARGING
+    assert refused.decision.group == started.decision.group is not None

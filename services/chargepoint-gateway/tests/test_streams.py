@@ -16,6 +16,8 @@ from chargekey_gateway import streams
 from chargekey_gateway.announcer import CHARGERS_STREAM
 from chargekey_gateway.lockouts import STREAM as LOCKOUTS_STREAM
 from chargekey_gateway.lockouts import Lockouts
+from chargekey_gateway.operators.last_known import LastKnown
+from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
@@ -31,7 +33,10 @@ async def kept(client: Client, running: RunningSessions) -> AsyncIterator[None]:
     journal = Journal(client, running, clock=time.time_ns)
     told: list[object] = []
     lockouts = Lockouts(client, tell=lambda *event: told.append(event), clock=time.time_ns)
-    task = asyncio.create_task(streams.keep_streams(client, journal, lockouts, replicas=1))
+    answers = LastKnown(client, clock=time.time_ns)
+    task = asyncio.create_task(
+        streams.keep_streams(client, journal, lockouts, answers, Confirmed(client), replicas=1)
+    )
     try:
         yield
     finally:

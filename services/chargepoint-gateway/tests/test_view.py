@@ -21,8 +21,9 @@ from chargekey_common.published.envelope import (
     headers,
 )
 from chargekey_common.published.sessions import Inputs
-from chargekey_gateway.decision import decide
+from chargekey_gateway.decision import ASK_OPERATOR, decide, decided
 from chargekey_gateway.inputs import Presented, gather
+from chargekey_gateway.view.grants import MOST_DEPARTED
 from chargekey_gateway.view.view import View
 
 FIRST = "0000000000000001"
@@ -120,7 +121,7 @@ def inputs(view: View, key: str = KEY, at: int = 0, charger_id: str = "charger")
 
 
 def reason(view: View, key: str = KEY, at: int = 0, charger_id: str = "charger") -> str:
-    return decide(inputs(view, key, at, charger_id)).reason
+    return decided(inputs(view, key, at, charger_id)).reason
 
 
 def test_a_pin_added_from_then_on_authorizes() -> None:
@@ -221,7 +222,9 @@ def test_whoever_listens_is_told_of_every_change_of_somebodys_rights() -> None:
     heard: list[str] = []
     view.on_user_change(heard.append)
     fill(view, [message(BLOCK, 4), message(BLOCK, 4), message(NEW_CODE, 5), message(UNBLOCK, 6)])
-    assert heard == ["user", "user"]
+    # A block told again at its position is none; another code is one change of a list, told
+    # with its key and with the event.
+    assert heard == ["user", "user", "user"]
     view.apply(access.PartnerMemberAdded(partner_id="fleet", user_id="member"))
     heard.clear()
     view.apply(FLEET_GRANT)
@@ -341,7 +344,7 @@ def test_a_block_at_an_installation_holds_at_its_chargers_and_there_only(block_f
     for event in [barred, *events] if block_first else [*events, barred]:
         view.apply(event)
     assert reason(view) == "user_blocked"
-    assert decide(inputs(view)).status == "Blocked"
+    assert decided(inputs(view)).status == "Blocked"
     known = view.user("user")
     assert known is not None
     assert [grant.permission_id for grant in known.usable] == ["p2"]
@@ -469,7 +472,7 @@ def test_a_managed_native_site_goes_by_its_permissions() -> None:
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_where_an_operator_decides_who_cannot_be_asked_nobody_is_let_in(required: bool) -> None:
+def test_where_an_operator_decides_no_permission_lets_anybody_in(required: bool) -> None:
     """R3: open or not, and whatever anybody holds; the block of the platform comes first."""
     view = loaded()
     view.apply(CONNECTED)
@@ -477,7 +480,9 @@ def test_where_an_operator_decides_who_cannot_be_asked_nobody_is_let_in(required
         access.AuthorisationRequiredSet(installation_id="site", authorisation_required=required)
     )
     view.apply(EXTERNAL)
-    assert reason(view) == "operator_unreachable"
+    assert reason(view) == "operator_refused"  # a PIN, which it is never told
+    card = msgspec.structs.replace(inputs(view), token_type="RFID")
+    assert decide(card) is ASK_OPERATOR
     view.apply(identity.UserBlocked(user_id="user"))
     assert reason(view) == "user_blocked"
 
@@ -489,7 +494,7 @@ def test_at_no_moment_of_a_disconnect_is_the_site_open() -> None:
         view.apply(event)
     view.apply(REVOKE)
     for event, expected in (
-        (SITE_RESTRICTED, "operator_unreachable"),
+        (SITE_RESTRICTED, "operator_refused"),
         (NATIVE, "no_permission"),
         (
             access.OperatorDisconnected(installation_id="site", partner_id="operator"),
@@ -813,3 +818,78 @@ def test_the_streams_may_interleave_and_repeat_in_any_way(
     assert mixed.digest() == straight.digest()
     assert mixed.positions == straight.positions
     assert reason(mixed, OTHER_KEY, at=49) == "charger_permission"
+
+
+# What chargers' own lists and caches are made from.
+
+
+def test_who_holds_a_permission_there_or_did_is_found_from_the_place() -> None:
+    view = loaded()
+    view.apply(FLEET_GRANT)
+    view.apply(access.PartnerMemberAdded(partner_id="fleet", user_id="member"))
+    assert {user.id for user in view.holders("site")} == {"user", "member"}
+    assert view.concerned("member") == {"site"}
+    view.apply(REVOKE)
+    view.apply(access.PartnerMemberRemoved(partner_id="fleet", user_id="member"))
+    assert list(view.holders("site")) == []
+    assert [user.id for user in view.departed("site")] == ["user", "member"]
+    assert view.concerned("member") == {"site"}
+    view.apply(GRANT)
+    assert [user.id for user in view.departed("site")] == ["member"]
+    view.reset("access")
+    assert (list(view.holders("site")), list(view.departed("site"))) == ([], [])
+
+
+def test_of_those_who_lost_their_permission_the_last_few_are_remembered() -> None:
+    view = View()
+    people = [f"user-{number}" for number in range(MOST_DEPARTED + 1)]
+    for user_id in people:
+        about = {"installation_id": "site", "permission_id": user_id, "user_id": user_id}
+        view.apply(access.PermissionGranted(**about, roles=("USER",)))
+        view.apply(access.PermissionRevoked(**about))
+    assert [user.id for user in view.departed("site")] == people[1:]
+    assert view.concerned(people[0]) == frozenset()
+
+
+def test_what_somebody_presents_is_found_from_him_until_it_is_gone() -> None:
+    view = loaded()
+    assert [known.id for known in view.identifications_of("user")] == ["pin"]
+    view.apply(REMOVED)
+    assert list(view.identifications_of("user")) == []
+    view.apply(PIN)
+    view.reset("identity")
+    assert list(view.identifications_of("user")) == []
+
+
+@pytest.mark.parametrize("identity_first", [True, False])
+def test_times_of_changes_are_those_of_the_events_whichever_stream_was_first(
+    identity_first: bool,
+) -> None:
+    """So that every replica knows the same."""
+    view = View()
+
+    def at(event: PublishedEvent, number: int, seconds: int) -> Message:
+        about = Attributes(
+            id="",
+            at=seconds * 10**9,
+            cause="",
+            actor="",
+            position=Position(event.stream, FIRST, number),
+        )
+        data = msgspec.json.encode(event)
+        return Message(event.subject, number, data, headers(event, about, source=event.stream))
+
+    of_access = [at(SITE, 1, 1), at(GRANT, 2, 2), at(REVOKE, 3, 5)]
+    of_identity = [at(USER, 1, 1), at(BLOCK, 2, 3), at(UNBLOCK, 3, 4)]
+    for messages in (of_identity, of_access) if identity_first else (of_access, of_identity):
+        fill(view, messages)
+    assert (view.changes.changed("user"), view.changes.taken("user")) == (4 * 10**9, 3 * 10**9)
+    assert (view.changes.changed("site"), view.changes.taken("site")) == (5 * 10**9, 5 * 10**9)
+    assert (view.changes.changed("charger"), view.changes.taken("charger")) == (0, 0)
+
+
+def test_an_event_that_does_not_say_when_it_was_was_before_everything() -> None:
+    view = View()
+    view.handle(Message(GRANT.subject, 1, msgspec.json.encode(GRANT), {}))
+    assert {user.id for user in view.holders("site")} == {"user"}
+    assert view.changes.changed("site") == 0

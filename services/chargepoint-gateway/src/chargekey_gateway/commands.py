@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+# What a charger is started with where nobody has to present anything; no code can be this.
+ANONYMOUS = "ANONYMOUS"
+
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something a charger shall do. `connector` 0 or None is the charger as a whole.
@@ -86,7 +89,8 @@ class SendLocalList(Command, frozen=True, kw_only=True, tag=True):
 class ReadSettings(Command, frozen=True, kw_only=True, tag=True):
     """Tell settings by the version's own names: `LocalPreAuthorize`, `AuthCtrlr.Enabled`.
 
-    In OCPP 2.x `component.variable`, or `component:instance.variable`.
+    In OCPP 2.x `component.variable`, each with `:instance` where it has one. No names
+    stand for those that bear on who may charge.
     """
 
     names: tuple[str, ...]
@@ -149,7 +153,10 @@ AnyCommand = (
 
 
 class Outcome(StrEnum):
-    """What came of a command; from `REFUSED` on the charger gave no result."""
+    """What came of a command; from `REFUSED` on the charger gave no result.
+
+    From `ACTION_UNKNOWN` on it was not asked.
+    """
 
     ACCEPTED = "accepted"
     REBOOT_REQUIRED = "reboot_required"  # done, and counts after the next boot
@@ -161,13 +168,17 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     DISCONNECTED = "disconnected"
     TOO_MANY_QUEUED = "too_many_queued"
+    ACTION_UNKNOWN = "action_unknown"  # in this version, or not for this side to call
+    PAYLOAD_INVALID = "payload_invalid"
+    NOT_FOR_HERE = "not_for_here"  # it would lower security, or is the system's own to do
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of a command. `status` is the charger's own word, where it has one.
 
     `version` answers GetLocalListVersion, `settings` ReadSettings (those that are not there
-    are left out), `payload` Send.
+    are left out), `payload` Send. `where` tells of PAYLOAD_INVALID what is wrong in which
+    place, in the words of the standard, never in those that were sent.
     """
 
     outcome: Outcome
@@ -175,6 +186,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int | None = None
     settings: dict[str, str] = {}
     payload: dict[str, Any] = {}
+    where: str = ""
+
+    def __repr__(self) -> str:
+        """Show the outcome only: settings and payloads may be secrets."""
+        return f"Result({self.outcome})"
 
     @property
     def accepted(self) -> bool:

@@ -2,8 +2,10 @@
 
 `decide` runs over `Inputs`, plain values, and nothing else, so a recorded decision
 can be made again. Its order is `STEPS`, on one screen; the first step that hits
-wins. `accept_at_once` is the same answer for the tap of every day, straight from
-the view's entries; whatever it does not accept goes through `decide`.
+wins. Where an operator decides and has not been asked, it says so: put his answer
+into the inputs and decide again. `accept_at_once` is the same answer for the tap of
+every day, straight from the view's entries; whatever it does not accept goes through
+`decide`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from chargekey_common.published.sessions import Inputs
+from chargekey_common.published.sessions import Inputs, OperatorAnswer
 from chargekey_gateway.view.entries import NEVER, Charger, Identification
 
 PIN = "PIN"
@@ -93,7 +95,11 @@ OCPP2_STATUS: dict[Reason, str] = {
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer; `valid_until` is an exclusive end in nanoseconds since the epoch, if any."""
+    """The answer; `valid_until` is an exclusive end in nanoseconds since the epoch, if any.
+
+    `group` is the token by which chargers know what may stop the session beside what
+    began it (R22); who decides adds it, since it is made under a secret.
+    """
 
     status: Status
     reason: Reason
@@ -101,6 +107,7 @@ class Decision(msgspec.Struct, frozen=True):
     identification_id: str | None
     permission_id: str | None
     valid_until: int | None
+    group: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -108,15 +115,56 @@ class Decision(msgspec.Struct, frozen=True):
         return self.status is Status.ACCEPTED
 
 
+class AskOperator(msgspec.Struct, frozen=True):
+    """No decision yet: it is the operator's, who has not been asked."""
+
+
+ASK_OPERATOR = AskOperator()
+
+# What an operator is never told: PINs are known at their own site and to nobody else, and
+# whoever knows an app's code is the app (R13, R17). So he cannot have allowed them.
+NOT_FOR_OPERATORS = frozenset({PIN, "APP"})
+
+# The operator's words (OCPI 2.2.1 AllowedType) as reasons. That OCPI does not know the token
+# (2004) is NOT_ALLOWED: whose it is, is not asked here.
+OPERATOR_REASONS = {
+    "ALLOWED": Reason.OPERATOR_ACCEPTED,
+    "BLOCKED": Reason.IDENTIFICATION_BLOCKED,
+    "EXPIRED": Reason.IDENTIFICATION_EXPIRED,
+    "NO_CREDIT": Reason.NO_CREDIT,
+    "NOT_ALLOWED": Reason.OPERATOR_REFUSED,
+    "UNREACHABLE": Reason.OPERATOR_UNREACHABLE,
+}
+
+
 def _charger_unknown(inputs: Inputs) -> Reason | None:
     return None if inputs.charger_known else Reason.CHARGER_UNKNOWN
 
 
-def _not_for_us(inputs: Inputs) -> Reason | None:
-    if inputs.user_blocked_everywhere:
-        return Reason.USER_BLOCKED
-    # The question to the operator is not asked yet: nobody is let in in his place.
-    return Reason.OPERATOR_UNREACHABLE if inputs.managed_externally else None
+def _blocked_everywhere(inputs: Inputs) -> Reason | None:
+    return Reason.USER_BLOCKED if inputs.user_blocked_everywhere else None
+
+
+def _operator(inputs: Inputs) -> Reason | AskOperator | None:
+    if not inputs.managed_externally:
+        return None
+    if inputs.token_type in NOT_FOR_OPERATORS:
+        return Reason.OPERATOR_REFUSED
+    if inputs.token_malformed:
+        return Reason.IDENTIFICATION_MALFORMED
+    if inputs.operator_answer is None:
+        return ASK_OPERATOR
+    return _answered(inputs, inputs.operator_answer)
+
+
+def _answered(inputs: Inputs, answer: OperatorAnswer) -> Reason:
+    reason = OPERATOR_REASONS[answer.status]
+    if reason is not Reason.OPERATOR_ACCEPTED:
+        return reason
+    if _is_over(answer.valid_until, inputs.at):
+        return Reason.IDENTIFICATION_EXPIRED
+    # He may not know of a session that runs at somebody else's site (R21).
+    return _charging(inputs) or reason
 
 
 def _open(inputs: Inputs) -> Reason | None:
@@ -178,9 +226,10 @@ def _is_over(valid_until: int | None, at: int) -> bool:
 
 
 # The decision, in its order.
-STEPS: tuple[tuple[str, Callable[[Inputs], Reason | None]], ...] = (
+STEPS: tuple[tuple[str, Callable[[Inputs], Reason | AskOperator | None]], ...] = (
     ("Is the charger unknown?", _charger_unknown),
-    ("Is the user blocked on the whole platform, or is it an operator's decision?", _not_for_us),
+    ("Is the user blocked on the whole platform?", _blocked_everywhere),
+    ("Does an operator decide here?", _operator),
     ("May anybody charge here?", _open),
     ("Is this type of identification switched off here?", _type_disabled),
     ("Is this charger locked to PINs after too many wrong ones?", _locked_out),
@@ -194,13 +243,25 @@ STEPS: tuple[tuple[str, Callable[[Inputs], Reason | None]], ...] = (
 )
 
 
-def decide(inputs: Inputs) -> Decision:
-    """Decide; pure, the same inputs always give the same decision."""
+def decide(inputs: Inputs) -> Decision | AskOperator:
+    """Decide; pure, the same inputs always give the same decision.
+
+    AskOperator where it is an operator's decision and the inputs do not have his answer.
+    """
     for _, step in STEPS:
         reason = step(inputs)
         if reason is not None:
-            return _decision(inputs, reason)
+            return reason if isinstance(reason, AskOperator) else _decision(inputs, reason)
     raise AssertionError  # pragma: no cover - the last step always answers
+
+
+def decided(inputs: Inputs) -> Decision:
+    """Decide over inputs that leave nobody to be asked, as recorded ones do."""
+    decision = decide(inputs)
+    if isinstance(decision, AskOperator):
+        message = "the operator has to be asked first"
+        raise AssertionError(message)  # noqa: TRY004 - not of the inputs' type, but of their making
+    return decision
 
 
 def explain(inputs: Inputs) -> tuple[str, ...]:
@@ -208,10 +269,26 @@ def explain(inputs: Inputs) -> tuple[str, ...]:
     lines = []
     for number, (question, step) in enumerate(STEPS, start=1):
         reason = step(inputs)
-        lines.append(f"{number}. {question} {'no' if reason is None else f'yes: {reason}'}")
+        said = "no"
+        if isinstance(reason, AskOperator):
+            said = "yes: the operator would be asked"
+        elif reason is not None:
+            said = f"yes: {_with_answer(inputs, reason) if step is _operator else reason}"
+        lines.append(f"{number}. {question} {said}")
         if reason is not None:
             break
     return tuple(lines)
+
+
+def _with_answer(inputs: Inputs, reason: Reason) -> str:
+    answer = inputs.operator_answer
+    if answer is None:
+        return f"{reason} (it is never told of such a code)"
+    if answer.status == "UNREACHABLE":
+        return f"{reason} (it did not answer in time)"
+    if answer.last_known:
+        return f"{reason} (it did not answer in time; the last time it said {answer.status})"
+    return f"{reason} (it said {answer.status})"
 
 
 PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION})
@@ -226,14 +303,23 @@ def _decision(inputs: Inputs, reason: Reason) -> Decision:
     if reason in PERMITTED:
         ends = (inputs.identification_valid_until, inputs.permission_valid_until)
         valid_until = min((end for end in ends if end is not None), default=None)
+    elif reason is Reason.OPERATOR_ACCEPTED and inputs.operator_answer is not None:
+        valid_until = inputs.operator_answer.valid_until
     return Decision(
         status=OCPP16_STATUS[reason],
         reason=reason,
         user_id=inputs.user_id,
         identification_id=inputs.identification_id,
-        permission_id=inputs.permission_id if reason in BY_PERMISSION else None,
+        permission_id=permission_named(inputs, reason),
         valid_until=valid_until,
     )
+
+
+def permission_named(inputs: Inputs, reason: Reason) -> str | None:
+    """Return the permission that a decision for this reason names; an operator has none."""
+    if inputs.managed_externally or reason not in BY_PERMISSION:
+        return None
+    return inputs.permission_id
 
 
 # A member of an enumeration costs a search where it is named.
@@ -244,7 +330,9 @@ _ACCEPTED, _CHARGER, _INSTALLATION = (
 )
 
 
-def accept_at_once(charger: Charger, identification: Identification, at: int) -> Decision | None:
+def accept_at_once(
+    charger: Charger, identification: Identification, at: int, group: str | None = None
+) -> Decision | None:
     """Accept as `decide` would, at a charger without a lockout, or return None to ask `decide`.
 
     Never refuses: refusals are rarer and owe an explanation.
@@ -270,5 +358,6 @@ def accept_at_once(charger: Charger, identification: Identification, at: int) ->
                 identification.id,
                 grant.permission_id,
                 None if ends == NEVER else ends,
+                group,
             )
     return None

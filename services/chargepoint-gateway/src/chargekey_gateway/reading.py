@@ -10,6 +10,10 @@ from chargekey_common.follower import Follower
 from chargekey_common.process import Lifetime
 from chargekey_gateway import lockouts
 from chargekey_gateway.lockouts import Lockouts
+from chargekey_gateway.operators import last_known
+from chargekey_gateway.operators.last_known import LastKnown
+from chargekey_gateway.reconcile import confirmed
+from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
 from chargekey_gateway.view.refill import refilled
@@ -19,10 +23,16 @@ WATCH = 1.0  # seconds
 
 
 class Reading:
-    """Reads them from their beginnings: the view, the running sessions, PINs' lockouts."""
+    """Reads them from their beginnings: the view, the running sessions, PINs' lockouts, answers."""
 
     def __init__(
-        self, client: Client, view: View, running: RunningSessions, locks: Lockouts
+        self,
+        client: Client,
+        view: View,
+        running: RunningSessions,
+        locks: Lockouts,
+        answers: LastKnown,
+        chargers: Confirmed,
     ) -> None:
         self._client = client
         self._view = view
@@ -30,6 +40,8 @@ class Reading:
             *(Follower(client, service.upper(), view.follow) for service in SERVICES),
             Follower(client, STREAM, running.follow),
             Follower(client, lockouts.STREAM, locks.follow),
+            Follower(client, last_known.STREAM, answers.follow),
+            Follower(client, confirmed.STREAM, chargers.follow),
         ]
 
     def begin(self, lifetime: Lifetime) -> None:

@@ -15,6 +15,10 @@ from chargekey_common.jetstream import BatchRefusedError, BatchUnansweredError
 from chargekey_gateway import lockouts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
 from chargekey_gateway.lockouts import Lockouts
+from chargekey_gateway.operators import last_known
+from chargekey_gateway.operators.last_known import LastKnown
+from chargekey_gateway.reconcile import confirmed
+from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.stream import STREAM, declare
 
@@ -23,17 +27,26 @@ WATCH = 1.0
 log = structlog.get_logger()
 
 
-async def keep_streams(client: Client, journal: Journal, locks: Lockouts, *, replicas: int) -> None:
-    """Declare SESSIONS, CHARGERS and the lockouts' bucket, and look after them until cancelled.
+async def keep_streams(
+    client: Client,
+    journal: Journal,
+    locks: Lockouts,
+    answers: LastKnown,
+    chargers: Confirmed,
+    *,
+    replicas: int,
+) -> None:
+    """Declare SESSIONS, CHARGERS and the buckets, and look after them until cancelled.
 
     A bus that lost its disk has lost the streams too, and starts wait until they are
     back: their numbers continue above those that this replica knows of, and SESSIONS
-    is told of what still runs, the bucket of the lockouts. A stream that is there is
+    is told of what still runs, the buckets of what is known here. A stream that is there is
     brought in line once and then left alone: every update is written by the servers, and
     replicas of two releases would undo each other's.
     """
     js = client.jetstream()
-    sessions_declared = chargers_declared = lockouts_declared = False
+    sessions_declared = chargers_declared = lockouts_declared = answers_declared = False
+    confirmed_declared = False
     while True:
         try:
             if not sessions_declared or await _is_gone(js, STREAM):
@@ -50,6 +63,14 @@ async def keep_streams(client: Client, journal: Journal, locks: Lockouts, *, rep
                 await lockouts.declare_lockouts(js, replicas=replicas)
                 locks.tell_again()
                 lockouts_declared = True
+            if not answers_declared or await _is_gone(js, last_known.STREAM):
+                await last_known.declare_answers(js, replicas=replicas)
+                answers.tell_again()
+                answers_declared = True
+            if not confirmed_declared or await _is_gone(js, confirmed.STREAM):
+                await confirmed.declare_confirmed(js, replicas=replicas)
+                chargers.tell_again()
+                confirmed_declared = True
         except (BatchRefusedError, BatchUnansweredError, nats.errors.Error, OSError) as error:
             log.info("streams_undeclared", error=type(error).__name__)
         await asyncio.sleep(WATCH)

@@ -1,15 +1,161 @@
-"""What the gateway serves, put together."""
+"""What the gateway serves, and whom it asks, put together."""
 
 from __future__ import annotations
 
+import ssl
+import time
 from collections.abc import Sequence
 
+import structlog
+from grpc import aio
+from nats.aio.client import Client
+
+from chargekey_common.accounts import Signer
+from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.errors import CannotRunError
+from chargekey_common.grpc.client import channel
 from chargekey_common.grpc.server import Service
+from chargekey_common.keyed_ids import KeyedIds
+from chargekey_common.process import Lifetime
+from chargekey_gateway.api import commands, convergence, decisions
 from chargekey_gateway.api import service as gateway_service
 from chargekey_gateway.api.websocket import OcppServer
+from chargekey_gateway.app_codes import AppCodes
 from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.ocpp import profiles
+from chargekey_gateway.ocpp.certificates import Certificates
+from chargekey_gateway.operators.asking import AskingOperators
+from chargekey_gateway.operators.endpoints import Endpoints
+from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
+from chargekey_gateway.operators.outgoing import Outgoing
+from chargekey_gateway.reading import Reading
+from chargekey_gateway.reconcile.codes import IdentityCodes
+from chargekey_gateway.registry import Registry
+from chargekey_gateway.sessions.keys import StartKeys
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.settings import GatewaySettings
+from chargekey_gateway.streams import keep_streams
+from chargekey_gateway.unknown_codes import UnknownCodes
+from chargekey_gateway.view.view import View
+
+log = structlog.get_logger()
 
 
-def services(gateway: Gateway, chargers: OcppServer) -> Sequence[Service]:
+def services(gateway: Gateway, chargers: OcppServer, identity: aio.Channel) -> Sequence[Service]:
     """Return what is served by gRPC."""
-    return (gateway_service.service(gateway, chargers),)
+    return (
+        gateway_service.service(gateway, chargers),
+        commands.service(gateway, chargers, AppCodes(identity)),
+        decisions.service(gateway),
+        convergence.service(gateway, chargers),
+    )
+
+
+async def ask_operators(
+    lifetime: Lifetime, settings: GatewaySettings, client: Client, access: aio.Channel, view: View
+) -> tuple[AskingOperators, LastKnown]:
+    """Return what asks the operators of managed sites, and remembers what they said last."""
+    outgoing = Outgoing(deadline=settings.operator_deadline, anywhere=settings.operators_anywhere)
+    await lifetime.closing.enter_async_context(outgoing)
+    endpoints = Endpoints(access)
+    view.on_endpoint_change(endpoints.changed)
+    view.on_mended(endpoints.all_changed)
+    lifetime.own(endpoints.run(), "decision endpoints")
+    last_known = LastKnown(client, clock=time.time_ns)
+    lifetime.own(last_known.run(), "last known answers")
+    lifetime.closing.push_async_callback(last_known.tell_the_rest)
+    asking = AskingOperators(
+        endpoint=endpoints.of,
+        sender=outgoing,
+        keys=AnswerKeys(settings.keyed_id_secret_file.read_bytes()),
+        last_known=last_known,
+        clock=time.time_ns,
+        deadline=settings.operator_deadline,
+    )
+    return asking, last_known
+
+
+def others(lifetime: Lifetime, settings: GatewaySettings) -> tuple[aio.Channel, aio.Channel]:
+    """Return the ways to access and to identity."""
+    signer = Signer.from_file(settings.account_key_file)
+    access = channel(settings.access_address, signer)
+    lifetime.closing.push_async_callback(access.close)
+    identity = channel(settings.identity_address, signer)
+    lifetime.closing.push_async_callback(identity.close)
+    return access, identity
+
+
+async def begin(
+    lifetime: Lifetime,
+    settings: GatewaySettings,
+    client: Client,
+    access: aio.Channel,
+    identity: aio.Channel,
+    view: View,
+) -> tuple[Gateway, Reading]:
+    """Return the gateway, at work, and the reading of the streams, begun."""
+    unknown_codes = UnknownCodes(identity)
+    lifetime.own(unknown_codes.run(), "unknown codes")
+    running = RunningSessions()
+    keyed_id_secret = settings.keyed_id_secret_file.read_bytes()
+    operators, answers = await ask_operators(lifetime, settings, client, access, view)
+    gateway = Gateway(
+        client,
+        view=view,
+        running=running,
+        keyed_ids=KeyedIds(keyed_id_secret),
+        start_keys=StartKeys(keyed_id_secret),
+        passwords=ChargerPasswords(settings.charger_password_secret_file.read_bytes()),
+        unknown=unknown_codes.report,
+        clock=time.time_ns,
+        operators=operators,
+        codes=IdentityCodes(identity),
+    )
+    lifetime.own(
+        keep_streams(
+            client,
+            gateway.journal,
+            gateway.lockouts,
+            answers,
+            gateway.confirmed,
+            replicas=settings.stream_replicas,
+        ),
+        "streams",
+    )
+    lifetime.own(gateway.run(), "gateway")
+    lifetime.own(gateway.lockouts.run(), "lockouts")
+    lifetime.own(gateway.confirmed.run(), "confirmed")
+    lifetime.closing.push_async_callback(gateway.tell_the_rest)
+    reading = Reading(client, view, running, gateway.lockouts, answers, gateway.confirmed)
+    reading.begin(lifetime)
+    return gateway, reading
+
+
+def ocpp_server(
+    lifetime: Lifetime, settings: GatewaySettings, gateway: Gateway, client: Client
+) -> OcppServer:
+    """Return what chargers connect to, known to the other replicas; nobody is let in yet."""
+    registry = Registry(client, patience=settings.displacement_timeout)
+    lifetime.own(registry.run(), "registry")
+    return OcppServer(
+        gateway, limits=settings.limits, profiles=settings.profiles, registry=registry
+    )
+
+
+async def let_chargers_in(
+    lifetime: Lifetime, settings: GatewaySettings, chargers: OcppServer
+) -> None:
+    """Listen where the security profiles that are allowed have chargers come."""
+    allowed, files = settings.profiles.allowed, settings.certificate_files
+    if profiles.NONE in allowed:
+        log.warning("security_profile_0", meaning="whoever knows a charger's identity is let in")
+    lifetime.closing.push_async_callback(chargers.stop, spread=settings.closing_spread)
+    if files is not None and settings.ocpp_tls_address is not None:
+        try:
+            certificates = Certificates(files)
+        except (ssl.SSLError, ValueError) as error:
+            message = "The certificate, key or CA of CHARGEKEY_GATEWAY_OCPP_TLS_… is unusable."
+            raise CannotRunError(message) from error
+        await chargers.start_tls(settings.ocpp_tls_address, certificates)
+    if allowed & profiles.PLAIN:
+        await chargers.start(settings.ocpp_address)

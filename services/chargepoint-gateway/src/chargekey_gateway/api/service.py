@@ -18,11 +18,13 @@ from chargekey_common.positions import Position
 from chargekey_gateway.api.pin_questions import PinQuestions
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.decision import Status
+from chargekey_gateway.decision import AskOperator, Status
 from chargekey_gateway.view.entries import Charger
 
 NAME = "chargekey.gateway.v1.GatewayService"
 MOST_POSITIONS = 16
+# In place of a reason: the operator of the site would be asked, and is not by this question.
+OPERATOR_DECIDES = "operator_decides"
 LONGEST_WAIT = 4.0  # seconds for the view to get where `at_least` wants it
 
 _STATUS: dict[Status, Any] = {
@@ -94,6 +96,13 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             self._pin_questions.ask(current_caller(), charger.installation.id)
         run = self._gateway.deciding.dry_run(charger, request.code, announced)
         decision = run.decision
+        if isinstance(decision, AskOperator):
+            # UNSPECIFIED: who is not asked has not decided.
+            return pb.AuthorizeResponse(
+                reason=OPERATOR_DECIDES,
+                positions=run.positions,
+                explanation=run.explanation if request.explain else (),
+            )
         return pb.AuthorizeResponse(
             status=_STATUS[decision.status],
             reason=decision.reason,
@@ -107,22 +116,30 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     async def ListConnections(
         self, _: pb.ListConnectionsRequest, __: Context
     ) -> pb.ListConnectionsResponse:
+        chargers = {charger.id: charger for charger in self._gateway.view.chargers()}
         return pb.ListConnectionsResponse(
             connections=[
                 pb.Connection(
-                    charger_id=connection.charger.id,
-                    ocpp_identity=connection.charger.ocpp_identity,
-                    ocpp_version=connection.version,
-                    connected_at=connection.connected_at,
+                    charger_id=presence.charger_id,
+                    ocpp_identity=chargers[presence.charger_id].ocpp_identity,
+                    ocpp_version=presence.ocpp_version,
+                    connected_at=presence.connected_at,
                 )
-                for connection in self._chargers.connections()
+                for presence in await self._chargers.presences(chargers.values())
             ]
         )
 
     async def ListChargerStates(
         self, request: pb.ListChargerStatesRequest, _: Context
     ) -> pb.ListChargerStatesResponse:
-        states = self._gateway.reports.states(self._wanted(request), online=self._chargers)
+        wanted = sorted(self._wanted(request), key=lambda charger: charger.id)
+        connected = {
+            presence.charger_id: presence.state
+            for presence in await self._chargers.presences(wanted)
+        }
+        offline = [charger for charger in wanted if charger.id not in connected]
+        unknown = self._gateway.reports.states(offline, online=())
+        states = connected | {state.charger_id: state for state in unknown}
         return pb.ListChargerStatesResponse(
             chargers=[
                 pb.ChargerState(
@@ -133,7 +150,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
                         for each in state.connectors
                     ],
                 )
-                for state in states
+                for state in (states[charger.id] for charger in wanted)
             ]
         )
 

@@ -8,7 +8,8 @@ Of two connections with one identity the first stays if it lives. The newcomer's
 handshake is finished, since only a ping of the first can tell, and nothing is read
 from it meanwhile. The first answers: the newcomer is closed (1008) and reported as a
 security event. It does not: the newcomer takes its place. Who is not authenticated
-never gets that far.
+never gets that far. Where there is a registry the same goes for a first one that is
+connected to another replica.
 
 One timer a connection watches every deadline; no task belongs to an idle one.
 """
@@ -16,11 +17,14 @@ One timer a connection watches every deadline; no task belongs to an idle one.
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
+import socket as sockets
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import aiofastnet
 import structlog
 from picows import (
     WSCloseCode,
@@ -31,32 +35,51 @@ from picows import (
     WSUpgradeRequest,
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
-    ws_create_server,
 )
 
+from chargekey_common.process import cancel
+from chargekey_common.published.chargers import SecurityEventReported
+from chargekey_gateway.api.entrance import Caller, Entrance
+from chargekey_gateway.api.failed_authentications import FailedAuthentications
+from chargekey_gateway.application.reports import of
+from chargekey_gateway.command_errors import ChargerOfflineError
+from chargekey_gateway.metrics import PROTOCOL_ERRORS
 from chargekey_gateway.ocpp import handshake
+from chargekey_gateway.ocpp.certificates import Certificates
 from chargekey_gateway.ocpp.connection import ChargerConnection
 from chargekey_gateway.ocpp.dialect import Dialect
 from chargekey_gateway.ocpp.frames import MESSAGE_SIZE, CloseCode
 from chargekey_gateway.ocpp.limits import Limits
+from chargekey_gateway.ocpp.profiles import SecurityProfiles
 from chargekey_gateway.ocpp16.routes import OCPP16
+from chargekey_gateway.ocpp20.routes import OCPP20
+from chargekey_gateway.ocpp21.routes import OCPP21
+from chargekey_gateway.registry import Newcomer, Presence, Registry
 
 if TYPE_CHECKING:
     from chargekey_gateway.application.gateway import Gateway
+    from chargekey_gateway.commands import AnyCommand, Result
     from chargekey_gateway.view.entries import Charger
 
 log = structlog.get_logger()
 
 # The best first; the charger's header decides, never its URL.
-DIALECTS: Mapping[str, Dialect] = {"ocpp1.6": OCPP16}
+DIALECTS: Mapping[str, Dialect] = {"ocpp2.1": OCPP21, "ocpp2.0.1": OCPP20, "ocpp1.6": OCPP16}
 
-READ_BUFFER = 2048  # an idle connection's biggest part
 KIB = 1024
 FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
-# picows logs every connection at INFO and, further down, whole requests: passwords included.
-_QUIET = logging.getLogger("chargekey_gateway.picows")
-_QUIET.setLevel(logging.WARNING)
+BACKLOG = 1024  # chargers that come back at once wait in it
+CERTIFICATES_WATCH = 5.0  # seconds
+# What only a broken charger, or none, sends.
+_HOSTILE = frozenset(
+    {
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.UNSUPPORTED_DATA,
+        CloseCode.INVALID_TEXT,
+        CloseCode.MESSAGE_TOO_BIG,
+    }
+)
 
 
 class OcppServer:
@@ -67,40 +90,79 @@ class OcppServer:
         gateway: Gateway,
         *,
         limits: Limits | None = None,
+        profiles: SecurityProfiles | None = None,
+        registry: Registry | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Serve `gateway`; `clock` tells nanoseconds since the epoch."""
+        """Serve `gateway`, alone or, by `registry`, with other replicas.
+
+        `clock` tells nanoseconds since the epoch.
+        """
         self.gateway = gateway
         self.limits = limits or Limits()
         self.clock = clock
-        self._server: asyncio.Server | None = None
+        self._profiles = profiles or SecurityProfiles()
+        self._registry = registry
+        self._failed = FailedAuthentications(
+            per_identity=self.limits.failures_per_identity,
+            per_address=self.limits.failures_per_address,
+            window=self.limits.failures_window,
+            clock=time.monotonic,
+        )
+        self._entrance = Entrance(
+            self._handshake,
+            most=self.limits.opening_connections,
+            within=self.limits.opening_timeout,
+        )
+        self._plain: _Listener | None = None
+        self._tls: _Listener | None = None
+        self._stopping = False
+        self._watching: asyncio.Task[None] | None = None
+        self._arriving: dict[ChargerSocket, asyncio.Task[None]] = {}
         self._sockets: dict[ChargerSocket, None] = {}  # the oldest first
         self._present: dict[str, ChargerSocket] = {}
         self._finishing: set[asyncio.Task[None]] = set()
 
     async def start(self, address: str) -> None:
         """Listen on `host:port`; port 0 lets the system choose one."""
-        host, _, port = address.rpartition(":")
-        self._server = await ws_create_server(
-            self._handshake,
-            host,
-            int(port),
-            logger_name=_QUIET,
-            # Pings are answered here, so that they count against the message rate; silence is
-            # watched here, since picows takes bytes of an unfinished frame for life.
-            enable_auto_pong=False,
-            max_frame_size=MESSAGE_SIZE,
-            read_buffer_init_size=READ_BUFFER,
-            reuse_port=True,
-        )
+        self._plain = _Listener(self._entrance, address, self.limits)
+        await self._plain.start(None)
+
+    async def start_tls(self, address: str, certificates: Certificates) -> None:
+        """Listen for TLS on `host:port` too, always with the newest `certificates`."""
+        self._tls = _Listener(self._entrance, address, self.limits)
+        await self._tls.start(certificates.context)
+        self._watching = asyncio.create_task(self._watch_certificates(self._tls, certificates))
 
     @property
     def port(self) -> int:
         """The port listened on."""
-        if self._server is None:
-            message = "the server is not started"
-            raise RuntimeError(message)
-        return int(self._server.sockets[0].getsockname()[1])
+        return _port(self._plain)
+
+    @property
+    def tls_port(self) -> int:
+        """The port listened on for TLS."""
+        return _port(self._tls)
+
+    async def carry_out(self, charger_id: str, command: AnyCommand) -> Result:
+        """Have the charger do something, wherever it is connected.
+
+        Raises ChargerOfflineError, ChargerSilentError, UnavailableError.
+        """
+        if self._registry is not None:
+            return await self._registry.carry_out(charger_id, command)
+        socket = self._present.get(charger_id)
+        if socket is None:
+            raise ChargerOfflineError
+        return await socket.carry_out(command)
+
+    async def presences(self, chargers: Iterable[Charger]) -> Sequence[Presence]:
+        """Return how those of the chargers are that are connected, to whichever replica."""
+        if self._registry is not None:
+            return await self._registry.presences(charger.id for charger in chargers)
+        here = (self._present.get(charger.id) for charger in chargers)
+        found = (socket.presence() for socket in here if socket is not None)
+        return [presence for presence in found if presence is not None]
 
     def connections(self) -> tuple[ChargerConnection, ...]:
         """Return the connections of the chargers that are here now, one a charger."""
@@ -120,43 +182,57 @@ class OcppServer:
 
         Spread out, the chargers' reconnects do not hit the other replicas at once.
         """
-        if self._server is None:
-            return
-        self._server.close()
+        self._stopping = True
+        if self._watching is not None:
+            await cancel(self._watching)
+        for listener in (self._plain, self._tls):
+            if listener is not None:
+                listener.close()
+        self._entrance.close()
         open_sockets = list(self._sockets)
         for socket in open_sockets:
             socket.close(CloseCode.SERVICE_RESTART, "restarting")
             if spread:
                 await asyncio.sleep(spread / len(open_sockets))
         await asyncio.gather(*(socket.wait_closed() for socket in open_sockets))
-        await self._server.wait_closed()
         if self._finishing:
             _, late = await asyncio.wait(self._finishing, timeout=FINISH_TIMEOUT)
             for task in late:
                 task.cancel()
 
-    def _handshake(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+    def _handshake(
+        self, request: WSUpgradeRequest, caller: Caller
+    ) -> WSUpgradeResponseWithListener:
         identity = handshake.identity(request.path)
+        named = identity or ""
+        if self._failed.too_many(named, caller.address):
+            return _refused(429, "too_many_failures")
         charger = None if identity is None else self.gateway.charger_by_identity(identity)
         if identity is None or charger is None:
             log.info("charger_unknown")
-            return _refused(404)
-        credentials = handshake.credentials(request.headers.getall("Authorization", []))
-        if (
-            credentials is None
-            or credentials.user != identity
-            or not any(
-                self.gateway.password_matches(charger, password)
-                for password in credentials.passwords
-            )
+            self._failed.failed(named, caller.address)
+            return _refused(404, "unknown_identity")
+        if not self._profiles.admit(
+            identity,
+            request.headers.getall("Authorization", []),
+            tls=caller.tls,
+            certificate=caller.certificate,
+            password_matches=lambda password: self.gateway.password_matches(charger, password),
         ):
             log.warning("charger_unauthorized", charger=charger.id)
-            return _refused(401, {"WWW-Authenticate": 'Basic realm="chargekey", charset="UTF-8"'})
+            if self._failed.failed(identity, caller.address):
+                self.report(charger, "too_many_failed_authentications")
+            return _refused(
+                401,
+                "wrong_credentials",
+                {"WWW-Authenticate": 'Basic realm="chargekey", charset="UTF-8"'},
+            )
         chosen = handshake.subprotocol(
             request.headers.getall("Sec-WebSocket-Protocol", []), DIALECTS
         )
         if chosen is None:
             log.warning("charger_without_common_version", charger=charger.id)
+            PROTOCOL_ERRORS.labels("no_common_version").inc()
             return WSUpgradeResponseWithListener(
                 WSUpgradeResponse.create_101_response(), _NoCommonVersion(self.limits.close_timeout)
             )
@@ -170,26 +246,40 @@ class OcppServer:
     def opened(self, socket: ChargerSocket) -> None:
         """Let an authenticated newcomer in, or ask whoever is there before it."""
         self._sockets[socket] = None
-        if self._server is None or not self._server.is_serving():
+        if self._stopping:
             socket.close(CloseCode.SERVICE_RESTART, "restarting")
             return
         present = self._present.get(socket.charger.id)
-        if present is None:
-            self.admit(socket)
-        else:
+        if present is not None:
             present.challenge(socket)
-
-    def admit(self, socket: ChargerSocket) -> None:
-        """Make `socket` its charger's connection."""
+            return
         self._present[socket.charger.id] = socket
-        socket.admit()
+        if self._registry is None:
+            socket.admit()
+            return
+        socket.hold()
+        task = asyncio.get_running_loop().create_task(self._arrive(self._registry, socket))
+        self._arriving[socket] = task
+        task.add_done_callback(lambda _: self._arriving.pop(socket, None))
+
+    async def _arrive(self, registry: Registry, socket: ChargerSocket) -> None:
+        """Let in a newcomer, unless its charger is connected elsewhere; `left` cancels this."""
+        if await registry.arrive(socket.charger.id, socket):
+            socket.admit()
+        else:
+            socket.refuse()
 
     def left(self, socket: ChargerSocket) -> None:
         """Forget a socket that handles nothing any more; whoever waited for its place gets it."""
         if self._present.get(socket.charger.id) is socket:
             del self._present[socket.charger.id]
+            arriving = self._arriving.pop(socket, None)
+            if arriving is not None and arriving is not asyncio.current_task():
+                arriving.cancel()
+            if self._registry is not None:
+                self._registry.leave(socket.charger.id, socket)
             if socket.challenger is not None:
-                self.opened(socket.challenger)
+                socket.challenger.come_in()
         else:
             present = self._present.get(socket.charger.id)
             if present is not None and present.challenger is socket:
@@ -198,6 +288,19 @@ class OcppServer:
     def closed(self, socket: ChargerSocket) -> None:
         """Forget a socket whose TCP connection is gone."""
         self._sockets.pop(socket, None)
+
+    def report(self, charger: Charger, kind: str) -> None:
+        """Tell of something that bears on the charger's security."""
+        log.warning("security_event", kind=kind, charger=charger.id)
+        self.gateway.reports.tell(
+            SecurityEventReported(**of(charger), kind=kind, seen_by="GATEWAY")
+        )
+
+    async def _watch_certificates(self, listener: _Listener, certificates: Certificates) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATES_WATCH)
+            if await asyncio.to_thread(certificates.read_again):
+                await listener.start(certificates.context)
 
     def finishing(self, task: asyncio.Task[None]) -> None:
         """Own what a lost connection was in the middle of."""
@@ -248,7 +351,7 @@ class ChargerSocket(WSListener):
         self._tokens = server.limits.message_burst
         self._watch: asyncio.TimerHandle | None = None
         self._challenge_timer: asyncio.TimerHandle | None = None
-        self.challenger: ChargerSocket | None = None
+        self.challenger: Newcomer | None = None
 
     @property
     def charger(self) -> Charger:
@@ -259,6 +362,24 @@ class ChargerSocket(WSListener):
     def connection(self) -> ChargerConnection | None:
         """The connection on it, once it is admitted."""
         return self._connection
+
+    # The registry calls these, too.
+
+    async def carry_out(self, command: AnyCommand) -> Result:
+        """Have the charger do something."""
+        connection = self._connection
+        if connection is None:
+            raise ChargerOfflineError
+        return await connection.carry_out(command)
+
+    def presence(self) -> Presence | None:
+        """Return how the charger is; None before it was let in."""
+        connection = self._connection
+        if connection is None:
+            return None
+        charger = self._charger
+        [state] = self._server.gateway.reports.states([charger], {charger.id})
+        return Presence(charger.id, connection.version, connection.connected_at, state)
 
     # picows calls these.
 
@@ -282,8 +403,12 @@ class ChargerSocket(WSListener):
         else:
             self._take(self._connection, kind, frame.fin, frame.get_payload_as_bytes())
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - picows' signature
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Take note that TCP is gone."""
+        if not self._closing and transport.close_handshake is not None:
+            sent = transport.close_handshake.sent
+            if sent is not None and sent.code.value in _HOSTILE:
+                self._broke(CloseCode(sent.code.value))  # picows has found it, and told the peer
         self._leave()
         self._server.closed(self)
 
@@ -309,6 +434,7 @@ class ChargerSocket(WSListener):
         self._closing = True
         if code is not CloseCode.SERVICE_RESTART:
             log.warning("charger_closed", charger=self._charger.id, code=int(code), why=reason)
+            self._broke(code)
         self._transport.send_close(WSCloseCode(code), reason)
         self._leave()
         self._resume_reading()  # else the peer's answer is never seen
@@ -337,9 +463,9 @@ class ChargerSocket(WSListener):
                 self._take(connection, kind, fin, payload)
         self._resume_reading()
 
-    def challenge(self, newcomer: ChargerSocket) -> None:
+    def challenge(self, newcomer: Newcomer) -> None:
         """Show that this side still lives, or make room for `newcomer`."""
-        if self.challenger is not None:
+        if self.challenger is not None or self._connection is None:
             newcomer.refuse()
             return
         newcomer.hold()
@@ -354,9 +480,13 @@ class ChargerSocket(WSListener):
         self._on_hold = True
         self._transport.underlying_transport.pause_reading()
 
+    def come_in(self) -> None:
+        """Take the place of the one before, who has gone."""
+        self._server.opened(self)
+
     def refuse(self) -> None:
         """Close a newcomer whose charger is connected and alive."""
-        log.warning("security_event", kind="identity_already_connected", charger=self._charger.id)
+        self._server.report(self._charger, "identity_already_connected")
         self.close(CloseCode.POLICY_VIOLATION, "already connected")
 
     def unchallenged(self) -> None:
@@ -477,6 +607,12 @@ class ChargerSocket(WSListener):
 
         self._watch = self._loop.call_at(min(deadlines), self._watch_deadlines)
 
+    def _broke(self, code: CloseCode) -> None:
+        """Count a breach of the protocol, and tell of one that no sound charger commits."""
+        PROTOCOL_ERRORS.labels(code.name.lower()).inc()
+        if code in _HOSTILE:
+            self._server.report(self._charger, "invalid_messages")
+
     def _displaced(self) -> None:
         self._challenge_timer = None
         log.warning("charger_displaced", charger=self._charger.id)
@@ -532,9 +668,61 @@ class _NoCommonVersion(WSListener):
             transport.disconnect()
 
 
+class _Listener:
+    """Listens on one address. The socket stays when its certificate changes: nobody is missed."""
+
+    def __init__(self, entrance: Entrance, address: str, limits: Limits) -> None:
+        """Bind to `host:port`; raises OSError."""
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        self._entrance = entrance
+        self._limits = limits
+        self._server: asyncio.AbstractServer | None = None
+        self._socket = sockets.create_server(
+            (host, int(port)),
+            family=sockets.AF_INET6 if ":" in host else sockets.AF_INET,
+            backlog=BACKLOG,
+            reuse_port=True,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return int(self._socket.getsockname()[1])
+
+    async def start(self, context: ssl.SSLContext | None) -> None:
+        """Accept connections, by TLS where there is a `context`; from now on by this one."""
+        before = self._server
+        self._server = await aiofastnet.create_server(
+            asyncio.get_running_loop(),
+            self._entrance,
+            sock=sockets.socket(fileno=os.dup(self._socket.fileno())),
+            backlog=BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=self._limits.opening_timeout if context else None,
+            ssl_shutdown_timeout=self._limits.close_timeout if context else None,
+        )
+        if before is not None:
+            before.close()
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._server is not None:
+            self._server.close()
+        self._socket.close()
+
+
+def _port(listener: _Listener | None) -> int:
+    if listener is None:
+        message = "the server is not started"
+        raise RuntimeError(message)
+    return listener.port
+
+
 def _refused(
-    status: int, headers: Mapping[str, str] | None = None
+    status: int, kind: str, headers: Mapping[str, str] | None = None
 ) -> WSUpgradeResponseWithListener:
+    PROTOCOL_ERRORS.labels(kind).inc()
     return WSUpgradeResponseWithListener(
         WSUpgradeResponse.create_error_response(status, extra_headers=headers), None
     )

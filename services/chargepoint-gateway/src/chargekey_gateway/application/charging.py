@@ -8,23 +8,43 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from chargekey_common.published.sessions import SessionStarted, StartRefused
+from chargekey_common.keyed_ids import CodeClass
+from chargekey_common.published.sessions import Inputs, SessionStarted, StartRefused
 from chargekey_gateway.application.deciding import Deciding
-from chargekey_gateway.charger_states import ChargerStates
-from chargekey_gateway.decision import BY_PERMISSION, Decision, Reason, Status
+from chargekey_gateway.application.metering import Metering, last_meter
+from chargekey_gateway.application.presuming import Presuming
+from chargekey_gateway.charger_states import CHARGER_ITSELF, ChargerStates
+from chargekey_gateway.decision import (
+    OCPP16_STATUS,
+    Decision,
+    Reason,
+    Status,
+    permission_named,
+)
+from chargekey_gateway.inputs import Presented
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.sessions.batches import End, Start
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
-from chargekey_gateway.sessions.journal import PATIENCE, Journal
-from chargekey_gateway.sessions.keys import StartKeys
+from chargekey_gateway.sessions.journal import PATIENCE, Journal, Recorded
+from chargekey_gateway.sessions.keys import StartKeys, session_id
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.sessions.stopping import match_open, may_stop, superseded
-from chargekey_gateway.sessions.transactions import Phase, TransactionMessage
+from chargekey_gateway.sessions.transactions import (
+    Heard,
+    Phase,
+    TransactionMessage,
+    Transactions,
+)
+from chargekey_gateway.sessions.verifying import refusal
 from chargekey_gateway.view.entries import Charger, Identification
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
 LONGEST_OFFLINE = 7 * 24 * 3600 * 10**9
 MAX_TRANSACTION_ID = 2**31 - 1  # OCPP 1.6 integers have 32 bits
+# A start that is told this much later than it was has waited for a connection. A charger
+# that has one tells it within seconds; the rest is for clocks, which chargers set when they
+# boot and by Heartbeat.
+CLEARLY_EARLIER = 5 * 60 * 10**9
 
 log = structlog.get_logger()
 
@@ -36,10 +56,18 @@ class Started(msgspec.Struct, frozen=True):
     decision: Decision
 
 
+class _Presented(msgspec.Struct, frozen=True):
+    """Who is presented for a start: the token, what it is said to be, and as of when to judge."""
+
+    token: str
+    at: int
+    announced: CodeClass | None = None
+
+
 class Charging:
     """Takes what chargers say of transactions; belongs to one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the gateway wires together, each by its name
         self,
         *,
         deciding: Deciding,
@@ -48,6 +76,8 @@ class Charging:
         running: RunningSessions,
         start_keys: StartKeys,
         states: ChargerStates,
+        metering: Metering,
+        presuming: Presuming,
         clock: Callable[[], int],
         patience: float = PATIENCE,
     ) -> None:
@@ -58,8 +88,16 @@ class Charging:
         self._running = running
         self._start_keys = start_keys
         self._states = states
+        self._metering = metering
+        self._presuming = presuming
         self._clock = clock
         self._patience = patience
+        self._transactions = Transactions()
+        self._connected_at: dict[str, int] = {}  # by charger, nanoseconds since the epoch
+
+    def connected(self, charger: Charger) -> None:
+        """Know that the charger has a connection from now on."""
+        self._connected_at[charger.id] = self._clock()
 
     async def start(
         self,
@@ -69,18 +107,16 @@ class Charging:
         token: str,
         started_at: int,
         meter_start: int,
-        ocpp_transaction_id: str | None = None,
     ) -> Started:
-        """Decide and record a start, once; sent again it gets the same id and verdict.
+        """Decide and record a start of OCPP 1.6, once; sent again it gets the same id and verdict.
 
         Judged as of its start, so that what happened offline counts as it did there
-        (R23), a week at the most; a clock ahead of the server's counts as now.
+        (R23), a week at the most; a clock ahead of the server's counts as now. It was
+        offline where it began before this connection, or clearly earlier than now.
         Durable when this returns; raises `SessionsUnavailableError`.
         """
         now = self._clock()
-        judged_at = max(min(started_at, now), now - LONGEST_OFFLINE)
-        presented = self._look_up(charger, token)
-        inputs = self._deciding.inputs(charger, presented, judged_at)
+        connected_at = self._connected_at.get(charger.id, 0)
         key = self._start_keys.of(
             charger_id=charger.id,
             connector=connector,
@@ -95,59 +131,254 @@ class Charging:
             connector=connector,
             started_at=started_at,
             meter_start=meter_start,
-            ocpp_transaction_id=ocpp_transaction_id,
+            offline=started_at < max(connected_at, now - CLEARLY_EARLIER),
         )
+        recorded, verdict = await self._begin(charger, start, _Presented(token, started_at))
+        return Started(recorded.transaction_id, verdict)
+
+    async def _begin(
+        self, charger: Charger, start: Start, who: _Presented
+    ) -> tuple[Recorded, Decision]:
+        now = self._clock()
+        judged_at = max(min(who.at, now), now - LONGEST_OFFLINE)
+        presented = self._look_up(charger, who.token)
+        inputs = self._deciding.inputs(charger, presented, judged_at, who.announced)
         try:
             async with asyncio.timeout(self._patience):  # for the two together
                 await self._end_superseded(start)
-                recorded = await self._journal.start(start, inputs)
+                recorded = await self._recorded(charger, presented, start, inputs)
         except TimeoutError:
             raise SessionsUnavailableError from None
         self._states.started(charger.id)
-        verdict = _verdict(recorded.event)
+        verdict = self._deciding.grouped(_verdict(recorded.event), recorded.event.inputs.group_id)
+        if recorded.event.session_id != session_id(start.key):
+            return recorded, verdict  # of whoever began this transaction
         # Sent again it is the same one: as of when it was judged.
         self._deciding.count_guess(charger, presented, verdict, recorded.event.inputs.at)
         self._deciding.tell_unknown(charger, presented, verdict, judged_at)
-        return Started(recorded.transaction_id, verdict)
+        return recorded, verdict
+
+    async def _recorded(
+        self, charger: Charger, presented: Presented, start: Start, inputs: Inputs
+    ) -> Recorded:
+        if self._deciding.asks_operator(inputs):
+            # Sent again it keeps its verdict, and nobody is asked a second time.
+            known = await self._journal.recorded(start.key)
+            if known is not None:
+                return known
+            inputs = await self._deciding.with_answer(
+                charger, presented, inputs, connector=start.connector
+            )
+        return await self._journal.start(start, inputs)
 
     async def _end_superseded(self, start: Start) -> None:
         """End what the charger has left behind, or its lock would outlive it (R21).
 
         The new start's time and meter are the last that can be said of it.
         """
-        for session in superseded(self._running.of_charger(start.charger_id), start):
+        left_behind = superseded(self._running.of_charger(start.charger_id), start)
+        if (
+            left_behind
+            and start.charge_key is not None
+            and await self._journal.charge(start.charge_key) is not None
+        ):
+            return  # a late message of what began, and ended, before these
+        for session in left_behind:
             log.warning(
                 "session_superseded", charger=start.charger_id, transaction=session.transaction_id
             )
-            end = End(ended_at=start.started_at, meter_stop=start.meter_start, reason="Other")
+            end = End(
+                ended_at=start.started_at,
+                meter_stop=start.meter_start,
+                reason="Other",
+                presumed=True,
+            )
             await self._journal.end(session, end)
 
     async def take(self, charger: Charger, message: TransactionMessage) -> Decision | None:
-        """Take what a charger of OCPP 2.x tells of a transaction.
+        """Take what a charger of OCPP 2.x tells of a transaction, in whatever order it comes.
 
         Returns what was decided of whom it presents, None where it presents nobody and
-        the charger is not open. Durable when this returns; raises `SessionsUnavailableError`.
+        the charger is not open. A transaction that begins with nobody presented is
+        remembered, and becomes a session once somebody is accepted. Durable when this
+        returns; raises `SessionsUnavailableError`.
         """
-        running = self._running.of_charger(charger.id)
-        known = next(
-            (each for each in running if each.ocpp_transaction_id == message.transaction), None
-        )
+        heard = self._transactions.hear(charger.id, message)
+        known = await self._known(charger, message)
         decision = None
-        if known is None and (message.token is not None or not charger.authorisation_required):
-            started = await self.start(
-                charger,
-                connector=message.connector,
-                token=message.token or "",
-                started_at=message.at,
-                meter_start=message.meter or 0,
-                ocpp_transaction_id=message.transaction,
-            )
-            decision = started.decision
-            known = self._running.get(started.transaction_id)
-        if message.phase is Phase.ENDED and known is not None:
-            end = End(ended_at=message.at, meter_stop=message.meter or 0, reason=message.reason)
-            await self._journal.end(known, end)
+        if known is not None:
+            heard.known_before()
+            decision = await self._verify(charger, known, message)
+        elif message.stops or (heard.refused is not None and message.phase is Phase.ENDED):
+            # Who ends what nobody may charge in begins nothing.
+            decision = await self._authorize(charger, message)
+        elif message.token is not None or (
+            # Nobody in particular charges at an open charger, unless he was refused by name.
+            heard.refused is None and not charger.authorisation_required
+        ):
+            known, decision = await self._begin_in(charger, message, heard)
+        known = known or heard.refused
+        if known is not None:
+            await self._go_on(known, message, heard)
+        if message.phase is Phase.ENDED:
+            if known is None:
+                log.info("transaction_without_session", charger=charger.id)
+            self._transactions.forget(charger.id, message.transaction)
         return decision
+
+    async def _known(self, charger: Charger, message: TransactionMessage) -> Recorded | None:
+        """Return what began in the transaction; where it ends, the stream's leader is asked.
+
+        Another replica may have begun it a moment ago, or its end was presumed.
+        """
+        session = self._running.of_transaction(charger.id, message.transaction)
+        if session is not None:
+            beginning = self._running.beginning(session.transaction_id)
+            if beginning is not None:
+                return Recorded(session.transaction_id, beginning.event)
+        elif message.phase is not Phase.ENDED:
+            return None
+        charge_key = self._start_keys.of_charge(charger.id, message.transaction)
+        return await self._journal.charge(charge_key)
+
+    async def _begin_in(
+        self, charger: Charger, message: TransactionMessage, heard: Heard
+    ) -> tuple[Recorded, Decision]:
+        """Begin a session with the transaction's own beginning, judged as of who is presented."""
+        token = message.token or ""
+        key = self._start_keys.of_transaction(
+            charger.id, message.transaction, message.number, token
+        )
+        start = Start(
+            key=key,
+            charge_key=self._start_keys.of_charge(charger.id, message.transaction),
+            charger_id=charger.id,
+            installation_id=charger.installation.id,
+            connector=heard.connector,
+            started_at=message.at if heard.began_at is None else heard.began_at,
+            meter_start=heard.meter_start or 0,
+            ocpp_transaction_id=message.transaction,
+            offline=message.offline,
+        )
+        if heard.meter_start is None:
+            heard.begun_without_meter()
+        who = _Presented(token, message.at, message.announced)
+        recorded, decision = await self._begin(charger, start, who)
+        if isinstance(recorded.event, StartRefused):
+            heard.refused = recorded
+        elif recorded.event.session_id != session_id(key):
+            decision = await self._verify(charger, recorded, message) or decision
+        return recorded, decision
+
+    async def _verify(
+        self, charger: Charger, known: Recorded, message: TransactionMessage
+    ) -> Decision | None:
+        """Judge who is presented in a transaction that has its session (OCPP 2.x E05)."""
+        if message.token is None:
+            return None
+        session = known.session
+        who = self._look_up(charger, message.token)
+        identification_id = None if who.identification is None else who.identification.id
+        verdict = self._deciding.grouped(_verdict(known.event), known.event.inputs.group_id)
+        if identification_id == session.identification_id:
+            inputs = self._deciding.inputs(charger, who, self._clock(), message.announced)
+            return refusal(session, inputs, charger.installation) or verdict
+        if not message.stops and message.phase is not Phase.ENDED:
+            return await self._authorize(charger, message)
+        stopped_by = {
+            "identification_id": identification_id,
+            "user_id": None if who.identification is None else who.identification.user.id,
+        }
+        if session.identification_id is None or (
+            who.identification is not None and may_stop(session, who.identification)
+        ):
+            return msgspec.structs.replace(verdict, **stopped_by)
+        log.warning("stopped_by_another", charger=charger.id, transaction=known.transaction_id)
+        reason = Reason.NO_PERMISSION
+        return Decision(
+            OCPP16_STATUS[reason], reason, permission_id=None, valid_until=None, **stopped_by
+        )
+
+    async def _authorize(self, charger: Charger, message: TransactionMessage) -> Decision | None:
+        if message.token is None:
+            return None
+        decision = self._deciding.authorize(charger, message.token, message.announced)
+        return decision if isinstance(decision, Decision) else await decision
+
+    async def _go_on(self, known: Recorded, message: TransactionMessage, heard: Heard) -> None:
+        """Take what the message says of the session beside whom it presents."""
+        running = self._running.get(known.transaction_id)
+        meter = None if message.meter is None else heard.energy(message.meter)
+        if running is not None:
+            if meter is not None or message.power is not None:
+                self._metering.metered(running, at=message.at, meter=meter, power=message.power)
+            if not message.offline:
+                self._presuming.heard(running, message.at)
+        if message.phase is not Phase.ENDED:
+            return
+        session = running or known.session
+        if meter is None:
+            meter = last_meter(session, self._running.metered(session.transaction_id))
+        if isinstance(known.event, StartRefused) and meter <= session.meter_start:
+            return
+        end = End(
+            ended_at=message.at,
+            meter_stop=meter,
+            reason=message.reason,
+            messages_missing=heard.missing(message.number),
+        )
+        await self._journal.end(session, end)
+
+    def metered(
+        self,
+        charger: Charger,
+        *,
+        transaction: int | str | None,
+        connector: int,
+        at: int,
+        meter: int | None = None,
+        power: int | None = None,
+    ) -> None:
+        """Take a reading: of a transaction, by this side's id or the charger's name, or of a place.
+
+        `at` in nanoseconds since the epoch, `meter` the register in watt-hours, `power` in
+        watts. One that belongs to no running session is nobody's.
+        """
+        if isinstance(transaction, str):
+            session = self._running.of_transaction(charger.id, transaction)
+        elif transaction is not None and transaction > 0:
+            session = self._running.get(transaction)
+        else:
+            session = next(
+                (
+                    each
+                    for each in self._running.of_charger(charger.id)
+                    if each.connector == connector != CHARGER_ITSELF
+                ),
+                None,
+            )
+        if session is not None and session.charger_id == charger.id:
+            self._metering.metered(session, at=at, meter=meter, power=power)
+            self._presuming.heard(session, at)
+
+    async def end_in_the_books(self, session_id: str, actor: str) -> None:
+        """End a running session without its charger, as `actor` wants it; over is over.
+
+        With what was last heard of its meter. Should the charger tell the end after all,
+        it is corrected. Durable when this returns; raises `SessionsUnavailableError`.
+        """
+        session = self._running.by_session_id(session_id)
+        if session is None:
+            return
+        meter_stop = last_meter(session, self._running.metered(session.transaction_id))
+        end = End(
+            ended_at=self._clock(),
+            meter_stop=meter_stop,
+            reason="Other",
+            presumed=True,
+            actor=actor,
+        )
+        await self._journal.end(session, end)
 
     async def end(
         self,
@@ -161,10 +392,13 @@ class Charging:
     ) -> None:
         """Record an end, once. A stop that fits no session is taken as it is (§4.10).
 
-        Durable when this returns; raises `SessionsUnavailableError`.
+        That of a refused start is recorded where energy flowed all the same. Durable when
+        this returns; raises `SessionsUnavailableError`.
         """
         presented = None if token is None else self._look_up(charger, token).identification
-        session = await self._session_to_end(charger, transaction_id, presented, ended_at)
+        session = await self._session_to_end(
+            charger, transaction_id, presented, ended_at, meter_stop
+        )
         if session is None:
             log.warning("stop_without_session", charger=charger.id, transaction=transaction_id)
             return
@@ -180,16 +414,21 @@ class Charging:
         transaction_id: int,
         presented: Identification | None,
         ended_at: int,
+        meter_stop: int,
     ) -> RunningSession | None:
         if transaction_id <= 0:
             return match_open(self._running.of_charger(charger.id), presented, ended_at)
         if transaction_id > MAX_TRANSACTION_ID:
             return None
         session = self._running.get(transaction_id)
-        if session is None:
-            # Another replica may have begun it a moment ago, or it has ended.
-            return await self._journal.find(transaction_id, charger.id)
-        return session if session.charger_id == charger.id else None
+        if session is not None:
+            return session if session.charger_id == charger.id else None
+        # Another replica may have begun it a moment ago, or it has ended, or was refused.
+        recorded = await self._journal.find(transaction_id, charger.id)
+        if recorded is None:
+            return None
+        refused = isinstance(recorded.event, StartRefused)
+        return None if refused and meter_stop <= recorded.event.meter_start else recorded.session
 
 
 def _verdict(event: SessionStarted | StartRefused) -> Decision:
@@ -200,6 +439,6 @@ def _verdict(event: SessionStarted | StartRefused) -> Decision:
         reason=reason,
         user_id=event.user_id,
         identification_id=event.identification_id,
-        permission_id=event.inputs.permission_id if reason in BY_PERMISSION else None,
+        permission_id=permission_named(event.inputs, reason),
         valid_until=event.valid_until if isinstance(event, SessionStarted) else None,
     )

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from functools import lru_cache, partial
+from typing import Any, Literal, Protocol
 
 import msgspec
 from nats.aio.client import Client
 
-from chargekey_common.keyed_ids import CodeClass
-from chargekey_common.published.sessions import AuthorizationRefused, Inputs
+from chargekey_common.keyed_ids import CodeClass, KeyedIds
+from chargekey_common.published.sessions import AuthorizationRefused, Inputs, OperatorAnswer
 from chargekey_gateway.announcer import Announcer
 from chargekey_gateway.application.reports import of, told_now
 from chargekey_gateway.charger_states import ChargerStates
+from chargekey_gateway.commands import ANONYMOUS
 from chargekey_gateway.decision import (
     GUESSED,
     PERMITTED,
+    AskOperator,
     Decision,
     Reason,
+    Status,
     accept_at_once,
     decide,
+    decided,
     explain,
 )
 from chargekey_gateway.inputs import Presented, gather
@@ -31,35 +37,88 @@ from chargekey_gateway.view.view import View
 
 # Those that nobody tries to find the owner of: typed ones, and the portal's own.
 NOT_TOLD = frozenset({CodeClass.PIN, CodeClass.APP})
+GROUPS_REMEMBERED = 100_000
 # A member of an enumeration costs a search where it is named.
 _PIN = CodeClass.PIN
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """A decision that left no trace, how it came about and from which positions."""
+    """A decision that left no trace, how it came about and from which positions.
 
-    decision: Decision
+    No operator is asked for one: where his answer decides, it is not known.
+    """
+
+    decision: Decision | AskOperator
     explanation: tuple[str, ...]
     positions: tuple[str, ...]
+
+
+class Operators(Protocol):
+    """Whoever asks the operators of managed sites."""
+
+    async def ask(
+        self,
+        charger: Charger,
+        presented: Presented,
+        *,
+        at: int,
+        stage: Literal["authorize", "start"] = "authorize",
+        connector: int | None = None,
+    ) -> OperatorAnswer:
+        """Return what the operator says of who presents something there; never raises."""
+
+
+class NobodyToAsk:
+    """No operator can be reached from here."""
+
+    async def ask(
+        self,
+        charger: Charger,  # noqa: ARG002 - nobody is told of it
+        presented: Presented,  # noqa: ARG002
+        *,
+        at: int,  # noqa: ARG002
+        stage: Literal["authorize", "start"] = "authorize",  # noqa: ARG002
+        connector: int | None = None,  # noqa: ARG002
+    ) -> OperatorAnswer:
+        """Say so."""
+        return OperatorAnswer(status="UNREACHABLE")
+
+
+class Asking:
+    """A decision that is an operator's: await it, and he is asked."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Callable[[], Awaitable[Decision]]) -> None:
+        self._ask = ask
+
+    def __await__(self) -> Generator[Any, None, Decision]:
+        """Ask, and only now: nobody is asked for an answer that nobody awaits."""
+        return self._ask().__await__()
 
 
 class Deciding:
     """Decides, and tells of refusals, guesses and unknown codes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the gateway wires together, each by its name
         self,
         client: Client,
         *,
         view: View,
         look_up: Lookup,
+        keyed_ids: KeyedIds,
         lockouts: Lockouts,
         states: ChargerStates,
         unknown: Callable[[UnknownCode], None],
         clock: Callable[[], int],
+        operators: Operators | None = None,
     ) -> None:
         """Publish refusals over `client`; `clock` tells nanoseconds since the epoch."""
+        self._operators = NobodyToAsk() if operators is None else operators
         self._view = view
         self._look_up = look_up
+        # Of whoever taps every day, so that his tap does not pay for it.
+        self._group_token = lru_cache(maxsize=GROUPS_REMEMBERED)(keyed_ids.group_token)
         self._lockouts = lockouts
         self._states = states
         self._unknown = unknown
@@ -77,16 +136,19 @@ class Deciding:
 
     def authorize(
         self, charger: Charger, token: str, announced: CodeClass | None = None
-    ) -> Decision:
+    ) -> Decision | Asking:
         """Decide what was presented, from memory alone; a refusal is told by itself.
 
-        `announced` is what the token is said to be, where anything is said.
+        `announced` is what the token is said to be, where anything is said. Where the
+        operator of the site decides, await the answer: that asks him.
         """
         now = self._clock()
         presented = self._look_up(charger, token)
         locked_out = presented.code_class is _PIN and self._lockouts.locked(charger, now)
         if presented.identification is not None and not locked_out:
-            accepted = accept_at_once(charger, presented.identification, now)
+            known = presented.identification
+            group = self._group_token(known.group_id, known.user.id)
+            accepted = accept_at_once(charger, known, now, group)
             if accepted is not None:
                 self._states.accepted(charger.id, now)
                 COUNT_DECISION[accepted.reason]()
@@ -95,14 +157,28 @@ class Deciding:
                 return accepted
         inputs = self.inputs(charger, presented, now, announced)
         decision = decide(inputs)
+        if isinstance(decision, AskOperator):
+            # No lambda: it would cost every tap the cells for what it remembers.
+            return Asking(partial(self._ask, charger, presented, inputs))
+        return self._told(charger, presented, inputs, decision)
+
+    async def _ask(self, charger: Charger, presented: Presented, inputs: Inputs) -> Decision:
+        answer = await self._operators.ask(charger, presented, at=inputs.at)
+        inputs = msgspec.structs.replace(inputs, operator_answer=answer)
+        return self._told(charger, presented, inputs, decided(inputs))
+
+    def _told(
+        self, charger: Charger, presented: Presented, inputs: Inputs, decision: Decision
+    ) -> Decision:
+        """Count the decision, tell of a refusal, and return it."""
         COUNT_DECISION[decision.reason]()
-        self.count_guess(charger, presented, decision, now)
+        self.count_guess(charger, presented, decision, inputs.at)
         if decision.accepted:
-            self._states.accepted(charger.id, now)
+            self._states.accepted(charger.id, inputs.at)
         else:
             self._refused(charger, inputs, decision)
-            self.tell_unknown(charger, presented, decision, now)
-        return decision
+            self.tell_unknown(charger, presented, decision, inputs.at)
+        return self.grouped(decision, inputs.group_id)
 
     def dry_run(
         self, charger: Charger | None, token: str, announced: CodeClass | None = None
@@ -117,6 +193,19 @@ class Deciding:
 
     # What a start is decided with, too.
 
+    def asks_operator(self, inputs: Inputs) -> bool:
+        """Whether the decision is an operator's, who has not been asked."""
+        return isinstance(decide(inputs), AskOperator)
+
+    async def with_answer(
+        self, charger: Charger, presented: Presented, inputs: Inputs, *, connector: int
+    ) -> Inputs:
+        """Return the inputs of a start with what the operator says of it; never raises."""
+        answer = await self._operators.ask(
+            charger, presented, at=inputs.at, stage="start", connector=connector
+        )
+        return msgspec.structs.replace(inputs, operator_answer=answer)
+
     def inputs(
         self, charger: Charger, presented: Presented, at: int, announced: CodeClass | None = None
     ) -> Inputs:
@@ -129,6 +218,17 @@ class Deciding:
             locked_out=presented.code_class is _PIN and self._lockouts.locked(charger, at),
             announced=announced,
         )
+
+    def grouped(self, decision: Decision, group_id: str | None) -> Decision:
+        """Return the decision with the token of its group, or its user.
+
+        A refusal says none: nothing that is blocked, or was lost, stops anything. But who
+        charges already may tap to stop.
+        """
+        if not decision.accepted and decision.status is not Status.CONCURRENT_TX:
+            return decision
+        group = self._group_token(group_id, decision.user_id)
+        return decision if group is None else msgspec.structs.replace(decision, group=group)
 
     def count_guess(
         self, charger: Charger, presented: Presented, decision: Decision, at: int
@@ -148,6 +248,7 @@ class Deciding:
         if (
             decision.reason is Reason.IDENTIFICATION_UNKNOWN
             and presented.code_class not in NOT_TOLD
+            and presented.token != ANONYMOUS
         ):
             self._unknown(UnknownCode(charger.id, charger.installation.id, presented.token, at))
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
 
 from nats.aio.client import Client
 
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds
-from chargekey_gateway import reconcile
 from chargekey_gateway.application.charging import Charging
-from chargekey_gateway.application.deciding import Deciding
+from chargekey_gateway.application.deciding import Deciding, Operators
+from chargekey_gateway.application.metering import Metering
+from chargekey_gateway.application.presuming import GRACE, Presuming
 from chargekey_gateway.application.reports import Reports
 from chargekey_gateway.charger_states import ChargerStates
+from chargekey_gateway.free_vending import FreeVending
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import CONNECTIONS
+from chargekey_gateway.reconcile.codes import NOBODY_TELLS, Codes
+from chargekey_gateway.reconcile.confirmed import Confirmed
+from chargekey_gateway.reconcile.convergence import Convergence
+from chargekey_gateway.reconcile.lists import Lists
+from chargekey_gateway.reconcile.reconciler import Connection, Reconciler
 from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
@@ -29,20 +35,12 @@ from chargekey_gateway.view.view import View
 FAREWELL = 2.0  # seconds
 
 
-class Connection(reconcile.Connection, Protocol):
-    """A charger's open connection, as far as the gateway looks at it."""
-
-    @property
-    def version(self) -> str:
-        """The OCPP version spoken."""
-
-
 class Gateway:
     """Decisions from memory, sessions made durable, chargers kept in line.
 
     Belongs to one event loop. `run` must be running for refusals and charger events to
-    be published, and that of `lockouts` for other replicas to know of them; whoever
-    follows the streams feeds `view`, `running` and `lockouts`.
+    be published, those of `lockouts` and `confirmed` for other replicas to know of
+    them; whoever follows the streams feeds the two, `view` and `running`.
     """
 
     def __init__(  # noqa: PLR0913 - what main wires together, each by its name
@@ -56,16 +54,23 @@ class Gateway:
         passwords: ChargerPasswords,
         unknown: Callable[[UnknownCode], None],
         clock: Callable[[], int],
+        operators: Operators | None = None,
+        codes: Codes = NOBODY_TELLS,
         patience: float = PATIENCE,
+        grace: float = GRACE,
     ) -> None:
         """Serve over `client`; tell `unknown` of cards that are nobody's.
 
-        `clock` tells nanoseconds since the epoch, `patience` is seconds.
+        `codes` tells those that go into chargers' own lists.
+
+        `clock` tells nanoseconds since the epoch, `patience` and `grace` are seconds.
         """
         self.view = view
         self.running = running
         self._passwords = passwords
         states = ChargerStates(running)
+        view.on_site_change(states.site_changed)
+        view.on_charger_change(states.charger_changed)
         look_up = Lookup(view, keyed_ids)
         self.reports = Reports(client, states, clock=clock)
         self.lockouts = Lockouts(client, tell=self.reports.tell, clock=clock)
@@ -73,12 +78,18 @@ class Gateway:
             client,
             view=view,
             look_up=look_up,
+            keyed_ids=keyed_ids,
             lockouts=self.lockouts,
             states=states,
             unknown=unknown,
             clock=clock,
+            operators=operators,
         )
         self.journal = Journal(client, running, clock=clock, patience=patience)
+        self.metering = Metering(client, running, clock=clock)
+        self.presuming = Presuming(running, self.journal, clock=clock, grace=grace)
+        self.reports.on_boot(self.presuming.booted)
+        self.reports.on_status(self.presuming.status)
         self.charging = Charging(
             deciding=self.deciding,
             look_up=look_up,
@@ -86,10 +97,29 @@ class Gateway:
             running=running,
             start_keys=start_keys,
             states=states,
+            metering=self.metering,
+            presuming=self.presuming,
             clock=clock,
             patience=patience,
         )
-        self.reconciler = reconcile.Reconciler(view, running, clock=clock)
+        self.confirmed = Confirmed(client)
+        lists = Lists(view, keyed_ids.group_token)
+        self.convergence = Convergence(view, running, self.confirmed, lists, clock=clock)
+        self.reconciler = Reconciler(
+            view,
+            running,
+            self.confirmed,
+            lists,
+            self.convergence,
+            codes=codes,
+            look_up=look_up,
+            tell=self.reports.tell,
+            clock=clock,
+        )
+        self.free_vending = FreeVending(running)
+        self.reports.on_status(self.free_vending.told)
+        self.reports.on_boot(self.reconciler.booted)
+        self.reports.on_list_conflict(self.reconciler.list_in_conflict)
 
     async def run(self) -> None:
         """Publish and reconcile until cancelled."""
@@ -97,7 +127,10 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.deciding.run())
                 tasks.create_task(self.reports.run())
+                tasks.create_task(self.metering.run())
         finally:
+            await self.presuming.close()
+            await self.free_vending.close()
             await self.reconciler.close()
 
     async def tell_the_rest(self, within: float = FAREWELL) -> None:
@@ -109,6 +142,8 @@ class Gateway:
             async with asyncio.timeout(within):
                 await self.deciding.idle()
                 await self.lockouts.idle()
+                await self.confirmed.idle()
+                await self.metering.idle()
                 await self.reports.idle()
 
     def charger_by_identity(self, ocpp_identity: str) -> Charger | None:
@@ -123,11 +158,14 @@ class Gateway:
     def connected(self, connection: Connection) -> None:
         """Take care of the charger over this connection."""
         CONNECTIONS.labels(connection.version).inc()
+        self.charging.connected(connection.charger)
         self.reports.connected(connection.charger, connection.version)
+        self.free_vending.connected(connection)
         self.reconciler.connected(connection)
 
     def disconnected(self, connection: Connection) -> None:
         """Let go of the connection."""
         self.reconciler.disconnected(connection)
+        self.free_vending.disconnected(connection)
         CONNECTIONS.labels(connection.version).dec()
         self.reports.disconnected(connection.charger)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 
 from nats.aio.client import Client
@@ -12,11 +14,15 @@ from chargekey_common.published.chargers import (
     ChargerConnected,
     ChargerDisconnected,
     ConnectorStatusChanged,
+    WaitingForAuthorisationChanged,
 )
 from chargekey_common.published.envelope import Attributes, PublishedEvent
 from chargekey_gateway.announcer import Announcer
 from chargekey_gateway.charger_states import ChargerState, ChargerStates
 from chargekey_gateway.view.entries import Charger
+
+# §7.7 of OCPP 1.6: what it has and what it learns from the answers contradict each other.
+LIST_CONFLICT = "LocalListConflict"
 
 
 class Reports:
@@ -27,10 +33,33 @@ class Reports:
         self._announcer = Announcer(client)
         self._states = states
         self._clock = clock
+        self._status_listeners: list[Callable[[Charger, int, str], None]] = []
+        self._online: Counter[str] = Counter()  # connections here, by charger
+        self._timers: dict[str, asyncio.TimerHandle] = {}  # by charger, for the acceptance's end
+        states.on_change(self._tell_waiting)
+        self._boot_listeners: list[Callable[[Charger], None]] = []
+        self._conflict_listeners: list[Callable[[Charger], None]] = []
+
+    def on_boot(self, listener: Callable[[Charger], None]) -> None:
+        """Call `listener` with every charger that says it has booted."""
+        self._boot_listeners.append(listener)
+
+    def on_list_conflict(self, listener: Callable[[Charger], None]) -> None:
+        """Call `listener` with every charger that complains about its local list."""
+        self._conflict_listeners.append(listener)
+
+    def on_status(self, listener: Callable[[Charger, int, str], None]) -> None:
+        """Call `listener` with every connector's status that is told."""
+        self._status_listeners.append(listener)
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        await self._announcer.run()
+        try:
+            await self._announcer.run()
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
 
     async def idle(self) -> None:
         """Return once everything is told."""
@@ -39,10 +68,16 @@ class Reports:
     def connected(self, charger: Charger, ocpp_version: str) -> None:
         """Tell that the charger is here."""
         self.tell(ChargerConnected(**of(charger), ocpp_version=ocpp_version))
+        self._online[charger.id] += 1
+        self._states.charger_changed(charger.id)
 
     def disconnected(self, charger: Charger) -> None:
         """Tell that it has gone."""
         self.tell(ChargerDisconnected(**of(charger)))
+        self._online[charger.id] -= 1
+        if self._online[charger.id] <= 0:
+            del self._online[charger.id]
+        self._states.charger_changed(charger.id)
 
     def booted(
         self, charger: Charger, *, vendor: str, model: str, firmware_version: str | None
@@ -53,17 +88,24 @@ class Reports:
                 **of(charger), vendor=vendor, model=model, firmware_version=firmware_version
             )
         )
+        for listener in self._boot_listeners:
+            listener(charger)
 
     def connector_status(
         self, charger: Charger, *, connector: int, status: str, error_code: str
     ) -> None:
         """Tell the state of a connector, or with 0 of the whole charger."""
-        self._states.told(charger.id, connector, status)
         self.tell(
             ConnectorStatusChanged(
                 **of(charger), connector=connector, status=status, error_code=error_code
             )
         )
+        self._states.told(charger, connector, status)
+        for status_listener in self._status_listeners:
+            status_listener(charger, connector, status)
+        if error_code == LIST_CONFLICT:
+            for listener in self._conflict_listeners:
+                listener(charger)
 
     def states(self, chargers: Iterable[Charger], online: Container[str]) -> Sequence[ChargerState]:
         """Return how chargers are, by their ids; `online` are those connected here."""
@@ -72,6 +114,22 @@ class Reports:
             self._states.of(charger, online=online, at=now)
             for charger in sorted(chargers, key=lambda each: each.id)
         ]
+
+    def _tell_waiting(self, charger: Charger) -> None:
+        """Tell where somebody is waited for (yellow) now and was not, or no longer."""
+        timer = self._timers.pop(charger.id, None)
+        if timer is not None:
+            timer.cancel()
+        now = self._clock()
+        for connector, waiting in self._states.news(charger, online=self._online, at=now):
+            self.tell(
+                WaitingForAuthorisationChanged(**of(charger), connector=connector, waiting=waiting)
+            )
+        end = self._states.acceptance_ends(charger.id)
+        if end is not None and now < end and charger.id in self._online:
+            self._timers[charger.id] = asyncio.get_running_loop().call_later(
+                (end - now) / 10**9, self._tell_waiting, charger
+            )
 
     def tell(self, event: PublishedEvent, about: Attributes | None = None) -> None:
         """Have an event of the CHARGERS stream published; returns at once, never raises.

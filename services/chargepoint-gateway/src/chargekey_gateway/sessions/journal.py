@@ -31,6 +31,7 @@ from chargekey_common.published.envelope import Catalogue, PublishedEvent
 from chargekey_common.published.sessions import (
     EVENTS,
     Inputs,
+    SessionCorrected,
     SessionEnded,
     SessionStarted,
     StartRefused,
@@ -39,6 +40,7 @@ from chargekey_gateway.sessions.batches import (
     Batch,
     End,
     Start,
+    correction_batch,
     end_batch,
     start_batch,
     started_again_batch,
@@ -57,6 +59,8 @@ from chargekey_gateway.sessions.stream import (
     HELD,
     LOCK_BEFORE_EVENT,
     STREAM,
+    charge_subject,
+    correction_subject,
     lock_subject,
     start_subject,
     stop_subject,
@@ -76,6 +80,11 @@ class Recorded(msgspec.Struct, frozen=True):
 
     transaction_id: int
     event: SessionStarted | StartRefused
+
+    @property
+    def session(self) -> RunningSession:
+        """The session, as it would be if it still ran."""
+        return running_session(self.transaction_id, self.event)
 
 
 class Journal:
@@ -122,33 +131,66 @@ class Journal:
     async def start(self, start: Start, inputs: Inputs) -> Recorded:
         """Record the start and what is decided over `inputs` and the identification's lock.
 
-        A start recorded before keeps its transaction id and its verdict. Durable when
-        this returns; raises `SessionsUnavailableError` when nobody can tell in time.
+        A start recorded before keeps its transaction id and its verdict; in a transaction
+        of OCPP 2.x that has its charge already this is that one. Durable when this
+        returns; raises `SessionsUnavailableError` when nobody can tell in time.
         """
 
         async def attempt(*, first: bool) -> Recorded:
             if not first:
                 known = await self._find_start(start.key)
+                if known is None and start.charge_key is not None:
+                    known = await self._find_charge(start.charge_key)
                 if known is not None:
                     return known
             lockable = None if inputs.group_card else inputs.identification_id
             lock = await self._lock_of(lockable, remembered=first)
             batch = start_batch(start, inputs, lock, now=self._clock())
+            if start.charge_key is not None and isinstance(batch.event, StartRefused):
+                # Its mark keeps a second session out of a transaction, but no refusal.
+                known = await self._find_charge(start.charge_key)
+                if known is not None:
+                    return known
             sequence = await self._write(batch)
             return Recorded(sequence, _as_start(batch.event))
+
+        return await self._insist(attempt)
+
+    async def recorded(self, start_key: str) -> Recorded | None:
+        """Return the start of this key as the stream's leader has it, if it has.
+
+        Raises `SessionsUnavailableError`.
+        """
+
+        async def attempt(*, first: bool) -> Recorded | None:  # noqa: ARG001 - reading is the same every time
+            return await self._find_start(start_key)
+
+        return await self._insist(attempt)
+
+    async def charge(self, charge_key: str) -> Recorded | None:
+        """Return what began in a transaction of OCPP 2.x, ended or not, from the leader.
+
+        Raises `SessionsUnavailableError`.
+        """
+
+        async def attempt(*, first: bool) -> Recorded | None:  # noqa: ARG001 - reading is the same every time
+            return await self._find_charge(charge_key)
 
         return await self._insist(attempt)
 
     async def end(self, session: RunningSession, end: End) -> None:
         """Record the end and free the lock; a session that has ended already stays as it is.
 
-        Durable when this returns; raises `SessionsUnavailableError`.
+        But where that end was presumed and this one is not, it is corrected, once. Durable
+        when this returns; raises `SessionsUnavailableError`.
         """
 
         async def attempt(*, first: bool) -> None:
             own = lock = Lock(session.sequence - LOCK_BEFORE_EVENT, session.holds_lock)
             if not first:
-                if await self._last(stop_subject(session.transaction_id)) is not None:
+                mark = await self._last(stop_subject(session.transaction_id))
+                if mark is not None:
+                    await self._correct(session, end, mark.seq or 0)
                     return
                 own = await self._own_lock(session)
                 # Freed by somebody else meanwhile, it may be another session's now.
@@ -158,16 +200,16 @@ class Journal:
 
         await self._insist(attempt)
 
-    async def find(self, transaction_id: int, charger_id: str) -> RunningSession | None:
-        """Return the session that got this id at this charger, ended or not, from the leader.
+    async def find(self, transaction_id: int, charger_id: str) -> Recorded | None:
+        """Return the start that got this id at this charger, ended or not, from the leader.
 
         Raises `SessionsUnavailableError`.
         """
 
-        async def attempt(*, first: bool) -> RunningSession | None:  # noqa: ARG001 - reading is the same every time
+        async def attempt(*, first: bool) -> Recorded | None:  # noqa: ARG001 - reading is the same every time
             event = await self._event_at(transaction_id)
-            if isinstance(event, SessionStarted) and event.charger_id == charger_id:
-                return running_session(transaction_id, event)
+            if isinstance(event, SessionStarted | StartRefused) and event.charger_id == charger_id:
+                return Recorded(transaction_id, event)
             return None
 
         return await self._insist(attempt)
@@ -177,6 +219,14 @@ class Journal:
             lock = await self._lock_of(locked_by(beginning.event), remembered=False)
             await self._publish(started_again_batch(transaction_id, beginning, lock))
             log.info("session_told_again", transaction=transaction_id)
+
+    async def _correct(self, session: RunningSession, end: End, stop_mark: int) -> None:
+        """Tell the end after all, where the one behind the mark was presumed."""
+        known = await self._event_at(stop_mark + 1)
+        if end.presumed or not isinstance(known, SessionEnded) or not known.presumed:
+            return
+        if await self._last(correction_subject(session.transaction_id)) is None:
+            await self._write(correction_batch(session, end, now=self._clock()))
 
     async def _write(self, batch: Batch) -> int:
         """Store the batch and remember it; return the sequence of its event."""
@@ -194,7 +244,7 @@ class Journal:
                 self._running.started(sequence, started, batch.start_key)
             case SessionEnded() as ended:
                 self._running.ended(sequence, ended)
-            case StartRefused():
+            case StartRefused() | SessionCorrected():
                 pass
         return sequence
 
@@ -237,6 +287,10 @@ class Journal:
         event = _as_start(await self._event_at(sequence))
         told_again = event.transaction_id if isinstance(event, SessionStarted) else None
         return Recorded(told_again or sequence, event)
+
+    async def _find_charge(self, charge_key: str) -> Recorded | None:
+        mark = await self._last(charge_subject(charge_key))
+        return None if mark is None else await self._find_start((mark.data or b"").decode())
 
     async def _event_at(self, sequence: int) -> PublishedEvent | None:
         message = await _found(self._js.get_msg(STREAM, seq=sequence))

@@ -1,7 +1,9 @@
-"""Start keys: what makes two StartTransactions the same one, sent again.
+"""Start keys: what makes two starts the same one, sent again.
 
 OCPP 1.6 §3.7.1: a charger repeats what was not answered, with a new message id,
-also after a reboot. Charger, connector, token, time and meter stay the same.
+also after a reboot. Charger, connector, token, time and meter stay the same. In OCPP
+2.x the charger names its transactions and numbers their messages, and both stay the same;
+one that begins in the same transaction with another message is kept out by the charge key.
 """
 
 from __future__ import annotations
@@ -27,7 +29,17 @@ class StartKeys:
     ) -> str:
         """Return the key of a start, in hex."""
         code_class, canonical = classify(token)
-        parts = (charger_id, connector, code_class, canonical, started_at, meter_start)
+        return self._of(charger_id, connector, code_class, canonical, started_at, meter_start)
+
+    def of_transaction(self, charger_id: str, transaction: str, number: int, token: str) -> str:
+        """Return the key of a start by this message of the charger's transaction, in hex."""
+        return self._of(charger_id, "transaction", transaction, number, *classify(token))
+
+    def of_charge(self, charger_id: str, transaction: str) -> str:
+        """Return the key of what may begin once in this transaction, whoever is presented."""
+        return self._of(charger_id, "charge", transaction)
+
+    def _of(self, *parts: object) -> str:
         keyed = self._keyed.copy()
         keyed.update("\x00".join(map(str, parts)).encode())
         return keyed.hexdigest()
@@ -46,3 +58,13 @@ def start_event_id(start_key: str) -> str:
 def end_event_id(transaction_id: int) -> str:
     """Return the CloudEvents id of the event that ends a transaction."""
     return str(uuid.uuid5(_IDS, f"end {transaction_id}"))
+
+
+def correction_event_id(transaction_id: int) -> str:
+    """Return the CloudEvents id of the event that tells the end after all."""
+    return str(uuid.uuid5(_IDS, f"correction {transaction_id}"))
+
+
+def update_event_id(transaction_id: int, at: int) -> str:
+    """Return the CloudEvents id of what the meter said at `at`, the same on every replica."""
+    return str(uuid.uuid5(_IDS, f"update {transaction_id} {at}"))

@@ -11,7 +11,13 @@ from prometheus_client import Counter
 
 from chargekey_common.follower import Message
 from chargekey_common.published.envelope import Catalogue
-from chargekey_common.published.sessions import EVENTS, SessionEnded, SessionStarted
+from chargekey_common.published.sessions import (
+    EVENTS,
+    SessionEnded,
+    SessionStarted,
+    SessionUpdated,
+    StartRefused,
+)
 from chargekey_gateway.decision import PERMITTED, Reason
 from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX, START_PREFIX
 
@@ -44,6 +50,14 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     holds_lock: bool
     sequence: int
     ocpp_transaction_id: str | None = None
+    meter_start: int = 0
+
+
+class Metered(msgspec.Struct, frozen=True, gc=False):
+    """What a session's meter said last: nanoseconds since the epoch and watt-hours."""
+
+    at: int
+    meter: int
 
 
 class Beginning(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +86,10 @@ class RunningSessions:
 
     def __init__(self) -> None:
         self._by_id: dict[int, RunningSession] = {}
+        self._by_session_id: dict[str, int] = {}
         self._by_charger: dict[str, set[int]] = {}
+        self._by_transaction: dict[tuple[str, str], int] = {}  # OCPP 2.x: charger and its name
+        self._metered: dict[int, Metered] = {}
         self._by_user: dict[str, set[int]] = {}
         self._locks: dict[str, Lock] = {}
         self._beginnings: dict[int, Beginning] = {}
@@ -83,10 +100,21 @@ class RunningSessions:
         self.last_known = 0  # of followed and own messages
         self._catalogue = Catalogue(*EVENTS)
         self._listeners: list[Callable[[RunningSession], None]] = []
+        self._on_end: list[Callable[[RunningSession], None]] = []
 
     def get(self, transaction_id: int) -> RunningSession | None:
         """Return the session, or None where it is not known to run."""
         return self._by_id.get(transaction_id)
+
+    def by_session_id(self, session_id: str) -> RunningSession | None:
+        """Return the session that people know by this id, or None where it is not known to run."""
+        number = self._by_session_id.get(session_id)
+        return None if number is None else self._by_id[number]
+
+    def of_transaction(self, charger_id: str, transaction: str) -> RunningSession | None:
+        """Return the session of what the charger calls so (OCPP 2.x)."""
+        number = self._by_transaction.get((charger_id, transaction))
+        return None if number is None else self._by_id[number]
 
     def of_charger(self, charger_id: str) -> Sequence[RunningSession]:
         """Return the charger's running sessions, the oldest first."""
@@ -100,6 +128,14 @@ class RunningSessions:
         """Return how each running session began, by transaction id, the oldest first."""
         return sorted(self._beginnings.items(), key=itemgetter(0))
 
+    def beginning(self, transaction_id: int) -> Beginning | None:
+        """Return how a running session began."""
+        return self._beginnings.get(transaction_id)
+
+    def metered(self, transaction_id: int) -> Metered | None:
+        """Return what a running session's meter said last, as far as it is known here."""
+        return self._metered.get(transaction_id)
+
     def start_key(self, transaction_id: int) -> str | None:
         """Return the key of a running session's start."""
         beginning = self._beginnings.get(transaction_id)
@@ -112,6 +148,10 @@ class RunningSessions:
     def on_start(self, listener: Callable[[RunningSession], None]) -> None:
         """Call `listener` with every session that begins, on whatever replica."""
         self._listeners.append(listener)
+
+    def on_end(self, listener: Callable[[RunningSession], None]) -> None:
+        """Call `listener` with every session that ends, on whatever replica."""
+        self._on_end.append(listener)
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Apply messages of the stream in their order; what its Follower calls."""
@@ -143,6 +183,8 @@ class RunningSessions:
                 self.started(message.sequence, event, known_by)
             case SessionEnded():
                 self.ended(message.sequence, event)
+            case SessionUpdated():
+                self.updated(event.transaction_id, Metered(event.at, event.meter))
             case _:  # marks and refusals leave nothing running
                 pass
 
@@ -162,7 +204,11 @@ class RunningSessions:
             self._beginnings[session.transaction_id] = Beginning(start_key, event)
         if known is not None:
             return
+        self._by_session_id[session.session_id] = session.transaction_id
         self._by_charger.setdefault(session.charger_id, set()).add(session.transaction_id)
+        if session.ocpp_transaction_id is not None:
+            named = session.charger_id, session.ocpp_transaction_id
+            self._by_transaction[named] = session.transaction_id
         if session.user_id is not None:
             self._by_user.setdefault(session.user_id, set()).add(session.transaction_id)
         for listener in self._listeners:
@@ -176,12 +222,24 @@ class RunningSessions:
         else:
             self._ended_ahead.discard(event.transaction_id)
         self._beginnings.pop(event.transaction_id, None)
+        self._metered.pop(event.transaction_id, None)
         session = self._by_id.pop(event.transaction_id, None)
         if session is None:
             return
+        self._by_session_id.pop(session.session_id, None)
         _discard(self._by_charger, session.charger_id, session.transaction_id)
+        if session.ocpp_transaction_id is not None:
+            self._by_transaction.pop((session.charger_id, session.ocpp_transaction_id), None)
         if session.user_id is not None:
             _discard(self._by_user, session.user_id, session.transaction_id)
+        for listener in self._on_end:
+            listener(session)
+
+    def updated(self, transaction_id: int, metered: Metered) -> None:
+        """Know what a running session's meter said, unless a newer word of it is known."""
+        known = self._metered.get(transaction_id)
+        if transaction_id in self._by_id and (known is None or known.at < metered.at):
+            self._metered[transaction_id] = metered
 
     def locked(self, identification_id: str, lock: Lock) -> None:
         """Know a lock, unless a newer one is known."""
@@ -189,7 +247,7 @@ class RunningSessions:
             self._locks[identification_id] = lock
 
 
-def locked_by(event: SessionStarted) -> str | None:
+def locked_by(event: SessionStarted | StartRefused) -> str | None:
     """Return the identification that the session locks; none where nothing was asked for.
 
     Nor that of a group card, which may charge several times at once (R21).
@@ -198,10 +256,15 @@ def locked_by(event: SessionStarted) -> str | None:
     return None if exempt else event.identification_id
 
 
-def running_session(sequence: int, event: SessionStarted) -> RunningSession:
-    """Return the session that the event at `sequence` begins."""
+def running_session(sequence: int, event: SessionStarted | StartRefused) -> RunningSession:
+    """Return the session that the event at `sequence` begins.
+
+    A refused start is as if it were one, to whoever has to record its energy.
+    """
+    started = isinstance(event, SessionStarted)
+    told_again = event.transaction_id if isinstance(event, SessionStarted) else None
     return RunningSession(
-        transaction_id=event.transaction_id or sequence,
+        transaction_id=told_again or sequence,
         session_id=event.session_id,
         charger_id=event.charger_id,
         installation_id=event.installation_id,
@@ -211,9 +274,10 @@ def running_session(sequence: int, event: SessionStarted) -> RunningSession:
         group_id=event.inputs.group_id,
         started_at=event.started_at,
         by_permission=event.reason in PERMITTED,
-        holds_lock=locked_by(event) is not None,
+        holds_lock=started and locked_by(event) is not None,
         sequence=sequence,
         ocpp_transaction_id=event.ocpp_transaction_id,
+        meter_start=event.meter_start,
     )
 
 

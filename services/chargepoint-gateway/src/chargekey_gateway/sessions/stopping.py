@@ -34,7 +34,8 @@ def superseded(sessions: Sequence[RunningSession], start: Start) -> Sequence[Run
     return [
         session
         for session in sessions
-        if session.connector == start.connector
+        # A charger of OCPP 2.x need not say where: then nothing is proven.
+        if session.connector == start.connector != 0
         and session.started_at < start.started_at
         and session.session_id != session_id(start.key)
     ]

@@ -1,8 +1,9 @@
 """The SESSIONS stream: its subjects and how the gateway declares it.
 
-Beside the published events it holds three kinds of marks, each on a subject of its
+Beside the published events it holds five kinds of marks, each on a subject of its
 own so that the stream itself can refuse a second one: the lock of an identification,
-the start of a start key, the stop of a transaction.
+the start of a start key, the charge of a transaction of OCPP 2.x (its payload is the start
+key), the stop of a transaction, and the correction of a stop that was presumed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ def lock_subject(identification_id: str) -> str:
 def start_subject(start_key: str) -> str:
     """Return where the mark of a start is."""
     return START_PREFIX + start_key
+
+
+def charge_subject(charge_key: str) -> str:
+    """Return where the mark of what began in a transaction of OCPP 2.x is."""
+    return f"sessions.v1.charge.{charge_key}"
+
+
+def correction_subject(transaction_id: int) -> str:
+    """Return where the mark of a corrected stop is."""
+    return f"sessions.v1.correction.{transaction_id}"
 
 
 def stop_subject(transaction_id: int) -> str:

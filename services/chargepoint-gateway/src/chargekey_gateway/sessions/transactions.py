@@ -7,6 +7,11 @@ from enum import StrEnum
 import msgspec
 
 from chargekey_common.keyed_ids import CodeClass
+from chargekey_gateway.sessions.journal import Recorded
+
+# What is remembered of a charger's transactions: more than it has connectors, and no more
+# than a hostile one may cost.
+MOST_REMEMBERED = 16
 
 
 class Phase(StrEnum):
@@ -42,3 +47,78 @@ class TransactionMessage(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Show nothing of the token."""
         return f"TransactionMessage({self.phase}, {self.number})"
+
+
+class Heard:
+    """What this replica has heard of one transaction; in memory alone.
+
+    `began_at` and `meter_start` are its own beginning, which is earlier than the session's
+    where somebody is authorised only later; `refused` is the last start that was refused in it.
+    """
+
+    def __init__(self) -> None:
+        self.began_at: int | None = None
+        self.connector = 0
+        self.meter_start: int | None = None
+        self.refused: Recorded | None = None
+        self._numbers: set[int] = set()
+        self._counted_from = 0
+        self._meter_before = 0
+
+    def take(self, message: TransactionMessage) -> None:
+        """Hear a message, in whatever order and however often it comes."""
+        self._numbers.add(message.number)
+        self.connector = self.connector or message.connector
+        if message.phase is Phase.STARTED:
+            self.began_at = message.at
+            self.meter_start = message.meter
+        elif self.meter_start is None:
+            self.meter_start = message.meter
+
+    def known_before(self) -> None:
+        """Know that its session had begun before this message.
+
+        Where that is the first one heard here, another replica has taken those before it,
+        or this one in another life: they are not counted.
+        """
+        if len(self._numbers) == 1:
+            self._counted_from = min(self._numbers)
+
+    def begun_without_meter(self) -> None:
+        """Count energy from the first word of the meter on: nobody knows where it stood."""
+        self._meter_before = -1
+
+    def energy(self, meter: int) -> int:
+        """Return the register as the session counts it."""
+        if self._meter_before < 0:
+            self._meter_before = meter
+        return meter - self._meter_before
+
+    def missing(self, last: int) -> int:
+        """Return how many messages up to the number `last` never came."""
+        came = sum(1 for number in self._numbers if self._counted_from <= number <= last)
+        return max(0, last + 1 - self._counted_from - came)
+
+
+class Transactions:
+    """What is heard of the transactions of all chargers here; the latest few of each."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, dict[str, Heard]] = {}
+
+    def hear(self, charger_id: str, message: TransactionMessage) -> Heard:
+        """Return what is known of the message's transaction, the message included."""
+        of_charger = self._heard.setdefault(charger_id, {})
+        heard = of_charger.pop(message.transaction, None) or Heard()
+        of_charger[message.transaction] = heard  # the latest at the end
+        if len(of_charger) > MOST_REMEMBERED:
+            del of_charger[next(iter(of_charger))]
+        heard.take(message)
+        return heard
+
+    def forget(self, charger_id: str, transaction: str) -> None:
+        """Forget one that has ended."""
+        of_charger = self._heard.get(charger_id, {})
+        of_charger.pop(transaction, None)
+        if not of_charger:
+            self._heard.pop(charger_id, None)

@@ -1,0 +1,167 @@
+"""The gRPC service: decisions made again, and what a change would make of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import msgspec
+from grpc import aio
+
+from chargekey.gateway.v1 import decisions_pb2 as pb
+from chargekey.gateway.v1 import decisions_pb2_grpc
+from chargekey_common.errors import InvalidArgumentError
+from chargekey_common.grpc.server import SYSTEM, Objects, Service
+from chargekey_common.published.access import IdentificationType
+from chargekey_common.published.sessions import Inputs
+from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.command_errors import ChargerUnknownError
+from chargekey_gateway.decision import Decision, decide, explain
+from chargekey_gateway.preview import (
+    AcceptedTypes,
+    AuthorisationRequired,
+    BlockedUser,
+    Change,
+    Changed,
+    Effect,
+    RevokedPermission,
+    concerned,
+    effects,
+    stopped,
+)
+
+NAME = "chargekey.gateway.v1.DecisionService"
+MOST_EFFECTS = 1000
+# After so many decisions chargers' taps have their turn.
+A_TURN = 200
+
+_TYPES = frozenset(get_args(IdentificationType))
+_INSTANTS = range(-(2**63), 2**63)  # what the protocol carries
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class InputsMalformedError(InvalidArgumentError):
+    """Not what a decision was made from."""
+
+    code = "inputs_malformed"
+    sentence = "These are not the recorded inputs of a decision; send them as they were recorded."
+
+
+class ChangeMissingError(InvalidArgumentError):
+    """Nothing would change."""
+
+    code = "change_missing"
+    sentence = "Say which change to look at: a revocation, a block, or a setting."
+
+
+class TypesMalformedError(InvalidArgumentError):
+    """Not types of identifications."""
+
+    code = "identification_types_malformed"
+    sentence = f"Name identification types out of {', '.join(get_args(IdentificationType))}."
+
+
+class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
+    """Every method of decisions.proto."""
+
+    def __init__(self, gateway: Gateway, clock: Callable[[], int]) -> None:
+        self._gateway = gateway
+        self._clock = clock
+
+    async def ReplayDecision(
+        self, request: pb.ReplayDecisionRequest, _: Context
+    ) -> pb.ReplayDecisionResponse:
+        try:
+            inputs = msgspec.json.decode(request.inputs, type=Inputs)
+        except msgspec.DecodeError:
+            raise InputsMalformedError from None
+        decision = decide(inputs)
+        explanation = explain(inputs)
+        if not isinstance(decision, Decision):
+            # No such inputs are recorded: nothing is decided before the operator is asked.
+            return pb.ReplayDecisionResponse(explanation=explanation)
+        if decision.valid_until is not None and decision.valid_until not in _INSTANTS:
+            raise InputsMalformedError
+        return pb.ReplayDecisionResponse(
+            status=decision.status,
+            reason=decision.reason,
+            valid_until=decision.valid_until,
+            explanation=explanation,
+        )
+
+    async def PreviewChange(
+        self, request: pb.PreviewChangeRequest, _: Context
+    ) -> pb.PreviewChangeResponse:
+        view, at = self._gateway.view, self._clock()
+        site = view.installation(request.installation_id)
+        change = self._change(request)
+        after = Changed(view, site, change)
+        users, chargers = concerned(view, site, change)
+        losses: list[Effect] = []
+        gains: list[Effect] = []
+        decided = 0
+        for user in (None, *users):
+            for each in effects(view, after, user, chargers, at):
+                (gains if each.reason is None else losses).append(each)
+            decided += len(chargers)
+            if decided > A_TURN:
+                decided = 0
+                await asyncio.sleep(0)
+        sessions = [
+            session
+            for charger in view.chargers_at(site.id)
+            for session in self._gateway.running.of_charger(charger.id)
+        ]
+        return pb.PreviewChangeResponse(
+            losses=_told(losses),
+            losses_in_all=len(losses),
+            gains=_told(gains),
+            gains_in_all=len(gains),
+            stopped_session_ids=[each.session_id for each in stopped(view, after, sessions, at)],
+        )
+
+    def objects(self) -> Objects:
+        """Return what each method's request is about."""
+        return {
+            "ReplayDecision": lambda _: SYSTEM,
+            "PreviewChange": lambda request: f"installation:{request.installation_id}",
+        }
+
+    def _change(self, request: pb.PreviewChangeRequest) -> Change:
+        match request.WhichOneof("change"):
+            case "revoked_permission_id":
+                return RevokedPermission(request.revoked_permission_id)
+            case "blocked_user_id":
+                return BlockedUser(request.blocked_user_id)
+            case "authorisation_required":
+                return AuthorisationRequired(request.authorisation_required)
+            case "accepted_types":
+                wanted = request.accepted_types
+                charger = self._gateway.view.charger(wanted.charger_id)
+                # One that stands elsewhere is not known here.
+                if charger is None or charger.installation.id != request.installation_id:
+                    raise ChargerUnknownError
+                types = frozenset(wanted.types)
+                if not types <= _TYPES:
+                    raise TypesMalformedError
+                return AcceptedTypes(charger.id, types)
+            case _:
+                raise ChangeMissingError
+
+
+def service(gateway: Gateway, *, clock: Callable[[], int] = time.time_ns) -> Service:
+    """Return the service, to be served; `clock` tells nanoseconds."""
+    servicer = DecisionServicer(gateway, clock)
+    return Service(
+        NAME, decisions_pb2_grpc.add_DecisionServiceServicer_to_server, servicer, servicer.objects()
+    )
+
+
+def _told(found: Sequence[Effect]) -> Sequence[pb.Effect]:
+    return [
+        pb.Effect(user_id=each.user_id, charger_id=each.charger_id, reason=each.reason or "")
+        for each in found[:MOST_EFFECTS]
+    ]

@@ -1,0 +1,1 @@
+"""Asking the operators of managed sites who may charge there."""

@@ -1,0 +1,256 @@
+"""Asking the operator of a site: within a deadline, not too many at once, or its last word.
+
+Whatever an operator does, slow, dead or lying, costs its own chargers' answers alone: each
+has a number of questions that may be on their way at once and a breaker of its own, and
+nothing else waits for any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import httpx2
+import msgspec
+import structlog
+
+from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_gateway.inputs import Presented
+from chargekey_gateway.metrics import OPERATOR_ANSWERS
+from chargekey_gateway.operators import breaker as breakers
+from chargekey_gateway.operators import ocpi, webhook
+from chargekey_gateway.operators.breaker import CLOSED, Breaker
+from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
+from chargekey_gateway.operators.outgoing import UnsafeAddressError
+from chargekey_gateway.operators.question import (
+    Endpoint,
+    MalformedAnswerError,
+    Post,
+    Question,
+    Stage,
+)
+from chargekey_gateway.view.entries import Charger
+
+DEADLINE = 2.0  # seconds for an answer
+AT_ONCE = 100  # questions of one operator
+_SECOND = 10**9
+# What an operator allowed a moment ago it is not asked again when the charge begins: there
+# is a cable to be plugged in between.
+JUST_NOW = 120 * _SECOND
+REMEMBERED = 10_000
+# A start that is reported later than this happened without a connection.
+OFFLINE = 60 * _SECOND
+
+UNREACHABLE = OperatorAnswer(status="UNREACHABLE")
+
+log = structlog.get_logger()
+
+
+class Sender(Protocol):
+    """Whatever sends requests."""
+
+    async def post(self, post: Post) -> tuple[int, bytes]:
+        """Return status and body; raises what `Outgoing.post` does."""
+
+
+class _Why(enum.StrEnum):
+    """Why there is no answer, as it is counted."""
+
+    NO_OPERATOR = "no_operator"
+    NO_ENDPOINT = "no_endpoint"
+    BUSY = "busy"
+    BREAKER_OPEN = "breaker_open"
+    TIMEOUT = "timeout"
+    HTTP = "http"
+    MALFORMED = "malformed"
+    UNSAFE_ADDRESS = "unsafe_address"
+
+
+class _NoAnswerError(Exception):
+    def __init__(self, why: _Why) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class _Operator:
+    """How one operator is doing."""
+
+    __slots__ = ("breaker", "endpoint", "on_the_way")
+
+    def __init__(self) -> None:
+        self.endpoint: Endpoint | None = None
+        self.breaker: Breaker = CLOSED
+        self.on_the_way = 0
+
+
+class AskingOperators:
+    """Asks; belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: Callable[[str], Awaitable[Endpoint | None]],
+        sender: Sender,
+        keys: AnswerKeys,
+        last_known: LastKnown,
+        clock: Callable[[], int],
+        deadline: float = DEADLINE,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """Ask where `endpoint` says, by `sender`; `clock` tells nanoseconds since the epoch."""
+        self._endpoint = endpoint
+        self._sender = sender
+        self._keys = keys
+        self._last_known = last_known
+        self._clock = clock
+        self._deadline = deadline
+        self._at_once = at_once
+        self._operators: dict[str, _Operator] = {}
+        # What was allowed at a charger and has not begun there, in the order it was.
+        self._allowed: OrderedDict[tuple[str, str], tuple[int, OperatorAnswer]] = OrderedDict()
+
+    async def ask(
+        self,
+        charger: Charger,
+        presented: Presented,
+        *,
+        at: int,
+        stage: Stage = "authorize",
+        connector: int | None = None,
+    ) -> OperatorAnswer:
+        """Return what the operator says of who presents something there; never raises.
+
+        `at` is when it was presented, in nanoseconds since the epoch. What happened without
+        a connection is judged by what was known then, where the site's policy is
+        LAST_KNOWN and anything was; else by what the operator says now.
+        """
+        partner_id = charger.installation.managed_by
+        if partner_id is None:
+            # The view is told one after the other who decides, and who that is.
+            OPERATOR_ANSWERS.labels(_Why.NO_OPERATOR).inc()
+            return UNREACHABLE
+        key = self._keys.of(partner_id, charger.installation.id, presented.token)
+        if stage == "start":
+            known = self._known_already(charger, key, at)
+            if known is not None:
+                return known
+        question = Question(
+            charger_id=charger.id,
+            installation_id=charger.installation.id,
+            code=presented.token,
+            type=presented.type,
+            at=at,
+            stage=stage,
+            connector=connector,
+        )
+        try:
+            answer = await self._answer(partner_id, question)
+        except _NoAnswerError as error:
+            OPERATOR_ANSWERS.labels(error.why).inc()
+            log.warning("operator_unreachable", partner=partner_id, why=error.why)
+            return self._instead(charger, key, at)
+        OPERATOR_ANSWERS.labels(answer.status.lower()).inc()
+        now = self._clock()
+        if charger.installation.on_operator_timeout == "LAST_KNOWN":
+            self._last_known.remember(key, answer, now)
+        if stage == "authorize":
+            self._remember(charger, key, answer, now)
+        return answer
+
+    def _known_already(self, charger: Charger, key: str, at: int) -> OperatorAnswer | None:
+        """Return what needs no question: allowed just now, or known when it began offline."""
+        now = self._clock()
+        just_now = self._allowed.pop((charger.id, key), None)
+        if just_now is not None and just_now[0] + JUST_NOW > now:
+            return just_now[1]
+        if at + OFFLINE < now and charger.installation.on_operator_timeout == "LAST_KNOWN":
+            known = self._last_known.of(key, at)
+            if known is not None and known.at <= at:
+                OPERATOR_ANSWERS.labels("last_known").inc()
+                return msgspec.structs.replace(known.answer, last_known=True)
+        return None
+
+    def _instead(self, charger: Charger, key: str, at: int) -> OperatorAnswer:
+        if charger.installation.on_operator_timeout != "LAST_KNOWN":
+            return UNREACHABLE
+        known = self._last_known.of(key, at)
+        if known is None:
+            return UNREACHABLE
+        OPERATOR_ANSWERS.labels("last_known").inc()
+        return msgspec.structs.replace(known.answer, last_known=True)
+
+    def _remember(self, charger: Charger, key: str, answer: OperatorAnswer, now: int) -> None:
+        self._allowed.pop((charger.id, key), None)
+        if answer.status == "ALLOWED":
+            self._allowed[charger.id, key] = now, answer
+            if len(self._allowed) > REMEMBERED:
+                self._allowed.popitem(last=False)
+
+    async def _answer(self, partner_id: str, question: Question) -> OperatorAnswer:
+        """Ask within the deadline; raises _NoAnswerError."""
+        operator = self._operators.setdefault(partner_id, _Operator())
+        if operator.on_the_way >= self._at_once:
+            raise _NoAnswerError(_Why.BUSY)
+        until = asyncio.get_running_loop().time() + self._deadline
+        operator.on_the_way += 1
+        try:
+            async with asyncio.timeout_at(until):
+                endpoint = await self._endpoint(partner_id)
+            if endpoint is None:
+                raise _NoAnswerError(_Why.NO_ENDPOINT)
+            if endpoint != operator.endpoint:
+                # Another one, or the same with another secret: it has not failed yet.
+                operator.endpoint, operator.breaker = endpoint, CLOSED
+            return await self._asked(operator, endpoint, question, until)
+        except TimeoutError:
+            raise _NoAnswerError(_Why.TIMEOUT) from None
+        finally:
+            operator.on_the_way -= 1
+
+    async def _asked(
+        self, operator: _Operator, endpoint: Endpoint, question: Question, until: float
+    ) -> OperatorAnswer:
+        """Ask unless the breaker is open, and tell it what came of it."""
+        before = operator.breaker
+        asked = breakers.asking(before, self._clock())
+        if asked is None:
+            raise _NoAnswerError(_Why.BREAKER_OPEN)
+        operator.breaker = asked
+        probe = asked is not before
+
+        def tell(outcome: Callable[[Breaker], Breaker]) -> None:
+            if operator.endpoint == endpoint:  # and not what was set in its place meanwhile
+                operator.breaker = outcome(operator.breaker)
+
+        try:
+            async with asyncio.timeout_at(until):
+                answer = await self._exchange(endpoint, question)
+        except (TimeoutError, _NoAnswerError):
+            tell(lambda breaker: breakers.failed(breaker, self._clock(), probe=probe))
+            raise
+        except BaseException:
+            # Whoever asked has gone; a probe must not be outstanding for ever.
+            tell(lambda breaker: breakers.abandoned(breaker, probe=probe))
+            raise
+        tell(breakers.succeeded)
+        return answer
+
+    async def _exchange(self, endpoint: Endpoint, question: Question) -> OperatorAnswer:
+        try:
+            if endpoint.kind == "OCPI":
+                post = ocpi.compose(endpoint, question)
+                if isinstance(post, OperatorAnswer):
+                    return post
+                return ocpi.read(*await self._sender.post(post), question)
+            signed = webhook.compose(endpoint, question, now=self._clock())
+            return webhook.read(*await self._sender.post(signed))
+        except MalformedAnswerError:
+            raise _NoAnswerError(_Why.MALFORMED) from None
+        except UnsafeAddressError:
+            raise _NoAnswerError(_Why.UNSAFE_ADDRESS) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL):
+            # By its kind alone: what it says may have the address, and so the token, in it.
+            raise _NoAnswerError(_Why.HTTP) from None

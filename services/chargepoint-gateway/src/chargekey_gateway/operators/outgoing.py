@@ -1,0 +1,156 @@
+"""Requests to addresses that somebody else has chosen: guarded, bounded, and told nobody.
+
+The name is resolved once a connection, and what was checked is what is connected to: a
+name cannot turn into another address in between. Nothing follows redirects, nothing
+reads proxies from the environment, nothing logs an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import httpcore2
+import httpx2
+
+from chargekey_gateway.operators.question import MalformedAnswerError, Post
+
+LONGEST_ANSWER = 64 * 1024  # bytes
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Public by their numbers, and yet ways into somebody's own network: addresses of IPv4 in
+# those of IPv6 (NAT64, 6to4, Teredo), and a cloud's own services at a public address.
+_FORBIDDEN = tuple(
+    map(
+        ipaddress.ip_network,
+        ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "168.63.129.16/32"),
+    )
+)
+
+# It would write the address of every request, and that has the token in it.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
+logging.getLogger("httpcore2").setLevel(logging.WARNING)
+
+
+class UnsafeAddressError(Exception):
+    """Not an address outside: the gateway's own network is not for others to ask questions in."""
+
+
+def is_outside(address: IpAddress) -> bool:
+    """Whether it is somewhere on the internet, and not here, nearby or nowhere."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None:
+        return is_outside(mapped)
+    # A version's address is in no network of the other.
+    forbidden = any(address in network for network in _FORBIDDEN)
+    return address.is_global and not address.is_multicast and not forbidden
+
+
+class _Guarded(httpcore2.AsyncNetworkBackend):
+    """Connects to addresses outside alone."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's own
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Resolve, check every address, and connect to the first that answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError from error
+        addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
+        if not addresses or not all(is_outside(each) for each in addresses):
+            raise UnsafeAddressError
+        failure: Exception = httpcore2.ConnectError()
+        for address in addresses:
+            try:
+                return await self._backend.connect_tcp(
+                    str(address), port, timeout, local_address, socket_options
+                )
+            except httpcore2.ConnectError as error:
+                failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        await asyncio.sleep(seconds)
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """The library's own, over a pool that connects where we say; it has no setting for that."""
+
+    def __init__(self, *, anywhere: bool) -> None:
+        context = httpx2.create_ssl_context(trust_env=False)
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            # How many are asked at once is bounded for each operator, where it is asked.
+            max_connections=None,
+            max_keepalive_connections=100,
+            keepalive_expiry=30.0,
+            network_backend=httpcore2.AnyIOBackend() if anywhere else _Guarded(),
+        )
+
+
+class Outgoing:
+    """One client for all of them; an async context manager."""
+
+    def __init__(self, *, deadline: float, anywhere: bool = False) -> None:
+        """Give every step of a request `deadline` seconds.
+
+        `anywhere`, also without TLS and in the gateway's own network: for development.
+        """
+        self._anywhere = anywhere
+        self._http = httpx2.AsyncClient(
+            transport=_Transport(anywhere=anywhere),
+            timeout=deadline,
+            follow_redirects=False,
+            trust_env=False,
+            # And what is compressed all the same is not unpacked: it could become endless.
+            headers={"accept-encoding": "identity", "user-agent": "chargekey"},
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open it."""
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Close every connection."""
+        await self._http.__aexit__(kind, error, trace)
+
+    async def post(self, post: Post) -> tuple[int, bytes]:
+        """Send it; return status and body.
+
+        Raises MalformedAnswerError for an answer that is too long, UnsafeAddressError,
+        httpx2.HTTPError or httpx2.InvalidURL.
+        """
+        if not self._anywhere and not post.url.lower().startswith("https://"):
+            raise UnsafeAddressError
+        sent = self._http.stream("POST", post.url, headers=post.headers, content=post.body)
+        async with sent as response:
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > LONGEST_ANSWER:
+                    raise MalformedAnswerError
+            return response.status_code, bytes(body)

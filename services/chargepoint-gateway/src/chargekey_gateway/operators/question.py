@@ -1,0 +1,54 @@
+"""What an operator is asked, and how it is sent; in no protocol's words. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["OCPI", "WEBHOOK"]
+Stage = Literal["authorize", "start"]
+
+LONGEST_REFERENCE = 64
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where an operator answers, and what it is called with there."""
+
+    kind: Kind
+    url: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.kind})"
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """Who presents what where; `at` in nanoseconds since the epoch, `type` as in the settings."""
+
+    charger_id: str
+    installation_id: str
+    code: str
+    type: str
+    at: int
+    stage: Stage
+    connector: int | None = None
+
+    def __repr__(self) -> str:
+        """Say where and at which stage, never what."""
+        return f"Question({self.charger_id}, {self.stage})"
+
+
+class Post(msgspec.Struct, frozen=True):
+    """A request to be sent; nothing of it may be logged."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Post({len(self.body)} bytes)"
+
+
+class MalformedAnswerError(Exception):
+    """Not what the protocol calls an answer."""

@@ -1,0 +1,25 @@
+"""Two gateways at one nats-server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from nats.aio.client import Client
+
+from chargekey_common import jetstream
+from chargekey_common.nats_server import NatsServer
+from chargekey_gateway.sessions import stream
+
+from .replicas import NOW, Replica
+
+
+@pytest_asyncio.fixture
+async def replicas(
+    nats_server: NatsServer, nats_client: Client
+) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Yield two gateways that only meet in NATS."""
+    await stream.declare(nats_client.jetstream(), now=NOW, replicas=1)
+    other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+    yield Replica(nats_client), Replica(other)
+    await other.close()

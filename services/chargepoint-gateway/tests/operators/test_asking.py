@@ -1,0 +1,520 @@
+"""Asking operators over real sockets: slow, dead, lying, huge, and all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime as dt
+import gzip
+import ipaddress
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+import structlog
+from nats.aio.client import Client
+from prometheus_client import REGISTRY
+from standardwebhooks import Webhook
+
+from chargekey_common.keyed_ids import classify
+from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_gateway.inputs import Presented
+from chargekey_gateway.operators import outgoing
+from chargekey_gateway.operators.asking import JUST_NOW, OFFLINE, AskingOperators
+from chargekey_gateway.operators.breaker import MOST, SHORTEST
+from chargekey_gateway.operators.last_known import KEPT, AnswerKeys, LastKnown
+from chargekey_gateway.operators.outgoing import Outgoing, UnsafeAddressError, is_outside
+from chargekey_gateway.operators.question import Endpoint, Post
+from chargekey_gateway.view.entries import Charger, Installation
+
+from .operator_server import (
+    ALLOWED,
+    Behave,
+    OperatorServer,
+    an_operator,
+    answer,
+    drop_by_drop,
+    endless,
+    hang_up,
+    never,
+)
+
+NOW = 1_795_000_000_000_000_000
+SECOND = 10**9
+CARD = "04A1B2C3"
+KEY = "whsec_" + base64.b64encode(b"x" * 24).decode()
+UNREACHABLE = OperatorAnswer(status="UNREACHABLE")
+SAID = OperatorAnswer(status="ALLOWED", reference="ref-1")
+LONG = 30.0  # seconds: longer than any test, so that what ends has ended by itself
+SHORT = 0.2
+
+
+class Asking:
+    """What asks two operators, volt and watt, each a site of its own with two chargers."""
+
+    def __init__(self, sender: Outgoing, deadline: float, at_once: int) -> None:
+        self.now = NOW
+        self.endpoints: dict[str, Endpoint | None] = {}
+        self.last_known = LastKnown(Client(), clock=lambda: self.now)
+        self.asking = AskingOperators(
+            endpoint=self._endpoint,
+            sender=sender,
+            keys=AnswerKeys(b"a secret of 24 bytes, so"),
+            last_known=self.last_known,
+            clock=lambda: self.now,
+            deadline=deadline,
+            at_once=at_once,
+        )
+        self.sites = {
+            partner: Installation(f"site-{partner}", external=True, managed_by=partner)
+            for partner in ("volt", "watt")
+        }
+
+    async def _endpoint(self, partner_id: str) -> Endpoint | None:
+        return self.endpoints[partner_id]
+
+    async def ask(
+        self, partner: str = "volt", token: str = CARD, charger: str = "c1", **how: Any
+    ) -> OperatorAnswer:
+        there = Charger(charger, self.sites[partner], registered=True)
+        presented = Presented(token, classify(token)[0], None)
+        how.setdefault("at", self.now)
+        return await self.asking.ask(there, presented, **how)
+
+
+@pytest.fixture
+async def volt() -> AsyncIterator[OperatorServer]:
+    async with an_operator() as server:
+        yield server
+
+
+@pytest.fixture
+async def watt() -> AsyncIterator[OperatorServer]:
+    async with an_operator() as server:
+        yield server
+
+
+async def made(
+    volt: OperatorServer, sender: Outgoing, *, deadline: float = LONG, at_once: int = 1_000
+) -> Asking:
+    asking = Asking(sender, deadline, at_once)
+    asking.endpoints["volt"] = Endpoint("WEBHOOK", volt.url, KEY)
+    return asking
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Outgoing]:
+    async with Outgoing(deadline=LONG, anywhere=True) as sender:
+        yield sender
+
+
+@pytest.fixture
+async def asking(volt: OperatorServer, sender: Outgoing) -> Asking:
+    return await made(volt, sender)
+
+
+def count(result: str) -> float:
+    return REGISTRY.get_sample_value("operator_answers_total", {"result": result}) or 0.0
+
+
+async def test_a_webhook_is_asked_once_and_can_tell_who_asks(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    before = count("allowed")
+    assert await asking.ask() == SAID
+    [asked] = volt.asked
+    assert (asked.method, asked.target) == ("POST", "/tokens")
+    # Its own clock is this test's: 2026.
+    assert (
+        Webhook(KEY).sign(asked.headers["webhook-id"], _utc(NOW), asked.body.decode())
+        == asked.headers["webhook-signature"]
+    )
+    assert asked.said["token"] == {"code": "04A1B2C3", "type": "RFID"}
+    assert asked.said["stage"] == "authorize"
+    assert count("allowed") == before + 1
+
+
+async def test_ocpi_is_asked_by_its_own_words(asking: Asking, volt: OperatorServer) -> None:
+    asking.endpoints["volt"] = Endpoint("OCPI", volt.url, "s3cr3t")
+    volt.behave = answer(b'{"status_code": 1000, "data": {"allowed": "NO_CREDIT"}}')
+    assert (await asking.ask()).status == "NO_CREDIT"
+    [asked] = volt.asked
+    assert asked.target == "/tokens/04A1B2C3/authorize?type=RFID"
+    assert asked.headers["authorization"] == "Token " + base64.b64encode(b"s3cr3t").decode()
+    assert await asking.ask(token="x" * 37) == OperatorAnswer(status="NOT_ALLOWED")
+    assert len(volt.asked) == 1  # there is no way to ask that
+
+
+REDIRECT = answer(b"", "302 Found", "location: http://127.0.0.1:1/elsewhere")
+
+
+BAD: dict[str, tuple[Behave, str]] = {
+    "hangs up": (hang_up, "http"),
+    "never ends": (endless, "malformed"),
+    "redirects": (REDIRECT, "malformed"),
+    "fails": (answer(ALLOWED, "500 Oh no"), "malformed"),
+    "does not know us": (answer(ALLOWED, "401 Who are you"), "malformed"),
+    "says a page": (answer(b"<html>"), "malformed"),
+    "says another type": (answer(b'{"allowed": 1}'), "malformed"),
+    "compresses": (
+        answer(gzip.compress(ALLOWED), "200 OK", "content-encoding: gzip"),
+        "malformed",
+    ),
+    "is long-winded": (answer(ALLOWED + b" " * 65_536), "malformed"),
+    "speaks no HTTP": (answer(b"", "not a status"), "http"),
+}
+
+
+@pytest.mark.parametrize(("behave", "result"), BAD.values(), ids=BAD)
+async def test_no_answer_worth_the_name_is_unreachable_and_counted(
+    asking: Asking, volt: OperatorServer, behave: Behave, result: str
+) -> None:
+    volt.behave = behave
+    before = count(result)
+    assert await asking.ask() == UNREACHABLE
+    assert count(result) == before + 1
+    assert len(volt.asked) == 1  # nobody follows, nobody asks again
+
+
+@pytest.mark.parametrize("behave", [never, drop_by_drop])
+async def test_an_operator_has_so_long_and_no_longer(
+    volt: OperatorServer, sender: Outgoing, behave: Behave
+) -> None:
+    asking = await made(volt, sender, deadline=SHORT)
+    volt.behave = behave
+    before = count("timeout")
+    assert await asking.ask() == UNREACHABLE
+    assert count("timeout") == before + 1
+
+
+async def test_a_dead_operator_is_unreachable(asking: Asking, volt: OperatorServer) -> None:
+    await volt.stop()
+    assert await asking.ask() == UNREACHABLE
+
+
+async def test_who_has_no_endpoint_is_unreachable_at_once_and_asked_as_soon_as_there_is_one(
+    asking: Asking,
+) -> None:
+    there, asking.endpoints["volt"] = asking.endpoints["volt"], None
+    for _ in range(MOST + 1):
+        assert await asking.ask() == UNREACHABLE
+    asking.endpoints["volt"] = there
+    assert await asking.ask() == SAID
+
+
+async def test_a_site_without_operator_is_nobodys(asking: Asking) -> None:
+    asking.sites["volt"].managed_by = None
+    assert await asking.ask() == UNREACHABLE
+
+
+async def test_who_fails_again_and_again_is_left_alone_and_then_tried_by_one_question(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    volt.behave = answer(b"", "503 Busy")
+    for _ in range(MOST):
+        await asking.ask()
+    before = count("breaker_open")
+    assert await asking.ask() == UNREACHABLE
+    assert len(volt.asked) == MOST
+    assert count("breaker_open") == before + 1
+
+    asking.now += SHORTEST
+    assert await asking.ask() == UNREACHABLE  # the one that is let through, in vain
+    assert len(volt.asked) == MOST + 1
+    asking.now += SHORTEST
+    assert await asking.ask() == UNREACHABLE  # the pause is longer now
+    assert len(volt.asked) == MOST + 1
+
+    asking.now += SHORTEST
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask() == SAID
+    assert await asking.ask() == SAID
+    assert len(volt.asked) == MOST + 3
+
+
+async def test_while_one_question_tries_no_other_is_asked(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    volt.behave = hang_up
+    for _ in range(MOST):
+        await asking.ask()
+    asking.now += SHORTEST
+    volt.behave = never
+    probe = asyncio.create_task(asking.ask())
+    await volt.has_been_asked(MOST + 1)
+    assert await asking.ask() == UNREACHABLE
+    assert len(volt.asked) == MOST + 1
+
+    # The charger goes away with its question: the next one is let through in its place.
+    probe.cancel()
+    await asyncio.wait({probe})
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask() == SAID
+
+
+async def test_chargers_that_go_away_are_not_the_operators_fault(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    volt.behave = never
+    for number in range(MOST + 1):
+        task = asyncio.create_task(asking.ask())
+        await volt.has_been_asked(number + 1)
+        task.cancel()
+        await asyncio.wait({task})
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask() == SAID
+
+
+async def test_an_endpoint_that_is_set_again_begins_with_a_clean_record(
+    asking: Asking, volt: OperatorServer, watt: OperatorServer
+) -> None:
+    volt.behave = hang_up
+    for _ in range(MOST):
+        await asking.ask()
+    asking.endpoints["volt"] = Endpoint("WEBHOOK", watt.url, KEY)
+    assert await asking.ask() == SAID
+    assert len(watt.asked) == 1
+
+
+async def test_what_one_operator_does_is_nothing_to_the_chargers_of_another(
+    volt: OperatorServer, watt: OperatorServer, sender: Outgoing
+) -> None:
+    """200 questions hang; the other operator's answer comes before any of them."""
+    asking = await made(volt, sender, at_once=200)
+    asking.endpoints["watt"] = Endpoint("WEBHOOK", watt.url, KEY)
+    volt.behave = never
+    hanging = [asyncio.create_task(asking.ask(charger=f"c{number}")) for number in range(200)]
+    await volt.has_been_asked(200)
+    before = count("busy")
+    assert await asking.ask() == UNREACHABLE  # and not after the others
+    assert count("busy") == before + 1
+    assert await asking.ask("watt") == SAID
+    assert not any(task.done() for task in hanging)
+    for task in hanging:
+        task.cancel()
+    await asyncio.wait(hanging)
+
+
+async def test_what_was_allowed_a_moment_ago_is_not_asked_again_when_it_begins(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    await asking.ask()
+    assert await asking.ask(token="04a1b2c3", stage="start", connector=2) == SAID
+    assert len(volt.asked) == 1
+    # Once: the next start is another one.
+    await asking.ask(stage="start", connector=2)
+    assert (volt.asked[1].said["stage"], volt.asked[1].said["connector"]) == ("start", 2)
+
+
+@pytest.mark.parametrize(
+    ("how", "later"),
+    [({"token": "04FFFFFF"}, 0), ({"charger": "c2"}, 0), ({}, JUST_NOW)],
+)
+async def test_another_token_another_charger_or_later_is_asked_again(
+    asking: Asking, volt: OperatorServer, how: dict[str, str], later: int
+) -> None:
+    await asking.ask()
+    asking.now += later
+    await asking.ask(stage="start", **how)
+    assert len(volt.asked) == 2
+
+
+async def test_what_was_refused_since_is_not_allowed_from_memory(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    await asking.ask()
+    volt.behave = answer(b'{"allowed": "BLOCKED"}')
+    await asking.ask()
+    assert (await asking.ask(stage="start")).status == "BLOCKED"
+    assert len(volt.asked) == 3
+
+
+async def test_the_fallback_policy_deny_knows_nothing(asking: Asking, volt: OperatorServer) -> None:
+    await asking.ask()
+    await volt.stop()
+    assert await asking.ask() == UNREACHABLE
+
+
+class TestLastKnown:
+    """The fallback policy LAST_KNOWN."""
+
+    @pytest.fixture(autouse=True)
+    def _policy(self, asking: Asking) -> None:
+        for site in asking.sites.values():
+            site.on_operator_timeout = "LAST_KNOWN"
+
+    async def test_the_last_answer_counts_where_there_is_none(
+        self, asking: Asking, volt: OperatorServer
+    ) -> None:
+        await asking.ask()
+        volt.behave = answer(b'{"allowed": "NO_CREDIT"}')
+        await asking.ask(token="04FFFFFF")
+        await volt.stop()
+        before = count("last_known")
+        assert await asking.ask(token="04:a1:b2:c3", charger="c2") == OperatorAnswer(
+            status="ALLOWED", reference="ref-1", last_known=True
+        )
+        refused = OperatorAnswer(status="NO_CREDIT", last_known=True)
+        assert await asking.ask(token="04FFFFFF") == refused
+        assert await asking.ask(token="04EEEEEE") == UNREACHABLE
+        assert count("last_known") == before + 2
+
+    async def test_it_is_this_operators_at_this_site(
+        self, asking: Asking, volt: OperatorServer
+    ) -> None:
+        asking.endpoints["watt"] = Endpoint("WEBHOOK", "http://127.0.0.1:1/", KEY)
+        await asking.ask()
+        assert await asking.ask("watt") == UNREACHABLE
+        await volt.stop()
+        asking.sites["volt"].id = "another"
+        assert await asking.ask() == UNREACHABLE
+
+    async def test_it_ends_where_the_operator_said_and_after_thirty_days(
+        self, asking: Asking, volt: OperatorServer
+    ) -> None:
+        await asking.ask(token="04FFFFFF")
+        volt.behave = answer(b'{"allowed": "ALLOWED", "valid_until": "2026-11-18T12:00:00Z"}')
+        end = (await asking.ask()).valid_until
+        assert end is not None
+        await volt.stop()
+        asking.now = end - 1
+        assert (await asking.ask()).last_known
+        asking.now = end
+        assert await asking.ask() == UNREACHABLE
+        asking.now = NOW + KEPT - 1
+        assert (await asking.ask(token="04FFFFFF")).last_known
+        asking.now = NOW + KEPT
+        assert await asking.ask(token="04FFFFFF") == UNREACHABLE
+
+    async def test_what_began_without_a_connection_is_judged_by_what_was_known_then(
+        self, asking: Asking, volt: OperatorServer
+    ) -> None:
+        """R23."""
+        await asking.ask()
+        asking.now += 3 * OFFLINE
+        volt.behave = answer(b'{"allowed": "BLOCKED"}')
+        then = NOW + OFFLINE
+        known = await asking.ask(stage="start", at=then, charger="c2")
+        assert (known.status, known.last_known) == ("ALLOWED", True)
+        assert len(volt.asked) == 1
+        # Before anything was known, and where something newer was said: it is asked now.
+        assert (await asking.ask(stage="start", at=NOW - 1, charger="c2")).status == "BLOCKED"
+        assert (await asking.ask(stage="start", at=then, charger="c2")).status == "BLOCKED"
+        assert len(volt.asked) == 3
+
+
+async def test_nothing_that_is_logged_has_a_token_or_an_address_in_it(
+    asking: Asking, volt: OperatorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R17: the library would log the address of every request, and the token is in it."""
+    asking.endpoints["volt"] = Endpoint("OCPI", volt.url, "s3cr3t")
+    volt.behave = answer(b"{}")
+    with caplog.at_level(logging.INFO), structlog.testing.capture_logs() as lines:
+        await asking.ask()
+        await volt.stop()
+        await asking.ask()
+    everything = f"{lines} {caplog.text}"
+    assert lines
+    for secret in ("04A1B2C3", "s3cr3t", "127.0.0.1"):
+        assert secret not in everything
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.8.8",
+        "0.0.0.0",  # noqa: S104 - nobody binds to it
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "100.100.100.200",
+        "169.254.169.254",
+        "168.63.129.16",
+        "224.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "2002:7f00:1::",
+        "2001::1",
+        "2001:db8::1",
+    ],
+)
+def test_the_own_network_is_not_outside(address: str) -> None:
+    assert not is_outside(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111"])
+def test_the_internet_is_outside(address: str) -> None:
+    assert is_outside(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1", "0x7f000001"])
+async def test_nobody_is_connected_to_in_the_own_network(volt: OperatorServer, host: str) -> None:
+    """A name that leads here is as good as the address; also where TLS would be spoken."""
+    async with Outgoing(deadline=LONG) as guarded:
+        with pytest.raises(UnsafeAddressError):
+            await guarded.post(Post(f"https://{host}:{volt.port}/", {}, b""))
+        with pytest.raises(UnsafeAddressError):
+            await guarded.post(Post(f"http://{host}:{volt.port}/", {}, b""))
+    assert volt.asked == []
+
+
+async def test_what_is_connected_to_is_what_was_checked(
+    volt: OperatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is another address the second time it is looked up gains nothing."""
+    loop = asyncio.get_running_loop()
+    looked_up: list[str] = []
+
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        looked_up.append(host)
+        address = "127.0.0.1" if len(looked_up) == 1 else "10.0.0.1"
+        return [(2, 1, 6, "", (address, port))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(outgoing, "is_outside", lambda address: str(address) == "127.0.0.1")
+    async with Outgoing(deadline=SHORT) as guarded:
+        # The server speaks no TLS: that it was reached is all there is to see.
+        with pytest.raises(httpx2.TimeoutException):
+            await guarded.post(Post(f"https://operator.example:{volt.port}/", {}, b""))
+    assert volt.connected == 1
+    assert looked_up == ["operator.example"]
+
+
+async def test_one_address_inside_among_those_of_a_name_is_enough_to_refuse(
+    volt: OperatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:  # noqa: ARG001 - the loop's own
+        return [(2, 1, 6, "", (each, port)) for each in ("93.184.216.34", "127.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with Outgoing(deadline=LONG) as guarded:
+        with pytest.raises(UnsafeAddressError):
+            await guarded.post(Post(f"https://operator.example:{volt.port}/", {}, b""))
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    volt: OperatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with Outgoing(deadline=LONG, anywhere=True) as sender:
+        asking = await made(volt, sender)
+        assert await asking.ask() == SAID
+
+
+def _utc(at: int) -> Any:
+    return dt.datetime.fromtimestamp(at // SECOND, tz=dt.UTC)

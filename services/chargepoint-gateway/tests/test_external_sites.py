@@ -1,0 +1,359 @@
+"""A managed EXTERNAL site, from the charger's message to the operator's answer and the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+import websockets
+from nats.aio.client import Client
+from websockets.headers import build_authorization_basic
+
+from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.process import cancel
+from chargekey_common.published import access
+from chargekey_common.published.sessions import (
+    AuthorizationRefused,
+    OperatorAnswer,
+    SessionStarted,
+    StartRefused,
+)
+from chargekey_gateway.api.websocket import OcppServer
+from chargekey_gateway.decision import AskOperator, Decision, Reason, Status, decided
+from chargekey_gateway.operators.asking import AskingOperators
+from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
+from chargekey_gateway.operators.outgoing import Outgoing
+from chargekey_gateway.operators.question import Endpoint
+from chargekey_gateway.sessions import stream
+from chargekey_gateway.sessions.transactions import Phase
+
+from .operators.operator_server import OperatorServer, an_operator, answer, never
+from .replicas import CARD, NOW, OTHERS_CARD, SECRET, Replica, events_of
+
+KEY = "whsec_" + base64.b64encode(b"x" * 24).decode()
+NOBODYS = "DEADBEEF"  # of the operator's own customers, nobody here knows it
+BLOCKED = answer(b'{"allowed": "BLOCKED"}')
+
+
+@pytest.fixture
+async def volt() -> AsyncIterator[OperatorServer]:
+    async with an_operator() as server:
+        yield server
+
+
+def manage(replica: Replica, *, policy: access.OnOperatorTimeout = "DENY") -> None:
+    for event in (
+        access.OperatorConnected(
+            installation_id="site", partner_id="volt", overrides_allowed=False
+        ),
+        access.AuthenticationTypeSet(installation_id="site", authentication_type="EXTERNAL"),
+        access.PoliciesSet(
+            installation_id="site",
+            on_block="STOP",
+            on_revoke="FINISH",
+            on_operator_timeout=policy,
+            pin_length=4,
+        ),
+    ):
+        replica.view.apply(event)
+
+
+@contextlib.asynccontextmanager
+async def asked_by(client: Client, volt: OperatorServer, *, deadline: float = 1.0) -> Any:
+    """Yield a gateway that asks volt."""
+
+    async def endpoint(_: str) -> Endpoint:
+        return Endpoint("WEBHOOK", volt.url, KEY)
+
+    async with Outgoing(deadline=deadline, anywhere=True) as sender:
+        asking = AskingOperators(
+            endpoint=endpoint,
+            sender=sender,
+            keys=AnswerKeys(SECRET),
+            last_known=LastKnown(client, clock=lambda: NOW),
+            clock=lambda: NOW,
+            deadline=deadline,
+        )
+        replica = Replica(client, operators=asking)
+        manage(replica)
+        yield replica
+
+
+@pytest_asyncio.fixture
+async def replica(nats_client: Client, volt: OperatorServer) -> AsyncIterator[Replica]:
+    await stream.declare(nats_client.jetstream(), now=NOW, replicas=1)
+    async with asked_by(nats_client, volt) as replica:
+        yield replica
+
+
+async def tap(replica: Replica, token: str, charger: str = "first") -> Decision:
+    decision = replica.gateway.deciding.authorize(replica.charger(charger), token)
+    assert not isinstance(decision, Decision)
+    return await decision
+
+
+async def test_the_operator_decides_and_nobody_here_does(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    """R3: its own customers are let in, and a permission is worth nothing."""
+    assert (await tap(replica, NOBODYS)).reason is Reason.OPERATOR_ACCEPTED
+    volt.behave = answer(b'{"allowed": "NOT_ALLOWED"}')
+    refused = await tap(replica, CARD)
+    assert (refused.status, refused.reason) == (Status.INVALID, Reason.OPERATOR_REFUSED)
+    assert (refused.user_id, refused.permission_id) == ("ada", None)
+
+
+async def test_a_refused_tap_is_told_with_the_operators_answer(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    volt.behave = BLOCKED
+    publishing = asyncio.create_task(replica.gateway.run())
+    await tap(replica, CARD)
+    async with asyncio.timeout(30):
+        await replica.gateway.deciding.idle()
+    await cancel(publishing)
+    [event] = await events_of(replica.client)
+    assert isinstance(event, AuthorizationRefused)
+    assert event.inputs.operator_answer == OperatorAnswer(status="BLOCKED")
+    assert decided(event.inputs).reason is Reason.IDENTIFICATION_BLOCKED
+
+
+async def test_nobody_is_waited_for_once_the_operator_has_accepted(replica: Replica) -> None:
+    """S3-55: as where the decision is ours."""
+    charger, reports = replica.charger(), replica.gateway.reports
+    reports.connector_status(charger, connector=1, status="Preparing", error_code="NoError")
+
+    def waiting() -> bool:
+        [state] = reports.states([charger], online=["first"])
+        return state.connectors[0].waiting_for_authorisation
+
+    assert waiting()
+    await tap(replica, NOBODYS)
+    assert not waiting()
+
+
+async def test_a_pin_is_refused_at_once_and_told_to_nobody(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    """R13."""
+    for token in ("#9999", "APP:ABCDEFGHIJKLMNOP"):
+        decision = replica.gateway.deciding.authorize(replica.charger(), token)
+        assert isinstance(decision, Decision)
+        assert decision.reason is Reason.OPERATOR_REFUSED
+        assert (await replica.start(token=token)).decision.reason is Reason.OPERATOR_REFUSED
+    assert volt.asked == []
+
+
+async def test_nobody_is_asked_for_an_answer_that_nobody_awaits(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    replica.gateway.deciding.authorize(replica.charger(), CARD)
+    assert volt.asked == []
+
+
+async def test_a_dry_run_asks_nobody_and_says_so(replica: Replica, volt: OperatorServer) -> None:
+    run = replica.gateway.deciding.dry_run(replica.charger(), CARD)
+    assert isinstance(run.decision, AskOperator)
+    assert run.explanation[-1].endswith("yes: the operator would be asked")
+    assert volt.asked == []
+
+
+async def test_a_start_is_recorded_with_the_operators_answer_and_replays_to_the_same(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    started = await replica.start(token=NOBODYS, connector=2)
+    assert started.decision.reason is Reason.OPERATOR_ACCEPTED
+    [asked] = volt.asked
+    assert asked.said["connector"] == 2
+    assert asked.said["stage"] == "start"
+    [event] = await events_of(replica.client)
+    assert isinstance(event, SessionStarted)
+    assert event.inputs.operator_answer == OperatorAnswer(status="ALLOWED", reference="ref-1")
+    again = msgspec.json.decode(msgspec.json.encode(event), type=SessionStarted)
+    assert decided(again.inputs).reason is Reason.OPERATOR_ACCEPTED
+
+
+async def test_a_start_sent_again_keeps_id_and_verdict_and_the_operator_is_not_asked_again(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    """R23."""
+    for meter, behave, reason in (
+        (1, volt.behave, Reason.OPERATOR_ACCEPTED),
+        (2, BLOCKED, Reason.IDENTIFICATION_BLOCKED),
+    ):
+        volt.behave = behave
+        asked = len(volt.asked)
+        started = await replica.start(token=NOBODYS, meter_start=meter)
+        assert started.decision.reason is reason
+        # The operator has changed its mind since, or gone.
+        volt.behave = never
+        assert await replica.start(token=NOBODYS, meter_start=meter) == started
+        other = Replica(replica.client)  # another process, which can ask nobody
+        manage(other)
+        assert await other.start(token=NOBODYS, meter_start=meter) == started
+        assert len(volt.asked) == asked + 1
+
+
+async def test_a_start_after_a_tap_needs_no_second_question(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    await tap(replica, NOBODYS)
+    assert (await replica.start(token=NOBODYS)).decision.accepted
+    assert len(volt.asked) == 1
+
+
+async def test_what_charges_already_does_not_start_again_whatever_the_operator_says(
+    replica: Replica,
+) -> None:
+    """R21."""
+    assert (await replica.start("first", token=CARD)).decision.accepted
+    second = await replica.start("second", token=CARD)
+    assert second.decision.status is Status.CONCURRENT_TX
+
+
+async def test_a_start_at_an_operator_that_says_nothing_is_refused_and_recorded(
+    nats_client: Client, volt: OperatorServer
+) -> None:
+    await stream.declare(nats_client.jetstream(), now=NOW, replicas=1)
+    volt.behave = never
+    async with asked_by(nats_client, volt, deadline=0.1) as replica:
+        started = await replica.start(token=CARD)
+    assert started.decision.reason is Reason.OPERATOR_UNREACHABLE
+    [event] = await events_of(nats_client)
+    assert isinstance(event, StartRefused)
+    assert event.inputs.operator_answer == OperatorAnswer(status="UNREACHABLE")
+
+
+async def test_a_transaction_of_ocpp_2_asks_the_operator_too(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    decision = await replica.take(Phase.STARTED, token=NOBODYS)
+    assert decision is not None
+    assert decision.reason is Reason.OPERATOR_ACCEPTED
+    assert [asked.said["stage"] for asked in volt.asked] == ["start"]
+    volt.behave = BLOCKED
+    refused = await replica.take(Phase.STARTED, token=OTHERS_CARD, transaction="tx2", connector=2)
+    assert refused is not None
+    assert refused.reason is Reason.IDENTIFICATION_BLOCKED
+
+
+class Charger:
+    """A charger of OCPP 1.6 over a real socket."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        self._socket = socket
+        self._id = 0
+
+    async def send(self, action: str, **payload: Any) -> str:
+        self._id += 1
+        await self._socket.send(json.dumps([2, f"id-{self._id}", action, payload]))
+        return f"id-{self._id}"
+
+    async def next_answer(self) -> tuple[str, dict[str, Any]]:
+        while True:
+            frame = json.loads(await self._socket.recv())
+            if frame[0] == 3:
+                return frame[1], frame[2]
+
+
+Connect = Callable[[str], Awaitable[Charger]]
+
+
+@pytest.fixture
+async def connect(replica: Replica) -> AsyncIterator[Connect]:
+    passwords = ChargerPasswords(SECRET)
+    for name in ("first", "second", "open"):
+        replica.view.apply(
+            access.ChargerCredential(
+                charger_id=name, password_hash=passwords.hash(name, "a long enough password")
+            )
+        )
+    # Of another site, where nobody has to be asked.
+    replica.view.apply(
+        access.ChargerMoved(
+            charger_id="second", installation_id="elsewhere", from_installation_id="site"
+        )
+    )
+    replica.view.apply(
+        access.PermissionGranted(
+            installation_id="elsewhere", permission_id="there", user_id="ada", roles=("USER",)
+        )
+    )
+    server = OcppServer(replica.gateway)
+    await server.start("127.0.0.1:0")
+    async with contextlib.AsyncExitStack() as opened:
+
+        async def connected(name: str) -> Charger:
+            socket = websockets.connect(
+                f"ws://127.0.0.1:{server.port}/ocpp/{name}",
+                proxy=None,
+                subprotocols=["ocpp1.6"],  # type: ignore[list-item]
+                additional_headers={
+                    "Authorization": build_authorization_basic(name, "a long enough password")
+                },
+            )
+            return Charger(await opened.enter_async_context(socket))
+
+        yield connected
+    await server.stop()
+
+
+async def test_over_ocpp_16_the_operator_is_asked_and_the_charger_told(
+    connect: Connect, volt: OperatorServer
+) -> None:
+    charger = await connect("first")
+    await charger.send("Authorize", idTag=NOBODYS)
+    assert await charger.next_answer() == ("id-1", {"idTagInfo": {"status": "Accepted"}})
+    await charger.send(
+        "StartTransaction",
+        connectorId=1,
+        idTag=NOBODYS,
+        meterStart=0,
+        timestamp="2027-01-15T08:00:00Z",
+    )
+    _, started = await charger.next_answer()
+    assert started["idTagInfo"] == {"status": "Accepted"}
+    assert len(volt.asked) == 1
+    volt.behave = answer(b'{"allowed": "NO_CREDIT"}')
+    await charger.send("Authorize", idTag=OTHERS_CARD)
+    assert await charger.next_answer() == ("id-3", {"idTagInfo": {"status": "Blocked"}})
+
+
+async def test_while_an_operator_thinks_its_chargers_and_others_go_on(
+    connect: Connect, volt: OperatorServer
+) -> None:
+    """What is asked later at a charger is answered before, and other sites notice nothing."""
+    volt.behave = never
+    waiting, other = await connect("first"), await connect("second")
+    asked = await waiting.send("Authorize", idTag=NOBODYS)
+    await volt.has_been_asked(1)
+    await waiting.send("Heartbeat")
+    heartbeat, _ = await waiting.next_answer()
+    assert heartbeat == "id-2"
+    await other.send("Authorize", idTag=CARD)
+    _, accepted = await other.next_answer()
+    assert accepted["idTagInfo"]["status"] == "Accepted"
+    late, refused = await waiting.next_answer()
+    assert (late, refused["idTagInfo"]["status"]) == (asked, "Invalid")
+
+
+async def test_a_charger_that_piles_up_questions_is_refused_the_rest(
+    connect: Connect, volt: OperatorServer
+) -> None:
+    """And no question that is never asked is left behind."""
+    volt.behave = never
+    charger = await connect("first")
+    for _ in range(40):
+        await charger.send("Authorize", idTag=NOBODYS)
+    await charger.send("Heartbeat")
+    async with asyncio.timeout(30):
+        while (await charger.next_answer())[0] != "id-41":
+            pass
+    assert len(volt.asked) < 40
