@@ -98,6 +98,26 @@ def installations(site: Site) -> Iterator[Row]:
     yield "usage", ("installation", "list", "extra")
 
 
+def charger_commands(site: Site) -> Iterator[Row]:
+    for key in IDS:
+        unknown = "charger_unknown" if key else "charger_not_named"
+        for words in (("start",), ("reset",), ("unlock",), ("clear-cache",), ("settings", "show")):
+            yield unknown, ("charger", *words, key)
+        yield unknown, ("charger", "availability", key, "off")
+        yield unknown, ("charger", "trigger", key, "Heartbeat")
+        yield unknown, ("charger", "settings", "set", key, "HeartbeatInterval", "300")
+        yield unknown, ("charger", "send", key, "ClearCache", "{}")
+        yield "session_unknown", ("charger", "stop", key)
+        yield "session_unknown", ("charger", "end-session", key)
+    yield "charger_offline", ("charger", "reset", site.charger)
+    yield "usage", ("charger", "availability", site.charger, SECRET)
+    yield "usage", ("charger", "unlock", site.charger, "--connector", "-1")
+    yield "connector_malformed", ("charger", "unlock", site.charger, "--connector", "0")
+    yield "setting_malformed", ("charger", "settings", "show", site.charger, "")
+    yield "setting_malformed", ("charger", "settings", "set", site.charger, "A", "\x1b[2J")
+    yield "payload_invalid", ("charger", "send", site.charger, "ClearCache", SECRET)
+
+
 def chargers(site: Site) -> Iterator[Row]:
     for key in IDS:
         add = ("charger", "add", "--ocpp-identity", "CP-2")
@@ -115,9 +135,12 @@ def chargers(site: Site) -> Iterator[Row]:
         yield "choice_unknown", ("charger", "types", site.charger, "--enable", types)
         yield "choice_unknown", ("charger", "types", site.charger, "--disable", types)
     yield "nothing_to_change", ("charger", "types", site.charger)
+    yield "target_missing", ("charger", "convergence")
     for key in IDS:
         unknown = "charger_unknown" if key else "charger_not_named"
         yield unknown, ("charger", "show", key)
+        yield unknown, ("charger", "convergence", "--charger", key)
+        yield "installation_unknown", ("charger", "convergence", "--installation", key)
         yield unknown, ("charger", "move", key, "--installation", site.id)
         yield unknown, ("charger", "quirks", key, "--reversed")
         yield "installation_unknown", ("charger", "move", site.charger, "--installation", key)
@@ -125,6 +148,7 @@ def chargers(site: Site) -> Iterator[Row]:
         yield "reader_prefix_malformed", ("charger", "quirks", site.charger, "--prefix", prefix)
     both = ("--enable", "pin,rfid", "--disable", "pin")
     yield "type_twice", ("charger", "types", site.charger, *both)
+    yield from charger_commands(site)
 
 
 def users(site: Site) -> Iterator[Row]:
@@ -256,6 +280,28 @@ def people(site: Site) -> Iterator[Row]:
             yield "link_invalid", ("login", "--token", key)
         yield "user_unknown", ("user", "list", "--installation", site.id, "--as", key)
     yield "nothing_to_change", ("permission", "change", UNKNOWN)
+    for key in IDS:
+        yield "decision_unknown", ("why", key)
+        report = ("sessions", "report", "--installation")
+        yield "installation_unknown", (*report, key)
+        dry = ("installation", "set", key, "--authorisation-required", "no", "--dry-run")
+        yield "installation_unknown", dry
+        yield "permission_unknown", ("permission", "revoke", key, "--dry-run")
+        yield "user_unknown", ("user", "block", key, "--dry-run")
+    report = ("sessions", "report", "--installation", site.id)
+    for day in DAYS["date_malformed"]:
+        yield "date_malformed", (*report, "--from", day)
+        yield "date_malformed", (*report, "--to", day)
+    yield "date_too_late", (*report, "--to", "9999-12-31")
+    yield "period_malformed", (*report, "--from", "2026-03-02", "--to", "2026-02-28")
+    for option in ("--csv", "--xlsx"):
+        yield "file_unwritable", (*report, option, "/nowhere/at/all")
+    dry = ("--dry-run",)
+    yield (
+        "dry_run_impossible",
+        ("installation", "set", site.id, "--authentication", "external", *dry),
+    )
+    yield "dry_run_impossible", ("user", "block", site.user, "--everywhere", *dry)
     yield "object_missing", ("history",)
     yield "object_missing", ("history", "--user", site.user, "--charger", site.charger)
     yield "usage", ("history", "--installation", site.id, "--limit", "0")
@@ -288,6 +334,16 @@ def partners(site: Site) -> Iterator[Row]:
         yield "partner_unknown", ("partner", "connect", key, "ZZZZ")
         yield "installation_unknown", ("partner", "disconnect", key)
         yield "installation_unknown", ("partner", "overrides", key, "--allowed", "yes")
+        endpoint = ("partner", "decision-endpoint")
+        there = (*endpoint, "set", key, "--url", "https://volt.example/", "--kind")
+        yield "partner_unknown", (*there, "webhook")
+        yield "endpoint_secret_invalid", (*there, "ocpi")
+        yield "file_unreadable", (*there, "ocpi", "--secret-file", "/nowhere/at/all")
+        yield "partner_unknown", (*endpoint, "remove", key)
+    for url in ("volt", "ftp://volt.example/", "https://a:b@volt.example/", ENDLESS):
+        there = ("partner", "decision-endpoint", "set", UNKNOWN, "--url", url)
+        yield "endpoint_url_invalid", (*there, "--kind", "webhook")
+    yield "usage", (*there, "--kind", "carrier-pigeon")
     yield "nothing_to_change", ("partner", "change", UNKNOWN)
     yield "subject_missing", ("partner", "member", "add", UNKNOWN)
     yield "operator_not_connected", ("partner", "disconnect", site.id)
@@ -343,6 +399,12 @@ def questions(site: Site) -> Iterator[Row]:
     simulate = ("simulate", "--ocpp-identity", site.charger, "--password")
     yield "charger_refused", (*simulate, SECRET, "--code", "#1357")
     yield "code_too_long", (*simulate, site.password, "--code", ENDLESS)
+    yield "fleet_or_charger", ("simulate",)
+    yield "fleet_or_charger", ("simulate", "--ocpp-identity", site.charger)
+    yield "fleet_or_charger", (*simulate, SECRET, "--chargers", "2")
+    yield "fleet_or_charger", ("simulate", "--chargers", "2", "--code", "#1357")
+    for wrong in (("--chargers", "0"), ("--scenario", SECRET), ("--ocpp", "1.5"), ("--rate", "0")):
+        yield "usage", ("simulate", "--chargers", "2", *wrong)
     yield "usage", (SECRET,)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from .running_system import CHARGEKEY, RunningSystem
@@ -213,3 +214,87 @@ def test_everything_about_a_user_is_a_file_that_any_program_reads(system: Runnin
         if name == "user":
             assert written.startswith('{\n  "identity": {\n')
             assert set(json.loads(written)) == set(run(*export))
+
+
+def test_why_and_what_if_and_how_much(system: RunningSystem, tmp_path: Path) -> None:
+    """R24, R4, R12: a session and a refusal explain themselves, a change beforehand."""
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Why", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    charger = run("charger", "add", *at_site, "--ocpp-identity", "CP-why")
+    ada = run("user", "add-local", *at_site, "--first-name", "Ada", "--last-name", "Lovelace")
+    pin = run("identification", "add", "--user", ada["id"], "--type", "pin", "--code", PIN)
+    ask = ("authorize", "--charger", "CP-why", "--code", PIN, "--at-least")
+    run(*ask, pin["position"], "--at-least", ada["access_position"])
+    simulate = (
+        *("simulate", "--ocpp-identity", "CP-why", "--password", charger["password"]),
+        *("--code", PIN),
+    )
+    with subprocess.Popen(
+        [*CHARGEKEY, *simulate, "--json", "--data", system.data], stdout=subprocess.PIPE
+    ) as simulated:
+        try:
+            [session] = listed(system, "sessions", "list", "--charger", "CP-why")
+            block = ("user", "block", ada["id"], "--dry-run")
+            tried = run(*block)
+            told = shown(system, *block)
+        finally:
+            simulated.send_signal(signal.SIGINT)
+        assert simulated.wait(30) == 0
+    lost = {"user_id": ada["id"], "charger_id": session["charger_id"], "reason": "user_blocked"}
+    assert (tried["losses"], tried["losses_in_all"]) == ([lost], 1)
+    assert tried["stopped_session_ids"] == [session["id"]]
+    assert "Ada Lovelace" in told
+    assert "CP-why" in told
+    [permission] = run("permission", "list", *at_site, "--user", ada["id"])["permissions"]
+    for command, reason in (
+        (("permission", "revoke", permission["id"]), "no_permission"),
+        (("charger", "types", "CP-why", "--disable", "pin"), "type_disabled"),
+    ):
+        assert run(*command, "--dry-run")["losses"] == [lost | {"reason": reason}]
+    opened = run("installation", "set", site["id"], "--authorisation-required", "no", "--dry-run")
+    assert opened["gains"] == [{**lost, "user_id": None, "reason": None}]
+
+    began = run("why", session["id"])
+    assert (began["status"], began["reason"], began["same"]) == (
+        "Accepted",
+        "installation_permission",
+        True,
+    )
+    run(*ask, run("user", "block", ada["id"])["position"])  # a dry run has not done it
+    assert run(*simulate) == "charging_refused"
+    [refusal, *_] = listed(system, "refusals", "list", "--charger", "CP-why")
+    why = run("why", refusal["id"])
+    assert (why["reason"], why["same"], why["inputs"]["user_blocked"]) == (
+        "user_blocked",
+        True,
+        True,
+    )
+    assert why["explanation"][-1].endswith("yes: user_blocked")
+    told = shown(system, "why", refusal["id"])
+    assert "A tap was refused at CP-why" in told
+    assert "Ada Lovelace" in told
+    assert "Decided again from the same: the same." in told
+    assert told.splitlines()[-1].startswith("->")
+    assert refusal["id"] in shown(system, "refusals", "list", "--charger", "CP-why")
+    assert session["id"] in shown(system, "sessions", "list", "--charger", "CP-why")
+
+    assert_reported(system, at_site, ada["id"], tmp_path)
+
+
+def assert_reported(
+    system: RunningSystem, at_site: tuple[str, str], ada: str, tmp_path: Path
+) -> None:
+    """The one session is in the report, in the table, and in both files (R24)."""
+    run = system.chargekey
+    deadline = time.monotonic() + 30
+    while not (made := run("sessions", "report", *at_site))["total"]["sessions"]:
+        assert time.monotonic() < deadline
+    assert [each["id"] for each in made["users"]] == [ada]
+    assert run("sessions", "report", *at_site, "--to", "2020-01-01")["total"]["sessions"] == 0
+    csv, xlsx = tmp_path / "report.csv", tmp_path / "report.xlsx"
+    files = run("sessions", "report", *at_site, "--csv", str(csv), "--xlsx", str(xlsx))["files"]
+    assert files == [str(csv), str(xlsx)]
+    assert f"user,{ada},Ada Lovelace,1," in csv.read_text(encoding="utf-8")
+    assert xlsx.read_bytes().startswith(b"PK")
+    assert "Ada Lovelace" in shown(system, "sessions", "report", *at_site)

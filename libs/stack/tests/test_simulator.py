@@ -25,11 +25,12 @@ from chargekey_stack.errors import (
     CodeTooLongError,
     RequestRefusedError,
 )
-from chargekey_stack.simulator import Started, simulated_charger
+from chargekey_stack.simulator import Make, Started, simulated_charger
 
 ANSWERS = {"#2468": "Accepted", "#1357": "Blocked"}
 FAILS = "#9999"
 NOW = "2026-11-18T11:06:40Z"
+HASTY = Make(back_off=(0.01,))
 
 
 class BackEnd(ChargePoint):
@@ -169,22 +170,40 @@ async def test_it_can_be_stopped_at_the_charger_and_start_again(listener: Listen
 async def test_it_keeps_what_it_is_configured_with(listener: Listener) -> None:
     async with simulated_charger(listener.url, "CP-1", "secret") as charger:
         back_end = await listener.back_ends.get()
-        await back_end.call(call.ChangeConfiguration(key="HeartbeatInterval", value="60"))
-        assert charger.configuration == {"HeartbeatInterval": "60"}
-        told = await back_end.call(call.GetConfiguration(key=["HeartbeatInterval", "Nonsense"]))
+
+        async def change(key: str, value: str) -> str:
+            answer = await back_end.call(call.ChangeConfiguration(key=key, value=value))
+            return str(answer.status)
+
+        assert await change("HeartbeatInterval", "60") == "Accepted"
+        assert await change("LocalAuthListMaxLength", "60") == "Rejected"
+        assert await change("LocalPreAuthorize", "perhaps") == "Rejected"
+        assert await change("AuthorizationCacheEnabled", "false") == "RebootRequired"
+        assert await change("Nonsense", "60") == "NotSupported"
+        told = await back_end.call(call.GetConfiguration(key=["heartbeatInterval", "Nonsense"]))
         assert told.unknown_key == ["Nonsense"]
-        assert told.configuration_key[0]["value"] == "60"
+        assert told.configuration_key == [
+            {"key": "HeartbeatInterval", "readonly": False, "value": "60"}
+        ]
+        assert charger.settings["AuthorizationCacheEnabled"] == "true"
+        await charger.reboot()
+        assert charger.settings["AuthorizationCacheEnabled"] == "false"
 
 
-async def test_a_lost_connection_ends_every_wait(listener: Listener) -> None:
-    async with simulated_charger(listener.url, "CP-1", "secret") as charger:
-        back_end = await listener.back_ends.get()
-        await charger.start("#2468")
-        await back_end.socket.close(1012, "restarting")
-        with pytest.raises(ChargerDisconnectedError, match=r"1012 \(restarting\)"):
-            await charger.stopped()
-        with pytest.raises(ChargerDisconnectedError):
-            await charger.authorize("#2468")
+async def test_a_lost_connection_is_opened_again_and_charging_goes_on(listener: Listener) -> None:
+    async with simulated_charger(
+        listener.url, "CP-1", "secret", meter_interval=0.01, make=HASTY
+    ) as charger:
+        first = await listener.back_ends.get()
+        await charger.boot()
+        assert await charger.start("#2468") == Started(42, "Accepted")
+        await first.socket.close(1012, "restarting")
+        second = await listener.back_ends.get()
+        async with asyncio.timeout(5):
+            await second.metered.wait()
+        assert second.said[0] == ("status", "Charging")
+        assert await charger.stop() == "Local"
+        assert ("stop", (42, "Local", charger.meter)) in second.said
 
 
 async def test_a_second_charger_of_an_identity_is_told_so(listener: Listener) -> None:

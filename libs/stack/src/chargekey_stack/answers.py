@@ -13,11 +13,14 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chargekey_stack.errors import OutputFailedError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Where no terminal tells its width, tables are for `grep`: one line a row.
 UNBOUND_WIDTH = 1000
@@ -168,17 +171,23 @@ def _written() -> Iterator[None]:
         raise OutputFailedError(error.strerror or "") from None
 
 
-def _show_table(rows: Sequence[Document]) -> None:
-    # Scripts, which want no tables, should not wait for what draws them.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def drawn(rows: Sequence[Document]) -> Table:
+    """Return rows, of which there are some, as a table for a terminal."""
+    from rich.table import Table  # noqa: PLC0415 - as below
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = UNBOUND_WIDTH
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in rows[0]:
         shown.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         shown.add_row(*map(cell, row.values()))
-    console.print(shown)
+    return shown
+
+
+def _show_table(rows: Sequence[Document]) -> None:
+    # Scripts, which want no tables, should not wait for what draws them.
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = UNBOUND_WIDTH
+    console.print(drawn(rows))

@@ -37,6 +37,7 @@ from chargekey_stack.commands import (
     simulate,
     up,
     user,
+    why,
 )
 from chargekey_stack.data_directory import VERSION
 
@@ -51,7 +52,7 @@ for _each in (up, demo, installation, charger, user, identification, permission)
     app.add_typer(_each.app)
 for _each in (invitation, partner, access_request, login):
     app.add_typer(_each.app)
-for _each in (authorize, sessions, refusals, events, simulate, history, audit, restored):
+for _each in (authorize, sessions, refusals, why, events, simulate, history, audit, restored):
     app.add_typer(_each.app)
 
 INTERRUPTED = 130

@@ -13,13 +13,19 @@ from chargekey.access.v1 import chargers_pb2
 from chargekey.access.v1.access_requests_pb2_grpc import AccessRequestServiceStub
 from chargekey.access.v1.chargers_pb2_grpc import ChargerServiceStub
 from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
+from chargekey.access.v1.decision_endpoints_pb2_grpc import DecisionEndpointServiceStub
 from chargekey.access.v1.installations_pb2_grpc import InstallationServiceStub
 from chargekey.access.v1.owners_pb2_grpc import OwnersServiceStub
 from chargekey.access.v1.partners_pb2_grpc import PartnerServiceStub
 from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
 from chargekey.audit.v1.audit_pb2_grpc import AuditServiceStub
+from chargekey.gateway.v1.commands_pb2_grpc import ChargerCommandServiceStub
+from chargekey.gateway.v1.convergence_pb2_grpc import ConvergenceServiceStub
+from chargekey.gateway.v1.decisions_pb2_grpc import DecisionServiceStub as PreviewServiceStub
 from chargekey.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
+from chargekey.history.v1.decisions_pb2_grpc import DecisionServiceStub
 from chargekey.history.v1.history_pb2_grpc import HistoryServiceStub
+from chargekey.history.v1.reports_pb2_grpc import ReportServiceStub
 from chargekey.identity.v1 import sign_in_pb2, users_pb2
 from chargekey.identity.v1.credentials_pb2_grpc import CredentialServiceStub
 from chargekey.identity.v1.identifications_pb2_grpc import IdentificationServiceStub
@@ -70,6 +76,7 @@ class Client:
         self.permissions = PermissionServiceStub(channels["access"])
         self.owners = OwnersServiceStub(channels["access"])
         self.partners = PartnerServiceStub(channels["access"])
+        self.decision_endpoints = DecisionEndpointServiceStub(channels["access"])
         self.access_requests = AccessRequestServiceStub(channels["access"])
         self.check = CheckServiceStub(channels["access"])
         self.users = UserServiceStub(channels["identity"])
@@ -81,7 +88,12 @@ class Client:
         self.privacy = PrivacyServiceStub(channels["identity"])
         self.people = PeopleServiceStub(channels["identity"])
         self.gateway = GatewayServiceStub(channels["gateway"])
+        self.convergence = ConvergenceServiceStub(channels["gateway"])
+        self.charger_commands = ChargerCommandServiceStub(channels["gateway"])
+        self.previews = PreviewServiceStub(channels["gateway"])
         self.history = HistoryServiceStub(channels["history"])
+        self.decisions = DecisionServiceStub(channels["history"])
+        self.reports = ReportServiceStub(channels["history"])
         # Of every service that has a store.
         self.audits = {name: AuditServiceStub(channels[name]) for name in ("access", "identity")}
 

@@ -4,6 +4,7 @@ ChargekeyError
 ├── InvalidArgumentError
 │   ├── ChoiceUnknownError        choice_unknown
 │   ├── CodeTooLongError          code_too_long
+│   ├── FleetOrChargerError       fleet_or_charger
 │   ├── NeitherOrBothError        neither_or_both
 │   ├── NothingToChangeError      nothing_to_change
 │   ├── ObjectMissingError        object_missing
@@ -26,6 +27,8 @@ ChargekeyError
 │   ├── ChargerConnectedError     charger_connected
 │   ├── ChargerRefusedError       charger_refused
 │   ├── ChargingRefusedError      charging_refused
+│   ├── CommandRefusedError       command_refused
+│   ├── PromiseBrokenError        promise_broken
 │   ├── RequestRefusedError       request_refused
 │   ├── UserElsewhereError        local_user_elsewhere
 │   ├── PortTakenError            port_taken
@@ -96,6 +99,16 @@ class NeitherOrBothError(InvalidArgumentError):
     sentence = "Ask for a link by --email, or give what it carries by --token."
 
 
+class FleetOrChargerError(InvalidArgumentError):
+    """One charger that is known, or many that are made."""
+
+    code = "fleet_or_charger"
+    sentence = (
+        "Be one charger, by --ocpp-identity and --password, "
+        "or a fleet of --chargers that plays a --scenario."
+    )
+
+
 class NothingToChangeError(InvalidArgumentError):
     """A command that changes something was given nothing to change."""
 
@@ -115,6 +128,23 @@ class FileUnreadableError(FailedPreconditionError):
 
     code = "file_unreadable"
     sentence = "This file cannot be read:"
+
+
+class FileUnwritableError(FailedPreconditionError):
+    """A directory that is not there, a disk that is full, or not for us."""
+
+    code = "file_unwritable"
+    sentence = "This file cannot be written:"
+
+
+class DryRunImpossibleError(InvalidArgumentError):
+    """Something whose effects nobody works out beforehand."""
+
+    code = "dry_run_impossible"
+    sentence = (
+        "What this would do cannot be shown beforehand; a dry run shows what a revoked permission, "
+        "a block at one installation, --authorisation-required and a charger's types would do."
+    )
 
 
 class ImportRefusedError(FailedPreconditionError):
@@ -300,6 +330,20 @@ class ChargingRefusedError(FailedPreconditionError):
 
     code = "charging_refused"
     sentence = "Charging was refused; `chargekey refusals list` says why:"
+
+
+class CommandRefusedError(FailedPreconditionError):
+    """A connected charger answered, and does not do it; its word is behind the sentence."""
+
+    code = "command_refused"
+    sentence = "The charger does not do this; see what it is doing now. It answered:"
+
+
+class PromiseBrokenError(FailedPreconditionError):
+    """A simulated fleet saw something that the system says it never does."""
+
+    code = "promise_broken"
+    sentence = "Something was not as promised; `chargekey why` and the logs tell more:"
 
 
 class ChargerConnectedError(FailedPreconditionError):

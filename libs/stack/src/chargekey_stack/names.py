@@ -10,13 +10,15 @@ import msgspec
 from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2
-from chargekey.history.v1 import history_pb2
+from chargekey.history.v1 import decisions_pb2, history_pb2
 from chargekey.identity.v1 import users_pb2
 from chargekey_stack.answers import Document
 from chargekey_stack.client import Client
 from chargekey_stack.paging import every
 
-Past: TypeAlias = history_pb2.Session | history_pb2.Refusal
+Past: TypeAlias = history_pb2.Session | history_pb2.Refusal | decisions_pb2.ExplainDecisionResponse
+
+MOST_NAMES = 1000  # that identity tells at once
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -32,9 +34,21 @@ class Names(msgspec.Struct, frozen=True):
         chargers = await asyncio.gather(*(_chargers(client, each) for each in installations))
         users = None
         if client.for_people:
-            asked = (_users(client, each, past) for each in installations)
+            asked = (_users(client, each, _here(each, past)) for each in installations)
             users = _joined(await asyncio.gather(*asked))
         return Names(_joined(chargers), users)
+
+    @staticmethod
+    async def at(client: Client, installation: str, users: Iterable[str]) -> dict[str, str]:
+        """Return what a site's chargers and these users are called, by id."""
+        asked = sorted(set(users) - {""})
+        parts = [asked[first : first + MOST_NAMES] for first in range(0, len(asked), MOST_NAMES)]
+        return _joined(
+            await asyncio.gather(
+                _chargers(client, installation),
+                *(_users(client, installation, part) for part in parts),
+            )
+        )
 
     def of(self, past: Past) -> Document:
         """Return the columns `charger` and, for people, `user`: the id where there is no name."""
@@ -53,9 +67,13 @@ async def _chargers(client: Client, installation: str) -> dict[str, str]:
     return {each.id: each.ocpp_identity for each in found}
 
 
-async def _users(client: Client, installation: str, past: Iterable[Past]) -> dict[str, str]:
+def _here(installation: str, past: Iterable[Past]) -> Sequence[str]:
     here = {each.user_id for each in past if each.installation_id == installation}
-    request = users_pb2.ListNamesRequest(installation_id=installation, user_ids=sorted(here - {""}))
+    return sorted(here - {""})
+
+
+async def _users(client: Client, installation: str, users: Sequence[str]) -> dict[str, str]:
+    request = users_pb2.ListNamesRequest(installation_id=installation, user_ids=users)
     try:
         found = await client.users.ListNames(request)
     except aio.AioRpcError:

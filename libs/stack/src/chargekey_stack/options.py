@@ -93,14 +93,18 @@ OptionalCode = Annotated[
     str | None,
     typer.Option("--code", callback=_from_standard_input, metavar="CODE", help=CODE_HELP),
 ]
-Password = Annotated[
-    str,
+OptionalPassword = Annotated[
+    str | None,
     typer.Option(
         "--password",
         callback=_from_standard_input,
         metavar="PASSWORD",
         help="The charger's password; - reads it from standard input.",
     ),
+]
+OptionalOcppIdentity = Annotated[
+    str | None,
+    typer.Option("--ocpp-identity", metavar="ID", help="The name the charger connects under."),
 ]
 OcppIdentity = Annotated[
     str, typer.Option("--ocpp-identity", metavar="ID", help="The name the charger connects under.")

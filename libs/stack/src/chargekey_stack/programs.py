@@ -97,7 +97,12 @@ def programs(
             **identity,
             "OCPP_ADDRESS": addresses.ocpp,
         },
-        "history": {**access, **identity, **store},
+        "history": {
+            **access,
+            **identity,
+            **store,
+            "GATEWAY_ADDRESS": addresses.grpc["gateway"],
+        },
         "notifier": {
             **access,
             **identity,

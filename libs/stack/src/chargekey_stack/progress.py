@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+from chargekey_stack.answers import Document, drawn
 
 Advance = Callable[[str, int, int], None]
+Change = Callable[[Sequence[Document]], None]
 
 
 @contextlib.contextmanager
@@ -40,3 +43,17 @@ def bars(*, shown: bool = True) -> Iterator[Advance]:
             progress.update(tasks[name], completed=done or not whole, total=whole or 1)
 
         yield advance
+
+
+@contextlib.contextmanager
+def changing(*, shown: bool = True) -> Iterator[Change | None]:
+    """Show a table that changes; the block says how it is now, or gets None for no terminal."""
+    if not (shown and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.live import Live  # noqa: PLC0415
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda rows: live.update(drawn(rows), refresh=True)

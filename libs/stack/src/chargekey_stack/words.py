@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from chargekey.access.v1 import (
     access_requests_pb2,
     chargers_pb2,
+    decision_endpoints_pb2,
     installations_pb2,
     partners_pb2,
     permissions_pb2,
@@ -106,6 +107,13 @@ PARTNERS = Words(
         "payment-operator": partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR,
     }
 )
+# How a payment operator is asked who may charge.
+DECISION_ENDPOINTS = Words(
+    {
+        "ocpi": decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI,
+        "webhook": decision_endpoints_pb2.DECISION_ENDPOINT_KIND_WEBHOOK,
+    }
+)
 USERS = Words(
     {
         "local": users_pb2.USER_KIND_LOCAL,
@@ -154,6 +162,8 @@ TOKENS = Words({"rfid": gateway_pb2.TOKEN_TYPE_RFID, "pin": gateway_pb2.TOKEN_TY
 # As chargers are told.
 VERDICTS = Words(
     {
+        # Nobody's verdict: the operator of the site would be asked.
+        "Undecided": gateway_pb2.AUTHORIZATION_STATUS_UNSPECIFIED,
         "Accepted": gateway_pb2.AUTHORIZATION_STATUS_ACCEPTED,
         "Blocked": gateway_pb2.AUTHORIZATION_STATUS_BLOCKED,
         "Expired": gateway_pb2.AUTHORIZATION_STATUS_EXPIRED,

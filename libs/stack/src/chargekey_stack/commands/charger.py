@@ -7,17 +7,21 @@ from typing import Annotated, Any, Literal
 import typer
 
 from chargekey.access.v1 import chargers_pb2 as pb
-from chargekey.gateway.v1 import gateway_pb2
+from chargekey.gateway.v1 import decisions_pb2, gateway_pb2
 from chargekey_stack.answers import Answer, Document, done, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
+from chargekey_stack.commands import charger_commands, charger_convergence
 from chargekey_stack.errors import NothingToChangeError, TypeTwiceError
 from chargekey_stack.options import ChargerArgument as Charger
 from chargekey_stack.options import Installation, OcppIdentity
 from chargekey_stack.paging import every
+from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import AUTHORISATIONS, TYPES, completed
 
 app = group("charger", "Charging stations, each named by the OCPP identity it connects under.")
+app.add_typer(charger_commands.app)
+app.add_typer(charger_convergence.app)
 
 
 def _types(name: str, explanation: str) -> Any:  # noqa: ANN401 - what the library says it is
@@ -76,6 +80,7 @@ async def types(
     charger: Charger,
     enable: Annotated[str, _types("--enable", f"As in pin,rfid; of {', '.join(TYPES)}.")] = "",
     disable: Annotated[str, _types("--disable", "As in app.")] = "",
+    dry_run: DryRun = False,
 ) -> Answer:
     """Switch identification types on and off at a charger, in one step."""
     off = set(TYPES.numbers(disable))
@@ -86,6 +91,13 @@ async def types(
         raise TypeTwiceError(", ".join(twice))
     found = await client.charger(charger)
     wanted = sorted((set(found.identification_types) | on) - off)
+    if dry_run:
+        types = [TYPES.word(each).replace("-", "_").upper() for each in wanted]
+        change = decisions_pb2.PreviewChangeRequest(
+            installation_id=found.installation_id,
+            accepted_types=decisions_pb2.AcceptedTypes(charger_id=found.id, types=types),
+        )
+        return await preview(client, change)
     changed = await client.chargers.SetIdentificationTypes(
         pb.SetIdentificationTypesRequest(charger_id=found.id, identification_types=wanted)
     )

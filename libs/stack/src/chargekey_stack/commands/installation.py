@@ -8,13 +8,19 @@ import typer
 
 from chargekey.access.v1 import installations_pb2 as pb
 from chargekey.access.v1 import owners_pb2
+from chargekey.gateway.v1 import decisions_pb2
 from chargekey_stack.answers import Answer, Document, done, fields, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
-from chargekey_stack.errors import NothingToChangeError, SubjectMissingError
+from chargekey_stack.errors import (
+    DryRunImpossibleError,
+    NothingToChangeError,
+    SubjectMissingError,
+)
 from chargekey_stack.options import Email, OptionalUser, given
 from chargekey_stack.options import InstallationArgument as Id
 from chargekey_stack.paging import every
+from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import AUTHENTICATIONS, ON_OPERATOR_TIMEOUT, RUNNING
 
 app = group("installation", "Sites: the top unit, with a time zone and who must show something.")
@@ -69,10 +75,20 @@ async def set_(
             "--authentication", help="Who decides: the permissions, or the connected operator."
         ),
     ] = None,
+    dry_run: DryRun = False,
 ) -> Answer:
     """Open an installation to everybody, or restrict it; say who decides. Sessions go on."""
     if authorisation_required is None and authentication is None:
         raise NothingToChangeError
+    if dry_run:
+        if authentication is not None:
+            raise DryRunImpossibleError
+        there = pb.GetInstallationRequest(installation_id=installation)
+        await client.installations.GetInstallation(there)
+        change = decisions_pb2.PreviewChangeRequest(
+            installation_id=installation, authorisation_required=authorisation_required == "yes"
+        )
+        return await preview(client, change)
     position = ""
     now: list[str] = []
     if authentication is not None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from chargekey.access.v1 import installations_pb2
+from chargekey.access.v1 import decision_endpoints_pb2, installations_pb2
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey.identity.v1 import credentials_pb2
 from chargekey_stack.answers import Answer, Document, done, fields, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.commands.permission import document as permission_document
-from chargekey_stack.errors import NothingToChangeError, SubjectMissingError
+from chargekey_stack.errors import FileUnreadableError, NothingToChangeError, SubjectMissingError
 from chargekey_stack.options import (
     Email,
     InstallationArgument,
@@ -23,12 +24,16 @@ from chargekey_stack.options import (
     given,
 )
 from chargekey_stack.paging import every
-from chargekey_stack.words import AUTHENTICATIONS, PARTNERS
+from chargekey_stack.words import AUTHENTICATIONS, DECISION_ENDPOINTS, PARTNERS
 
 app = group("partner", "Service partners and payment operators, and the sites they manage.")
 member = group("member", "Who is in a partner, and so holds what it holds.")
 credentials = group("credentials", "What a partner's own programs call with.")
+decision_endpoint = group(
+    "decision-endpoint", "Where a payment operator answers who may charge at its sites."
+)
 app.add_typer(member)
+app.add_typer(decision_endpoint)
 app.add_typer(credentials)
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The lookup key, as in K7Q2.")]
@@ -271,6 +276,58 @@ async def credentials_revoke(
         credentials_pb2.RevokePartnerCredentialRequest(credential_id=credential)
     )
     return done("Revoked.", position=revoked.position)
+
+
+@command(
+    decision_endpoint,
+    "set",
+    "chargekey partner decision-endpoint set 2c9e... --kind webhook --url https://volt.example/decide",
+)
+async def decision_endpoint_set(
+    client: Client,
+    *,
+    partner: PartnerArgument,
+    kind: Annotated[
+        Literal["ocpi", "webhook"],
+        typer.Option("--kind", help="OCPI 2.2.1's real-time authorization, or a signed webhook."),
+    ],
+    url: Annotated[
+        str,
+        typer.Option("--url", help="An https address; for ocpi that of the tokens module."),
+    ],
+    secret_file: Annotated[
+        Path | None,
+        typer.Option("--secret-file", help="For ocpi: the file with the token to call with."),
+    ] = None,
+) -> Answer:
+    """Let an operator be asked there, from now on and in place of before.
+
+    A webhook's secret is made and shown this once; it signs as Standard Webhooks says.
+    """
+    try:
+        secret = "" if secret_file is None else secret_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileUnreadableError(getattr(error, "strerror", None) or "") from None
+    answer = await client.decision_endpoints.SetDecisionEndpoint(
+        decision_endpoints_pb2.SetDecisionEndpointRequest(
+            partner_id=partner, kind=DECISION_ENDPOINTS.number(kind), url=url, secret=secret
+        )
+    )
+    made = answer.secret or None
+    return done(
+        "Set." if made is None else f"Set, with the secret {made}",
+        secret=made,
+        position=answer.position,
+    )
+
+
+@command(decision_endpoint, "remove", "chargekey partner decision-endpoint remove 2c9e...")
+async def decision_endpoint_remove(client: Client, *, partner: PartnerArgument) -> Answer:
+    """Let an operator be asked no longer: its sites fall back on their policy."""
+    removed = await client.decision_endpoints.RemoveDecisionEndpoint(
+        decision_endpoints_pb2.RemoveDecisionEndpointRequest(partner_id=partner)
+    )
+    return done("Removed.", position=removed.position)
 
 
 def _document(partner: pb.Partner) -> Document:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chargekey.access.v1 import permissions_pb2 as pb
+from chargekey.gateway.v1 import decisions_pb2
 from chargekey_stack.answers import Answer, Document, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -21,6 +22,7 @@ from chargekey_stack.options import (
     given,
 )
 from chargekey_stack.paging import every
+from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import ROLES, completed
 
 app = group("permission", "Who may do what, on an installation or on one charger.")
@@ -94,8 +96,15 @@ async def change(
 
 
 @command(app, "revoke", "chargekey permission revoke 5d41...")
-async def revoke(client: Client, *, permission: Id) -> Answer:
+async def revoke(client: Client, *, permission: Id, dry_run: DryRun = False) -> Answer:
     """Take a permission away, or give up your own; others of the same user stay."""
+    if dry_run:
+        asked = pb.GetPermissionRequest(permission_id=permission)
+        found = (await client.permissions.GetPermission(asked)).permission
+        change = decisions_pb2.PreviewChangeRequest(
+            installation_id=found.installation_id, revoked_permission_id=permission
+        )
+        return await preview(client, change)
     revoked = await client.permissions.RevokePermission(
         pb.RevokePermissionRequest(permission_id=permission)
     )

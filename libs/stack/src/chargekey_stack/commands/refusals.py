@@ -16,7 +16,7 @@ from chargekey_stack.options import (
 )
 from chargekey_stack.paging import newest
 
-_COLUMNS = ("at", "status", "reason", "stage", "charger", "user")
+_COLUMNS = ("at", "status", "reason", "stage", "offline", "charger", "user", "id")
 
 app = group("refusals", "Who was turned away, and why.")
 
@@ -56,4 +56,5 @@ def document(refusal: pb.Refusal) -> Document:
         "charger_id": refusal.charger_id,
         "user_id": refusal.user_id or None,
         "identification_id": refusal.identification_id or None,
+        "offline": refusal.offline,
     }

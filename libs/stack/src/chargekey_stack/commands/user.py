@@ -12,6 +12,7 @@ import typer
 
 from chargekey.access.v1 import chargers_pb2, owners_pb2, permissions_pb2
 from chargekey.audit.v1 import audit_pb2
+from chargekey.gateway.v1 import decisions_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import people_pb2, privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
@@ -23,6 +24,7 @@ from chargekey_stack.commands.permission import document as permission_document
 from chargekey_stack.commands.refusals import document as refusal_document
 from chargekey_stack.commands.sessions import document as session_document
 from chargekey_stack.errors import (
+    DryRunImpossibleError,
     FileUnreadableError,
     ImportRefusedError,
     NothingToChangeError,
@@ -38,6 +40,7 @@ from chargekey_stack.options import (
     UsersInstallation,
 )
 from chargekey_stack.paging import every
+from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import USERS
 
 app = group("user", "People: local ones of an installation, and those who sign in.")
@@ -119,8 +122,16 @@ async def block(
     user: UserArgument,
     installation: UsersInstallation = None,
     everywhere: Everywhere = False,
+    dry_run: DryRun = False,
 ) -> Answer:
     """Refuse a user with everything he presents, and stop what he charges."""
+    if dry_run:
+        site = installation or (await client.user(user)).installation_id
+        if everywhere or not site:
+            raise DryRunImpossibleError
+        await client.check_home(user, installation)
+        change = decisions_pb2.PreviewChangeRequest(installation_id=site, blocked_user_id=user)
+        return await preview(client, change)
     if everywhere or await _is_local(client, user, installation):
         blocked: Any = await client.users.BlockUser(
             pb.BlockUserRequest(user_id=user, everywhere=everywhere)
