@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from pkgutil import iter_modules, walk_packages
 from typing import cast
 
@@ -15,12 +16,24 @@ from google.protobuf.descriptor import FileDescriptor
 import chargekey
 from chargekey_access.domain import events as access_events
 from chargekey_access.domain.rules import RULES
-from chargekey_common.published import access, identity
+from chargekey_common.published import access, chargers, identity, sessions
+from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.reactions import On
 from chargekey_identity.api.access import ON_LOCAL_USER_ADDED
 from chargekey_identity.domain import events as identity_events
+from chargekey_stack.events import EVENTS as SHOWN
 
 REACTING = ("access", "identity", "notifier")
+SERVICES = Path(__file__).parents[2] / "services"
+PUBLISHED = {"ACCESS": access, "IDENTITY": identity, "SESSIONS": sessions, "CHARGERS": chargers}
+# What readers alone are told, on subjects of their own.
+PRIVATE = {access.ChargerCredential, identity.IdentificationKey}
+# Who publishes what by name in its README; access publishes its domain's events, all of them.
+TOLD_IN = {
+    "IDENTITY": "identity",
+    "SESSIONS": "chargepoint-gateway",
+    "CHARGERS": "chargepoint-gateway",
+}
 
 
 def contracts() -> Iterator[FileDescriptor]:
@@ -50,6 +63,31 @@ def test_an_event_is_stored_and_published_under_the_same_name(
     stored: tuple[type, ...], published: tuple[type, ...]
 ) -> None:
     assert {event.__name__ for event in stored} == {event.__name__ for event in published}
+
+
+@pytest.mark.parametrize("stream", PUBLISHED)
+def test_every_event_of_a_stream_is_in_its_catalogue_and_shown_under_its_name(stream: str) -> None:
+    """By `chargekey events`, which shows what it knows."""
+    module = PUBLISHED[stream]
+    declared = {
+        each
+        for name, each in vars(module).items()
+        if isinstance(each, type)
+        and issubclass(each, PublishedEvent)
+        and each.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+    assert set(module.EVENTS) == declared - PRIVATE == set(SHOWN[stream])
+    assert len({event.__name__ for event in module.EVENTS}) == len(module.EVENTS)
+    for event in module.EVENTS:
+        prefix, _, name = event.subject_filter().rpartition(".")
+        assert (prefix.split(".")[0], name) == (stream.lower(), event.__name__)
+
+
+@pytest.mark.parametrize(("stream", "service"), TOLD_IN.items())
+def test_who_publishes_an_event_says_so_by_its_name(stream: str, service: str) -> None:
+    words = set(re.findall(r"\w+", (SERVICES / service / "README.md").read_text("utf-8")))
+    assert {event.__name__ for event in SHOWN[stream]} <= words
 
 
 @pytest.mark.parametrize(("service", "module", "on"), list(reactions()))

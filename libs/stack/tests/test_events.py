@@ -82,6 +82,7 @@ def test_every_stream_is_told_in_the_order_of_time(
         "SessionStarted",
         "SessionEnded",
         "ChargerConnected",
+        "WaitingForAuthorisationChanged",
     }
     [added] = [e for e in events if e.get("position") == story["charger"]["position"]]
     assert added["data"]["charger_id"] == story["charger"]["id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from chargekey_stack.ports import HOST
+from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.ports import HOST, Ports
+from chargekey_stack.programs import Addresses, programs
 
 from .processes import about, alive, children
 from .running_system import CHARGEKEY, RunningSystem, chargekey, up
@@ -36,6 +39,19 @@ def test_it_says_once_and_on_one_line_how_to_reach_everything(system: RunningSys
 
 def test_a_second_one_on_the_same_data_is_refused(system: RunningSystem) -> None:
     assert chargekey("up", data=system.data) == "data_in_use"
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_only_who_asks_for_it_has_operators_asked_anywhere(
+    tmp_path: Path, *, anywhere: bool
+) -> None:
+    """It lets whoever names an operator's address have the gateway post into this network."""
+    data = DataDirectory(tmp_path)
+    with data.locked(), contextlib.closing(Ports()) as ports:
+        addresses = Addresses.reserve(ports, ocpp_port=0)
+        ours = programs(data, addresses, "nats://127.0.0.1:1", operators_anywhere=anywhere)
+    [gateway] = [each for each in ours if each.name == "gateway"]
+    assert gateway.environment["CHARGEKEY_GATEWAY_OPERATORS_ANYWHERE"] == str(anywhere)
 
 
 @pytest.mark.parametrize("option", ["--ocpp-port", "--portal-port"])

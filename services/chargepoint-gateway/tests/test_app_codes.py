@@ -79,6 +79,7 @@ async def small(tmp_path: Path) -> AsyncIterator[tuple[SmallIdentity, AppCodes]]
 async def test_the_code_of_the_one_who_wants_to_start_is_told(
     small: tuple[SmallIdentity, AppCodes],
 ) -> None:
+    """S3-12."""
     _, app_codes = small
     assert await app_codes("ada") == CODE + "ada"
 

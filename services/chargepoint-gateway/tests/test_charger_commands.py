@@ -351,7 +351,7 @@ async def test_a_charger_that_never_answers_is_silent_in_time(
 async def test_who_may_charge_starts_with_his_own_code_and_it_is_told_nowhere(
     world: World,
 ) -> None:
-    """R10, R17: decided as if it were presented at the charger."""
+    """S3-12, R10, R17: decided as if it were presented at the charger."""
     with capture_logs() as logs:
         answer = await world.call("StartSession", charger_id="garage", connector=1)
         await world.call("StartSession", charger_id="garage")

@@ -23,7 +23,12 @@ from chargekey_common.testing.grpc import served
 from chargekey_gateway.api.service import service
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.charger_states import ACCEPTANCE_LASTS, ChargerState, ChargerStates
+from chargekey_gateway.charger_states import (
+    ACCEPTANCE_LASTS,
+    MOST_CONNECTORS,
+    ChargerState,
+    ChargerStates,
+)
 from chargekey_gateway.decision import Decision
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
@@ -133,6 +138,19 @@ def test_whoever_was_accepted_is_waited_for_no_longer_until_the_start(garage: Ga
     assert not garage.waiting(at=NOW + 1)
     garage.states.started("garage")
     assert garage.waiting()  # the start was refused, or there would be a session
+
+
+def test_a_start_that_is_refused_makes_somebody_waited_for_again(garage: Garage) -> None:
+    online = {"garage"}
+    garage.states.accepted("garage", NOW)
+    garage.tells("Preparing")
+    assert garage.states.news(garage.charger, online=online, at=NOW) == []
+    changed: list[Charger] = []
+    garage.states.on_change(changed.append)
+    garage.states.started("garage")
+    garage.states.started("garage")  # of which nothing was accepted before
+    assert changed == [garage.charger]
+    assert garage.states.news(garage.charger, online=online, at=NOW) == [(1, True)]
 
 
 def test_an_acceptance_ends_by_itself_and_when_its_driver_goes(garage: Garage) -> None:
@@ -343,7 +361,7 @@ async def forecourt() -> Forecourt:
 async def test_yellow_is_told_when_it_begins_and_when_the_cable_goes(
     forecourt: Forecourt, plugged: str
 ) -> None:
-    """Never twice the same; OCPP 2.x says no more than Occupied."""
+    """S3-55: never twice the same; OCPP 2.x says no more than Occupied."""
     forecourt.tells("Available", plugged, plugged, "Available", "Available")
     assert forecourt.told == [YELLOW, NO_MORE]
 
@@ -351,6 +369,7 @@ async def test_yellow_is_told_when_it_begins_and_when_the_cable_goes(
 async def test_yellow_ends_with_what_is_accepted_and_comes_back_when_that_lapses(
     forecourt: Forecourt,
 ) -> None:
+    """S3-55."""
     forecourt.tells("Preparing")
     forecourt.tap()
     forecourt.tap()
@@ -385,6 +404,7 @@ async def test_the_lapse_of_an_acceptance_is_told_by_itself(
 async def test_yellow_ends_with_a_start_and_not_with_one_that_is_refused(
     forecourt: Forecourt,
 ) -> None:
+    """S3-55."""
     forecourt.tells("Preparing", "Charging", "SuspendedEVSE")
     assert forecourt.told == [YELLOW, NO_MORE, YELLOW]  # charging, of which nobody knows why
     forecourt.session(1)
@@ -395,6 +415,7 @@ async def test_yellow_ends_with_a_start_and_not_with_one_that_is_refused(
 async def test_a_vehicle_of_2x_that_has_charged_is_not_waited_for_until_it_has_gone(
     forecourt: Forecourt,
 ) -> None:
+    """S3-55."""
     forecourt.tells("Occupied")
     forecourt.session(1)
     forecourt.over(1)
@@ -407,7 +428,7 @@ async def test_a_vehicle_of_2x_that_has_charged_is_not_waited_for_until_it_has_g
 async def test_a_site_that_opens_and_closes_while_somebody_is_plugged_in(
     forecourt: Forecourt,
 ) -> None:
-    """R1: live, any number of times; so does a charger's own deviation."""
+    """S3-13, S3-55, R1: live, any number of times; so does a charger's own deviation."""
     forecourt.tells("Preparing")
     forecourt.require(needed=False)
     forecourt.require(needed=True)
@@ -420,6 +441,7 @@ async def test_a_site_that_opens_and_closes_while_somebody_is_plugged_in(
 
 
 async def test_at_an_open_charger_nobody_is_waited_for_unless_an_operator_decides() -> None:
+    """S3-10, S3-55."""
     forecourt = Forecourt(sites="open")
     forecourt.tells("Preparing")
     assert forecourt.told == []
@@ -450,3 +472,14 @@ async def test_connectors_are_waited_for_apart(forecourt: Forecourt) -> None:
     forecourt.tells("Preparing", connector=1)
     forecourt.session(1, connector=2)
     assert forecourt.told == [(2, True), (1, True), (2, False)]
+
+
+async def test_a_charger_that_makes_up_connectors_is_believed_so_many(
+    forecourt: Forecourt,
+) -> None:
+    for number in range(1, MOST_CONNECTORS + 10):
+        forecourt.tells("Available", connector=number)
+    forecourt.tells("Faulted", connector=1)
+    [state] = forecourt.gateway.reports.states([forecourt.charger], {forecourt.charger.id})
+    assert [each.connector for each in state.connectors] == list(range(1, MOST_CONNECTORS + 1))
+    assert state.connectors[0].status == "Faulted"

@@ -260,14 +260,15 @@ def test_what_charges_elsewhere_does_not_start_here_whatever_an_operator_says() 
         ({"charger_known": False}, Reason.CHARGER_UNKNOWN),
         ({"user_blocked_everywhere": True}, Reason.USER_BLOCKED),
         ({"token_type": PIN}, Reason.OPERATOR_REFUSED),
-        ({"token_type": "APP"}, Reason.OPERATOR_REFUSED),
+        ({"token_type": "APP", "identification_status": None}, Reason.OPERATOR_REFUSED),
+        ({"token_type": "APP", "identification_status": "BLOCKED"}, Reason.OPERATOR_REFUSED),
         ({"token_malformed": True}, Reason.IDENTIFICATION_MALFORMED),
     ],
 )
 def test_some_things_are_known_without_asking_an_operator_and_its_word_changes_nothing(
     changes: dict[str, Any], reason: Reason
 ) -> None:
-    """R13, R17: PINs and the portal's codes are told to nobody."""
+    """R13, R17: PINs are told to nobody, and no operator can tell of an app that works no more."""
     inputs = msgspec.structs.replace(EXTERNAL, **changes)
     assert decided(inputs).reason is reason
     assert decided(answered("ALLOWED", **changes)).reason is reason

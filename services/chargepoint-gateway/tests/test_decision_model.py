@@ -475,9 +475,12 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
         return "Blocked", "user_blocked", None
     authentication = last(log, access.AuthenticationTypeSet, installation_id=site)
     if authentication is not None and authentication.authentication_type == "EXTERNAL":
-        # What is typed, and what comes from the portal, is no operator's business.
-        own = known is not None and IDENTIFICATIONS[known][1] in ("PIN", "APP")
-        if own or token[:1] == "#" or token[:4] == "APP:":
+        # What is typed is no operator's business, nor what does not come from the portal any more.
+        typed = token[:1] == "#" or (known is not None and IDENTIFICATIONS[known][1] == "PIN")
+        of_known = [e for e in log if getattr(e, "identification_id", "") == known]
+        works = [e.status for e in of_known if hasattr(e, "status")][-1:] == ["ACTIVE"]
+        from_portal = known is not None and IDENTIFICATIONS[known][1] == "APP"
+        if typed or (from_portal and not works) or (known is None and token[:4] == "APP:"):
             return "Invalid", "operator_refused", None
         if token in IMPOSSIBLE:
             return "Invalid", "identification_malformed", None

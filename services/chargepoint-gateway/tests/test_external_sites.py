@@ -17,8 +17,9 @@ from nats.aio.client import Client
 from websockets.headers import build_authorization_basic
 
 from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.process import cancel
-from chargekey_common.published import access
+from chargekey_common.published import access, identity
 from chargekey_common.published.sessions import (
     AuthorizationRefused,
     OperatorAnswer,
@@ -38,6 +39,7 @@ from .operators.operator_server import OperatorServer, an_operator, answer, neve
 from .replicas import CARD, NOW, OTHERS_CARD, SECRET, Replica, events_of
 
 KEY = "whsec_" + base64.b64encode(b"x" * 24).decode()
+APP_CODE = "APP:ABCD2345ABCD2345"
 NOBODYS = "DEADBEEF"  # of the operator's own customers, nobody here knows it
 BLOCKED = answer(b'{"allowed": "BLOCKED"}')
 
@@ -142,13 +144,42 @@ async def test_nobody_is_waited_for_once_the_operator_has_accepted(replica: Repl
 async def test_a_pin_is_refused_at_once_and_told_to_nobody(
     replica: Replica, volt: OperatorServer
 ) -> None:
-    """R13."""
+    """R13, R17: nor is a code of the portal that nobody has."""
     for token in ("#9999", "APP:ABCDEFGHIJKLMNOP"):
         decision = replica.gateway.deciding.authorize(replica.charger(), token)
         assert isinstance(decision, Decision)
         assert decision.reason is Reason.OPERATOR_REFUSED
         assert (await replica.start(token=token)).decision.reason is Reason.OPERATOR_REFUSED
     assert volt.asked == []
+
+
+async def test_of_start_here_as_me_the_operator_is_told_who_and_never_the_code(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    """R17: whoever knew the code would be that person. Once it works no more nobody is asked."""
+    code_class, canonical = classify(APP_CODE)
+    view, key = replica.view, KeyedIds(SECRET).of(code_class, canonical, "").hex()
+    view.apply(identity.IdentificationKey(identification_id="app", keyed_id=key))
+    view.apply(
+        identity.IdentificationAdded(
+            identification_id="app", user_id="ada", type="APP", status="ACTIVE"
+        )
+    )
+    assert (await tap(replica, APP_CODE)).reason is Reason.OPERATOR_ACCEPTED
+    assert (await replica.start(token=APP_CODE)).decision.accepted
+    [asked] = volt.asked
+    assert asked.said["token"] == {"code": "app", "type": "APP"}
+    assert asked.said["user_id"] == "ada"
+    view.apply(
+        identity.IdentificationStatusChanged(
+            identification_id="app", user_id="ada", status="BLOCKED"
+        )
+    )
+    refused = replica.gateway.deciding.authorize(replica.charger(), APP_CODE)
+    assert isinstance(refused, Decision)
+    assert refused.reason is Reason.OPERATOR_REFUSED
+    assert volt.asked == [asked]
+    assert APP_CODE.encode() not in asked.body
 
 
 async def test_nobody_is_asked_for_an_answer_that_nobody_awaits(
@@ -238,7 +269,21 @@ async def test_a_transaction_of_ocpp_2_asks_the_operator_too(
     assert decision is not None
     assert decision.reason is Reason.OPERATOR_ACCEPTED
     assert [asked.said["stage"] for asked in volt.asked] == ["start"]
+    for _ in range(2):  # late in a transaction, and sent again
+        late = await replica.take(Phase.UPDATED, number=20, token=NOBODYS, transaction="tx3")
+        assert late is not None
+        assert late.reason is Reason.OPERATOR_ACCEPTED
+    assert [asked.said["stage"] for asked in volt.asked] == ["start", "start"]
     volt.behave = BLOCKED
+    # Whose code nobody knows here is known by it alone; another one is somebody else's.
+    for number, token, reason in (
+        (1, NOBODYS, Reason.OPERATOR_ACCEPTED),
+        (2, "DEADBEEE", Reason.IDENTIFICATION_BLOCKED),
+    ):
+        presented = await replica.take(Phase.UPDATED, number=number, token=token)
+        assert presented is not None
+        assert presented.reason is reason
+    assert [asked.said["stage"] for asked in volt.asked] == ["start", "start", "authorize"]
     refused = await replica.take(Phase.STARTED, token=OTHERS_CARD, transaction="tx2", connector=2)
     assert refused is not None
     assert refused.reason is Reason.IDENTIFICATION_BLOCKED

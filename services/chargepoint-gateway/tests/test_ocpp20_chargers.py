@@ -1,6 +1,6 @@
 """A charger of the `ocpp` library in 2.0.1 and 2.1, over a real WebSocket, at a real gateway.
 
-The library holds what it sends and what it gets against the official schemas.
+The library holds what it sends and what it gets against the official schemas (O44).
 """
 
 from __future__ import annotations

@@ -153,6 +153,7 @@ async def test_a_retried_refused_start_stays_refused(replicas: Replicas, through
 
 
 async def test_a_verdict_outlives_what_it_was_made_from(replicas: Replicas) -> None:
+    """O19, O21."""
     replica, _ = replicas
     started = await replica.start()
     replica.view.apply(identity.UserBlocked(user_id="ada", installation_id="site"))
@@ -161,6 +162,7 @@ async def test_a_verdict_outlives_what_it_was_made_from(replicas: Replicas) -> N
 
 
 async def test_racing_retries_of_one_start_all_get_the_same_answer(replicas: Replicas) -> None:
+    """O21."""
     answers = await asyncio.gather(*(replicas[n % 2].start() for n in range(8)))
     assert len(set(map(repr, answers))) == 1
     assert answers[0].decision.accepted
@@ -278,6 +280,7 @@ async def test_sessions_keep_the_installation_they_began_at(replicas: Replicas) 
 
 
 async def test_a_stop_sent_twice_ends_the_session_once(replicas: Replicas) -> None:
+    """O24."""
     replica, other = replicas
     started = await replica.start()
     await other.end(started.transaction_id)
@@ -438,7 +441,7 @@ async def test_an_older_start_told_late_ends_nothing(replicas: Replicas) -> None
 
 
 async def test_an_open_charger_takes_anybody_and_locks_nobody(replicas: Replicas) -> None:
-    """S3-10; sessions there stay apart in reports (S3-41)."""
+    """O37, S3-10: sessions there stay apart in reports (S3-41)."""
     replica, _ = replicas
     anonymous = await replica.start("open", token="WHOEVER")
     known = await replica.start("open", connector=2)
@@ -486,6 +489,7 @@ async def test_a_chargers_clock_ahead_counts_as_now(replicas: Replicas) -> None:
 async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
     replicas: Replicas, nats_server: NatsServer
 ) -> None:
+    """O23."""
     replica, other = replicas
     started = await replica.start()
     nats_server.stop()
@@ -666,6 +670,7 @@ async def test_a_refused_tap_is_published_and_an_accepted_one_is_not(replicas: R
 async def test_what_can_be_nobodys_code_starts_nothing_and_is_told_as_such(
     replicas: Replicas, token: str
 ) -> None:
+    """O37."""
     replica, _ = replicas
     started = await replica.start(token=token)
     assert (started.decision.status, started.decision.reason) == (

@@ -14,12 +14,22 @@ from chargekey_gateway.application.metering import SELDOM
 from chargekey_gateway.sessions.running import Metered
 from chargekey_gateway.sessions.transactions import Phase
 
-from .replicas import CARD, NOW, OTHERS_CARD, Replica, Replicas, events_of, following, messages_of
+from .replicas import (
+    CARD,
+    MINUTE,
+    NOW,
+    OTHERS_CARD,
+    Replica,
+    Replicas,
+    events_of,
+    following,
+    messages_of,
+)
 
 
 @pytest_asyncio.fixture
 async def replica(replicas: Replicas) -> AsyncIterator[Replica]:
-    task = asyncio.create_task(replicas[0].gateway.metering.run())
+    task = asyncio.create_task(replicas[0].gateway.run())
     yield replicas[0]
     await cancel(task)
 
@@ -51,17 +61,17 @@ def reads(
 
 async def test_the_first_reading_is_told_and_then_one_in_a_while(replica: Replica) -> None:
     started = await replica.start()
-    for second in range(130):
-        replica.now = NOW + second * 10**9
-        reads(replica, 100 + second, transaction=started.transaction_id, power=7000)
+    for minute in range(33):
+        replica.now = NOW + minute * MINUTE
+        reads(replica, 100 + minute, transaction=started.transaction_id, power=7000)
     events = await told(replica)
     assert [(event.at, event.meter) for event in events] == [
-        (NOW + seconds * 10**9, 100 + seconds) for seconds in (0, 60, 120)
+        (NOW + minutes * MINUTE, 100 + minutes) for minutes in (0, 15, 30)
     ]
     assert {event.power for event in events} == {7000}
-    assert SELDOM == 60 * 10**9
+    assert SELDOM == 15 * MINUTE
     known = replica.running.metered(started.transaction_id)
-    assert known == Metered(NOW + 129 * 10**9, 229)
+    assert known == Metered(NOW + 32 * MINUTE, 132)
     *_, message = await messages_of(replica.client)
     assert attributes(message.headers).actor == "charger:first"
     assert (events[0].user_id, events[0].identification_id) == ("ada", "pin")

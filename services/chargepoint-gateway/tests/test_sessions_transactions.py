@@ -21,7 +21,13 @@ from chargekey_common.published.sessions import (
     StartRefused,
 )
 from chargekey_gateway.decision import Decision, Reason, Status
-from chargekey_gateway.sessions.transactions import MOST_REMEMBERED, Phase, TransactionMessage
+from chargekey_gateway.sessions.transactions import (
+    MOST_AHEAD,
+    MOST_REMEMBERED,
+    Heard,
+    Phase,
+    TransactionMessage,
+)
 
 from .replicas import (
     CARD,
@@ -88,7 +94,7 @@ async def test_a_start_sent_again_gets_the_same_verdict_everywhere(
 async def test_a_refused_start_sent_again_stays_refused_and_a_new_one_is_judged_anew(
     replicas: Replicas,
 ) -> None:
-    """R23: the same message is the same start; who taps once more is asked once more."""
+    """O21, R23: the same message is the same start; who taps once more is asked once more."""
     replica, other = replicas
     refused = await replica.take(token=UNKNOWN_CARD)
     assert refused is not None
@@ -250,8 +256,39 @@ async def test_messages_that_never_came_are_counted(replicas: Replicas) -> None:
     assert ended.messages_missing == 4  # 1, 3, 4 and 5
 
 
+def heard(*numbers: int) -> Heard:
+    heard = Heard()
+    for number in numbers:
+        heard.take(TransactionMessage(phase=UPDATED, transaction="tx", number=number, at=NOW))
+    return heard
+
+
+def test_missing_messages_are_counted_in_whatever_order_the_others_come() -> None:
+    """O40."""
+    for numbers in itertools.permutations((0, 1, 2, 4, 4)):
+        assert [heard(*numbers).missing(last) for last in (0, 2, 3, 4, 6)] == [0, 0, 1, 1, 3]
+
+
+@pytest.mark.parametrize("last", [7, 9])
+def test_what_came_before_the_first_that_is_heard_here_is_not_missing(last: int) -> None:
+    """O40."""
+    known = heard(6, 6)
+    known.known_before()
+    for number in (5, 7):
+        known.take(TransactionMessage(phase=UPDATED, transaction="tx", number=number, at=NOW))
+        known.known_before()  # no longer the first
+    assert known.missing(last) == last - 7
+
+
+def test_a_charger_that_makes_up_numbers_costs_so_many() -> None:
+    made_up = heard(0, *range(2, 2 * MOST_AHEAD))
+    assert made_up.missing(2 * MOST_AHEAD - 1) == MOST_AHEAD - 1
+    made_up = heard(*range(2 * MOST_AHEAD))
+    assert made_up.missing(2 * MOST_AHEAD - 1) == 0
+
+
 async def test_what_another_replica_took_is_not_missing(replicas: Replicas) -> None:
-    """A charger that comes over to another gateway has lost nothing."""
+    """O40: a charger that comes over to another gateway has lost nothing."""
     replica, other = replicas
     async with following(other) as caught_up:
         await replica.take(STARTED)
@@ -267,7 +304,7 @@ async def test_what_another_replica_took_is_not_missing(replicas: Replicas) -> N
 async def test_a_whole_offline_transaction_in_its_last_message_is_recorded(
     replicas: Replicas,
 ) -> None:
-    """R23: judged as of its start and flagged, start and end."""
+    """O40, R23: judged as of its start and flagged, start and end."""
     replica, _ = replicas
     decision = await replica.take(ENDED, number=2, offline=True, at=NOW - 10 * MINUTE, meter=900)
     assert decision is not None
@@ -408,7 +445,7 @@ async def test_the_token_is_verified_again_in_a_running_session(
 
 
 async def test_what_is_accepted_outlives_its_expiry(replicas: Replicas) -> None:
-    """O38."""
+    """O38: unless the site ends sessions for it (R12)."""
     replica, _ = replicas
     first = await replica.take()
     replica.view.apply(
@@ -417,11 +454,16 @@ async def test_what_is_accepted_outlives_its_expiry(replicas: Replicas) -> None:
         )
     )
     assert await replica.take(UPDATED, number=1) == first
+    policies(replica, on_revoke="STOP")
+    again = await replica.take(UPDATED, number=2)
+    assert again is not None
+    assert again.reason is Reason.IDENTIFICATION_EXPIRED
 
 
 async def test_a_removed_card_may_no_longer_charge_where_revocation_stops(
     replicas: Replicas,
 ) -> None:
+    """O39."""
     replica, _ = replicas
     await replica.take()
     policies(replica, on_revoke="STOP")
@@ -463,7 +505,7 @@ async def test_who_stops_is_matched(
 
 
 async def test_whom_an_end_names_is_matched_whatever_it_was_for(replicas: Replicas) -> None:
-    """E07: only who ended it is named by an end."""
+    """R22, E07: only who ended it is named by an end."""
     replica, _ = replicas
     await replica.take()
     stopped = await replica.take(ENDED, number=1, token=OTHERS_CARD, at=NOW)

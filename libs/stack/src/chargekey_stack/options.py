@@ -147,6 +147,13 @@ PortalPort = Annotated[
         help="Where people find the portal; 0 for any free port.",
     ),
 ]
+OperatorsAnywhere = Annotated[
+    bool,
+    typer.Option(
+        "--operators-anywhere",
+        help="Ask payment operators without TLS and on this machine, too: to try one out.",
+    ),
+]
 Store = Annotated[
     str | None,
     typer.Option(

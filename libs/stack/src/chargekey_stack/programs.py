@@ -66,11 +66,17 @@ class Program(msgspec.Struct, frozen=True):
 
 
 def programs(
-    data: DataDirectory, addresses: Addresses, nats_url: str, *, postgres: Path | None = None
+    data: DataDirectory,
+    addresses: Addresses,
+    nats_url: str,
+    *,
+    postgres: Path | None = None,
+    operators_anywhere: bool = False,
 ) -> tuple[Program, ...]:
     """Return every process but NATS, which all of them need.
 
-    `postgres` is the file with the URL of the database that they keep things in, if not in files.
+    `postgres` is the file with the URL of the database that they keep things in, if not in files;
+    `operators_anywhere` is the gateway's setting of that name.
     """
     store: Mapping[str, Path] = {} if postgres is None else {_DATABASE: postgres}
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
@@ -96,6 +102,7 @@ def programs(
             **access,
             **identity,
             "OCPP_ADDRESS": addresses.ocpp,
+            "OPERATORS_ANYWHERE": str(operators_anywhere),
         },
         "history": {
             **access,

@@ -40,11 +40,13 @@ async def running(
     ocpp_port: int = 0,
     portal_port: int = 0,
     store: str | None = None,
+    operators_anywhere: bool = False,
     tell: Tell,
 ) -> AsyncIterator[System]:
     """Run the whole system on `data` for the length of the block, ready when it begins.
 
-    `store` is the URL of a PostgreSQL to keep everything in, if not in files.
+    `store` is the URL of a PostgreSQL to keep everything in, if not in files;
+    `operators_anywhere` lets payment operators be asked without TLS, and on this machine.
 
     `tell` is given a line for each process that crashes, and one when it runs again.
     Raises what `DataDirectory.locked`, `database` and `Ports.reserve` do, and
@@ -60,7 +62,13 @@ async def running(
         server = NatsServer(data.nats, token=data.token("nats_token").read_text())
         async with _supervised(guard, tell) as supervisor:
             await supervisor.start([NatsChild(server)])
-            ours = programs(data, addresses, server.url, postgres=postgres)
+            ours = programs(
+                data,
+                addresses,
+                server.url,
+                postgres=postgres,
+                operators_anywhere=operators_anywhere,
+            )
             await _together(
                 _migrate(program, data.log(program.name)) for program in ours if program.migrates
             )

@@ -13,6 +13,8 @@ CHARGER_ITSELF = 0  # the connector number by which OCPP 1.6 means the whole cha
 # OCPP 1.6 §4.9: in these a vehicle may be plugged in without any energy flowing. A charger
 # whose start was refused says SuspendedEVSE.
 WITHOUT_ENERGY = frozenset({"Preparing", "SuspendedEVSE", "SuspendedEV"})
+# More than any charger has; its numbers are its own, and each that it tells of is kept.
+MOST_CONNECTORS = 256
 FREE = "Available"
 # OCPP 2.x: there is a vehicle, and no more is said.
 OCCUPIED = "Occupied"
@@ -60,6 +62,11 @@ class ChargerStates:
     def on_change(self, listener: Callable[[Charger], None]) -> None:
         """Call `listener` with a charger whose `news` may be some."""
         self._listeners.append(listener)
+
+    def may_have(self, charger: Charger, connector: int) -> bool:
+        """Whether it is believed that the charger has this connector beside those it told of."""
+        known = self._statuses.get(charger.id, {})
+        return connector in known or len(known) < MOST_CONNECTORS
 
     def told(self, charger: Charger, connector: int, status: str) -> None:
         """Know a connector's status."""

@@ -19,6 +19,7 @@ from chargekey_common.published.sessions import Inputs, OperatorAnswer
 from chargekey_gateway.view.entries import NEVER, Charger, Identification
 
 PIN = "PIN"
+APP = "APP"
 
 
 class Status(enum.StrEnum):
@@ -121,10 +122,6 @@ class AskOperator(msgspec.Struct, frozen=True):
 
 ASK_OPERATOR = AskOperator()
 
-# What an operator is never told: PINs are known at their own site and to nobody else, and
-# whoever knows an app's code is the app (R13, R17). So he cannot have allowed them.
-NOT_FOR_OPERATORS = frozenset({PIN, "APP"})
-
 # The operator's words (OCPI 2.2.1 AllowedType) as reasons. That OCPI does not know the token
 # (2004) is NOT_ALLOWED: whose it is, is not asked here.
 OPERATOR_REASONS = {
@@ -148,13 +145,25 @@ def _blocked_everywhere(inputs: Inputs) -> Reason | None:
 def _operator(inputs: Inputs) -> Reason | AskOperator | None:
     if not inputs.managed_externally:
         return None
-    if inputs.token_type in NOT_FOR_OPERATORS:
+    if _not_for_operators(inputs):
         return Reason.OPERATOR_REFUSED
     if inputs.token_malformed:
         return Reason.IDENTIFICATION_MALFORMED
     if inputs.operator_answer is None:
         return ASK_OPERATOR
     return _answered(inputs, inputs.operator_answer)
+
+
+def _not_for_operators(inputs: Inputs) -> bool:
+    """Whether an operator can have allowed nobody by it, and so is not asked.
+
+    PINs are known at their own site and to nobody else (R13). Of the portal's "start here as
+    me" he is told whose it is, and never the code, which would make him that person (R17);
+    that it still works is known here alone.
+    """
+    if inputs.token_type == APP:
+        return inputs.identification_status != "ACTIVE"
+    return inputs.token_type == PIN
 
 
 def _answered(inputs: Inputs, answer: OperatorAnswer) -> Reason:

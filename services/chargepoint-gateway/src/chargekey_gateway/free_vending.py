@@ -8,13 +8,13 @@ code that is no one's, the session that follows is nobody's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
 
 from chargekey_gateway.commands import ANONYMOUS, Command, RemoteStart, Result
-from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
 
 # Seconds that a charger of each OCPP version has to begin by itself.
@@ -50,9 +50,13 @@ class FreeVending:
         self._running = running
         self._after = after
         self._connections: dict[str, Connection] = {}
-        self._statuses: dict[tuple[str, int], str] = {}
+        # By charger and connector.
+        self._statuses: dict[str, dict[int, str]] = {}
+        # Where a vehicle has come that nothing has begun for yet, open or not.
+        self._unserved: set[tuple[str, int]] = set()
         self._timers: dict[tuple[str, int], asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        running.on_start(self._session_began)
 
     async def close(self) -> None:
         """Start nothing any more."""
@@ -73,25 +77,49 @@ class FreeVending:
         if self._connections.get(charger_id) is not connection:
             return
         del self._connections[charger_id]
-        for key in [each for each in self._statuses if each[0] == charger_id]:
-            del self._statuses[key]
-            self._leave(key)
+        for connector in self._statuses.pop(charger_id, {}):
+            self._leave((charger_id, connector))
 
     def told(self, charger: Charger, connector: int, status: str) -> None:
         """Know a connector's status; one that a vehicle is plugged into may have to be started."""
         connection = self._connections.get(charger.id)
         key = charger.id, connector
-        before = self._statuses.get(key)
+        before = self._statuses.get(charger.id, {}).get(connector)
         if connection is None or connector == 0 or status == before:
             return
-        self._statuses[key] = status
+        self._statuses.setdefault(charger.id, {})[connector] = status
         self._leave(key)
-        if status in PLUGGED_IN and before in BEFORE and _is_open(charger):
+        if status in PLUGGED_IN and before in BEFORE:
+            self._unserved.add(key)
+            self._wait(connection, connector)
+
+    def charger_changed(self, charger_id: str) -> None:
+        """Know that a charger's settings are different: it may be open to who waits there."""
+        self._changed(lambda charger: charger.id == charger_id)
+
+    def site_changed(self, installation_id: str) -> None:
+        """Know that the settings of a site are different."""
+        self._changed(lambda charger: charger.installation.id == installation_id)
+
+    def _changed(self, concerns: Callable[[Charger], bool]) -> None:
+        for charger_id, connector in self._unserved:
+            connection = self._connections[charger_id]
+            if concerns(connection.charger):
+                self._wait(connection, connector)
+
+    def _session_began(self, session: RunningSession) -> None:
+        # OCPP 2.x stays Occupied, also once that has ended: who has ended it did not mean another.
+        self._leave((session.charger_id, session.connector))
+
+    def _wait(self, connection: Connection, connector: int) -> None:
+        key = connection.charger.id, connector
+        if key not in self._timers and _is_open(connection.charger):
             self._timers[key] = asyncio.get_running_loop().call_later(
                 self._after[connection.version], self._due, connection, connector
             )
 
     def _leave(self, key: tuple[str, int]) -> None:
+        self._unserved.discard(key)
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -99,8 +127,11 @@ class FreeVending:
     def _due(self, connection: Connection, connector: int) -> None:
         charger = connection.charger
         del self._timers[charger.id, connector]
+        if not _is_open(charger):
+            return  # unless it is again, while the vehicle is still there
+        self._unserved.discard((charger.id, connector))
         busy = {session.connector for session in self._running.of_charger(charger.id)}
-        if connector in busy or not _is_open(charger):
+        if connector in busy:
             return
         task = asyncio.get_running_loop().create_task(_start(connection, connector))
         self._tasks.add(task)

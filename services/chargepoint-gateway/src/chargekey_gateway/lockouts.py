@@ -1,51 +1,41 @@
 """Lockouts of PINs: counted in memory at once, and with every other replica by NATS.
 
 A decision looks at memory only. A wrong PIN is in this replica's memory before the next
-one can be presented; a task of its own then puts it into a JetStream KV bucket, by
-compare-and-set, and `follow` brings in what other replicas put there. Without NATS the
-counting goes on here, and is merged when NATS is back. There are times in the bucket,
-and nothing of what was presented.
+one can be presented; a task of its own then puts it into a bucket, and `follow` brings in
+what other replicas put there. Without NATS the counting goes on here, and is merged when
+NATS is back. There are times in the bucket, and nothing of what was presented.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Callable, Sequence
 
-import msgspec
-import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError
-from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.follower import Message
-from chargekey_common.jetstream import STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, ensure_stream
 from chargekey_common.published.chargers import PinLockedOut, PinLockedOutAtInstallation
 from chargekey_common.published.envelope import Attributes, PublishedEvent
 from chargekey_gateway import guessing
+from chargekey_gateway.bucket import Bucket, declare_bucket
 from chargekey_gateway.guessing import NOTHING, Lock, Tally
 from chargekey_gateway.sessions.stream import SOURCE
 from chargekey_gateway.view.entries import Charger
 
 BUCKET = "PIN_LOCKOUTS"
 STREAM = f"KV_{BUCKET}"
-_PREFIX = f"$KV.{BUCKET}."
 # Seconds that the bucket keeps a tally: longer than it says anything.
 KEPT = (guessing.LONGEST + 2 * guessing.FORGOTTEN) / 10**9
-ATTEMPT = 2.0  # seconds for one answer of NATS
-PAUSES = (0.05, 0.25, 1.0)  # seconds before a write is tried again; the last one repeats
 SWEEP = 600.0  # seconds between two looks for what is over
 
 _MOST = {
     "charger": guessing.MOST_AT_CHARGER,
     "installation": guessing.MOST_AT_INSTALLATION,
 }
-_KEY = re.compile(r"charger(\.[\w-]+){3}|installation\.[\w-]+")
+_KEYS = r"charger(\.[\w-]+){3}|installation\.[\w-]+"
 # What the ids of the events are derived under.
 _LOCKS = uuid.UUID("5b1b7f0e-5f3a-4c7e-9d0a-6d0a1f6f2b57")
 
@@ -66,15 +56,10 @@ class Lockouts:
 
         Of one lock several replicas may tell, each with the same CloudEvents id.
         """
-        self._client = client
-        self._js = client.jetstream(timeout=ATTEMPT)
+        self._bucket = Bucket(client, BUCKET, Tally, keys=_KEYS, settle=self._settle)
         self._tell = tell
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
-        self._unwritten: dict[str, None] = {}  # a set that keeps its order
-        self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def locked(self, charger: Charger, at: int) -> bool:
         """Whether no PIN works at the charger at `at`; memory only."""
@@ -94,38 +79,30 @@ class Lockouts:
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Take in what is in the bucket; what a Follower of `STREAM` calls."""
-        for message in messages:
-            key, told = message.subject.removeprefix(_PREFIX), _read(message.data)
-            if _KEY.fullmatch(key) is None:
-                continue  # not written here
+        for key, there in self._bucket.read(messages):
+            told = there or NOTHING
             if self._merge(key, told) != told:
-                self._write_soon(key)
+                self._bucket.write_soon(key)
 
     def tell_again(self) -> None:
         """Have all that is known written into a bucket that was lost."""
         for key in self._tallies:
-            self._write_soon(key)
+            self._bucket.write_soon(key)
 
     async def idle(self) -> None:
         """Return once everything counted here is in the bucket."""
-        await self._idle.wait()
+        await self._bucket.idle()
 
     async def run(self) -> None:
         """Write until cancelled, and forget what is over."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
-            while True:
-                while self._unwritten:
-                    key = next(iter(self._unwritten))
-                    await self._insist(key)
-                self._idle.set()
-                self._arrived.clear()
-                await self._arrived.wait()
+            tasks.create_task(self._bucket.run())
 
     def _count(self, key: str, seen: Tally) -> None:
         before = self._tallies.get(key, NOTHING)
         if self._merge(key, seen) != before:
-            self._write_soon(key)
+            self._bucket.write_soon(key)
 
     def _merge(self, key: str, told: Tally) -> Tally:
         """Know it beside what is known, tell of a lock that follows from the two together."""
@@ -150,71 +127,24 @@ class Lockouts:
             ),
         )
 
-    def _write_soon(self, key: str) -> None:
-        self._unwritten[key] = None
-        self._idle.clear()
-        self._arrived.set()
-
-    async def _insist(self, key: str) -> None:
-        """Write what is known of the key, for as long as it takes."""
-        failures = 0
-        while True:
-            try:
-                if self._client.is_connected:
-                    await self._write(key)
-                    return
-            except (nats.errors.Error, OSError) as error:
-                if isinstance(error, APIError) and error.err_code == WRONG_LAST_SEQUENCE:
-                    continue  # another replica was there first: read and go on at once
-                log.info("lockout_write_repeated", error=type(error).__name__)
-            await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
-            failures += 1
-
-    async def _write(self, key: str) -> None:
-        """Put what both know into the bucket, on top of what is there and of nothing newer."""
-        subject = _PREFIX + key
-        revision, told = 0, NOTHING
-        try:
-            message = await self._js.get_last_msg(STREAM, subject)  # the leader's
-        except NothingThereError as error:
-            if error.err_code == STREAM_NOT_FOUND:
-                raise
-        else:
-            revision, told = message.seq or 0, _read(message.data or b"")
+    def _settle(self, key: str, there: Tally | None) -> Tally | None:
+        """Make one of what both know."""
+        told = there or NOTHING
         tally = self._merge(key, told)
-        if tally != told:
-            await self._js.publish(
-                subject,
-                msgspec.json.encode(tally),
-                headers={"Nats-Expected-Last-Subject-Sequence": str(revision)},
-            )
-        if self._tallies.get(key, NOTHING) == tally:  # nothing was counted meanwhile
-            del self._unwritten[key]
+        return None if tally == told else tally
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
             now = self._clock()
             for key in [key for key, tally in self._tallies.items() if tally.over(now)]:
-                if key not in self._unwritten:
+                if not self._bucket.is_unwritten(key):
                     del self._tallies[key]
 
 
 async def declare_lockouts(js: JetStreamContext, *, replicas: int) -> None:
     """Declare the bucket or bring it in line: the stream that a KV bucket is."""
-    config = StreamConfig(
-        name=STREAM,
-        subjects=[f"{_PREFIX}>"],
-        max_msgs_per_subject=1,
-        max_age=KEPT,
-        discard=DiscardPolicy.NEW,
-        storage=StorageType.FILE,
-        num_replicas=replicas,
-        deny_delete=True,
-        allow_rollup_hdrs=True,
-        allow_direct=False,  # a direct read may come from a replica that is behind
-    )
-    await ensure_stream(js, config)
+    await declare_bucket(js, BUCKET, replicas=replicas, kept=KEPT)
 
 
 def _of_charger(charger: Charger) -> str:
@@ -234,11 +164,3 @@ def _event(key: str, lock: Lock) -> PublishedEvent:
         case [_, installation_id]:
             return PinLockedOutAtInstallation(installation_id=installation_id, until=lock.until)
     raise AssertionError(key)
-
-
-def _read(data: bytes) -> Tally:
-    """Return what stands there; somebody's deletion by hand, or another's words, is nothing."""
-    try:
-        return msgspec.json.decode(data, type=Tally)
-    except msgspec.DecodeError:
-        return NOTHING

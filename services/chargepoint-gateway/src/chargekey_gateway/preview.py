@@ -86,6 +86,10 @@ class Changed:
         known = self._view.user(user_id)
         return None if known is None else self._user(known)
 
+    def identification_by_id(self, identification_id: str) -> Identification | None:
+        """Return the identification as it is: no change here is about one."""
+        return self._view.identification_by_id(identification_id)
+
     def inputs(self, charger: Charger, identification: Identification | None, at: int) -> Inputs:
         """Return what would be decided from, who presents this there."""
         if identification is not None:

@@ -23,7 +23,7 @@ WATCH = 1.0  # seconds
 
 
 class Reading:
-    """Reads them from their beginnings: the view, the running sessions, PINs' lockouts, answers."""
+    """Reads them from their beginnings: for the view, running sessions and what buckets keep."""
 
     def __init__(
         self,

@@ -300,7 +300,11 @@ class Registry:
             raise ChargerSilentError from error
         except (nats.errors.Error, OSError) as error:
             raise UnavailableError from error
-        return _ANSWERS.decode(message.data)
+        try:
+            return _ANSWERS.decode(message.data)
+        except msgspec.DecodeError as error:  # a replica of another release
+            log.warning("registry_message_unreadable", charger=charger_id)
+            raise UnavailableError from error
 
     async def _is_taken(self, charger_id: str) -> bool:
         """Whether the charger is connected elsewhere and lives.

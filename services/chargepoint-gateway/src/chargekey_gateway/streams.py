@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Protocol
 
 import nats.errors
 import structlog
@@ -27,6 +30,16 @@ WATCH = 1.0
 log = structlog.get_logger()
 
 
+class _Declare(Protocol):
+    async def __call__(self, js: JetStreamContext, *, replicas: int) -> None:
+        """Declare a bucket, or bring it in line."""
+
+
+class _Memory(Protocol):
+    def tell_again(self) -> None:
+        """Have all that is known written into a bucket that was lost."""
+
+
 async def keep_streams(
     client: Client,
     journal: Journal,
@@ -45,32 +58,30 @@ async def keep_streams(
     replicas of two releases would undo each other's.
     """
     js = client.jetstream()
-    sessions_declared = chargers_declared = lockouts_declared = answers_declared = False
-    confirmed_declared = False
+
+    async def sessions() -> None:
+        async with journal.made_again():
+            await declare(js, now=time.time_ns(), replicas=replicas, last_known=journal.last_known)
+
+    async def bucket(declare_it: _Declare, memory: _Memory) -> None:
+        await declare_it(js, replicas=replicas)
+        memory.tell_again()
+
+    owned: Mapping[str, Callable[[], Awaitable[None]]] = {
+        STREAM: sessions,
+        CHARGERS_STREAM: partial(declare_chargers_stream, client, replicas=replicas),
+        lockouts.STREAM: partial(bucket, lockouts.declare_lockouts, locks),
+        last_known.STREAM: partial(bucket, last_known.declare_answers, answers),
+        confirmed.STREAM: partial(bucket, confirmed.declare_confirmed, chargers),
+    }
+    declared: set[str] = set()
     while True:
         try:
-            if not sessions_declared or await _is_gone(js, STREAM):
-                sessions_declared = False  # until it is whole again
-                async with journal.made_again():
-                    await declare(
-                        js, now=time.time_ns(), replicas=replicas, last_known=journal.last_known
-                    )
-                sessions_declared = True
-            if not chargers_declared or await _is_gone(js, CHARGERS_STREAM):
-                await declare_chargers_stream(client, replicas=replicas)
-                chargers_declared = True
-            if not lockouts_declared or await _is_gone(js, lockouts.STREAM):
-                await lockouts.declare_lockouts(js, replicas=replicas)
-                locks.tell_again()
-                lockouts_declared = True
-            if not answers_declared or await _is_gone(js, last_known.STREAM):
-                await last_known.declare_answers(js, replicas=replicas)
-                answers.tell_again()
-                answers_declared = True
-            if not confirmed_declared or await _is_gone(js, confirmed.STREAM):
-                await confirmed.declare_confirmed(js, replicas=replicas)
-                chargers.tell_again()
-                confirmed_declared = True
+            for stream, make in owned.items():
+                if stream not in declared or await _is_gone(js, stream):
+                    declared.discard(stream)  # until it is whole again
+                    await make()
+                    declared.add(stream)
         except (BatchRefusedError, BatchUnansweredError, nats.errors.Error, OSError) as error:
             log.info("streams_undeclared", error=type(error).__name__)
         await asyncio.sleep(WATCH)

@@ -336,6 +336,28 @@ SPOKEN_16: list[tuple[Command, str, Any, Any, Result]] = [
         NO,
     ),
     (
+        Send(
+            action="GetLog",
+            payload={
+                "log": {"remoteLocation": "https://logs.example"},
+                "logType": "DiagnosticsLog",
+                "requestId": 1,
+            },
+        ),
+        "GetLog",
+        {
+            "log": {"remoteLocation": "https://logs.example"},
+            "logType": "DiagnosticsLog",
+            "requestId": 1,
+        },
+        {"status": "AcceptedCanceled"},
+        Result(
+            outcome=Outcome.ACCEPTED,
+            status="AcceptedCanceled",
+            payload={"status": "AcceptedCanceled"},
+        ),
+    ),
+    (
         Send(action="GetConfiguration", payload={}),
         "GetConfiguration",
         {},
@@ -541,6 +563,7 @@ SPOKEN_2: list[tuple[Command, str, Any, Any, Result]] = [
         {
             "getVariableResult": [
                 variable("X.BasicAuthPassword", attributeStatus="Accepted", attributeValue="y"),
+                variable("X:1.vpnPassword", attributeStatus="Accepted", attributeValue="z"),
                 variable("A.B", attributeStatus="Accepted", attributeValue="1"),
             ]
         },

@@ -1,10 +1,11 @@
-"""OCPP 1.6, action by action; every message sent is judged by the official schemas."""
+"""OCPP 1.6, action by action; every message sent is judged by the official schemas (O44)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from chargekey_common.published.chargers import SecurityEventReported
@@ -52,6 +53,7 @@ async def test_boot_is_accepted_with_time_and_interval(
 async def test_attempts_and_interval_are_set_after_boot_whatever_the_charger_says(
     line: Line, answer: list[Any]
 ) -> None:
+    """O22."""
     line.at_once("BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
     line.say([answer[0], line.calls()[0][1], *answer[2:]])
     line.say([answer[0], line.calls()[1][1], *answer[2:]])
@@ -63,7 +65,7 @@ async def test_attempts_and_interval_are_set_after_boot_whatever_the_charger_say
 
 
 def test_a_start_is_kept_for_a_day() -> None:
-    """§3.7.1: the wait before the n-th repetition is n times the interval."""
+    """O22, §3.7.1: the wait before the n-th repetition is n times the interval."""
     waits = [redelivery.INTERVAL * n for n in range(1, redelivery.ATTEMPTS)]
     assert 24 * 3600 <= sum(waits) <= 25 * 3600
     assert redelivery.ATTEMPTS < 256
@@ -77,12 +79,32 @@ async def test_a_good_id_tag_is_accepted_without_an_end(line: Line) -> None:
 
 
 async def test_an_end_is_passed_on_as_the_expiry_date(line: Line) -> None:
+    """O38."""
     info = line.at_once("Authorize", {"idTag": "#2468"})[2]["idTagInfo"]
     assert info == {"status": "Accepted", "expiryDate": "2026-11-18T11:06:41.123Z"}
 
 
+async def test_the_group_is_told_as_the_parent(line: Line, gateway: GatewayInMemory) -> None:
+    """O26, R22: in the answer to a tap and to a start."""
+    gateway.decisions["CARD"] = msgspec.structs.replace(gateway.decisions["CARD"], group="G-1")
+    info = {"status": "Accepted", "parentIdTag": "G-1"}
+    assert line.at_once("Authorize", {"idTag": "card"})[2] == {"idTagInfo": info}
+    assert (await line.in_time("StartTransaction", START))[2]["idTagInfo"] == info
+
+
+async def test_a_start_is_judged_anew_and_not_by_its_tap(
+    line: Line, gateway: GatewayInMemory
+) -> None:
+    """O19, §4.8: the card was blocked in between."""
+    assert line.at_once("Authorize", {"idTag": "card"})[2]["idTagInfo"]["status"] == "Accepted"
+    gateway.decisions["CARD"] = gateway.decisions["BLOCKED"]
+    answer = await line.in_time("StartTransaction", START)
+    assert answer[2] == {"transactionId": 1001, "idTagInfo": {"status": "Blocked"}}
+
+
 @pytest.mark.parametrize("spelling", ["card", "CARD", "cArD"])
 async def test_id_tags_are_case_insensitive(line: Line, spelling: str) -> None:
+    """O17."""
     assert line.at_once("Authorize", {"idTag": spelling})[2]["idTagInfo"]["status"] == "Accepted"
 
 
@@ -95,6 +117,7 @@ async def test_a_refused_id_tag_is_told_why(line: Line, tag: str, status: str) -
 
 
 async def test_concurrent_tx_is_never_an_answer_to_authorize(line: Line) -> None:
+    """O18."""
     assert line.at_once("Authorize", {"idTag": "busy"})[2]["idTagInfo"]["status"] == "Accepted"
 
 
@@ -110,6 +133,7 @@ async def test_20_characters_are_the_longest_id_tag(line: Line, gateway: Gateway
 async def test_a_start_is_answered_with_id_and_verdict(
     line: Line, gateway: GatewayInMemory
 ) -> None:
+    """O19."""
     answer = await line.in_time("StartTransaction", START)
     assert answer[2] == {"transactionId": 1001, "idTagInfo": {"status": "Accepted"}}
     (key,) = gateway.starts
@@ -118,7 +142,7 @@ async def test_a_start_is_answered_with_id_and_verdict(
 
 
 async def test_a_start_sent_again_has_the_same_id_and_verdict(line: Line) -> None:
-    """R23: with a new message id, as chargers do after a reboot."""
+    """O21, R23: with a new message id, as chargers do after a reboot."""
     first = await line.in_time("StartTransaction", START)
     again = await line.in_time("StartTransaction", START)
     assert first[1] != again[1]
@@ -137,6 +161,7 @@ async def test_a_start_sent_again_has_the_same_id_and_verdict(line: Line) -> Non
 async def test_a_refused_start_has_an_id_and_is_then_stopped(
     line: Line, tag: str, status: str
 ) -> None:
+    """O18, O19, O25."""
     answer = await line.in_time("StartTransaction", {**START, "idTag": tag})
     assert answer[2] == {"transactionId": 1001, "idTagInfo": {"status": status}}
     assert line.sent[-2] is answer  # the charger knows the id before it is told to stop
@@ -146,6 +171,7 @@ async def test_a_refused_start_has_an_id_and_is_then_stopped(
 async def test_a_start_that_cannot_be_made_durable_is_an_internal_error(
     line: Line, gateway: GatewayInMemory, unavailable: Exception
 ) -> None:
+    """O23."""
     gateway.error = unavailable
     assert (await line.in_time("StartTransaction", START))[2] == "InternalError"
     assert line.calls() == []
@@ -190,6 +216,7 @@ async def test_a_stop_is_passed_on(line: Line, gateway: GatewayInMemory) -> None
 async def test_a_stop_of_an_unknown_transaction_is_answered_as_if_valid(
     line: Line, gateway: GatewayInMemory, transaction_id: int
 ) -> None:
+    """O20."""
     answer = await line.in_time("StopTransaction", {**STOP, "transactionId": transaction_id})
     assert answer[0] == 3
     assert gateway.ends[0]["transaction_id"] == transaction_id
@@ -210,7 +237,7 @@ async def test_a_stop_of_an_unknown_transaction_is_answered_as_if_valid(
 async def test_a_stop_is_never_refused_over_what_it_can_do_without(
     line: Line, gateway: GatewayInMemory, strange: dict[str, Any], passed_on: dict[str, Any]
 ) -> None:
-    """§4.10: a refused stop would be sent again for a day, and hold up all that follow."""
+    """O24, §4.10: a refused stop would be sent again for a day, and hold up all that follow."""
     assert (await line.in_time("StopTransaction", {**STOP, **strange}))[0] == 3
     assert passed_on.items() <= gateway.ends[0].items()
 
@@ -218,6 +245,7 @@ async def test_a_stop_is_never_refused_over_what_it_can_do_without(
 async def test_a_stop_that_cannot_be_made_durable_is_to_be_sent_again(
     line: Line, gateway: GatewayInMemory, unavailable: Exception
 ) -> None:
+    """O23."""
     gateway.error = unavailable
     assert (await line.in_time("StopTransaction", STOP))[2] == "InternalError"
 
@@ -226,6 +254,7 @@ async def test_a_stop_that_cannot_be_made_durable_is_to_be_sent_again(
 
 
 async def test_a_status_is_passed_on(line: Line, gateway: GatewayInMemory) -> None:
+    """O31."""
     status = {"connectorId": 0, "errorCode": "LocalListConflict", "status": "Available"}
     assert line.at_once("StatusNotification", status)[2] == {}
     assert gateway.told == [("status", "charger-1", 0, "Available", "LocalListConflict")]

@@ -1,4 +1,4 @@
-"""OCPP 2.0.1 and 2.1, action by action; every message sent is judged by the official schemas."""
+"""OCPP 2.0.1 and 2.1, action by action; what is sent is judged by the official schemas (O44)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.published.chargers import SecurityEventReported
 from chargekey_gateway.decision import OCPP2_STATUS, OCPP16_STATUS, Decision, Reason, Status
 from chargekey_gateway.ocpp import timestamps
-from chargekey_gateway.ocpp20 import id_token, readings
+from chargekey_gateway.ocpp20 import id_tokens, readings
 from chargekey_gateway.ocpp20.messages import IdToken, MeterValue
 from chargekey_gateway.sessions.transactions import Phase, TransactionMessage
 
@@ -77,9 +77,9 @@ def test_what_is_presented_follows_from_its_spelling_but_for_key_codes(
     code: str, kind: str, read: str, announced: CodeClass | None
 ) -> None:
     """O35, O36."""
-    presented = id_token.read(IdToken(id_token=code, type=kind))
+    presented = id_tokens.read(IdToken(id_token=code, type=kind))
     assert (presented.token, presented.announced) == (read, announced)
-    assert (presented is id_token.NOTHING) is (kind == "NoAuthorization")
+    assert (presented is id_tokens.NOTHING) is (kind == "NoAuthorization")
     assert "1234" not in repr(presented)
 
 
@@ -92,6 +92,7 @@ async def test_a_good_token_is_accepted_without_an_end(line: Line) -> None:
 
 
 async def test_a_pin_is_known_without_its_hash_and_its_end_is_when_to_forget_it(line: Line) -> None:
+    """O36, O38."""
     info = line.at_once("Authorize", {"idToken": token("2468", "KeyCode")})[2]["idTokenInfo"]
     assert info == {"status": "Accepted", "cacheExpiryDateTime": "2026-11-18T11:06:41.123Z"}
 
@@ -211,6 +212,7 @@ async def test_tokens_have_a_longest_length_and_any_type(
 
 
 async def test_a_start_is_passed_on_whole(line: Line, gateway: GatewayInMemory) -> None:
+    """O40."""
     started = event(
         seqNo=7,
         offline=True,
@@ -333,6 +335,22 @@ async def test_events_are_taken_in_their_order(line: Line, gateway: GatewayInMem
     assert ids == [first, last]
 
 
+async def test_a_call_with_the_id_of_one_being_handled_is_not_handled_twice(
+    line: Line, gateway: GatewayInMemory
+) -> None:
+    """O4."""
+    gateway.go_on.clear()
+    line.say([2, "same", "TransactionEvent", event(idToken=token("card"))])
+    await gateway.reached.wait()
+    line.say([2, "same", "TransactionEvent", event("Ended", seqNo=1)])
+    line.say([2, "same", "Authorize", {"idToken": token("card")}])
+    gateway.go_on.set()
+    await line.answered("same")
+    await line.in_time("TransactionEvent", event("Updated", seqNo=2))
+    assert [frame[0] for frame in line.sent if frame[1] == "same"] == [3]
+    assert [message.number for message in gateway.messages] == [0, 2]
+
+
 async def test_what_is_begun_with_a_refused_token_is_stopped_once_that_is_told(line: Line) -> None:
     """O25, E05: left to itself one charger stops, another only withholds the energy."""
     answer = await line.in_time("TransactionEvent", event(idToken=token("blocked")))
@@ -400,6 +418,7 @@ def test_of_all_that_is_metered_register_and_power_are_read(
 async def test_boot_is_accepted_and_the_charger_told_to_keep_what_it_cannot_deliver(
     new_line: Callable[..., Line], gateway: GatewayInMemory, line: Line
 ) -> None:
+    """O22."""
     line = new_line(line.version, heartbeat_interval=123)
     answer = line.at_once("BootNotification", BOOT)
     assert answer[2] == {"status": "Accepted", "currentTime": NOW_WRITTEN, "interval": 123}

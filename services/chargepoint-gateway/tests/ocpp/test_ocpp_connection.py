@@ -72,12 +72,14 @@ def stop_call(line: Line, number: int) -> asyncio.Future[Any]:
 async def test_a_wrong_call_is_refused_by_name(
     line: Line, action: str, payload: object, code: str
 ) -> None:
+    """O7, O8."""
     answer = line.at_once(action, payload)
     assert (answer[0], answer[2], answer[4]) == (4, code, {})
 
 
 @pytest.mark.parametrize("action", ["#2468-action", "Authorize", "LogStatusNotification"])
 async def test_an_error_never_echoes_what_was_sent(line: Line, action: str) -> None:
+    """O8."""
     with capture_logs() as logs:
         line.at_once(action, {"status": "#2468-secret", "idTag": "#2468-and-far-too-long"})
     assert b"2468" not in line.raw[-1]
@@ -91,6 +93,7 @@ async def test_a_broken_call_is_answered_where_its_id_can_be_read(line: Line) ->
 
 @pytest.mark.parametrize("message", ["", "[]", "nonsense", '[9,"1","A",{}]', '[5,"1",{}]', "[6]"])
 async def test_what_is_nothing_is_ignored(line: Line, message: str) -> None:
+    """O5."""
     line.say(message)
     assert (line.sent, line.closes) == ([], [])
     assert line.at_once("Heartbeat", {})[0] == 3
@@ -101,6 +104,7 @@ async def test_what_is_nothing_is_ignored(line: Line, message: str) -> None:
     [(b'"\xff"', 1007), (b"[" * 40 + b"]" * 40, 1008), (b" " * 65_537, 1009)],
 )
 async def test_what_no_charger_sends_closes(line: Line, message: bytes, code: int) -> None:
+    """O10."""
     line.say(message)
     assert [closed for closed, _ in line.closes] == [code]
 
@@ -178,6 +182,7 @@ async def test_transaction_messages_keep_their_order_and_authorize_overtakes(
 async def test_a_call_with_the_id_of_one_being_handled_is_ignored(
     line: Line, gateway: GatewayInMemory
 ) -> None:
+    """O4."""
     gateway.go_on.clear()
     line.say([2, "same", "StartTransaction", START])
     await gateway.reached.wait()
@@ -213,6 +218,7 @@ async def test_more_pending_calls_than_the_bound_are_refused(
 
 
 async def test_one_call_is_outstanding_and_the_next_waits_for_its_answer(line: Line) -> None:
+    """O3."""
     first, second = stop_call(line, 1), stop_call(line, 2)
     assert [call[3] for call in line.calls()] == [{"transactionId": 1}]
     line.say([3, line.calls()[0][1], {"status": "Accepted"}])
@@ -222,6 +228,7 @@ async def test_one_call_is_outstanding_and_the_next_waits_for_its_answer(line: L
 
 
 async def test_crossing_calls_are_both_answered(line: Line) -> None:
+    """O3."""
     ours = stop_call(line, 1)
     assert line.at_once("Heartbeat", {})[0] == 3
     start = await line.in_time("StartTransaction", START)
@@ -231,6 +238,7 @@ async def test_crossing_calls_are_both_answered(line: Line) -> None:
 
 
 async def test_an_answer_to_nothing_is_ignored(line: Line) -> None:
+    """O5."""
     line.say([3, "unknown", {}])
     line.say([4, "unknown", "GenericError", "", {}])
     ours = stop_call(line, 1)
@@ -271,6 +279,7 @@ async def test_an_unanswered_call_times_out_and_lets_the_next_go(
 
 
 async def test_a_charger_that_never_answers_is_closed(new_line: Callable[..., Line]) -> None:
+    """O11."""
     line = new_line(call_timeout=0.01, unanswered_calls=2)
     await stop_call(line, 1)
     assert not line.closes
@@ -318,6 +327,7 @@ async def test_remote_stop_is_true_only_when_the_charger_accepts(line: Line) -> 
 
 
 async def test_our_message_ids_are_fresh(line: Line) -> None:
+    """O4."""
     for number in range(5):
         stop_call(line, number)
         line.say([3, line.calls()[-1][1], {"status": "Accepted"}])

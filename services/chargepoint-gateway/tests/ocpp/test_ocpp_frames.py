@@ -105,6 +105,7 @@ def _has_surrogate(text: str) -> bool:
 
 
 def test_a_call_a_result_and_an_error_are_told_apart() -> None:
+    """O5."""
     call = decode(CALL)
     assert isinstance(call, Call)
     assert (call.id, call.action, bytes(call.payload)) == ("1", "Authorize", b'{"idTag":"#2468"}')
@@ -157,6 +158,7 @@ def test_json_that_is_no_call_but_has_an_id_is_refused_as_no_message(frame: byte
     ],
 )
 def test_a_call_without_a_readable_id_is_refused_without_one(frame: bytes) -> None:
+    """O6."""
     assert decode(frame) == Refused(None, Fault.FRAME)
 
 
@@ -182,10 +184,12 @@ def test_what_is_no_call_and_unreadable_is_ignored(frame: bytes) -> None:
 
 @pytest.mark.parametrize("kind", [0, 1, 7, 99])
 def test_an_unknown_message_type_is_ignored(kind: int) -> None:
+    """O5."""
     assert decode(f'[{kind},"1","A",{{}}]'.encode()) == Ignored("unknown_message_type")
 
 
 def test_an_id_of_36_characters_is_the_longest() -> None:
+    """O4."""
     outcome = decode(f'[2,"{"ä" * 36}","A",{{}}]'.encode())
     assert isinstance(outcome, Call)
     assert outcome.id == "ä" * 36
@@ -197,6 +201,7 @@ def test_harmless_escapes_pass(text: str) -> None:
 
 
 def test_64_kib_is_the_biggest_message() -> None:
+    """O10."""
     head, tail = b'[2,"1","A",{"a":"', b'"}]'
     fill = b"x" * (64 * 1024 - len(head) - len(tail))
     assert isinstance(decode(head + fill + tail), Call)
@@ -207,10 +212,12 @@ def test_64_kib_is_the_biggest_message() -> None:
     "data", [b"\xff", b'[2,"1","A",{"a":"\xc3"}]', b'[2,"1","A","\xed\xa0\x80"]']
 )
 def test_what_is_not_utf8_is_fatal(data: bytes) -> None:
+    """O10."""
     assert decode(data) == Fatal(CloseCode.INVALID_TEXT, "not UTF-8")
 
 
 def test_32_levels_are_the_deepest() -> None:
+    """O10."""
     assert isinstance(decode(nested(32)), Call)
     assert decode(nested(33)) == Fatal(CloseCode.POLICY_VIOLATION, "nested too deep")
     assert decode(b"[" * 60_000) == Fatal(CloseCode.POLICY_VIOLATION, "nested too deep")

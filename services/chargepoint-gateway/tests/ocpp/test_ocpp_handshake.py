@@ -42,6 +42,7 @@ def test_user_and_password_are_read() -> None:
 
 
 def test_a_key_sent_as_bytes_is_read_as_the_hex_it_is_configured_with() -> None:
+    """O12."""
     key = bytes(range(0xF0, 0x100)) + b"\x01"
     assert handshake.credentials([basic(b"CP1:" + key)]) == Credentials("CP1", (key.hex(),))
     text = b"sixteen letters!"
@@ -80,6 +81,7 @@ def test_credentials_do_not_show() -> None:
 
 
 def test_the_best_common_version_is_chosen() -> None:
+    """O1."""
     known = ("ocpp2.1", "ocpp1.6")
     assert handshake.subprotocol(["ocpp1.6, ocpp2.1"], known) == "ocpp2.1"
     assert handshake.subprotocol(["ocpp1.5", " ocpp1.6 "], known) == "ocpp1.6"

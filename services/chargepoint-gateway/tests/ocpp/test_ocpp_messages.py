@@ -268,6 +268,7 @@ async def test_what_must_be_there_is_missed_by_name(
 async def test_a_payload_that_is_no_object_is_refused_by_name(
     version: str, action: str, payload: object, new_line: Callable[..., Line]
 ) -> None:
+    """O8."""
     answer = await new_line(version).in_time(action, payload)
     code = "FormationViolation" if version == "1.6" else "FormatViolation"
     assert (answer[0], answer[2], answer[4]) == (4, code, {})
@@ -292,6 +293,7 @@ async def test_a_field_of_the_wrong_type_is_refused_by_name_and_reaches_nobody(
     new_line: Callable[..., Line],
     gateway: GatewayInMemory,
 ) -> None:
+    """O8."""
     schema = official_schema(action, version)
     line = new_line(version)
     whole = _least(schema, schema)
@@ -397,7 +399,7 @@ def test_a_route_answers_with_what_its_action_asks_for(
 
 
 def test_no_repr_shows_a_code() -> None:
-    """R17: codes are secrets, and reprs end up in logs."""
+    """O36, R17: codes are secrets, and reprs end up in logs."""
     presented = m20.IdToken(id_token="2468", type="KeyCode")
     of_2_1 = m21.IdToken(id_token="2468", type="KeyCode")
     for each in (

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.js.errors import NotFoundError
 from websockets import ClientConnection
@@ -473,6 +474,24 @@ async def test_a_replica_that_does_not_answer_holds_nobody_up_for_long(
         await heartbeat(socket)
 
 
+async def test_an_answer_that_nobody_understands_keeps_no_charger_out(
+    replica: Any, nats_client: Client
+) -> None:
+    """Of a replica of another release, say."""
+
+    async def strange(message: Msg) -> None:
+        if message.reply:
+            await message.respond(b'{"type":"SomethingNew"}')
+
+    await nats_client.subscribe(subject(FIRST), cb=strange)
+    await nats_client.flush()
+    one, two = await replica(), await replica()
+    with pytest.raises(UnavailableError):
+        await two.server.carry_out(FIRST, ClearCache())
+    async with one.open() as socket:
+        await heartbeat(socket)
+
+
 async def test_one_that_hangs_up_while_it_is_asked_about_is_not_let_in(
     replica: Any, nats_client: Client
 ) -> None:
@@ -490,6 +509,23 @@ async def test_one_that_hangs_up_while_it_is_asked_about_is_not_let_in(
         stopping = asyncio.create_task(one.server.stop())
     await stopping
     assert one.gateway.told == []
+
+
+async def test_one_whose_arrival_fails_is_sent_away_and_may_come_again(
+    replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever: else it would wait for its place for good."""
+
+    async def fail(*_: object) -> bool:
+        raise AssertionError
+
+    one = await replica()
+    with monkeypatch.context() as patched:
+        patched.setattr(one.registry, "arrive", fail)
+        async with one.open() as socket:
+            assert await close_code(socket) == 1012
+    async with one.open() as again:
+        await heartbeat(again)
 
 
 def test_what_travels_shows_no_code() -> None:

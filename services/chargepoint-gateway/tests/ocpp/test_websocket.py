@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chargekey_gateway.api.websocket import ChargerSocket
+from chargekey_gateway.api.websocket import DIALECTS, ChargerSocket
 from chargekey_gateway.commands import RemoteStop
 from chargekey_gateway.ocpp16.routes import OCPP16
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0, 1, 2, 8, 9, 10
 PATIENCE = 20  # seconds after which a test fails and does not hang
 HEARTBEAT = '[2,"1","Heartbeat",{}]'
+EVERY_VERSION = pytest.mark.parametrize("version", sorted(DIALECTS))
 START = {
     "connectorId": 1,
     "idTag": "card",
@@ -183,6 +184,7 @@ async def test_a_real_charger_boots_taps_charges_and_stops(
 
 
 async def test_a_real_charger_is_told_to_stop_what_was_refused(door: Door) -> None:
+    """O25."""
     now = dt.datetime.now(dt.UTC).isoformat()
     async with peer(door) as charger:
         start = await charger.call(call.StartTransaction(1, "blocked", 0, now), suppress=False)
@@ -234,6 +236,7 @@ async def test_wrong_credentials_are_401(
 async def test_a_key_may_be_sent_as_the_bytes_its_hex_stands_for(
     door: Door, gateway: GatewayInMemory
 ) -> None:
+    """O12."""
     key = secrets.token_bytes(20)
     gateway.passwords["charger-1"] = key.hex()
     token = base64.b64encode("CP/1 ä:".encode() + key).decode()
@@ -255,10 +258,12 @@ async def test_a_key_may_be_sent_as_the_bytes_its_hex_stands_for(
 async def test_the_version_is_negotiated_by_header(
     door: Door, offered: list[str], chosen: str
 ) -> None:
-    """O1: the best of both."""
-    async with door.open(subprotocols=offered) as socket:
-        assert socket.subprotocol == f"ocpp{chosen}"
-        assert door.connection().version == chosen
+    """O1: the best of both, whatever its URL says."""
+    for said in ("", "?version=ocpp1.6", "?ocpp2.1", "?ocpp-version=2.0.1"):
+        async with door.open("CP%2F1%20%C3%A4" + said, subprotocols=offered) as socket:
+            assert socket.subprotocol == f"ocpp{chosen}"
+            assert door.connection().version == chosen
+        await _until(lambda: len(door.server) == 0)
 
 
 @pytest.mark.parametrize("offered", [None, ["ocpp1.5"], ["ocpp2.0", "OCPP1.6"]])
@@ -273,6 +278,7 @@ async def test_without_a_common_version_the_handshake_is_finished_and_closed(
 
 
 async def test_credentials_count_before_the_version(door: Door) -> None:
+    """O2."""
     with pytest.raises(InvalidStatus) as refused:
         await door.open(subprotocols=["ocpp1.5"], password="wrong")
     assert refused.value.response.status_code == 401
@@ -348,6 +354,7 @@ async def test_a_handler_that_fails_does_not_end_the_connection(
 
 
 async def test_a_frame_of_10_mb_is_1009_and_the_neighbour_does_not_notice(door: Door) -> None:
+    """O10."""
     async with door.open("CP%2F2%20%C3%A4", user="CP/2 ä") as neighbour:
         async with raw(door) as charger:
             whole = frame(OP_TEXT, b"x" * 10_000_000)
@@ -361,6 +368,7 @@ async def test_a_frame_of_10_mb_is_1009_and_the_neighbour_does_not_notice(door: 
 
 
 async def test_a_message_of_64_kib_passes_and_one_byte_more_is_1009(door: Door) -> None:
+    """O10."""
     head, tail = '[2,"1","Heartbeat",{"a":"', '"}]'
     fill = 64 * 1024 - len(head) - len(tail)
     async with door.open() as socket:
@@ -371,6 +379,7 @@ async def test_a_message_of_64_kib_passes_and_one_byte_more_is_1009(door: Door) 
 
 
 async def test_the_size_counts_over_all_fragments(door: Door) -> None:
+    """O10."""
     async with raw(door) as charger:
         charger.send(OP_TEXT, b" " * 40_000, fin=False)
         charger.send(OP_CONT, b" " * 25_536, fin=False)
@@ -409,6 +418,7 @@ async def test_a_fragmented_message_is_put_together(door: Door) -> None:
 async def test_what_breaks_the_protocol_is_closed_with_its_code(
     door: Door, frames: list[tuple[int, bytes, bool]], code: int
 ) -> None:
+    """O10."""
     async with door.open("CP%2F2%20%C3%A4", user="CP/2 ä") as neighbour:
         async with raw(door) as charger:
             for opcode, data, fin in frames:
@@ -434,6 +444,7 @@ async def test_utf8_split_between_fragments_is_whole(door: Door) -> None:
 async def test_a_dribble_of_fragments_that_answers_pings_is_ended(
     new_door: Callable[..., Awaitable[Door]],
 ) -> None:
+    """O10."""
     door = await new_door(message_timeout=0.2, idle_timeout=0.05, pong_timeout=0.05)
     async with raw(door) as charger:
         charger.send(OP_TEXT, b"[", fin=False)
@@ -448,6 +459,7 @@ async def test_a_dribble_of_fragments_that_answers_pings_is_ended(
 async def test_a_dribble_of_bytes_within_one_frame_is_ended(
     new_door: Callable[..., Awaitable[Door]],
 ) -> None:
+    """O10."""
     door = await new_door(idle_timeout=0.1, pong_timeout=0.1)
     async with raw(door) as charger:
         whole = frame(OP_TEXT, b" " * 60_000)
@@ -460,9 +472,13 @@ async def test_a_dribble_of_bytes_within_one_frame_is_ended(
         assert sent < len(whole)
 
 
-async def test_too_many_messages_are_1008(new_door: Callable[..., Awaitable[Door]]) -> None:
+@EVERY_VERSION
+async def test_too_many_messages_are_1008(
+    new_door: Callable[..., Awaitable[Door]], version: str
+) -> None:
+    """O10."""
     door = await new_door(messages_per_second=0.001, message_burst=5)
-    async with door.open() as socket:
+    async with door.open(subprotocols=[version]) as socket:
         for _ in range(5):
             await heartbeat(socket)
         await socket.send(HEARTBEAT)
@@ -470,7 +486,7 @@ async def test_too_many_messages_are_1008(new_door: Callable[..., Awaitable[Door
 
 
 async def test_a_big_message_counts_as_many(new_door: Callable[..., Awaitable[Door]]) -> None:
-    """500 of 64 KiB held every other charger up for seconds."""
+    """O10: 500 of 64 KiB held every other charger up for seconds."""
     door = await new_door(messages_per_second=0.001, message_burst=5)
     async with door.open() as socket:
         await heartbeat(socket)
@@ -479,6 +495,7 @@ async def test_a_big_message_counts_as_many(new_door: Callable[..., Awaitable[Do
 
 
 async def test_a_flood_of_pings_is_1008(new_door: Callable[..., Awaitable[Door]]) -> None:
+    """O10."""
     door = await new_door(messages_per_second=0.001, message_burst=5)
     async with raw(door) as charger:
         for _ in range(6):
@@ -493,11 +510,13 @@ async def test_the_rate_recovers_with_time(new_door: Callable[..., Awaitable[Doo
             await heartbeat(socket)
 
 
+@EVERY_VERSION
 async def test_a_charger_that_says_nothing_of_its_own_is_1008(
-    new_door: Callable[..., Awaitable[Door]],
+    new_door: Callable[..., Awaitable[Door]], version: str
 ) -> None:
+    """O11."""
     door = await new_door(first_call_timeout=0.1)
-    async with door.open() as socket:
+    async with door.open(subprotocols=[version]) as socket:
         await socket.send("nonsense")
         assert await close_code(socket) == 1008
 
@@ -513,6 +532,7 @@ async def test_a_call_in_time_is_enough(new_door: Callable[..., Awaitable[Door]]
 async def test_an_idle_charger_is_pinged_and_stays(
     new_door: Callable[..., Awaitable[Door]],
 ) -> None:
+    """O11."""
     door = await new_door(idle_timeout=0.05, pong_timeout=0.5)
     async with raw(door) as charger:
         for _ in range(3):
@@ -523,12 +543,13 @@ async def test_an_idle_charger_is_pinged_and_stays(
         assert (await charger.receive())[0] == OP_TEXT
 
 
+@EVERY_VERSION
 async def test_a_dead_charger_is_disconnected(
-    new_door: Callable[..., Awaitable[Door]], gateway: GatewayInMemory
+    new_door: Callable[..., Awaitable[Door]], gateway: GatewayInMemory, version: str
 ) -> None:
     """O11."""
     door = await new_door(idle_timeout=0.05, pong_timeout=0.05)
-    async with raw(door) as charger:
+    async with raw(door, subprotocol=version.encode()) as charger:
         await charger.gone()
     assert gateway.told == [("connected", "charger-1"), ("disconnected", "charger-1")]
 
@@ -562,9 +583,12 @@ async def test_a_charger_that_never_reads_is_dropped(
 # Two with one identity.
 
 
-async def test_a_living_charger_is_not_displaced(door: Door, gateway: GatewayInMemory) -> None:
-    """O9."""
-    async with door.open() as first:
+@EVERY_VERSION
+async def test_a_living_charger_is_not_displaced(
+    door: Door, gateway: GatewayInMemory, version: str
+) -> None:
+    """O9: nor by one of another version."""
+    async with door.open(subprotocols=[version]) as first:
         await heartbeat(first)
         async with door.open() as second:
             assert await close_code(second) == 1008
@@ -579,6 +603,7 @@ async def test_a_living_charger_is_not_displaced(door: Door, gateway: GatewayInM
 async def test_a_dead_charger_is_replaced_and_nothing_sent_meanwhile_is_lost(
     new_door: Callable[..., Awaitable[Door]], gateway: GatewayInMemory
 ) -> None:
+    """O9."""
     door = await new_door(displacement_timeout=0.1)
     async with raw(door) as dead, door.open() as alive:
         await heartbeat(alive)  # sent before the first was found dead, answered after
@@ -608,6 +633,7 @@ async def test_a_charger_that_hangs_up_while_it_is_asked_is_replaced_at_once(doo
 
 
 async def test_only_one_newcomer_waits(new_door: Callable[..., Awaitable[Door]]) -> None:
+    """O9."""
     door = await new_door(displacement_timeout=0.3)
     async with raw(door), door.open() as second, door.open() as third:
         assert await close_code(third) == 1008
@@ -660,28 +686,36 @@ async def test_who_is_not_authenticated_displaces_nobody(
     assert gateway.told[0] == ("connected", "charger-1")
 
 
+@pytest.mark.parametrize(
+    ("version", "tap"),
+    [
+        ("ocpp1.6", '{"idTag":"#2468"'),
+        ("ocpp2.0.1", '{"idToken":{"idToken":"2468","type":"KeyCode"}'),
+        ("ocpp2.1", '{"idToken":{"idToken":"2468","type":"KeyCode"}'),
+    ],
+)
 async def test_no_code_and_no_password_gets_into_a_log(
-    door: Door, caplog: pytest.LogCaptureFixture
+    door: Door, caplog: pytest.LogCaptureFixture, version: str, tap: str
 ) -> None:
-    """R17, also for what the WebSocket library would log by itself."""
+    """R17, O36, also for what the WebSocket library would log by itself."""
     caplog.set_level(1)
     with capture_logs() as logs:
-        async with websockets_silent(door) as socket:
-            await socket.send('[2,"7","Authorize",{"idTag":"#2468"}]')
-            await socket.recv()
-            await socket.send('[2,"8","Authorize",{"idTag":"#2468","a":}]')
-            await socket.recv()
+        async with websockets_silent(door, version) as socket:
+            await socket.send(f'[2,"7","Authorize",{tap}}}]')
+            assert '"Accepted"' in str(await socket.recv())
+            await socket.send(f'[2,"8","Authorize",{tap},"a":}}]')
+            assert json.loads(await socket.recv())[0] == 4
     password = base64.b64encode("CP/1 ä:a long enough password".encode()).decode()
     assert password not in caplog.text
     assert "2468" not in caplog.text
     assert "2468" not in str(logs)
 
 
-def websockets_silent(door: Door) -> connect:
+def websockets_silent(door: Door, version: str) -> connect:
     """The client's own log would hold what the test sends."""
     silent = logging.getLogger("silent client")
     silent.disabled = True
-    return door.open(logger=silent)
+    return door.open(logger=silent, subprotocols=[version])
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
 from chargekey_common.follower import Follower, Message
 from chargekey_common.process import cancel
 from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_gateway.operators import last_known
 from chargekey_gateway.operators.last_known import (
     FRESH,
     KEPT,
@@ -96,6 +98,21 @@ async def test_an_older_answer_changes_nothing(bus: Client) -> None:
         answers.remember(KEY, BLOCKED, NOW)
         answers.remember(KEY, ALLOWED, NOW - 1)
         assert answers.of(KEY, NOW) == Known(NOW, BLOCKED)
+
+
+async def test_of_made_up_tokens_only_so_many_are_remembered(
+    nats_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_known, "MOST", 2)
+    answers = LastKnown(nats_client, clock=lambda: NOW)
+    keys = [KEYS.of("volt", "site", f"04A1B2{number:02}") for number in range(4)]
+    for key in keys[:3]:
+        answers.remember(key, BLOCKED, NOW)
+    answers.remember(keys[3], ALLOWED, NOW)
+    known = [answers.of(key, NOW) for key in keys]
+    assert known == [Known(NOW, BLOCKED), Known(NOW, BLOCKED), None, Known(NOW, ALLOWED)]
+    answers.remember(keys[3], BLOCKED, NOW + 1)
+    assert answers.of(keys[3], NOW + 1) == Known(NOW + 1, BLOCKED)
 
 
 async def test_a_bucket_that_was_lost_is_filled_again(bus: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+import uuid
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -63,6 +64,13 @@ def test_ocpi_is_asked_about_the_token_at_the_location() -> None:
     ids = {post.headers["x-request-id"], post.headers["x-correlation-id"]}
     assert len(ids) == 2
     assert asked().headers["x-request-id"] not in ids
+
+
+def test_ocpi_is_asked_about_whoever_uses_an_app() -> None:
+    """OCPI 2.2.1 Tokens, TokenType: by 36 characters, which is the longest a token can be."""
+    app = str(uuid.UUID(int=7))
+    url = asked(type="APP", code=app, user_id="ada").url
+    assert url.endswith(f"/{app}/authorize?type=APP_USER")
 
 
 @pytest.mark.parametrize("type_", ["VEHICLE_ID", "SMS", "CREDIT_CARD"])
@@ -170,7 +178,15 @@ def test_a_webhook_says_who_presents_what_where_and_when() -> None:
         "at": "2026-11-18T11:06:40Z",
         "stage": "start",
     }
-    assert "connector" not in json.loads(webhook.compose(HOOK, question(), now=NOW).body)
+    assert not {"connector", "user_id"} & set(
+        json.loads(webhook.compose(HOOK, question(), now=NOW).body)
+    )
+
+
+def test_a_webhook_says_who_uses_an_app() -> None:
+    post = webhook.compose(HOOK, question(type="APP", code="app", user_id="ada"), now=NOW)
+    body = json.loads(post.body)
+    assert (body["token"], body["user_id"]) == ({"code": "app", "type": "APP"}, "ada")
 
 
 def test_a_webhook_is_signed_as_standard_webhooks_says() -> None:

@@ -57,6 +57,8 @@ class StandardCharger:
         self.entries: dict[str, ListEntry] = {}
         self.list_version = 0
         self.capacity: int | None = None
+        self.tells_capacity = True
+        self.says_full = Outcome.REJECTED
         self.portion: int | None = None
         self.cache: set[str] = set()
         self.settings: dict[str, str] = {}
@@ -105,7 +107,8 @@ class StandardCharger:
         raise AssertionError(command)
 
     def _limits(self) -> dict[str, str]:
-        limits = {"LocalAuthListMaxLength": self.capacity, "SendLocalListMaxLength": self.portion}
+        told = self.capacity if self.tells_capacity else None
+        limits = {"LocalAuthListMaxLength": told, "SendLocalListMaxLength": self.portion}
         return {name: str(value) for name, value in limits.items() if value is not None}
 
     def _set(self, command: ChangeSetting) -> Result:
@@ -131,7 +134,7 @@ class StandardCharger:
             entries.pop(entry.code, None)
         entries |= {entry.code: entry for entry in command.entries}
         if self.capacity is not None and len(entries) > self.capacity:
-            return Result(outcome=Outcome.REJECTED)
+            return Result(outcome=self.says_full)
         self.entries, self.list_version = entries, command.version
         return Result(outcome=Outcome.ACCEPTED)
 

@@ -54,6 +54,7 @@ def test_whoever_is_unknown_may_charge_offline_where_anybody_may_or_the_site_say
 
 
 def test_what_is_right_in_other_letters_is_right() -> None:
+    """O33."""
     wish = {"A": "true", "B": "0", "C": "false"}
     told = {"A": " TRUE ", "B": "1"}
     assert charger_settings.to_change(wish, told) == [("B", "0")]

@@ -25,6 +25,7 @@ from chargekey_gateway.commands import (
     Outcome,
     ReadSettings,
     RemoteStop,
+    Result,
     SendLocalList,
 )
 from chargekey_gateway.reconcile import local_list
@@ -229,6 +230,78 @@ async def test_a_list_goes_in_portions_and_only_what_fits(new_replica: NewReplic
     assert_converged(replica, charger)
 
 
+@pytest.mark.parametrize("says_full", [Outcome.REJECTED, Outcome.REFUSED])
+@pytest.mark.parametrize("capacity", range(2, 9))
+async def test_a_charger_that_does_not_say_how_much_fits_gets_what_it_takes(
+    new_replica: NewReplica, capacity: int, says_full: Outcome
+) -> None:
+    """O30: as those of OCPP 2.x, which cannot; it is not tried for ever."""
+    site = Site()
+    for number in range(9):
+        site.resident(f"user-{number}", f"04A1B2C{number}")
+    site.block("user-8")
+    replica = new_replica(site)
+    charger = StandardCharger(site.charger())
+    charger.capacity, charger.portion, charger.tells_capacity = capacity, 2, False
+    charger.says_full = says_full
+    replica.reconciler.connected(charger)
+    await replica.settled()
+    assert charger.statuses()["04A1B2C8"] == "Blocked"
+    assert len(charger.entries) == capacity
+    assert_converged(replica, charger)
+    charger.capacity = 9
+    replica.reconciler.booted(charger.charger)
+    site.block("user-7")
+    await replica.settled()
+    assert len(charger.entries) == 9
+    assert_converged(replica, charger)
+
+
+class Moody(StandardCharger):
+    """Refuses some of the lists it is sent, by their number, for no reason."""
+
+    refuses_lists = frozenset[int]()
+
+    def _list(self, command: SendLocalList) -> Result:
+        if len(self.lists()) in self.refuses_lists:
+            return Result(outcome=Outcome.REJECTED)
+        return super()._list(command)
+
+
+@pytest.mark.parametrize("refused", [{2}, {1, 2}, {1, 2, 3}])
+async def test_a_charger_that_fails_for_another_reason_is_not_taken_for_full(
+    new_replica: NewReplica, refused: set[int]
+) -> None:
+    """O30: once proves nothing, nor does one that takes nothing at all."""
+    site = Site()
+    for number in range(9):
+        site.resident(f"user-{number}", f"04A1B2C{number}")
+    replica = new_replica(site)
+    charger = Moody(site.charger())
+    charger.portion, charger.refuses_lists = 2, frozenset(refused)
+    replica.reconciler.connected(charger)
+    await replica.settled()
+    assert len(charger.entries) == 9
+    assert_converged(replica, charger)
+
+
+async def test_a_change_that_is_refused_after_something_else_failed_does_not_make_it_full(
+    new_replica: NewReplica,
+) -> None:
+    """O30."""
+    site = Site()
+    site.resident("ada", ADA)
+    replica = new_replica(site)
+    charger = StandardCharger(site.charger())
+    replica.reconciler.connected(charger)
+    await replica.settled()
+    charger.answers[SendLocalList] = [Outcome.TOO_MANY_QUEUED, Outcome.REJECTED]
+    site.resident("bob", BOB)
+    await replica.settled()
+    assert len(charger.entries) == 2
+    assert_converged(replica, charger)
+
+
 @pytest.mark.parametrize(
     "outcome", [Outcome.REJECTED, Outcome.VERSION_MISMATCH, Outcome.REFUSED, Outcome.TIMED_OUT]
 )
@@ -369,7 +442,7 @@ async def test_what_another_replica_wrote_makes_the_charger_be_asked_again(
     told = msgspec.structs.replace(replica.confirmed.of("first"), list_version=7)
     data = msgspec.json.encode(told)
     # As if this replica had written what it knows, and the other then.
-    replica.confirmed._unwritten.clear()  # noqa: SLF001 - its writer does not run here
+    replica.confirmed._bucket._unwritten.clear()  # noqa: SLF001 - its writer does not run here
     await replica.confirmed.follow([Message("$KV.CHARGERS_CONFIRMED.first", 1, data, {})])
     await replica.settled()
     assert len(charger.of(GetLocalListVersion)) > 1
@@ -447,6 +520,7 @@ async def test_where_lists_are_switched_off_for_good_none_is_sent(new_replica: N
 async def test_an_open_charger_loses_its_list_and_has_its_cache_for_itself(
     new_replica: NewReplica,
 ) -> None:
+    """O28."""
     site = Site()
     site.resident("ada", ADA)
     replica = new_replica(site)
@@ -610,20 +684,28 @@ async def test_an_open_charger_of_2_x_is_told_to_ask_for_nothing(
     assert charger.settings["AuthCtrlr.Enabled"] == "true"
 
 
+@pytest.mark.parametrize(
+    ("version", "setting"),
+    [
+        ("1.6", "LocalPreAuthorize"),
+        ("2.0.1", "AuthCtrlr.LocalPreAuthorize"),
+        ("2.1", "AuthCtrlr.LocalPreAuthorize"),
+    ],
+)
 async def test_a_setting_that_counts_after_the_next_boot_is_shown_until_then(
-    new_replica: NewReplica,
+    new_replica: NewReplica, version: str, setting: str
 ) -> None:
     """O34."""
     site = Site()
     replica = new_replica(site)
-    charger = StandardCharger(site.charger())
-    charger.settings = {**WISHED_16, "LocalPreAuthorize": "true"}
-    charger.needs_reboot = {"LocalPreAuthorize"}
+    charger = StandardCharger(site.charger(), version)
+    charger.settings = {setting: "true"}
+    charger.needs_reboot = {setting}
     replica.reconciler.connected(charger)
     await replica.settled()
     assert replica.state().reboot_required
     [told] = [each for each in replica.told if isinstance(each, RebootRequired)]
-    assert told.setting == "LocalPreAuthorize"
+    assert told.setting == setting
     replica.reconciler.disconnected(charger)
     replica.reconciler.connected(charger)
     await replica.settled()

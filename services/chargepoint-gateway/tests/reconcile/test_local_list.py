@@ -32,6 +32,7 @@ def statuses(site: Site, charger: str = "first") -> dict[str, str]:
 
 
 def test_who_may_charge_there_is_in_the_list_until_he_may_not_and_with_his_group() -> None:
+    """O26."""
     site = Site()
     ada = site.add(ADA, "ada", valid_until=9_000, group_id="family")
     site.grant("ada", valid_until=8_000)
@@ -128,6 +129,7 @@ def test_a_pin_of_another_site_is_in_no_list() -> None:
 def test_open_and_external_chargers_have_empty_lists(
     event: access.AuthorisationRequiredSet,
 ) -> None:
+    """S3-10."""
     site = Site()
     site.resident("ada", ADA)
     site.tell(event)
@@ -195,6 +197,23 @@ def test_a_shared_list_is_made_anew_when_something_in_it_ends() -> None:
     assert lists.wanted(site.charger(), None, 5_000).entries[ada].status is Status.INVALID
 
 
+def test_what_takes_something_from_somebody_is_asked_for_every_charger_and_every_change() -> None:
+    """R12."""
+    site = Site()
+    ada = site.resident("ada", ADA)
+    lists = Lists(site.view, KEYED_IDS.group_token)
+    before = lists.wanted(site.charger(), None, site.at)
+    assert not lists.takes(before, {})
+    assert lists.takes(before, None)
+    assert not lists.takes(before, {ada: before.entries[ada].mark})
+    site.block("ada")
+    lists.forget_user("ada", ["site"])
+    after = lists.wanted(site.charger(), None, site.at)
+    assert lists.takes(after, {ada: before.entries[ada].mark})
+    assert lists.takes(after, {})
+    assert not lists.takes(before, {})
+
+
 def test_two_cards_that_are_one_at_a_truncating_reader_are_in_no_list_there() -> None:
     """R15."""
     site = Site("first", "second")
@@ -252,7 +271,7 @@ def test_a_card_as_its_reader_sends_it_is_that_card_again(number: str, quirks: Q
 def test_codes_are_listed_as_the_reader_sends_them(
     quirks: Quirks | None, code: str, sent: str
 ) -> None:
-    """R15."""
+    """O17, R15."""
     assert local_list.as_read(quirks, code) == sent
     assert classify(sent)[1] == sent or sent.startswith("X")
 
@@ -296,7 +315,7 @@ def test_an_update_is_what_differs() -> None:
 
 def test_everything_is_sent_where_what_is_there_is_unknown_or_cannot_be_named() -> None:
     """O29."""
-    assert local_list.update(several(A, BLOCKED), None, everything) == Update(
+    assert local_list.update(several(BLOCKED, A), None, everything) == Update(
         full=True, put=[BLOCKED, A]
     )
     assert local_list.update(several(A, B), known(A, B, C), nothing).full

@@ -10,6 +10,12 @@ from typing import Any
 import ocpp.v16
 import ocpp.v16.call
 import ocpp.v16.call_result
+import ocpp.v21
+import ocpp.v21.call
+import ocpp.v21.call_result
+import ocpp.v201
+import ocpp.v201.call
+import ocpp.v201.call_result
 import pytest
 import websockets
 from nats.aio.client import Client
@@ -26,6 +32,7 @@ from .conftest import ADA, BOB, KEYED_IDS, SECRET, Site
 
 PASSWORD = "a long enough password"
 result = ocpp.v16.call_result
+LIBRARY: dict[str, Any] = {"ocpp2.0.1": ocpp.v201, "ocpp2.1": ocpp.v21}
 
 
 class LibraryCharger(ocpp.v16.ChargePoint):  # type: ignore[misc] # the library is untyped
@@ -92,6 +99,90 @@ class LibraryCharger(ocpp.v16.ChargePoint):  # type: ignore[misc] # the library 
         return result.ClearCache(status="Rejected")
 
 
+def name_of(said: dict[str, Any]) -> str:
+    return f"{said['component']['name']}.{said['variable']['name']}"
+
+
+class ListedIn2x:
+    """The same of OCPP 2.0.1 and 2.1, beside the library's charger of either."""
+
+    results: Any
+
+    def __init__(self, identity: str, connection: websockets.ClientConnection) -> None:
+        super().__init__(identity, connection)  # type: ignore[call-arg] # the library's
+        self.version = 0
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.settings = {
+            "AuthCtrlr.Enabled": "true",
+            "AuthCtrlr.LocalPreAuthorize": "true",
+            "LocalAuthListCtrlr.ItemsPerMessage": "1",
+        }
+        self.seen: list[str] = []
+        self.changed = asyncio.Event()
+        self.forgets = False
+
+    note = LibraryCharger.note
+    until = LibraryCharger.until
+    statuses = LibraryCharger.statuses
+
+    @on("GetLocalListVersion")
+    async def get_version(self) -> Any:
+        self.note("GetLocalListVersion")
+        return self.results.GetLocalListVersion(version_number=self.version)
+
+    @on("SendLocalList")
+    async def send_list(
+        self, version_number: int, update_type: str, local_authorization_list: Any = ()
+    ) -> Any:
+        assert len(local_authorization_list) <= 1
+        self.note(f"SendLocalList {update_type}")
+        full = update_type == "Full"
+        if not full and (self.forgets or version_number <= self.version):
+            self.forgets = False
+            return self.results.SendLocalList(status="VersionMismatch")
+        entries = {} if full else dict(self.entries)
+        for each in local_authorization_list:
+            code = each["id_token"]["id_token"]
+            entries.pop(code, None)
+            if "id_token_info" in each:
+                entries[code] = each["id_token_info"]
+        self.version, self.entries = version_number, entries
+        return self.results.SendLocalList(status="Accepted")
+
+    @on("GetVariables")
+    async def get_variables(self, get_variable_data: Any, **_: object) -> Any:
+        told = []
+        for each in get_variable_data:
+            answer: dict[str, Any] = {"attribute_status": "UnknownVariable"}
+            if name_of(each) in self.settings:
+                value = self.settings[name_of(each)]
+                answer = {"attribute_status": "Accepted", "attribute_value": value}
+            told.append({**answer, "component": each["component"], "variable": each["variable"]})
+        return self.results.GetVariables(get_variable_result=told)
+
+    @on("SetVariables")
+    async def set_variables(self, set_variable_data: Any, **_: object) -> Any:
+        told = []
+        for each in set_variable_data:
+            self.settings[name_of(each)] = each.pop("attribute_value")
+            told.append({**each, "attribute_status": "Accepted"})
+        self.note("SetVariables")
+        return self.results.SetVariables(set_variable_result=told)
+
+    @on("ClearCache")
+    async def clear_cache(self) -> Any:
+        self.note("ClearCache")
+        return self.results.ClearCache(status="Rejected")
+
+
+def charger_of(version: str, connection: websockets.ClientConnection) -> Any:
+    if version == "ocpp1.6":
+        return LibraryCharger(connection)
+    library = LIBRARY[version]
+    made = type("Charger2x", (ListedIn2x, library.ChargePoint), {"results": library.call_result})
+    return made("first", connection)
+
+
 @pytest.fixture
 async def gateway(nats_client: Client) -> AsyncIterator[tuple[Site, Gateway, OcppServer]]:
     site = Site()
@@ -120,16 +211,16 @@ async def gateway(nats_client: Client) -> AsyncIterator[tuple[Site, Gateway, Ocp
 
 
 @contextlib.asynccontextmanager
-async def connected(server: OcppServer) -> AsyncIterator[LibraryCharger]:
+async def connected(server: OcppServer, version: str = "ocpp1.6") -> AsyncIterator[Any]:
     authorization = build_authorization_basic("first", PASSWORD)
     async with websockets.connect(
         f"ws://127.0.0.1:{server.port}/ocpp/first",
-        subprotocols=[websockets.Subprotocol("ocpp1.6")],
+        subprotocols=[websockets.Subprotocol(version)],
         additional_headers={"Authorization": authorization},
         compression=None,
         proxy=None,
     ) as connection:
-        charger = LibraryCharger(connection)
+        charger = charger_of(version, connection)
         listening = asyncio.create_task(charger.start())
         try:
             yield charger
@@ -193,3 +284,46 @@ async def test_a_conflict_that_a_charger_reports_makes_its_list_be_sent_again(
         )
         await charger.until({ADA: "Accepted"})
         assert charger.seen[-1] == "SendLocalList Full"
+
+
+@pytest.mark.parametrize("version", LIBRARY)
+async def test_a_charger_of_2x_has_the_list_settings_and_cache_it_should_have(
+    gateway: tuple[Site, Gateway, OcppServer], version: str
+) -> None:
+    """R12, O22, O27...30, O32, O33, O41, O44."""
+    site, served, server = gateway
+    site.resident("ada", ADA)
+    site.resident("bob", BOB)
+    async with connected(server, version) as charger:
+        boot = LIBRARY[version].call.BootNotification(
+            charging_station={"vendor_name": "v", "model": "m"}, reason="PowerUp"
+        )
+        assert (await charger.call(boot)).status == "Accepted"
+        await charger.until({ADA: "Accepted", BOB: "Accepted"})
+        lists = [each for each in charger.seen if each.startswith("SendLocalList")]
+        assert lists == ["SendLocalList Full", "SendLocalList Differential"]
+        assert charger.settings["OCPPCommCtrlr.MessageAttempts"] == "133"
+        assert charger.settings["AuthCtrlr.LocalPreAuthorize"] == "false"
+        assert charger.settings["AuthCtrlr.Enabled"] == "true"
+        assert "LocalAuthListCtrlr.Enabled" not in charger.settings  # it has none
+        charger.forgets = True
+        charger.seen.clear()
+        site.block("ada")
+        await charger.until({ADA: "Blocked", BOB: "Accepted"})
+        # It has no cache, which is as good; and what it could not add to is sent whole.
+        assert charger.seen == [
+            "ClearCache",
+            "SendLocalList Differential",
+            "GetLocalListVersion",
+            "SendLocalList Full",
+            "SendLocalList Differential",
+        ]
+        while served.convergence.state(site.charger(), online=True).pending:
+            await asyncio.sleep(0)
+        assert served.confirmed.of("first").list_version == charger.version > 0
+        site.restricted(required=False)
+        await charger.until({})
+        async with asyncio.timeout(10):
+            while charger.settings["AuthCtrlr.Enabled"] != "false":
+                charger.changed.clear()
+                await charger.changed.wait()

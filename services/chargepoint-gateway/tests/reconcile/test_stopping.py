@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence
 from chargekey_gateway.reconcile.lists import Lists
 from chargekey_gateway.reconcile.reconciler import Reconciler
-from chargekey_gateway.reconcile.stopping import to_stop
+from chargekey_gateway.reconcile.stopping import next_end, to_stop
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -58,6 +59,7 @@ class Site:
         self.running = RunningSessions()
         self.at = 0
         self.register()
+        self.identify()
 
     def register(self) -> None:
         for charger_id in ("first", "second"):
@@ -70,6 +72,17 @@ class Site:
                     identification_types=("PIN",),
                 )
             )
+
+    def identify(self, user: str = "ada", **others: object) -> None:
+        self.view.apply(
+            identity.IdentificationAdded(
+                user_id=user,
+                identification_id="pin",
+                type="PIN",
+                status="ACTIVE",
+                **others,  # type: ignore[arg-type] # names of fields
+            )
+        )
 
     def now(self) -> int:
         return self.at
@@ -243,6 +256,53 @@ def test_a_session_whose_permission_is_gone_ends_only_where_the_policy_says_so(s
     assert stopped([SESSION], site.view, 0) == ()
 
 
+@pytest.mark.parametrize("status", ["BLOCKED", "INACTIVE"])
+def test_a_session_ends_with_the_card_that_is_switched_off(
+    site: Site, status: Literal["BLOCKED", "INACTIVE"]
+) -> None:
+    """R12: a lost card charges no further, however its charger tells of it."""
+    site.grant()
+    site.view.apply(
+        identity.IdentificationStatusChanged(user_id="ada", identification_id="pin", status=status)
+    )
+    assert stopped([SESSION, ANONYMOUS], site.view, 0) == (7,)
+    site.policies(on_block="FINISH", on_revoke="STOP")
+    assert stopped([SESSION], site.view, 0) == ()
+
+
+def test_a_card_that_is_gone_or_expired_ends_its_session_as_a_revocation_does(site: Site) -> None:
+    """R12: FINISH is the default."""
+    site.grant()
+    site.view.apply(
+        identity.IdentificationExpiryChanged(user_id="ada", identification_id="pin", valid_until=50)
+    )
+    assert stopped([SESSION], site.view, 50) == ()
+    site.policies(on_revoke="STOP")
+    assert stopped([SESSION], site.view, 49) == ()
+    assert next_end([SESSION], site.view, 49) == 50
+    assert stopped([SESSION, ANONYMOUS], site.view, 50) == (7,)
+    site.view.apply(identity.IdentificationRemoved(user_id="ada", identification_id="pin"))
+    assert stopped([SESSION, ANONYMOUS], site.view, 0) == (7,)
+
+
+async def test_a_card_that_is_blocked_stops_the_running_session_at_once(
+    site: Site, reconciler: Reconciler
+) -> None:
+    """R12."""
+    site.grant()
+    charger = site.connection()
+    reconciler.connected(charger)
+    site.start(1)
+    await reconciler.idle()
+    assert charger.asked.empty()
+    site.view.apply(
+        identity.IdentificationStatusChanged(
+            user_id="ada", identification_id="pin", status="BLOCKED"
+        )
+    )
+    assert await charger.next() == 1
+
+
 def test_a_blocked_user_may_finish_where_only_revocations_stop(site: Site) -> None:
     site.grant()
     site.policies(on_block="FINISH", on_revoke="STOP")
@@ -298,6 +358,28 @@ async def test_a_revoked_permission_stops_the_running_session_at_once(
     assert charger.asked.empty()
     site.revoke()
     assert await charger.next() == 1
+
+
+async def test_a_type_that_is_switched_off_stops_what_runs_by_it_where_revocations_stop(
+    site: Site, reconciler: Reconciler
+) -> None:
+    """R12, R19: FINISH is the default; where nothing is asked for, no type is refused."""
+    off = access.IdentificationTypesSet(
+        charger_id="first", installation_id="site", identification_types=("RFID",)
+    )
+    site.grant()
+    site.start(1)
+    charger = site.connection()
+    reconciler.connected(charger)
+    site.view.apply(off)
+    await reconciler.idle()
+    assert charger.asked.empty()
+    site.policies(on_revoke="STOP")
+    assert await charger.next() == 1
+    site.view.apply(
+        access.AuthorisationRequiredSet(installation_id="site", authorisation_required=False)
+    )
+    assert stopped([SESSION], site.view, 0) == ()
 
 
 async def test_a_policy_counts_for_what_runs_already(site: Site, reconciler: Reconciler) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chargekey_stack.events import Event
 
 # Nanoseconds since the epoch.
-INSTANTS = ("started_at", "ended_at", "valid_until")
+INSTANTS = ("at", "started_at", "ended_at", "valid_until", "until", "expires_at")
 STREAMS = ("ACCESS", "IDENTITY", "SESSIONS", "CHARGERS")
 
 app = typer.Typer()

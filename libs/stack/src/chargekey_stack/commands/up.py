@@ -12,7 +12,7 @@ from chargekey_stack.answers import Answer, show, tell
 from chargekey_stack.command import DEFAULT_DATA, Data, Json, example
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
-from chargekey_stack.options import OcppPort, PortalPort, Store
+from chargekey_stack.options import OcppPort, OperatorsAnywhere, PortalPort, Store
 from chargekey_stack.progress import working
 from chargekey_stack.system import System
 
@@ -25,6 +25,7 @@ def up(
     ocpp_port: OcppPort = 0,
     portal_port: PortalPort = 0,
     store: Store = None,
+    operators_anywhere: OperatorsAnywhere = False,
     json: Json = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
@@ -33,7 +34,12 @@ def up(
     from chargekey_stack.supervisor import running  # noqa: PLC0415
 
     system = running(
-        DataDirectory(data), ocpp_port=ocpp_port, portal_port=portal_port, store=store, tell=tell
+        DataDirectory(data),
+        ocpp_port=ocpp_port,
+        portal_port=portal_port,
+        store=store,
+        operators_anywhere=operators_anywhere,
+        tell=tell,
     )
     asyncio.run(_serve(system, as_json=json))
 

@@ -12,10 +12,14 @@ from grpc import aio
 
 from chargekey.gateway.v1 import decisions_pb2 as pb
 from chargekey.gateway.v1 import decisions_pb2_grpc
-from chargekey_common.errors import InvalidArgumentError
 from chargekey_common.grpc.server import SYSTEM, Objects, Service
 from chargekey_common.published.access import IdentificationType
 from chargekey_common.published.sessions import Inputs
+from chargekey_gateway.api.errors import (
+    ChangeMissingError,
+    InputsMalformedError,
+    TypesMalformedError,
+)
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.command_errors import ChargerUnknownError
 from chargekey_gateway.decision import Decision, decide, explain
@@ -41,27 +45,6 @@ _TYPES = frozenset(get_args(IdentificationType))
 _INSTANTS = range(-(2**63), 2**63)  # what the protocol carries
 
 Context = aio.ServicerContext[Any, Any]
-
-
-class InputsMalformedError(InvalidArgumentError):
-    """Not what a decision was made from."""
-
-    code = "inputs_malformed"
-    sentence = "These are not the recorded inputs of a decision; send them as they were recorded."
-
-
-class ChangeMissingError(InvalidArgumentError):
-    """Nothing would change."""
-
-    code = "change_missing"
-    sentence = "Say which change to look at: a revocation, a block, or a setting."
-
-
-class TypesMalformedError(InvalidArgumentError):
-    """Not types of identifications."""
-
-    code = "identification_types_malformed"
-    sentence = f"Name identification types out of {', '.join(get_args(IdentificationType))}."
 
 
 class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):

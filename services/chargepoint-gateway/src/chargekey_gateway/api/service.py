@@ -11,10 +11,16 @@ from grpc import aio
 
 from chargekey.gateway.v1 import gateway_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2_grpc
-from chargekey_common.errors import InvalidArgumentError
 from chargekey_common.grpc.server import SYSTEM, Objects, Service, current_caller
 from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.positions import Position
+from chargekey_gateway.api.errors import (
+    MOST_POSITIONS,
+    ChargerNotNamedError,
+    TooManyPositionsError,
+    TypeMismatchError,
+    TypeUnknownError,
+)
 from chargekey_gateway.api.pin_questions import PinQuestions
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
@@ -22,7 +28,6 @@ from chargekey_gateway.decision import AskOperator, Status
 from chargekey_gateway.view.entries import Charger
 
 NAME = "chargekey.gateway.v1.GatewayService"
-MOST_POSITIONS = 16
 # In place of a reason: the operator of the site would be asked, and is not by this question.
 OPERATOR_DECIDES = "operator_decides"
 LONGEST_WAIT = 4.0  # seconds for the view to get where `at_least` wants it
@@ -42,34 +47,6 @@ _CLASSES: dict[int, CodeClass | None] = {
 }
 
 Context = aio.ServicerContext[Any, Any]
-
-
-class TypeMismatchError(InvalidArgumentError):
-    """A PIN announced as a card, or the other way round."""
-
-    code = "type_mismatch"
-    sentence = "A PIN starts with # and a card number does not; leave the type out or correct it."
-
-
-class TypeUnknownError(InvalidArgumentError):
-    """Not a type of anything that is presented."""
-
-    code = "identification_type_unknown"
-    sentence = "Choose among the identification types rfid and pin, or leave the type out."
-
-
-class ChargerNotNamedError(InvalidArgumentError):
-    """By neither of its names, or by two that may be two chargers'."""
-
-    code = "charger_not_named"
-    sentence = "Name the charger either by its id or by its OCPP identity."
-
-
-class TooManyPositionsError(InvalidArgumentError):
-    """One a service is enough: the newest."""
-
-    code = "positions_too_many"
-    sentence = f"Give at most {MOST_POSITIONS} positions; of each service the newest is enough."
 
 
 class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):

@@ -22,6 +22,7 @@ import socket as sockets
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiofastnet
@@ -260,7 +261,7 @@ class OcppServer:
         socket.hold()
         task = asyncio.get_running_loop().create_task(self._arrive(self._registry, socket))
         self._arriving[socket] = task
-        task.add_done_callback(lambda _: self._arriving.pop(socket, None))
+        task.add_done_callback(partial(self._arrived, socket))
 
     async def _arrive(self, registry: Registry, socket: ChargerSocket) -> None:
         """Let in a newcomer, unless its charger is connected elsewhere; `left` cancels this."""
@@ -268,6 +269,12 @@ class OcppServer:
             socket.admit()
         else:
             socket.refuse()
+
+    def _arrived(self, socket: ChargerSocket, task: asyncio.Task[None]) -> None:
+        self._arriving.pop(socket, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("arrival_failed", charger=socket.charger.id, exc_info=task.exception())
+            socket.close(CloseCode.SERVICE_RESTART, "try again")
 
     def left(self, socket: ChargerSocket) -> None:
         """Forget a socket that handles nothing any more; whoever waited for its place gets it."""

@@ -45,6 +45,9 @@ MAX_TRANSACTION_ID = 2**31 - 1  # OCPP 1.6 integers have 32 bits
 # that has one tells it within seconds; the rest is for clocks, which chargers set when they
 # boot and by Heartbeat.
 CLEARLY_EARLIER = 5 * 60 * 10**9
+# The numbers of the messages by one of which somebody begins a transaction of OCPP 2.x; a
+# later one is recognised as the same message alone.
+BEGINNING = range(16)
 
 log = structlog.get_logger()
 
@@ -62,6 +65,10 @@ class _Presented(msgspec.Struct, frozen=True):
     token: str
     at: int
     announced: CodeClass | None = None
+
+    def __repr__(self) -> str:
+        """Say as of when, never what."""
+        return f"_Presented({self.at})"
 
 
 class Charging:
@@ -280,7 +287,7 @@ class Charging:
         who = self._look_up(charger, message.token)
         identification_id = None if who.identification is None else who.identification.id
         verdict = self._deciding.grouped(_verdict(known.event), known.event.inputs.group_id)
-        if identification_id == session.identification_id:
+        if self._has_begun_it(known, message, identification_id):
             inputs = self._deciding.inputs(charger, who, self._clock(), message.announced)
             return refusal(session, inputs, charger.installation) or verdict
         if not message.stops and message.phase is not Phase.ENDED:
@@ -297,6 +304,23 @@ class Charging:
         reason = Reason.NO_PERMISSION
         return Decision(
             OCPP16_STATUS[reason], reason, permission_id=None, valid_until=None, **stopped_by
+        )
+
+    def _has_begun_it(
+        self, known: Recorded, message: TransactionMessage, identification_id: str | None
+    ) -> bool:
+        """Whether who is presented began the session; codes that nobody knows are compared, too."""
+        session, token = known.session, message.token or ""
+        if session.identification_id is not None or identification_id is not None:
+            return identification_id == session.identification_id
+        return any(
+            session_id(
+                self._start_keys.of_transaction(
+                    session.charger_id, message.transaction, number, token
+                )
+            )
+            == session.session_id
+            for number in {message.number, *BEGINNING}
         )
 
     async def _authorize(self, charger: Charger, message: TransactionMessage) -> Decision | None:

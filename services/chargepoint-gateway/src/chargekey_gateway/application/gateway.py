@@ -118,6 +118,8 @@ class Gateway:
         )
         self.free_vending = FreeVending(running)
         self.reports.on_status(self.free_vending.told)
+        view.on_site_change(self.free_vending.site_changed)
+        view.on_charger_change(self.free_vending.charger_changed)
         self.reports.on_boot(self.reconciler.booted)
         self.reports.on_list_conflict(self.reconciler.list_in_conflict)
 

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 
+import structlog
 from nats.aio.client import Client
 
 from chargekey_common.published.chargers import (
@@ -23,6 +24,8 @@ from chargekey_gateway.view.entries import Charger
 
 # §7.7 of OCPP 1.6: what it has and what it learns from the answers contradict each other.
 LIST_CONFLICT = "LocalListConflict"
+
+log = structlog.get_logger()
 
 
 class Reports:
@@ -95,6 +98,9 @@ class Reports:
         self, charger: Charger, *, connector: int, status: str, error_code: str
     ) -> None:
         """Tell the state of a connector, or with 0 of the whole charger."""
+        if not self._states.may_have(charger, connector):
+            log.warning("charger_tells_of_too_many_connectors", charger=charger.id)
+            return
         self.tell(
             ConnectorStatusChanged(
                 **of(charger), connector=connector, status=status, error_code=error_code

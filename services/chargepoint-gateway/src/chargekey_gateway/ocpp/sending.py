@@ -10,20 +10,8 @@ import structlog
 
 from chargekey_gateway.commands import Outcome, Result, Send
 from chargekey_gateway.ocpp import schemas
+from chargekey_gateway.ocpp.asking import meaning
 from chargekey_gateway.ocpp.dialect import Peer
-
-# The words that responses have as their status; any other says why it is not done.
-_MEANING = {
-    "": Outcome.ACCEPTED,  # some have none
-    "Accepted": Outcome.ACCEPTED,
-    "AcceptedCanceled": Outcome.ACCEPTED,
-    "NotImplemented": Outcome.NOT_SUPPORTED,
-    "NotSupported": Outcome.NOT_SUPPORTED,
-    "RebootRequired": Outcome.REBOOT_REQUIRED,
-    "Scheduled": Outcome.ACCEPTED,
-    "Unlocked": Outcome.ACCEPTED,
-    "Unpublished": Outcome.ACCEPTED,
-}
 
 log = structlog.get_logger()
 
@@ -64,7 +52,7 @@ class Sending:
             return Result(outcome=Outcome.MALFORMED)
         status = answer.get("status", "")
         return Result(
-            outcome=_MEANING.get(status, Outcome.REJECTED),
+            outcome=meaning(status),
             status=status,
             payload=self._told(action, answer),
         )

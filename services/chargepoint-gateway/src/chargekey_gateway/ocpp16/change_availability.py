@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from chargekey_gateway import commands
-from chargekey_gateway.commands import Outcome, Result
+from chargekey_gateway.commands import Result
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.command_messages import (
     ChangeAvailability,
     ChangeAvailabilityResponse,
 )
-
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "Rejected": Outcome.REJECTED,
-    "Scheduled": Outcome.ACCEPTED,  # once the transaction has ended
-}
 
 
 async def send(peer: Peer, command: commands.ChangeAvailability) -> Result:
@@ -24,4 +18,4 @@ async def send(peer: Peer, command: commands.ChangeAvailability) -> Result:
         connector_id=command.connector or 0,
         type="Operative" if command.operative else "Inoperative",
     )
-    return await ask(peer, request, ChangeAvailabilityResponse, MEANING)
+    return await ask(peer, request, ChangeAvailabilityResponse)

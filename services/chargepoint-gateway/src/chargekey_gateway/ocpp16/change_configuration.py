@@ -9,13 +9,6 @@ from chargekey_gateway.ocpp16 import get_configuration
 from chargekey_gateway.ocpp16.messages import ChangeConfiguration, ChangeConfigurationResponse
 from chargekey_gateway.ocpp16.security_keys import PASSWORD, PROFILE, spelled
 
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "RebootRequired": Outcome.REBOOT_REQUIRED,
-    "Rejected": Outcome.REJECTED,
-    "NotSupported": Outcome.NOT_SUPPORTED,
-}
-
 
 async def send(peer: Peer, command: ChangeSetting) -> Result:
     """Ask; a security profile is never lowered, nor a password changed behind the registry."""
@@ -23,7 +16,7 @@ async def send(peer: Peer, command: ChangeSetting) -> Result:
     if key == PASSWORD or (key == PROFILE and not await _raises_profile(peer, command)):
         return Result(outcome=Outcome.NOT_FOR_HERE)
     request = ChangeConfiguration(key=command.name, value=command.value)
-    return await ask(peer, request, ChangeConfigurationResponse, MEANING)
+    return await ask(peer, request, ChangeConfigurationResponse)
 
 
 async def _raises_profile(peer: Peer, command: ChangeSetting) -> bool:

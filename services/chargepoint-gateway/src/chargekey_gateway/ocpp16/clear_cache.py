@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from chargekey_gateway import commands
-from chargekey_gateway.commands import Outcome, Result
+from chargekey_gateway.commands import Result
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.command_messages import AcceptedOrRejected, ClearCache
 
-MEANING = {"Accepted": Outcome.ACCEPTED, "Rejected": Outcome.REJECTED}
-
 
 async def send(peer: Peer, _: commands.ClearCache) -> Result:
     """Ask; a charger without a cache rejects (§5.4), which is no error."""
-    return await ask(peer, ClearCache(), AcceptedOrRejected, MEANING)
+    return await ask(peer, ClearCache(), AcceptedOrRejected)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from chargekey_gateway.commands import Outcome, ReadSettings, Result
+from chargekey_gateway.ocpp.asking import read_settings
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.command_messages import GetConfiguration, GetConfigurationResponse
 from chargekey_gateway.ocpp16.security_keys import PASSWORD, spelled
@@ -15,20 +19,11 @@ async def send(peer: Peer, command: ReadSettings) -> Result:
     A key that comes back is told under the name it was asked by, whatever its case there.
     """
     names = command.names or tuple(charger_settings.wanted("1.6", peer.charger))
-    result = await _read(peer, names)
-    if result.outcome is not Outcome.REFUSED or len(names) == 1:
-        return result
-    found: dict[str, str] = {}
-    for name in names:
-        one = await _read(peer, (name,))
-        if one.outcome is not Outcome.ACCEPTED:
-            return one
-        found |= one.settings
-    return Result(outcome=Outcome.ACCEPTED, settings=found)
+    return await read_settings(names, partial(_read, peer))
 
 
-async def _read(peer: Peer, names: tuple[str, ...]) -> Result:
-    answer = await peer.call(GetConfiguration(key=names), GetConfigurationResponse)
+async def _read(peer: Peer, names: Sequence[str]) -> Result:
+    answer = await peer.call(GetConfiguration(key=tuple(names)), GetConfigurationResponse)
     if isinstance(answer, Outcome):
         return Result(outcome=answer)
     asked = {spelled(name): name for name in names}

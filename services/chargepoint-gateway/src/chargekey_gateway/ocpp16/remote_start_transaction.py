@@ -8,8 +8,6 @@ from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.command_messages import AcceptedOrRejected, RemoteStartTransaction
 from chargekey_gateway.ocpp16.id_tags import LONGEST_ID_TAG, written
 
-MEANING = {"Accepted": Outcome.ACCEPTED, "Rejected": Outcome.REJECTED}
-
 
 async def send(peer: Peer, command: RemoteStart) -> Result:
     """Ask; accepted means that it will try (§5.11), and the StartTransaction follows.
@@ -22,4 +20,4 @@ async def send(peer: Peer, command: RemoteStart) -> Result:
     request = RemoteStartTransaction(
         id_tag=written(command.token), connector_id=command.connector or None
     )
-    return await ask(peer, request, AcceptedOrRejected, MEANING)
+    return await ask(peer, request, AcceptedOrRejected)

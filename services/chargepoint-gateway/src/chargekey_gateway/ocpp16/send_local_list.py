@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chargekey_gateway import commands
-from chargekey_gateway.commands import ListEntry, Outcome, Result
+from chargekey_gateway.commands import ListEntry, Result
 from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
@@ -14,13 +14,6 @@ from chargekey_gateway.ocpp16.command_messages import (
     SendLocalListResponse,
 )
 from chargekey_gateway.ocpp16.id_tags import LONGEST_ID_TAG, written
-
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "Failed": Outcome.REJECTED,
-    "NotSupported": Outcome.NOT_SUPPORTED,
-    "VersionMismatch": Outcome.VERSION_MISMATCH,
-}
 
 
 async def send(peer: Peer, command: commands.SendLocalList) -> Result:
@@ -41,7 +34,7 @@ async def send(peer: Peer, command: commands.SendLocalList) -> Result:
         update_type="Full" if command.full else "Differential",
         local_authorization_list=(*changed, *removed),
     )
-    return await ask(peer, request, SendLocalListResponse, MEANING)
+    return await ask(peer, request, SendLocalListResponse)
 
 
 def _fits(entry: ListEntry) -> bool:

@@ -13,12 +13,6 @@ from chargekey_gateway.ocpp16.command_messages import (
     TriggerMessageResponse,
 )
 
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "Rejected": Outcome.REJECTED,
-    "NotImplemented": Outcome.NOT_SUPPORTED,
-}
-
 
 async def send(peer: Peer, command: Trigger) -> Result:
     """Ask, by the older action where it knows the message: more chargers have it."""
@@ -29,4 +23,4 @@ async def send(peer: Peer, command: Trigger) -> Result:
     else:
         return Result(outcome=Outcome.NOT_SUPPORTED)
     request = kind(requested_message=command.message, connector_id=command.connector or None)
-    return await ask(peer, request, TriggerMessageResponse, MEANING)
+    return await ask(peer, request, TriggerMessageResponse)

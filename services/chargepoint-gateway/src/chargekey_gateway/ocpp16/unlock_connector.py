@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.commands import Outcome, Result, Unlock
+from chargekey_gateway.commands import Result, Unlock
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.command_messages import UnlockConnector, UnlockConnectorResponse
-
-MEANING = {
-    "Unlocked": Outcome.ACCEPTED,
-    "UnlockFailed": Outcome.REJECTED,
-    "NotSupported": Outcome.NOT_SUPPORTED,
-}
 
 
 async def send(peer: Peer, command: Unlock) -> Result:
     """Ask; a transaction that runs there ends first (§5.18)."""
     request = UnlockConnector(connector_id=command.connector)
-    return await ask(peer, request, UnlockConnectorResponse, MEANING)
+    return await ask(peer, request, UnlockConnectorResponse)

@@ -10,7 +10,7 @@ import msgspec
 
 from chargekey_gateway.decision import Decision
 from chargekey_gateway.ocpp.dialect import Peer, once_decided
-from chargekey_gateway.ocpp20 import id_token
+from chargekey_gateway.ocpp20 import id_tokens
 from chargekey_gateway.ocpp20.id_token_info import id_token_info
 from chargekey_gateway.ocpp20.messages import Authorize, AuthorizeResponse
 
@@ -19,7 +19,7 @@ def answer(
     peer: Peer, request: Authorize
 ) -> AuthorizeResponse | Coroutine[Any, Any, AuthorizeResponse]:
     """Answer from memory (C01), or what the operator of the site says."""
-    presented = id_token.read(request.id_token)
+    presented = id_tokens.read(request.id_token)
     decision = peer.gateway.deciding.authorize(peer.charger, presented.token, presented.announced)
     return once_decided(decision, partial(_response, request))
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from chargekey_gateway import commands
-from chargekey_gateway.commands import Outcome, Result
+from chargekey_gateway.commands import Result
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
-from chargekey_gateway.ocpp20.command_messages import ChangeAvailability, Evse, ScheduledOrNot
-
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "Rejected": Outcome.REJECTED,
-    "Scheduled": Outcome.ACCEPTED,  # once the transaction has ended
-}
+from chargekey_gateway.ocpp20.command_messages import ChangeAvailability, ScheduledOrNot
+from chargekey_gateway.ocpp20.messages import Evse
 
 
 async def send(peer: Peer, command: commands.ChangeAvailability) -> Result:
@@ -21,4 +16,4 @@ async def send(peer: Peer, command: commands.ChangeAvailability) -> Result:
         operational_status="Operative" if command.operative else "Inoperative",
         evse=Evse(id=command.connector) if command.connector else None,
     )
-    return await ask(peer, request, ScheduledOrNot, MEANING)
+    return await ask(peer, request, ScheduledOrNot)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
+
+from chargekey_gateway.ocpp20.messages import Evse, IdToken, Message, Natural
 
 TRIGGERS = frozenset(
     {
@@ -22,29 +23,6 @@ TRIGGERS = frozenset(
         "TransactionEvent",
     }
 )
-
-EvseId = Annotated[int, Meta(ge=0)]
-
-
-class Message(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A request or a response; optional fields are absent where they are None."""
-
-    def __repr__(self) -> str:
-        """Show the class only: tokens are secrets, and reprs end up in logs."""
-        return type(self).__name__
-
-
-class IdToken(Message, frozen=True, kw_only=True):
-    """IdTokenType: what is presented, and what it is."""
-
-    id_token: str
-    type: str
-
-
-class Evse(Message, frozen=True, kw_only=True):
-    """EVSEType: what one vehicle charges at."""
-
-    id: EvseId
 
 
 class AcceptedOrRejected(Message, frozen=True, kw_only=True):
@@ -64,7 +42,7 @@ class RequestStartTransaction(Message, frozen=True, kw_only=True):
 
     id_token: IdToken
     remote_start_id: int
-    evse_id: EvseId | None = None
+    evse_id: Natural | None = None
     group_id_token: IdToken | None = None
 
 
@@ -214,7 +192,7 @@ class Reset(Message, frozen=True, kw_only=True):
 class UnlockConnector(Message, frozen=True, kw_only=True):
     """F05."""
 
-    evse_id: EvseId
+    evse_id: Natural
     connector_id: int
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 from chargekey_gateway.commands import Outcome, ReadSettings, Result
+from chargekey_gateway.ocpp.asking import read_settings
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp20 import variables
 from chargekey_gateway.ocpp20.command_messages import (
@@ -25,27 +29,21 @@ async def send(peer: Peer, command: ReadSettings) -> Result:
             asked[name] = GetVariableData(component=parsed[0], variable=parsed[1])
     if not asked:
         return Result(outcome=Outcome.ACCEPTED)
-    result = await _read(peer, asked)
-    if result.outcome is not Outcome.REFUSED or len(asked) == 1:
-        return result
-    found: dict[str, str] = {}
-    for name, data in asked.items():
-        one = await _read(peer, {name: data})
-        if one.outcome is not Outcome.ACCEPTED:
-            return one
-        found |= one.settings
-    return Result(outcome=Outcome.ACCEPTED, settings=found)
+    return await read_settings(tuple(asked), partial(_read, peer, asked))
 
 
-async def _read(peer: Peer, asked: dict[str, GetVariableData]) -> Result:
+async def _read(peer: Peer, known: Mapping[str, GetVariableData], names: Sequence[str]) -> Result:
+    asked = {name: known[name] for name in names}
     request = GetVariables(get_variable_data=tuple(asked.values()))
     answer = await peer.call(request, GetVariablesResponse)
     if isinstance(answer, Outcome):
         return Result(outcome=answer)
-    names = {variables.spelled(each.component, each.variable): name for name, each in asked.items()}
+    by_spelling = {
+        variables.spelled(each.component, each.variable): name for name, each in asked.items()
+    }
     settings = {}
     for each in answer.get_variable_result:
-        name = names.get(variables.spelled(each.component, each.variable))
+        name = by_spelling.get(variables.spelled(each.component, each.variable))
         readable = each.attribute_status == "Accepted"
         if name is not None and readable and not variables.is_password(each.variable.name):
             settings[name] = each.attribute_value or ""

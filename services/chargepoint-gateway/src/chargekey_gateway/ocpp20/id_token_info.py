@@ -6,7 +6,7 @@ from typing import cast
 
 from chargekey_gateway.decision import OCPP2_STATUS, Decision
 from chargekey_gateway.ocpp import timestamps
-from chargekey_gateway.ocpp20 import id_token, id_tokens
+from chargekey_gateway.ocpp20 import id_tokens
 from chargekey_gateway.ocpp20.messages import AuthorizationStatus, IdToken, IdTokenInfo
 
 
@@ -16,7 +16,7 @@ def id_token_info(decision: Decision, presented: IdToken) -> IdTokenInfo:
     A permission counts at the whole charger, so no EVSEs are named. When it ends a
     session that runs goes on (E05).
     """
-    expiry = decision.valid_until if id_token.is_cached(presented) else None
+    expiry = decision.valid_until if id_tokens.is_cached(presented) else None
     return IdTokenInfo(
         status=_status(decision, presented),
         cache_expiry_date_time=None if expiry is None else timestamps.write(expiry),
@@ -25,6 +25,6 @@ def id_token_info(decision: Decision, presented: IdToken) -> IdTokenInfo:
 
 
 def _status(decision: Decision, presented: IdToken) -> AuthorizationStatus:
-    if id_token.read(presented) is id_token.NOTHING and not decision.accepted:
+    if id_tokens.read(presented) is id_tokens.NOTHING and not decision.accepted:
         return "Unknown"  # nothing is wrong with what was presented: there is nothing
     return cast("AuthorizationStatus", OCPP2_STATUS[decision.reason])

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, field
-
-from chargekey_gateway.ocpp20 import command_messages
-from chargekey_gateway.ocpp20.command_messages import Message
 
 CiString20 = Annotated[str, Meta(max_length=20)]
 CiString25 = Annotated[str, Meta(max_length=25)]
@@ -45,6 +43,14 @@ AuthorizationStatus = Literal[
 CertificateStatus = Literal["Accepted", "NoCertificateAvailable"]
 
 
+class Message(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A request or a response; optional fields are absent where they are None."""
+
+    def __repr__(self) -> str:
+        """Show the class only: tokens are secrets, and reprs end up in logs."""
+        return type(self).__name__
+
+
 class Unread(Message, frozen=True):
     """An object that nobody here looks into."""
 
@@ -57,7 +63,7 @@ class Acknowledged(Message, frozen=True):
 
 
 class IdToken(Message, frozen=True, kw_only=True):
-    """IdTokenType: what is presented, and what the charger takes it for."""
+    """IdTokenType: what is presented, and what it is said to be."""
 
     id_token: CiString36
     type: CiString20
@@ -75,7 +81,7 @@ class IdTokenInfo(Message, frozen=True, kw_only=True):
 
     status: AuthorizationStatus
     cache_expiry_date_time: str | None = None
-    group_id_token: command_messages.IdToken | None = None
+    group_id_token: IdToken | None = None
 
 
 class Authorize(Message, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chargekey_gateway.commands import Outcome, RemoteStart, Result
+from chargekey_gateway.commands import RemoteStart, Result
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp20 import id_tokens
@@ -10,8 +10,6 @@ from chargekey_gateway.ocpp20.command_messages import (
     AcceptedOrRejected,
     RequestStartTransaction,
 )
-
-MEANING = {"Accepted": Outcome.ACCEPTED, "Rejected": Outcome.REJECTED}
 
 
 async def send(peer: Peer, command: RemoteStart) -> Result:
@@ -26,4 +24,4 @@ async def send(peer: Peer, command: RemoteStart) -> Result:
         evse_id=command.connector or None,
         group_id_token=id_tokens.group(command.group),
     )
-    return await ask(peer, request, AcceptedOrRejected, MEANING)
+    return await ask(peer, request, AcceptedOrRejected)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from chargekey_gateway import commands
-from chargekey_gateway.commands import Outcome, Result
+from chargekey_gateway.commands import Result
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp20.command_messages import Reset, ScheduledOrNot
-
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "Rejected": Outcome.REJECTED,
-    "Scheduled": Outcome.ACCEPTED,  # once nothing charges any more
-}
 
 
 async def send(peer: Peer, command: commands.Reset) -> Result:
     """Ask: at once, which ends transactions (B12), or once it is idle (B11)."""
     request = Reset(type="Immediate" if command.at_once else "OnIdle")
-    return await ask(peer, request, ScheduledOrNot, MEANING)
+    return await ask(peer, request, ScheduledOrNot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chargekey_gateway.commands import ChangeSetting, Outcome, Result
+from chargekey_gateway.ocpp.asking import meaning
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp20 import variables
 from chargekey_gateway.ocpp20.command_messages import (
@@ -10,15 +11,6 @@ from chargekey_gateway.ocpp20.command_messages import (
     SetVariables,
     SetVariablesResponse,
 )
-
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "RebootRequired": Outcome.REBOOT_REQUIRED,
-    "Rejected": Outcome.REJECTED,
-    "UnknownComponent": Outcome.NOT_SUPPORTED,
-    "UnknownVariable": Outcome.NOT_SUPPORTED,
-    "NotSupportedAttributeType": Outcome.NOT_SUPPORTED,
-}
 
 
 async def send(peer: Peer, command: ChangeSetting) -> Result:
@@ -34,4 +26,4 @@ async def send(peer: Peer, command: ChangeSetting) -> Result:
     if isinstance(answer, Outcome):
         return Result(outcome=answer)
     status = answer.set_variable_result[0].attribute_status
-    return Result(outcome=MEANING[status], status=status)
+    return Result(outcome=meaning(status), status=status)

@@ -7,7 +7,7 @@ import structlog
 from chargekey_gateway.decision import Decision
 from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp.dialect import Peer
-from chargekey_gateway.ocpp20 import id_token, readings
+from chargekey_gateway.ocpp20 import id_tokens, readings
 from chargekey_gateway.ocpp20.command_messages import AcceptedOrRejected, RequestStopTransaction
 from chargekey_gateway.ocpp20.id_token_info import id_token_info
 from chargekey_gateway.ocpp20.messages import (
@@ -58,7 +58,7 @@ async def answer(peer: Peer, request: TransactionEvent) -> TransactionEventRespo
     decision = await peer.gateway.charging.take(peer.charger, _message(peer, request))
     if presented is None:
         return TransactionEventResponse()
-    if decision is None and id_token.read(presented) is id_token.NOTHING:
+    if decision is None and id_tokens.read(presented) is id_tokens.NOTHING:
         decision = await _of_nothing(peer)
     info = None if decision is None else id_token_info(decision, presented)
     return TransactionEventResponse(id_token_info=info)
@@ -101,10 +101,10 @@ def _message(peer: Peer, request: TransactionEvent) -> TransactionMessage:
     )
 
 
-def _presented(token: IdToken | None) -> id_token.Presented | None:
+def _presented(token: IdToken | None) -> id_tokens.Presented | None:
     """Return what was presented, if anything was."""
-    presented = id_token.NOTHING if token is None else id_token.read(token)
-    return None if presented is id_token.NOTHING else presented
+    presented = id_tokens.NOTHING if token is None else id_tokens.read(token)
+    return None if presented is id_tokens.NOTHING else presented
 
 
 def _evse(evse: Evse | None) -> int:
@@ -122,6 +122,6 @@ def _at(peer: Peer, timestamp: str) -> int:
 
 async def _of_nothing(peer: Peer) -> Decision:
     """Decide of nobody, as at an Authorize."""
-    nothing = id_token.NOTHING
+    nothing = id_tokens.NOTHING
     decision = peer.gateway.deciding.authorize(peer.charger, nothing.token, nothing.announced)
     return decision if isinstance(decision, Decision) else await decision

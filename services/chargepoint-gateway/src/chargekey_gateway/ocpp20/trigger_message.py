@@ -7,16 +7,10 @@ from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp20.command_messages import (
     TRIGGERS,
-    Evse,
     TriggerMessage,
     TriggerMessageResponse,
 )
-
-MEANING = {
-    "Accepted": Outcome.ACCEPTED,
-    "Rejected": Outcome.REJECTED,
-    "NotImplemented": Outcome.NOT_SUPPORTED,
-}
+from chargekey_gateway.ocpp20.messages import Evse
 
 
 async def send(peer: Peer, command: Trigger, *, known: frozenset[str] = TRIGGERS) -> Result:
@@ -27,4 +21,4 @@ async def send(peer: Peer, command: Trigger, *, known: frozenset[str] = TRIGGERS
         requested_message=command.message,
         evse=Evse(id=command.connector) if command.connector else None,
     )
-    return await ask(peer, request, TriggerMessageResponse, MEANING)
+    return await ask(peer, request, TriggerMessageResponse)

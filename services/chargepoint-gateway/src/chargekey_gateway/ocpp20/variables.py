@@ -37,5 +37,5 @@ def bears_on_security(component: str, variable: str) -> bool:
 
 
 def is_password(variable: str) -> bool:
-    """Whether this is a secret."""
-    return variable.strip().casefold() == "basicauthpassword"
+    """Whether this is a secret: the charger's own, its network's or a vendor's."""
+    return variable.strip().casefold().endswith("password")

@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from chargekey_gateway.ocpp20 import messages as older
-from chargekey_gateway.ocpp20.command_messages import Message
 from chargekey_gateway.ocpp20.messages import (
     CiString20,
     CiString36,
     CiString50,
     CiString255,
     Integer,
+    Message,
     Natural,
     SomeUnread,
     Unread,

@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_gateway.decision import APP
 from chargekey_gateway.inputs import Presented
 from chargekey_gateway.metrics import OPERATOR_ANSWERS
 from chargekey_gateway.operators import breaker as breakers
@@ -137,10 +138,12 @@ class AskingOperators:
             known = self._known_already(charger, key, at)
             if known is not None:
                 return known
+        app = presented.identification if presented.type == APP else None
         question = Question(
             charger_id=charger.id,
             installation_id=charger.installation.id,
-            code=presented.token,
+            code=presented.token if app is None else app.id,
+            user_id=None if app is None else app.user.id,
             type=presented.type,
             at=at,
             stage=stage,

@@ -7,7 +7,7 @@ the last one known is used.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
 
 import structlog
 from grpc import StatusCode, aio
@@ -19,7 +19,7 @@ from chargekey_gateway.operators.question import Endpoint, Kind
 DEADLINE = 2.0  # seconds for one call
 PAUSE = 1.0  # seconds before what failed is tried again
 
-_KINDS: dict[Any, Kind] = {
+_KINDS: Mapping[int, Kind] = {
     pb.DECISION_ENDPOINT_KIND_OCPI: "OCPI",
     pb.DECISION_ENDPOINT_KIND_WEBHOOK: "WEBHOOK",
 }

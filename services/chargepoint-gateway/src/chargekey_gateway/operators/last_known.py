@@ -1,9 +1,9 @@
 """The last answer of every operator, for when it does not answer (the site's LAST_KNOWN).
 
 A decision looks at memory only. What an operator says is in this replica's memory at
-once; a task of its own puts it into a JetStream KV bucket, and `follow` brings in what
-other replicas put there and what was there before a restart. The newest answer wins,
-wherever it was written last. Keys are keyed hashes: nobody reads a token from the bucket.
+once; a task of its own puts it into a bucket, and `follow` brings in what other replicas
+put there and what was there before a restart. The newest answer wins, wherever it was
+written last. Keys are keyed hashes: nobody reads a token from the bucket.
 """
 
 from __future__ import annotations
@@ -11,35 +11,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 
 import msgspec
-import nats.errors
-import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 
 from chargekey_common.follower import Message
-from chargekey_common.jetstream import ensure_stream
 from chargekey_common.keyed_ids import classify
 from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_gateway.bucket import Bucket, declare_bucket
 
 BUCKET = "OPERATOR_ANSWERS"
 STREAM = f"KV_{BUCKET}"
-_PREFIX = f"$KV.{BUCKET}."
-_KEY = re.compile(r"[0-9a-f]{32}")
 _DAY = 24 * 3600 * 10**9
 KEPT = 30 * _DAY
 # The same answer again is not written again before: a tap is not a write.
 FRESH = _DAY
-ATTEMPT = 2.0  # seconds for one answer of NATS
-PAUSES = (0.05, 0.25, 1.0)  # seconds before a write is tried again; the last one repeats
 FAREWELL = 2.0  # seconds
+# Beyond so many, no refusals of what was unknown are remembered: whoever makes up tokens at a
+# charger is refused each of them, and is so without an answer, too.
+MOST = 100_000
 SWEEP = 600.0  # seconds between two looks for what is over
-
-log = structlog.get_logger()
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -79,14 +72,9 @@ class LastKnown:
 
     def __init__(self, client: Client, *, clock: Callable[[], int]) -> None:
         """Write over `client`; `clock` tells nanoseconds since the epoch."""
-        self._client = client
-        self._js = client.jetstream(timeout=ATTEMPT)
+        self._bucket = Bucket(client, BUCKET, Known, keys="[0-9a-f]{32}", settle=self._settle)
         self._clock = clock
         self._known: dict[str, Known] = {}
-        self._unwritten: dict[str, None] = {}  # a set that keeps its order
-        self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def of(self, key: str, at: int) -> Known | None:
         """Return what was said last, unless it is over at `at`; memory only."""
@@ -98,32 +86,28 @@ class LastKnown:
         known = self._known.get(key)
         if known is not None and known.at >= at:
             return
+        if known is None and answer.status != "ALLOWED" and len(self._known) >= MOST:
+            return
         if known is not None and known.answer == answer and known.at + FRESH > at:
             return
         self._known[key] = Known(at, answer)
-        self._write_soon(key)
+        self._bucket.write_soon(key)
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Take in what is in the bucket; what a Follower of `STREAM` calls."""
-        for message in messages:
-            key, told = message.subject.removeprefix(_PREFIX), _read(message.data)
-            if _KEY.fullmatch(key) is None or told is None:
-                continue  # not written here
-            known = self._known.get(key)
-            if known is None or known.at < told.at:
-                self._known[key] = told
-            elif known.at > told.at:
+        for key, told in self._bucket.read(messages):
+            if told is not None and self._settle(key, told) is not None:
                 # Another replica was asked before this one, and has written behind it.
-                self._write_soon(key)
+                self._bucket.write_soon(key)
 
     def tell_again(self) -> None:
         """Have all that is known written into a bucket that was lost."""
         for key in self._known:
-            self._write_soon(key)
+            self._bucket.write_soon(key)
 
     async def idle(self) -> None:
         """Return once everything remembered here is in the bucket."""
-        await self._idle.wait()
+        await self._bucket.idle()
 
     async def tell_the_rest(self, within: float = FAREWELL) -> None:
         """Return once all of it is in the bucket, or after `within` seconds."""
@@ -135,36 +119,16 @@ class LastKnown:
         """Write until cancelled, and forget what is over."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
-            while True:
-                while self._unwritten:
-                    await self._write(next(iter(self._unwritten)))
-                self._idle.set()
-                self._arrived.clear()
-                await self._arrived.wait()
+            tasks.create_task(self._bucket.run())
 
-    def _write_soon(self, key: str) -> None:
-        self._unwritten[key] = None
-        self._idle.clear()
-        self._arrived.set()
-
-    async def _write(self, key: str) -> None:
-        """Write what is known of the key, for as long as it takes."""
-        failures = 0
-        while True:
-            known = self._known.get(key)
-            if known is None:
-                self._unwritten.pop(key, None)
-                return
-            try:
-                if self._client.is_connected:
-                    await self._js.publish(_PREFIX + key, msgspec.json.encode(known))
-                    if self._known.get(key) == known:  # nothing newer was said meanwhile
-                        self._unwritten.pop(key, None)
-                    return
-            except (nats.errors.Error, OSError) as error:
-                log.info("operator_answer_write_repeated", error=type(error).__name__)
-            await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
-            failures += 1
+    def _settle(self, key: str, there: Known | None) -> Known | None:
+        """Know the newer of what both know; return it where it is not the one there."""
+        known = self._known.get(key)
+        if there is None or (known is not None and known.at > there.at):
+            return known
+        if known is None or known.at < there.at:
+            self._known[key] = there
+        return None
 
     async def _sweep(self) -> None:
         while True:
@@ -176,24 +140,4 @@ class LastKnown:
 
 async def declare_answers(js: JetStreamContext, *, replicas: int) -> None:
     """Declare the bucket or bring it in line: the stream that a KV bucket is."""
-    config = StreamConfig(
-        name=STREAM,
-        subjects=[f"{_PREFIX}>"],
-        max_msgs_per_subject=1,
-        max_age=KEPT / 10**9,
-        discard=DiscardPolicy.NEW,
-        storage=StorageType.FILE,
-        num_replicas=replicas,
-        deny_delete=True,
-        allow_rollup_hdrs=True,
-        allow_direct=False,
-    )
-    await ensure_stream(js, config)
-
-
-def _read(data: bytes) -> Known | None:
-    """Return what stands there; somebody's deletion by hand, or another's words, is nothing."""
-    try:
-        return msgspec.json.decode(data, type=Known)
-    except msgspec.DecodeError:
-        return None
+    await declare_bucket(js, BUCKET, replicas=replicas, kept=KEPT / 10**9)

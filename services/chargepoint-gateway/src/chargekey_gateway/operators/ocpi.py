@@ -22,7 +22,7 @@ NOT_FOUND = 404
 UNKNOWN_TOKEN = 2004
 LONGEST_UID = 36  # CiString(36)
 
-_TYPES = {"RFID": "RFID"}  # of ours; everything else is OTHER
+_TYPES = {"RFID": "RFID", "APP": "APP_USER"}  # of ours; everything else is OTHER
 _REFUSED = OperatorAnswer(status="NOT_ALLOWED")
 
 

@@ -24,7 +24,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Who presents what where; `at` in nanoseconds since the epoch, `type` as in the settings."""
+    """Who presents what where; `at` in nanoseconds since the epoch, `type` as in the settings.
+
+    Of type APP, `code` is the identification's id and `user_id` is whose: both say nothing to
+    anybody else, and nobody becomes him by them.
+    """
 
     charger_id: str
     installation_id: str
@@ -33,6 +37,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     stage: Stage
     connector: int | None = None
+    user_id: str | None = None
 
     def __repr__(self) -> str:
         """Say where and at which stage, never what."""

@@ -39,6 +39,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     at: str
     stage: Stage
     connector: int | None = None
+    user_id: str | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -60,6 +61,7 @@ def compose(endpoint: Endpoint, question: Question, *, now: int) -> Post:
             at=at.isoformat().replace("+00:00", "Z"),
             stage=question.stage,
             connector=question.connector,
+            user_id=question.user_id,
         )
     )
     message_id = f"msg_{uuid.uuid4().hex}"

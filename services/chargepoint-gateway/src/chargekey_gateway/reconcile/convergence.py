@@ -19,7 +19,7 @@ from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import NEVER, Charger
 from chargekey_gateway.view.view import View
 
-NOBODY_KNOWS = Wanted({}, 0, "", NEVER)
+NOBODY_KNOWS = Wanted({}, {}, 0, "", NEVER)
 
 
 class Step(StrEnum):

@@ -23,13 +23,21 @@ _Kind = tuple[frozenset[str], Quirks | None]
 class Wanted(msgspec.Struct, frozen=True):
     """What a list should be, and until when it should.
 
-    `entries` by identification are those of the `belonging` that fit, `digest` is another one
-    where they are.
+    `entries` by identification, ranked, are those of the `belonging` that fit, `digest` is
+    another one where they are. `marks` are theirs, one dictionary for all who have that list.
     """
 
     entries: Mapping[str, Wish]
+    marks: dict[str, str]
     belonging: int
     digest: str
+    ends: int
+
+
+class _OfUser(msgspec.Struct, frozen=True, gc=False):
+    """What one user has in a list, and until when."""
+
+    wishes: Sequence[Wish]
     ends: int
 
 
@@ -40,8 +48,7 @@ class _Belonging:
 
     def __init__(self, wishes: Sequence[Wish]) -> None:
         self.wishes = wishes
-        expiries = (wish.expires for wish in wishes if wish.expires is not None)
-        self.ends = min(expiries, default=NEVER)
+        self.ends = _first_end(wishes)
         self._fitting: dict[tuple[int | None, int], Wanted] = {}
 
     def fitting(self, capacity: int | None, others: int) -> Wanted:
@@ -49,7 +56,8 @@ class _Belonging:
         if known is None:
             entries = local_list.fitting(self.wishes, capacity)
             digest = local_list.digest(entries, others)
-            known = Wanted(entries, len(self.wishes), digest, self.ends)
+            marks = {each: wish.mark for each, wish in entries.items()}
+            known = Wanted(entries, marks, len(self.wishes), digest, self.ends)
             self._fitting[capacity, others] = known
         return known
 
@@ -61,15 +69,30 @@ class Lists:
         self._view = view
         self._group_token = group_token
         self._shared: dict[str, dict[_Kind, _Belonging]] = {}  # by site
+        # What of that is each user's, by site: one who changes is looked at alone.
+        self._of_users: dict[str, dict[_Kind, dict[str, _OfUser]]] = {}
         self._taken: dict[str, int] = {}  # by site
+        # What `takes` was asked last: chargers of one site ask the same, one after the other.
+        self._asked: tuple[Wanted | None, Mapping[str, str] | None] = None, None
+        self._takes = False
 
     def forget(self, installation_id: str) -> None:
         """Work out anew, when it is asked for, what concerns this site."""
+        self._of_users.pop(installation_id, None)
         self._shared.pop(installation_id, None)
         self._taken.pop(installation_id, None)
 
+    def forget_user(self, user_id: str, targets: Iterable[str]) -> None:
+        """Work out anew what these sites have to do with this user."""
+        for target in targets:
+            for of_users in self._of_users.get(target, {}).values():
+                of_users.pop(user_id, None)
+            self._shared.pop(target, None)
+            self._taken.pop(target, None)
+
     def forget_all(self) -> None:
         """Work out everything anew."""
+        self._of_users.clear()
         self._shared.clear()
         self._taken.clear()
 
@@ -77,6 +100,15 @@ class Lists:
         """Return what the charger's list should be at `at`, nanoseconds since the epoch."""
         others = local_list.confusable(charger, self._view)
         return self._belonging(charger, at).fitting(capacity, others)
+
+    def takes(self, wanted: Wanted, known: Mapping[str, str] | None) -> bool:
+        """Whether a charger that has `known` is to lose something by what is `wanted`."""
+        asked_wanted, asked_known = self._asked
+        if wanted is not asked_wanted or known is not asked_known:
+            update = local_list.update(wanted.entries, known, lambda _: True)
+            self._takes = local_list.takes(update, known)
+            self._asked = wanted, known
+        return self._takes
 
     def taken(self, charger: Charger) -> int:
         """Return when something was last taken from anybody at the charger."""
@@ -115,12 +147,21 @@ class Lists:
         kind = charger.identification_types, charger.quirks
         known = kinds.get(kind)
         if known is None or at >= known.ends:
-            # At a charger of this kind that nobody holds a permission on.
-            any_charger = msgspec.structs.replace(charger, id="")
-            users = self._at(charger.installation.id)
-            known = _Belonging(local_list.ranked(self._wishes(any_charger, users, at)))
-            kinds[kind] = known
+            known = kinds[kind] = _Belonging(local_list.ranked(self._of_each(charger, kind, at)))
         return known
+
+    def _of_each(self, charger: Charger, kind: _Kind, at: int) -> Iterable[Wish]:
+        """Yield what all users of a site have in the lists of its chargers of this kind."""
+        site = charger.installation.id
+        of_users = self._of_users.setdefault(site, {}).setdefault(kind, {})
+        # At a charger of this kind that nobody holds a permission on.
+        any_charger = msgspec.structs.replace(charger, id="")
+        for user in self._at(site):
+            known = of_users.get(user.id)
+            if known is None or at >= known.ends:
+                wishes = tuple(self._wishes(any_charger, (user,), at))
+                known = of_users[user.id] = _OfUser(wishes, _first_end(wishes))
+            yield from known.wishes
 
     def _wishes(self, charger: Charger, users: Iterable[User], at: int) -> Iterable[Wish]:
         return local_list.wishes(charger, users, self._view, self._group_token, at)
@@ -132,3 +173,8 @@ class Lists:
     def _last_taken(self, target: Charger | Installation) -> int:
         taken = self._view.changes.taken
         return max(taken(target.id), *(taken(user.id) for user in self._at(target.id)), 0)
+
+
+def _first_end(wishes: Iterable[Wish]) -> int:
+    """Return from when on they are other ones, unless something happens before."""
+    return min((wish.expires for wish in wishes if wish.expires is not None), default=NEVER)

@@ -160,10 +160,11 @@ def update(
 ) -> Update:
     """Return how a charger that has `known`, marks by identification, gets what is `wanted`.
 
-    `known` None: nobody knows what it has. All of it anew also where an entry must go whose
-    code `is_readable` no longer, or was another one, and where that is shorter.
+    `wanted` is `ranked`, and so is what is sent. `known` None: nobody knows what it has. All of
+    it anew also where an entry must go whose code `is_readable` no longer, or was another one,
+    and where that is shorter.
     """
-    everything = list(ranked(wanted.values()))
+    everything = list(wanted.values())
     if not known:
         return Update(full=known is None or bool(everything), put=everything)
     removed = tuple(each for each in known if each not in wanted)

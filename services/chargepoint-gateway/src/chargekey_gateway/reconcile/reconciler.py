@@ -42,6 +42,7 @@ from chargekey_gateway.reconcile.convergence import Convergence, Step, Wishes
 from chargekey_gateway.reconcile.lists import Lists
 from chargekey_gateway.reconcile.local_list import Update, Wish
 from chargekey_gateway.reconcile.stopping import next_end
+from chargekey_gateway.reconcile.turns import Turns
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -60,12 +61,18 @@ LONGEST_QUIET = 2.0
 # Seconds between two looks at what changed: events come in bursts, one after a pause at once.
 BURST = 0.05
 
+# Codes that are looked up in one turn.
+CODES_A_TURN = 200
+
 A_SECOND = 10**9  # nanoseconds
 A_MOMENT = 0.01  # seconds; a timer that fires a little early does not fire at once again
 A_DAY = 24 * 3600.0  # seconds; a clock that was set is noticed within one
 
 # After these the charger itself has said nothing of the kind.
 _UNANSWERED = frozenset({Outcome.TIMED_OUT, Outcome.DISCONNECTED, Outcome.TOO_MANY_QUEUED})
+
+# A portion of a list that was read, and not taken.
+_REFUSED = frozenset({Outcome.REJECTED, Outcome.REFUSED})
 
 log = structlog.get_logger()
 
@@ -173,6 +180,7 @@ class Reconciler:
         self._greeting = greeting
         self._quiet = quiet
         self._kept: dict[str, _Kept] = {}
+        self._turns = Turns()
         # Chargers and sites where something changed that has not been looked at.
         self._targets: set[str] = set()
         self._truncating: set[str] = set()  # of the chargers that are kept
@@ -276,6 +284,7 @@ class Reconciler:
     async def _bring_in_line(self, kept: _Kept) -> None:
         try:
             while True:
+                await self._turns.mine()
                 kept.changed.clear()
                 wishes = self._convergence.of(kept.charger)
                 step, pause = self._next(kept, wishes)
@@ -311,8 +320,7 @@ class Reconciler:
         at = max(kept.not_before.get(step, 0.0), kept.greeted_by)
         if step is Step.LOCAL_LIST and kept.unsettled_since is not None:
             known = wishes.confirmed.list_content
-            update = local_list.update(wishes.wanted.entries, known, lambda _: True)
-            if not local_list.takes(update, known):
+            if not self._lists.takes(wishes.wanted, known):
                 longest = kept.unsettled_since + max(LONGEST_QUIET, self._quiet)
                 at = max(at, min(kept.changed_at + self._quiet, longest))
         return at
@@ -470,10 +478,10 @@ class Reconciler:
         update = local_list.update(entries, content, readable)
         codes = await self._read_codes(kept, _named(update))
         if not update.full and not _named(update) <= codes.keys():
-            update = Update(full=True, put=local_list.ranked(entries.values()))
+            update = Update(full=True, put=tuple(entries.values()))
             codes = await self._read_codes(kept, _named(update))
         conflicts = kept.conflicts
-        await self._send(kept, update, codes, content or {})
+        await self._send(kept, update, codes, wishes.wanted.marks, content or {})
         if kept.conflicts != conflicts:  # it complained while it was being sent
             self._forget_list(kept.charger.id)
             raise _MismatchError
@@ -522,7 +530,9 @@ class Reconciler:
             return {}
         found = {}
         codes = await self._codes.read(kept.charger.id, wanted)
-        for identification_id, code in codes.items():
+        for number, (identification_id, code) in enumerate(codes.items()):
+            if number % CODES_A_TURN == 0:
+                await self._turns.mine()
             sent = local_list.as_read(kept.charger.quirks, code)
             presented = self._look_up(kept.charger, sent).identification
             if presented is not None and presented.id == identification_id:
@@ -534,9 +544,13 @@ class Reconciler:
         kept: _Kept,
         update: Update,
         codes: Mapping[str, str],
+        marks: dict[str, str],
         content: Mapping[str, str],
     ) -> None:
-        """Send it in portions, each confirmed before the next."""
+        """Send it in portions, each confirmed before the next.
+
+        `marks` are those of the list as it shall be: whose list is that, shares them.
+        """
         have = {} if update.full else dict(content)
         put = {wish.identification_id: wish for wish in update.put}
         waiting = [each for each in (*update.removed, *put) if each in codes]
@@ -552,7 +566,8 @@ class Reconciler:
                 entries=tuple(_entry(wish, codes) for wish in changed),
                 removed=tuple(ListEntry(code=codes[e], type=self._type(e)) for e in removed),
             )
-            await self._send_portion(kept, message)
+            await self._send_portion(kept, message, len(have) if update.full else 0)
+            await self._turns.mine()
             full = False
             for each in removed:
                 del have[each]
@@ -560,7 +575,7 @@ class Reconciler:
             self._confirm(
                 kept,
                 list_version=message.version,
-                list_content=dict(have),
+                list_content=marks if have == marks else dict(have),
                 list_entries=len(have),
             )
 
@@ -569,7 +584,8 @@ class Reconciler:
         kept.version_tried = max(kept.version_tried, confirmed) + 1
         return kept.version_tried
 
-    async def _send_portion(self, kept: _Kept, message: SendLocalList) -> None:
+    async def _send_portion(self, kept: _Kept, message: SendLocalList, taken: int) -> None:
+        """Send a portion; `taken` entries of the same whole list the charger has already."""
         result = await kept.connection.carry_out(message)
         log.info(
             "local_list_sent",
@@ -591,6 +607,12 @@ class Reconciler:
         if result.outcome in {Outcome.DISCONNECTED, Outcome.TOO_MANY_QUEUED}:
             raise _LaterError
         self._forget_list(kept.charger.id)
+        if taken and result.outcome in _REFUSED and kept.failures.get(Step.LOCAL_LIST):
+            # It takes the beginning of a list every time, and not the rest: it is full. OCPP 2.x
+            # has no variable that would have said so. Until it boots half a portion more is tried.
+            capacity = taken + len(message.entries) // 2
+            limits = self._confirmed.of(kept.charger.id).limits
+            self._confirm(kept, limits=msgspec.structs.replace(limits, capacity=capacity))
         raise _LaterError if result.outcome is Outcome.TIMED_OUT else _MismatchError
 
     def _is_readable(self, charger: Charger, content: Mapping[str, str]) -> Callable[[str], bool]:
@@ -611,9 +633,11 @@ class Reconciler:
     # What changes.
 
     def _user_changed(self, user_id: str) -> None:
-        for target in self._view.concerned(user_id):
-            self._lists.forget(target)
-            self._targets.add(target)
+        concerned = self._view.concerned(user_id)
+        self._lists.forget_user(user_id, concerned)
+        if not self._kept:  # a view is being filled, and nobody is here yet
+            return
+        self._targets |= concerned
         self._targets.update(each.charger_id for each in self._running.of_user(user_id))
         # Whoever's card it is, it may be like another one there.
         self._targets |= self._truncating
@@ -673,16 +697,20 @@ class Reconciler:
             return
         now = self._looked_at = asyncio.get_running_loop().time()
         targets, self._targets = self._targets, set()
-        for target in targets:
+        several = [
+            kept
             # A charger, or all that stand at an installation.
-            standing = (each.id for each in self._view.chargers_at(target))
-            for charger_id in (target, *standing):
-                kept = self._kept.get(charger_id)
-                if kept is not None:
-                    kept.changed_at = now
-                    if kept.unsettled_since is None:
-                        kept.unsettled_since = now
-                    self.reconcile(charger_id)
+            for target in targets
+            for charger_id in (target, *(each.id for each in self._view.chargers_at(target)))
+            if (kept := self._kept.get(charger_id)) is not None
+        ]
+        # First where somebody charges, who may have to stop.
+        several.sort(key=lambda kept: not self._running.of_charger(kept.charger.id))
+        for kept in several:
+            kept.changed_at = now
+            if kept.unsettled_since is None:
+                kept.unsettled_since = now
+            self.reconcile(kept.charger.id)
 
 
 def _entry(wish: Wish, codes: Mapping[str, str]) -> ListEntry:

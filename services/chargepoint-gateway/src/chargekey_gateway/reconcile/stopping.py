@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chargekey_gateway.inputs import grant_here
 from chargekey_gateway.sessions.running import RunningSession
-from chargekey_gateway.view.entries import NEVER, Charger, Installation, User
+from chargekey_gateway.view.entries import NEVER, Charger, Identification, Installation, User
 
 
 class Rights(Protocol):
@@ -26,14 +26,18 @@ class Rights(Protocol):
     def user(self, user_id: str) -> User | None:
         """Return the user."""
 
+    def identification_by_id(self, identification_id: str) -> Identification | None:
+        """Return what is presented."""
+
 
 def to_stop(sessions: Iterable[RunningSession], view: Rights, at: int) -> Sequence[RunningSession]:
     """Return those that must not go on at `at` (R12).
 
-    Those of blocked users where the site's policy on blocks is STOP. At an open charger
-    only a block of the whole platform counts: anybody else may charge there, so whoever
-    is blocked at the site would just start again. And those that began with a permission
-    where there is none any more, it ended or was revoked, and the policy on that is STOP.
+    Those of blocked users, or begun with what is not ACTIVE any more, where the site's policy
+    on blocks is STOP. At an open charger only a block of the whole platform counts: anybody
+    else may charge there, so whoever is blocked at the site would just start again. And those
+    that began with a permission where it, or what was presented, has ended or is gone, or is
+    of a type that is switched off there, and the policy on that is STOP.
     """
     return [
         session
@@ -54,12 +58,14 @@ def _is_blocked(session: RunningSession, view: Rights) -> bool:
         return False
     if None in user.blocks:
         return True
+    presented = _presented(session, view)
+    switched_off = presented is not None and presented.status != "ACTIVE"
     blocked = bool(user.blocks) or session.installation_id in user.blocked_at
-    return session.by_permission and blocked
+    return session.by_permission and (blocked or switched_off)
 
 
 def _right_ends(session: RunningSession, view: Rights) -> int:
-    """Return when a session must end for want of a permission: 0 at once, NEVER not at all."""
+    """Return when a session must end for want of a right: 0 at once, NEVER not at all."""
     user, charger = _user(session, view), view.charger(session.charger_id)
     site = view.installation(session.installation_id)
     if (
@@ -71,8 +77,17 @@ def _right_ends(session: RunningSession, view: Rights) -> int:
         or not view.whole
     ):
         return NEVER
-    grant = grant_here(charger, user)
-    return 0 if grant is None else grant.ends
+    grant, presented = grant_here(charger, user), _presented(session, view)
+    if grant is None or presented is None:
+        return 0
+    if charger.authorisation_required and presented.type not in charger.identification_types:
+        return 0
+    return grant.ends if presented.valid_until is None else min(grant.ends, presented.valid_until)
+
+
+def _presented(session: RunningSession, view: Rights) -> Identification | None:
+    known = session.identification_id
+    return None if known is None else view.identification_by_id(known)
 
 
 def _user(session: RunningSession, view: Rights) -> User | None:

@@ -12,6 +12,8 @@ from chargekey_gateway.sessions.journal import Recorded
 # What is remembered of a charger's transactions: more than it has connectors, and no more
 # than a hostile one may cost.
 MOST_REMEMBERED = 16
+# Messages of one transaction that come before their turn: the rest counts as not come.
+MOST_AHEAD = 1_000
 
 
 class Phase(StrEnum):
@@ -61,13 +63,16 @@ class Heard:
         self.connector = 0
         self.meter_start: int | None = None
         self.refused: Recorded | None = None
-        self._numbers: set[int] = set()
-        self._counted_from = 0
+        self._first: int | None = None
+        self._several = False
+        # All from the one to before the other have come, and those beside.
+        self._counted_from = self._next = 0
+        self._ahead: set[int] = set()
         self._meter_before = 0
 
     def take(self, message: TransactionMessage) -> None:
         """Hear a message, in whatever order and however often it comes."""
-        self._numbers.add(message.number)
+        self._count(message.number)
         self.connector = self.connector or message.connector
         if message.phase is Phase.STARTED:
             self.began_at = message.at
@@ -81,8 +86,9 @@ class Heard:
         Where that is the first one heard here, another replica has taken those before it,
         or this one in another life: they are not counted.
         """
-        if len(self._numbers) == 1:
-            self._counted_from = min(self._numbers)
+        if self._first is not None and not self._several:
+            self._counted_from, self._next = self._first, self._first + 1
+            self._ahead.clear()
 
     def begun_without_meter(self) -> None:
         """Count energy from the first word of the meter on: nobody knows where it stood."""
@@ -96,8 +102,19 @@ class Heard:
 
     def missing(self, last: int) -> int:
         """Return how many messages up to the number `last` never came."""
-        came = sum(1 for number in self._numbers if self._counted_from <= number <= last)
+        whole = min(self._next, last + 1) - self._counted_from
+        came = whole + sum(1 for number in self._ahead if number <= last)
         return max(0, last + 1 - self._counted_from - came)
+
+    def _count(self, number: int) -> None:
+        if self._first is None:
+            self._first = number
+        self._several = self._several or number != self._first
+        if number >= self._next and len(self._ahead) < MOST_AHEAD:
+            self._ahead.add(number)
+        while self._next in self._ahead:
+            self._ahead.remove(self._next)
+            self._next += 1
 
 
 class Transactions:

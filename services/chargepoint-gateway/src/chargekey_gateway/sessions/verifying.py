@@ -15,7 +15,13 @@ BLOCKS = frozenset(
     {Reason.USER_BLOCKED, Reason.IDENTIFICATION_BLOCKED, Reason.IDENTIFICATION_INVALID}
 )
 REVOCATIONS = frozenset(
-    {Reason.NO_PERMISSION, Reason.PERMISSION_EXPIRED, Reason.IDENTIFICATION_UNKNOWN}
+    {
+        Reason.NO_PERMISSION,
+        Reason.PERMISSION_EXPIRED,
+        Reason.IDENTIFICATION_EXPIRED,
+        Reason.IDENTIFICATION_UNKNOWN,
+        Reason.TYPE_DISABLED,
+    }
 )
 
 

@@ -6,8 +6,104 @@ however the two streams met.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import PublishedEvent
+
+
+def _always(_: PublishedEvent) -> bool:
+    return True
+
+
+def _permitted_there(
+    event: access.PermissionGranted | access.PermissionChanged | access.PermissionRevoked,
+) -> str:
+    return event.charger_id or event.installation_id
+
+
+# Tables, since a view is filled with a million of these. Whose chargers an event bears on, or
+# which charger; what is not here does not bear on who may charge where.
+_CONCERNED: Mapping[type[PublishedEvent], Callable[[Any], str]] = {
+    access.PermissionGranted: _permitted_there,
+    access.PermissionChanged: _permitted_there,
+    access.PermissionRevoked: _permitted_there,
+    **dict.fromkeys(
+        (
+            access.UserBlockedAtInstallation,
+            access.UserUnblockedAtInstallation,
+            access.InstallationCreated,
+            access.AuthorisationRequiredSet,
+            access.AuthenticationTypeSet,
+            access.PoliciesSet,
+            access.OperatorConnected,
+            access.OverridesAllowedSet,
+            access.OperatorDisconnected,
+        ),
+        operator.attrgetter("installation_id"),
+    ),
+    **dict.fromkeys(
+        (
+            access.ChargerAdded,
+            access.AuthorisationOverrideSet,
+            access.IdentificationTypesSet,
+            access.ReaderQuirksSet,
+            access.ChargerMoved,
+        ),
+        operator.attrgetter("charger_id"),
+    ),
+    **dict.fromkeys(
+        (
+            access.PartnerMemberAdded,
+            access.PartnerMemberRemoved,
+            identity.LocalUserAdded,
+            identity.PendingUserAdded,
+            identity.EmailVerified,
+            identity.UserErased,
+            identity.UserBlocked,
+            identity.UserUnblocked,
+            identity.IdentificationAdded,
+            identity.IdentificationStatusChanged,
+            identity.IdentificationExpiryChanged,
+            identity.IdentificationCodeChanged,
+            identity.IdentificationGroupChanged,
+            identity.IdentificationRemoved,
+        ),
+        operator.attrgetter("user_id"),
+    ),
+}
+
+# Whether an event may take from somebody what he had.
+_TAKES: Mapping[type[PublishedEvent], Callable[[Any], bool]] = {
+    access.PermissionChanged: lambda event: (
+        "USER" not in event.roles or event.valid_until is not None
+    ),
+    access.AuthorisationRequiredSet: lambda event: event.authorisation_required,
+    identity.IdentificationStatusChanged: lambda event: event.status != "ACTIVE",
+    identity.IdentificationExpiryChanged: lambda event: event.valid_until is not None,
+    **dict.fromkeys(
+        (
+            access.PermissionRevoked,
+            access.UserBlockedAtInstallation,
+            access.AuthenticationTypeSet,
+            access.OperatorConnected,
+            access.OverridesAllowedSet,
+            access.OperatorDisconnected,
+            access.AuthorisationOverrideSet,
+            access.IdentificationTypesSet,
+            access.ReaderQuirksSet,
+            access.ChargerMoved,
+            access.PartnerMemberRemoved,
+            identity.UserErased,
+            identity.UserBlocked,
+            identity.IdentificationCodeChanged,
+            identity.IdentificationRemoved,
+        ),
+        _always,
+    ),
+}
 
 
 class Changes:
@@ -27,87 +123,12 @@ class Changes:
 
     def note(self, event: PublishedEvent, at: int) -> None:
         """Know that this event happened at `at`."""
-        concerned = _concerned(event)
-        if concerned is None:
+        kind = type(event)
+        concerned_by = _CONCERNED.get(kind)
+        if concerned_by is None:  # it does not bear on who may charge where
             return
+        concerned = concerned_by(event)
         self._changed[concerned] = max(at, self.changed(concerned))
-        if _takes(event):
+        takes = _TAKES.get(kind)
+        if takes is not None and takes(event):
             self._taken[concerned] = max(at, self.taken(concerned))
-
-
-def _concerned(event: PublishedEvent) -> str | None:
-    """Return the one whose chargers, or which charger, it bears on; None for nobody."""
-    match event:
-        case access.PermissionGranted() | access.PermissionChanged() | access.PermissionRevoked():
-            return event.charger_id or event.installation_id
-        case (
-            access.UserBlockedAtInstallation()
-            | access.UserUnblockedAtInstallation()
-            | access.InstallationCreated()
-            | access.AuthorisationRequiredSet()
-            | access.AuthenticationTypeSet()
-            | access.PoliciesSet()
-            | access.OperatorConnected()
-            | access.OverridesAllowedSet()
-            | access.OperatorDisconnected()
-        ):
-            return event.installation_id
-        case (
-            access.ChargerAdded()
-            | access.AuthorisationOverrideSet()
-            | access.IdentificationTypesSet()
-            | access.ReaderQuirksSet()
-            | access.ChargerMoved()
-        ):
-            return event.charger_id
-        case (
-            access.PartnerMemberAdded()
-            | access.PartnerMemberRemoved()
-            | identity.LocalUserAdded()
-            | identity.PendingUserAdded()
-            | identity.EmailVerified()
-            | identity.UserErased()
-            | identity.UserBlocked()
-            | identity.UserUnblocked()
-            | identity.IdentificationAdded()
-            | identity.IdentificationStatusChanged()
-            | identity.IdentificationExpiryChanged()
-            | identity.IdentificationCodeChanged()
-            | identity.IdentificationGroupChanged()
-            | identity.IdentificationRemoved()
-        ):
-            return event.user_id
-        case _:  # the rest does not bear on who may charge where
-            return None
-
-
-def _takes(event: PublishedEvent) -> bool:
-    match event:
-        case access.PermissionChanged():
-            return "USER" not in event.roles or event.valid_until is not None
-        case access.AuthorisationRequiredSet():
-            return event.authorisation_required
-        case identity.IdentificationStatusChanged():
-            return event.status != "ACTIVE"
-        case identity.IdentificationExpiryChanged():
-            return event.valid_until is not None
-        case (
-            access.PermissionRevoked()
-            | access.UserBlockedAtInstallation()
-            | access.AuthenticationTypeSet()
-            | access.OperatorConnected()
-            | access.OverridesAllowedSet()
-            | access.OperatorDisconnected()
-            | access.AuthorisationOverrideSet()
-            | access.IdentificationTypesSet()
-            | access.ReaderQuirksSet()
-            | access.ChargerMoved()
-            | access.PartnerMemberRemoved()
-            | identity.UserErased()
-            | identity.UserBlocked()
-            | identity.IdentificationCodeChanged()
-            | identity.IdentificationRemoved()
-        ):
-            return True
-        case _:
-            return False

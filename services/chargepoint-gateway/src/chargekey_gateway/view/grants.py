@@ -25,10 +25,9 @@ class Grants:
         self._members: dict[str, dict[str, User]] = {}  # by partner
         # The holders of permissions on a charger, by charger and permission.
         self._on_chargers: dict[str, dict[str, User | Partner]] = {}
-        # By the id of a charger or installation, and back by that of a user.
+        # By the id of a charger or installation; and back, by that of a user.
         self._holders: dict[str, dict[str, User]] = {}
         self._departed: dict[str, dict[str, User]] = {}
-        self._held_on: dict[str, frozenset[str]] = {}
         self._departed_from: dict[str, frozenset[str]] = {}
 
     def holders(self, target: str) -> Collection[User]:
@@ -41,8 +40,9 @@ class Grants:
 
     def concerned(self, user_id: str) -> frozenset[str]:
         """Return the chargers and installations where he holds a permission, or held one."""
-        nothing: frozenset[str] = frozenset()
-        return self._held_on.get(user_id, nothing) | self._departed_from.get(user_id, nothing)
+        user = self._people.users.get(user_id)
+        holds = frozenset() if user is None else _targets(user)
+        return holds | self._departed_from.get(user_id, frozenset())
 
     def forget(self) -> None:
         """Drop all of it; what identity told of the users stays."""
@@ -51,7 +51,6 @@ class Grants:
         self._on_chargers.clear()
         self._holders.clear()
         self._departed.clear()
-        self._held_on.clear()
         self._departed_from.clear()
         for user in self._people.users.values():
             user.grants = ()
@@ -144,25 +143,27 @@ class Grants:
         return tuple(grant for grant in holder.grants if grant.permission_id != permission_id)
 
     def _set(self, holder: User | Partner, grants: tuple[Grant, ...]) -> None:
-        holder.grants = ranked(*grants)
         if isinstance(holder, User):
-            self._arrange(holder)
-            return
-        for user in self._members.get(holder.id, {}).values():
-            self._arrange(user)
+            users = [holder]
+        else:
+            users = list(self._members.get(holder.id, {}).values())
+        before = [_targets(user) for user in users]
+        holder.grants = ranked(*grants)
+        for user, targets in zip(users, before, strict=True):
+            self._arrange(user, targets)
 
-    def _arrange(self, user: User) -> None:
-        """Work out anew what counts of what he holds, and where he is found as its holder."""
-        before = self._held_on.get(user.id, frozenset())
-        now = frozenset(grant.target.id for grant in user.held)
-        if now != before:
-            self._held_on[user.id] = now
-            for target in now - before:
-                self._holders.setdefault(target, {})[user.id] = user
-                self._departs(user, target, has=False)
-            for target in before - now:
-                del self._holders[target][user.id]
-                self._departs(user, target, has=True)
+    def _arrange(self, user: User, before: frozenset[str]) -> None:
+        """Work out anew what counts of what he holds, and where he is found as its holder.
+
+        `before` are the targets of what he held.
+        """
+        now = _targets(user)
+        for target in now - before:
+            self._holders.setdefault(target, {})[user.id] = user
+            self._departs(user, target, has=False)
+        for target in before - now:
+            del self._holders[target][user.id]
+            self._departs(user, target, has=True)
         self._people.arrange(user)
 
     def _departs(self, user: User, target: str, *, has: bool) -> None:
@@ -183,14 +184,16 @@ class Grants:
         members = self._members.setdefault(partner_id, {})
         if user_id not in members:  # told again, he manages it, or no longer
             members[user_id] = user
+            before = _targets(user)
             user.partners = (*user.partners, partner)
-            self._arrange(user)
+            self._arrange(user, before)
 
     def _leave(self, partner_id: str, user_id: str) -> None:
         user = self._members.get(partner_id, {}).pop(user_id, None)
         if user is not None:
+            before = _targets(user)
             user.partners = tuple(each for each in user.partners if each.id != partner_id)
-            self._arrange(user)
+            self._arrange(user, before)
 
     def _forget(self, user: User) -> None:
         for grant in user.grants:
@@ -198,6 +201,11 @@ class Grants:
         for partner in user.partners:
             self._leave(partner.id, user.id)
         user.blocked_at = frozenset()
+
+
+def _targets(user: User) -> frozenset[str]:
+    """Return what he holds permissions on, whether they count or not."""
+    return frozenset(grant.target.id for grant in user.held)
 
 
 def _told(grants: tuple[Grant, ...]) -> list[tuple[str, str, int]]:

@@ -23,7 +23,7 @@ class People:
         self.identifications: dict[str, Identification] = {}
         self.by_keyed_id: dict[KeyedId, Identification] = {}
         self.by_alias: dict[KeyedId, tuple[Identification, ...]] = {}
-        self._of_user: dict[str, dict[str, Identification]] = {}
+        self._of_user: dict[str, list[Identification]] = {}
         # Of all cards that have no more than four bytes: see `short_cards`.
         self._short_cards = 0
         # Keys come before their identification, and may outlive a refill without one.
@@ -47,7 +47,7 @@ class People:
 
     def identifications_of(self, user_id: str) -> Collection[Identification]:
         """Return all that the user presents, in the order it was added."""
-        return self._of_user.get(user_id, {}).values()
+        return self._of_user.get(user_id, ())
 
     def keyed_id(self, identification_id: str) -> KeyedId | None:
         """Return what the identification is found by, if it is."""
@@ -189,8 +189,11 @@ class People:
             group_id=event.group_id,
             group_card=event.group_card,
         )
+        known = self.identifications.get(added.id)
+        if known is not None:  # told again
+            self._of_user[known.user.id].remove(known)
         self.identifications[added.id] = added
-        self._of_user.setdefault(added.user.id, {})[added.id] = added
+        self._of_user.setdefault(added.user.id, []).append(added)
         self._find_by_key(added)
         self._tell(added.user.id)
 
@@ -206,7 +209,7 @@ class People:
         self._forget_key(identification_id)
         known = self.identifications.pop(identification_id, None)
         if known is not None:
-            self._of_user[known.user.id].pop(identification_id, None)
+            self._of_user[known.user.id].remove(known)
             self._tell(known.user.id)
 
     def _tell(self, user_id: str) -> None:
