@@ -456,6 +456,8 @@ def everything(system: RunningSystem, site: Site) -> list[Any]:
     ]
 
 
+# Hundreds of commands, one after the other.
+@pytest.mark.timeout(300)
 def test_what_cannot_be_is_refused_by_name_without_an_echo_and_nothing_is_stored(
     system: RunningSystem, site: Site
 ) -> None:
@@ -490,7 +492,7 @@ def test_people_are_told_the_same_on_one_line(system: RunningSystem, site: Site)
 @pytest.mark.parametrize(
     ("code", "type_", "reason"),
     [
-        ("", None, "identification_malformed"),
+        ("", None, "identification_unknown"),  # nothing presented
         ("#123", None, "identification_malformed"),
         (f"#{ENDLESS}", None, "identification_malformed"),
         (ENDLESS, None, "identification_malformed"),

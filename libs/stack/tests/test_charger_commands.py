@@ -77,6 +77,8 @@ async def test_a_charger_does_as_people_say(system: RunningSystem, version: Vers
         sent = await run.charger("send", "GetLocalListVersion", "{}")
         assert sent["outcome"] == "accepted"
         assert len(sent["answer"]) == 1
+        sent = await run.charger("send", "CancelReservation", '{"reservationId": 1}')
+        assert sent == {"outcome": "refused", "status": "NotSupported", "answer": {}}
         assert await run.charger("send", "Heartbeat", "{}") == "action_unknown"
         assert await run.charger("send", "Reset", '{"type": "#2468"}') == "payload_invalid"
         security = {"1.6": ("ChangeConfiguration", '{"key": "SecurityProfile", "value": "0"}')}

@@ -241,6 +241,7 @@ def test_a_command_line_that_makes_no_sense_exits_with_2(
         (("sessions", "list", "--limit", "#2468"), "should be a valid integer"),
         (("sessions", "list", "--limit", "2468"), "less than or equal to 1000"),
         (("up", "--ocpp-port", "2468999"), "less than or equal to 65535"),
+        (("up", "--keep-history", "-2468"), "greater than or equal to 0"),
         (("restored", "#2468"), "not one of 'access', 'identity'"),
         (("identification", "#2468"), "there are add, change, reveal, remove, list, generate-pin"),
         (("#2468",), "there are up, demo"),

@@ -118,7 +118,8 @@ def test_nothing_private_is_shown(system: RunningSystem, story: dict[str, Any]) 
     found = asyncio.run(subjects(system))
     private = {subject for subject in found if subject.rpartition(".")[2] not in NAMES}
     kinds = {subject.split(".")[2] for subject in private}
-    assert kinds == {"credential", "key", "lock", "start", "stop"}
+    # Whether a transaction of OCPP 2.x was among what ran here depends on the tests before.
+    assert kinds - {"charge", "correction"} == {"credential", "key", "lock", "start", "stop"}
     events = published(system)
     assert {event["subject"].rpartition(".")[2] for event in events} <= NAMES
     text = json.dumps(events) + shown(system).stdout

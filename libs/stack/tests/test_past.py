@@ -13,6 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
 from .running_system import CHARGEKEY, RunningSystem
 
 PIN = "#3579"
@@ -124,6 +127,82 @@ def test_a_start_that_is_refused_is_told_so(system: RunningSystem) -> None:
     assert refused.stderr.endswith("says why: ConcurrentTx (charging_refused)\n")
     for past in ("sessions", "refusals"):
         listed(system, past, "list", *at_site)
+
+
+def told(socket: ClientConnection, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Call as a charger does, and return the answer, whatever else is said meanwhile."""
+    socket.send(json.dumps([2, action, action, payload]))
+    while (frame := json.loads(socket.recv(timeout=30)))[:2] != [3, action]:
+        pass
+    answer: dict[str, Any] = frame[2]
+    return answer
+
+
+def charged_all_the_same_16(socket: ClientConnection) -> None:
+    at = {"timestamp": "2026-03-03T12:00:00Z"}
+    begun = told(
+        socket, "StartTransaction", {"connectorId": 1, "idTag": "04FF", "meterStart": 100, **at}
+    )
+    assert begun["idTagInfo"]["status"] == "Invalid"
+    of_it = {"transactionId": begun["transactionId"]}
+    told(socket, "StopTransaction", {**of_it, "meterStop": 900, **at})
+
+
+def charged_all_the_same_2(socket: ClientConnection) -> None:
+    presented = {"idToken": {"idToken": "", "type": "NoAuthorization"}}
+    for number, (phase, meter) in enumerate((("Started", 100), ("Updated", 500), ("Ended", 900))):
+        at = f"2026-03-03T12:0{number}:00Z"
+        event = {
+            "eventType": phase,
+            "timestamp": at,
+            "triggerReason": "CablePluggedIn",
+            "seqNo": number,
+            "transactionInfo": {"transactionId": "all-the-same"},
+            "evse": {"id": 1, "connectorId": 1},
+            "meterValue": [{"timestamp": at, "sampledValue": [{"value": meter}]}],
+            **(presented if phase == "Started" else {}),
+        }
+        answer = told(socket, "TransactionEvent", event)
+        assert answer.get("idTokenInfo", {}).get("status") != "Accepted"
+
+
+def test_what_flowed_after_a_refused_start_is_told(system: RunningSystem, tmp_path: Path) -> None:
+    """O25, R24: over the wire of every version, at chargers that charge all the same."""
+    run = system.chargekey
+    site = run("installation", "create", "--name", "Same", "--time-zone", "Europe/Oslo")
+    at_site = ("--installation", site["id"])
+    for version, charge in (
+        ("ocpp1.6", charged_all_the_same_16),
+        ("ocpp2.0.1", charged_all_the_same_2),
+        ("ocpp2.1", charged_all_the_same_2),
+    ):
+        identity = f"CP-{version}"
+        added = run("charger", "add", *at_site, "--ocpp-identity", identity)
+        run("authorize", "--charger", identity, "--code", PIN, "--at-least", added["position"])
+        credentials = base64.b64encode(f"{identity}:{added['password']}".encode()).decode()
+        with connect(
+            f"{system.ready['ocpp']}/{identity}",
+            subprotocols=[Subprotocol(version)],
+            additional_headers={"Authorization": f"Basic {credentials}"},
+        ) as socket:
+            charge(socket)
+    report = ("sessions", "report", *at_site)
+    deadline = time.monotonic() + 30
+    while (made := run(*report))["refused"]["sessions"] < 3:
+        assert time.monotonic() < deadline
+    assert (made["refused"]["energy_wh"], made["total"]["sessions"]) == (2_400, 0)
+    refused = [
+        (each["charger"], each["energy_wh"])
+        for each in run("refusals", "list", *at_site)["refusals"]
+        if each["stage"] == "start"
+    ]
+    assert sorted(refused) == [(f"CP-ocpp{each}", 800) for each in ("1.6", "2.0.1", "2.1")]
+    assert run("sessions", "list", *at_site) == {"sessions": []}
+    assert "800" in shown(system, "refusals", "list", *at_site)
+    [line] = [each for each in shown(system, *report).splitlines() if "2400" in each]
+    assert line.startswith("refused")
+    run(*report, "--csv", str(tmp_path / "report.csv"))
+    assert "refused,,,3,2400," in (tmp_path / "report.csv").read_text(encoding="utf-8")
 
 
 def test_a_list_that_is_cut_says_so_and_goes_on(system: RunningSystem) -> None:

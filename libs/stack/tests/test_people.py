@@ -46,9 +46,10 @@ class Site:
 
     def becomes(self, code: str, status: str) -> None:
         """Return once a tap is answered so: what was done elsewhere takes a moment."""
-        deadline = time.monotonic() + 20
-        while self.decided(code) != status:
-            assert time.monotonic() < deadline, (code, self.decided(code))
+        deadline = time.monotonic() + 60
+        asked = ("authorize", "--charger", self.charger, "--code", code, "--explain")
+        while (decision := self.run(*asked))["status"] != status:
+            assert time.monotonic() < deadline, decision
             time.sleep(0.05)
 
 

@@ -54,6 +54,16 @@ def test_only_who_asks_for_it_has_operators_asked_anywhere(
     assert gateway.environment["CHARGEKEY_GATEWAY_OPERATORS_ANYWHERE"] == str(anywhere)
 
 
+def test_history_keeps_what_has_ended_for_as_long_as_is_said(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    with data.locked(), contextlib.closing(Ports()) as ports:
+        addresses = Addresses.reserve(ports, ocpp_port=0)
+        for given, days in (({}, "0"), ({"keep_history": 400}, "400")):
+            ours = programs(data, addresses, "nats://127.0.0.1:1", **given)
+            [history] = [each for each in ours if each.name == "history"]
+            assert history.environment["CHARGEKEY_HISTORY_RETENTION_DAYS"] == days
+
+
 @pytest.mark.parametrize("option", ["--ocpp-port", "--portal-port"])
 def test_a_taken_port_is_refused(tmp_path: Path, option: str) -> None:
     with socket.socket() as taken:
@@ -98,10 +108,14 @@ def test_what_crashes_runs_again_and_a_line_says_so(system: RunningSystem, victi
 
 
 def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
-    with up(tmp_path / "data", tmp_path / "said", working_directory=tmp_path) as first:
+    keep = ("--keep-history", "400")
+    with up(tmp_path / "data", tmp_path / "said", *keep, working_directory=tmp_path) as first:
         created = _create(first)
         left = children(first.process.pid)
         assert len(left) >= 7
+        [history] = [pid for pid, line in left.items() if "chargekey-history" in line]
+        told = (Path("/proc") / str(history) / "environ").read_bytes().split(b"\0")
+        assert b"CHARGEKEY_HISTORY_RETENTION_DAYS=400" in told
         assert first.end(signal.SIGTERM) == 0
         assert not any(map(alive, left))
         assert first.said.read_text() == ""

@@ -167,7 +167,7 @@ async def test_what_cannot_be_is_refused_by_name_without_an_echo_and_changes_not
 @pytest.mark.parametrize(
     ("code", "type_", "reason"),
     [
-        ("", 0, "identification_malformed"),
+        ("", 0, "identification_unknown"),  # nothing presented
         ("#", 0, "identification_malformed"),
         ("#123", 0, "identification_malformed"),
         ("#123456789", pb.TOKEN_TYPE_PIN, "identification_malformed"),

@@ -280,7 +280,7 @@ COMMANDS: list[tuple[str, dict[str, Any], Command]] = [
 
 
 @pytest.mark.parametrize(("method", "fields", "command"), COMMANDS)
-@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.REBOOT_REQUIRED])
+@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.REFUSED])
 async def test_a_call_is_a_command_and_its_outcome_is_told(
     world: World, method: str, fields: dict[str, Any], command: Command, outcome: Outcome
 ) -> None:

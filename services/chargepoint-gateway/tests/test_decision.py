@@ -263,6 +263,7 @@ def test_what_charges_elsewhere_does_not_start_here_whatever_an_operator_says() 
         ({"token_type": "APP", "identification_status": None}, Reason.OPERATOR_REFUSED),
         ({"token_type": "APP", "identification_status": "BLOCKED"}, Reason.OPERATOR_REFUSED),
         ({"token_malformed": True}, Reason.IDENTIFICATION_MALFORMED),
+        ({"nothing_presented": True}, Reason.IDENTIFICATION_UNKNOWN),
     ],
 )
 def test_some_things_are_known_without_asking_an_operator_and_its_word_changes_nothing(

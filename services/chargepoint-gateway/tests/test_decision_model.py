@@ -40,9 +40,9 @@ IDENTIFICATIONS = {
     "bob-car": ("bob", "VEHICLE_ID", None, ("NLTNM01234567X",)),
 }
 TYPES = ("PIN", "RFID", "APP", "VEHICLE_ID", "CREDIT_CARD")
+NOTHING = ""  # nothing is presented
 # What can be nobody's code: a PIN has 4 to 8 digits, and no token what cannot be printed.
 IMPOSSIBLE = [
-    "",
     "#",
     "#123",
     "#123456789",
@@ -55,7 +55,7 @@ IMPOSSIBLE = [
 ]
 # What may be, as far as anybody can tell: cards that are no card of ours, or of no known kind.
 NOBODYS = ["#87654321", "0102030405", "08A1B2C3", "NO-TAP-0001", "x" * 255, " "]
-STRANGE = [*IMPOSSIBLE, *NOBODYS]
+STRANGE = [NOTHING, *IMPOSSIBLE, *NOBODYS]
 CODES = ["#9999", *(code for *_, codes in IDENTIFICATIONS.values() for code in codes)]
 ENDS = (None, 1_000, 2_000)
 TIMES = (0, 999, 1_000, 1_001, 1_999, 2_000, 2_001)
@@ -482,6 +482,8 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
         from_portal = known is not None and IDENTIFICATIONS[known][1] == "APP"
         if typed or (from_portal and not works) or (known is None and token[:4] == "APP:"):
             return "Invalid", "operator_refused", None
+        if token == NOTHING:
+            return "Invalid", "identification_unknown", None  # there is nothing to ask about
         if token in IMPOSSIBLE:
             return "Invalid", "identification_malformed", None
         if said is None:
@@ -502,6 +504,8 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
         return "Accepted", "operator_accepted", said.valid_until
     if is_open(log, charger_id, site):
         return "Accepted", "open_charger", None
+    if token == NOTHING:
+        return "Invalid", "identification_unknown", None  # of no type, and nobody's
     if known is not None:
         type_ = IDENTIFICATIONS[known][1]
     else:
@@ -637,7 +641,7 @@ def test_the_decision_agrees_with_the_model(
         if isinstance(authorized, Decision):
             authorized = msgspec.structs.replace(authorized, group=None)
         assert authorized == decision
-        tellable = decision.reason == "identification_unknown" and token[:1] != "#"
+        tellable = decision.reason == "identification_unknown" and token[:1] not in ("", "#")
         assert bool(told) is (tellable and not token.startswith("APP:"))
         if presented.identification is not None:
             at_once = accept_at_once(charger, presented.identification, at)

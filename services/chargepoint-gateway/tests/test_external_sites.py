@@ -153,6 +153,15 @@ async def test_a_pin_is_refused_at_once_and_told_to_nobody(
     assert volt.asked == []
 
 
+async def test_of_nothing_presented_nobody_is_asked(replica: Replica, volt: OperatorServer) -> None:
+    """O37: nor is it a code that can be nobody's."""
+    decision = replica.gateway.deciding.authorize(replica.charger(), "")
+    assert isinstance(decision, Decision)
+    assert decision.reason is Reason.IDENTIFICATION_UNKNOWN
+    assert (await replica.start(token="")).decision.reason is Reason.IDENTIFICATION_UNKNOWN
+    assert volt.asked == []
+
+
 async def test_of_start_here_as_me_the_operator_is_told_who_and_never_the_code(
     replica: Replica, volt: OperatorServer
 ) -> None:

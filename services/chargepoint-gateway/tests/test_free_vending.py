@@ -13,10 +13,10 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import CodeClass, KeyedIds, classify, is_malformed
 from chargekey_common.published import access
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted
+from chargekey_gateway.application.free_vending import AFTER, FreeVending
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.commands import ANONYMOUS, Command, Outcome, RemoteStart, Result
 from chargekey_gateway.decision import Decision
-from chargekey_gateway.free_vending import AFTER, FreeVending
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.unknown_codes import UnknownCode

@@ -364,6 +364,25 @@ async def test_a_start_counts_once_however_often_it_is_sent(bus: Client, clock: 
         assert await start(4) is Reason.IDENTIFICATION_UNKNOWN
 
 
+@pytest.mark.parametrize("ago", [0, MINUTE, 24 * 60 * MINUTE])
+async def test_guesses_count_when_they_come_whatever_time_the_charger_gives_them(
+    bus: Client, clock: Clock, ago: int
+) -> None:
+    """R14: else nobody who chooses the time of his starts would ever be locked out."""
+    async with running(bus, clock) as here:
+
+        async def start(token: str) -> Reason:
+            started = await here.gateway.charging.start(
+                here.charger(), connector=1, token=token, started_at=NOW - ago, meter_start=0
+            )
+            return started.decision.reason
+
+        for number in range(5):
+            assert await start(f"#77{number:02}") is Reason.IDENTIFICATION_UNKNOWN
+        assert here.locked()
+        assert await start(PIN) is Reason.PIN_LOCKED_OUT
+
+
 async def test_what_others_put_into_the_bucket_harms_nobody(
     bus: Client, replicas: tuple[Replica, Replica]
 ) -> None:

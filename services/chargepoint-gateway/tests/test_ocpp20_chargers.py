@@ -24,7 +24,12 @@ from websockets.headers import build_authorization_basic
 
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.published import access, identity
-from chargekey_common.published.sessions import SessionEnded, SessionStarted, StartRefused
+from chargekey_common.published.sessions import (
+    AuthorizationRefused,
+    SessionEnded,
+    SessionStarted,
+    StartRefused,
+)
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.decision import Reason, decided
 
@@ -231,14 +236,24 @@ async def test_nothing_presented_is_accepted_where_the_charger_is_open_and_only_
 ) -> None:
     """O37, C02: and nobody is told of a card that is none."""
     nothing = {"id_token": "", "type": "NoAuthorization"}
+    publishing = asyncio.create_task(replica.gateway.run())
     for charger_id, word in (("open", "Accepted"), ("first", "Unknown")):
         async with connected(replica, version, charger_id) as charger:
             assert await charger.authorize("", "NoAuthorization") == word
             verdict = await charger.tells("Started", 0, id_token=nothing)
             assert verdict == {"status": word}
             assert await charger.tells("Ended", 1, trigger_reason="EVDeparted") is None
-    started = [e for e in await events_of(replica.client) if isinstance(e, SessionStarted)]
+    async with asyncio.timeout(30):
+        await replica.gateway.deciding.idle()
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    events = await events_of(replica.client)
+    started = [each for each in events if isinstance(each, SessionStarted)]
     assert [(each.charger_id, each.reason) for each in started] == [("open", "open_charger")]
+    refused = [each for each in events if isinstance(each, AuthorizationRefused)]
+    assert {each.reason for each in refused} == {"identification_unknown"}
+    assert all(each.inputs.nothing_presented for each in refused)
+    assert all(decided(each.inputs).reason == each.reason for each in refused)
     assert replica.unknown == []
 
 

@@ -11,9 +11,7 @@ from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.published.sessions import Inputs, SessionStarted
-from chargekey_gateway.decision import Decision, Reason, decide
-from chargekey_gateway.inputs import Presented, gather
-from chargekey_gateway.preview import (
+from chargekey_gateway.application.preview import (
     AcceptedTypes,
     AuthorisationRequired,
     BlockedUser,
@@ -25,6 +23,8 @@ from chargekey_gateway.preview import (
     effects,
     stopped,
 )
+from chargekey_gateway.decision import Decision, Reason, decide
+from chargekey_gateway.inputs import Presented, gather
 from chargekey_gateway.reconcile.stopping import to_stop
 from chargekey_gateway.sessions.running import RunningSession, running_session
 from chargekey_gateway.view.entries import Charger, Identification

@@ -666,17 +666,23 @@ async def test_a_refused_tap_is_published_and_an_accepted_one_is_not(replicas: R
         await work
 
 
-@pytest.mark.parametrize("token", ["", "#123", "#12345678901234567", "\n", "\u202e04A1"])
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("", Reason.IDENTIFICATION_UNKNOWN),  # nothing is presented
+        *(
+            (token, Reason.IDENTIFICATION_MALFORMED)
+            for token in ("#123", "#12345678901234567", "\n", "\u202e04A1")
+        ),
+    ],
+)
 async def test_what_can_be_nobodys_code_starts_nothing_and_is_told_as_such(
-    replicas: Replicas, token: str
+    replicas: Replicas, token: str, reason: Reason
 ) -> None:
     """O37."""
     replica, _ = replicas
     started = await replica.start(token=token)
-    assert (started.decision.status, started.decision.reason) == (
-        Status.INVALID,
-        Reason.IDENTIFICATION_MALFORMED,
-    )
+    assert (started.decision.status, started.decision.reason) == (Status.INVALID, reason)
     assert replica.running.of_charger("first") == []
     (event,) = await events_of(replica.client)
     assert isinstance(event, StartRefused)

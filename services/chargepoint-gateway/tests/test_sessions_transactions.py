@@ -398,6 +398,33 @@ async def test_energy_that_flowed_after_a_refusal_is_recorded(replicas: Replicas
     assert (ended.session_id, ended.meter_stop) == (refused.session_id, 160)
 
 
+@pytest.mark.parametrize("meter_start", [100, 0, None])
+@pytest.mark.parametrize("told_by_the_end", [True, False])
+@pytest.mark.parametrize("token", [UNKNOWN_CARD, None, "stops"])
+async def test_energy_that_flowed_where_nobody_may_charge_is_recorded_once(
+    replicas: Replicas, meter_start: int | None, told_by_the_end: bool, token: str | None
+) -> None:
+    """O25: who is refused, who presents nothing, and whoever may stop what nobody began."""
+    replica, _ = replicas
+    first = meter_start or 0
+    stopper = OTHERS_CARD if token == "stops" else None
+    await replica.take(token=None if stopper else token, meter=meter_start)
+    await replica.take(UPDATED, number=1, token=None, meter=first)
+    await replica.take(UPDATED, number=2, token=None, meter=first + 800)
+    meter_stop = first + 800 if told_by_the_end else None
+    for _ in range(2):
+        await replica.take(
+            ENDED, number=3, token=stopper, stops=stopper is not None, at=NOW, meter=meter_stop
+        )
+    refused, ended = await events_of(replica.client)
+    assert isinstance(refused, StartRefused)
+    assert isinstance(ended, SessionEnded)
+    assert (refused.started_at, refused.user_id) == (NOW - MINUTE, None)
+    assert (ended.session_id, ended.ended_at) == (refused.session_id, NOW)
+    assert ended.meter_stop - refused.meter_start == 800
+    assert ended.messages_missing == 0
+
+
 def block(replica: Replica, *, everywhere: bool = False) -> None:
     replica.view.apply(
         identity.UserBlocked(user_id="ada", installation_id=None if everywhere else "site")

@@ -129,6 +129,19 @@ def test_a_pin_added_from_then_on_authorizes() -> None:
     assert reason(loaded()) == "installation_permission"
 
 
+def test_whose_it_is_may_be_known_without_its_code() -> None:
+    """As for a local list: that is not nothing (O37), and its type counts."""
+    view = loaded()
+    charger, known = view.charger("charger"), view.identification(KeyedId(bytes.fromhex(KEY)))
+    assert charger is not None
+    closed = msgspec.structs.replace(charger, identification_types=frozenset())
+    for identification, nothing in ((known, False), (None, True)):
+        presented = Presented("", CodeClass.OTHER, identification)
+        seen = gather(closed, presented, at=0, positions=())
+        assert (seen.nothing_presented, seen.type_enabled) == (nothing, nothing)
+        assert not seen.token_malformed
+
+
 def test_chargers_are_found_by_id_and_by_ocpp_identity() -> None:
     view = loaded()
     charger = view.charger("charger")

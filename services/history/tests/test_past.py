@@ -33,6 +33,7 @@ from chargekey_history.projections.past import (
     FilledAnewError,
     Filter,
     Past,
+    Period,
     Refusal,
     Session,
 )
@@ -119,6 +120,27 @@ def test_a_refused_start_tells_that_it_was_offline(past: Past) -> None:
         ("authorize", False),
         ("start", True),
     ]
+
+
+@pytest.mark.parametrize("end_first", [False, True])
+def test_a_refused_start_tells_what_flowed_all_the_same(past: Past, end_first: bool) -> None:
+    """O25, R24: in whatever order it is told, and in no list of sessions."""
+    period = Period(installation_id="home")
+    facts = [fact(start_refused("s1"), 1), fact(ended("s1", 1, meter_stop=1_800), 2)]
+    tell(past, facts[end_first])
+    assert [each.energy_wh for each in past.refusals(EVERYTHING)] == [None] * (not end_first)
+    assert not past.refused_charges(period)
+    past.apply([facts[not end_first], fact(refused(), 3)], Bookmark("again", 3))
+    found = past.refusals(EVERYTHING)
+    assert sorted((each.stage, each.energy_wh) for each in found) == [
+        ("authorize", None),
+        ("start", 800),
+    ]
+    assert not past.sessions(EVERYTHING)
+    assert not past.charges(period)
+    [charge] = past.refused_charges(period)
+    assert (charge.started_at, charge.ended_at) == (NOON, NOON + HOUR)
+    assert (charge.meter_start, charge.meter_stop) == (1_000, 1_800)
 
 
 def test_an_end_that_is_told_first_waits_for_its_start(past: Past) -> None:
@@ -323,16 +345,17 @@ def stories(draw: st.DrawFn) -> list[Fact]:
     for number in range(draw(st.integers(0, 6))):
         start = draw(st.integers(NOON, NOON + 3))
         meter = draw(st.integers(-5, 5))
-        kind = draw(st.sampled_from(["running", "over", "start refused", "refused"]))
+        kinds = ["running", "over", "start refused", "start refused, over", "refused"]
+        kind = draw(st.sampled_from(kinds))
         session = f"s{number}"
         match kind:
             case "running" | "over":
                 told.append(started(session, started_at=start, meter_start=meter))
-            case "start refused":
-                told.append(start_refused(session, started_at=start))
+            case "start refused" | "start refused, over":
+                told.append(start_refused(session, started_at=start, meter_start=meter))
             case _:
                 told.append(refused())
-        if kind == "over":
+        if kind.endswith("over"):
             told.append(ended(session, len(told), meter_stop=draw(st.integers(-5, 5))))
     return [fact(event, number, at=NOON + number % 3) for number, event in enumerate(told, 1)]
 
@@ -351,10 +374,14 @@ def expected(story: Sequence[Fact]) -> tuple[list[tuple[object, ...]], list[tupl
             energy = None if end is None else max(0, end.meter_stop - event.meter_start)
             sessions.append((event.started_at, each.sequence, event.session_id, energy))
         elif not isinstance(event, SessionEnded):
-            stage = "start" if isinstance(event, StartRefused) else "authorize"
-            refusals.append((each.at, each.id, stage))
+            stage, energy = "authorize", None
+            if isinstance(event, StartRefused):
+                end = ends.get(event.session_id)
+                stage = "start"
+                energy = None if end is None else max(0, end.meter_stop - event.meter_start)
+            refusals.append((each.at, each.id, stage, energy))
     newest_first = sorted(sessions, key=lambda row: (row[0], row[1]), reverse=True)
-    return newest_first, sorted(refusals, reverse=True)
+    return newest_first, sorted(refusals, key=lambda row: (row[0], row[1]), reverse=True)
 
 
 @given(story=stories(), data=st.data())
@@ -376,5 +403,5 @@ def test_any_order_any_batches_and_any_repetition_make_the_rows_of_a_rebuild_fro
             assert (sessions, refusals) == rows(rebuilt)
     assert (
         [(each.started_at, each.transaction_id, each.id, each.energy_wh) for each in sessions],
-        [(each.at, each.id, each.stage) for each in refusals],
+        [(each.at, each.id, each.stage, each.energy_wh) for each in refusals],
     ) == expected(story)

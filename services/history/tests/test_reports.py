@@ -26,7 +26,7 @@ from chargekey_history.report_files import COLUMNS, as_csv, as_xlsx
 from chargekey_history.reports import Report, Row, report
 
 from .neighbours import small_access
-from .sessions import HOUR, NOON, ended, fact, started
+from .sessions import HOUR, NOON, ended, fact, start_refused, started
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 CHARGES = st.lists(
@@ -55,10 +55,13 @@ def added(*parts: Sequence[Row]) -> tuple[int, ...]:
     )
 
 
-@given(CHARGES)
-def test_the_parts_come_to_the_total_and_the_total_to_the_sessions(charges: list[Charge]) -> None:
+@given(CHARGES, CHARGES)
+def test_the_parts_come_to_the_total_and_the_total_to_the_sessions(
+    charges: list[Charge], refused: list[Charge]
+) -> None:
     """R24: to the watt-hour and the second, also where meters and clocks run backwards."""
-    made = report(charges)
+    made = report(charges, refused)
+    assert added([made.refused]) == added([report(refused).total])
     total = added([made.total])
     assert added(made.chargers) == total
     assert added(made.users, made.without_user) == total
@@ -137,6 +140,58 @@ async def test_a_report_is_per_charger_user_and_identification_and_apart_without
     ]
     assert list(answer.without_user) == [row("garage", 1, 400, 4)]
     assert answer.total == row("", 5, 1_600, 11, 1)
+    assert answer.refused == row("", 0, 0, 0)
+
+
+def told_of_the_refused() -> list[Fact]:
+    starts = [
+        start_refused("r1", user_id="anna", offline=True),
+        start_refused("r2", charger_id="roof"),
+        start_refused("r3"),  # no energy flowed
+        start_refused("r4", installation_id="office"),
+    ]
+    nobody = {"user_id": None, "identification_id": None}
+    ends = [
+        ended("r1", 41, meter_stop=1_800),
+        ended("r2", 42, **nobody, charger_id="roof", ended_at=NOON + 3 * HOUR, meter_stop=1_050),
+        ended("r4", 44, **nobody, installation_id="office"),
+    ]
+    return [fact(each, number) for number, each in enumerate((*starts, *ends), start=41)]
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "expected"),
+    [
+        ({}, row("", 2, 850, 4, 1)),
+        ({"charger_id": "roof"}, row("", 1, 50, 3)),
+        ({"user_id": "anna"}, row("", 1, 800, 1, 1)),
+        ({"ended_since": NOON + 2 * HOUR}, row("", 1, 50, 3)),
+        ({"ended_before": NOON + 2 * HOUR}, row("", 1, 800, 1, 1)),
+    ],
+)
+async def test_what_flowed_after_refused_starts_is_apart_and_in_no_other_sum(
+    past: Past, stub: ReportServiceStub, narrowed: dict[str, int], expected: pb.ReportRow
+) -> None:
+    """O25, R24."""
+    request = pb.GetReportRequest(installation_id="home", **narrowed)  # type: ignore[arg-type] # names of fields
+    before = await stub.GetReport(request)
+    past.apply(told_of_the_refused(), Bookmark("then", 50))
+    answer = await stub.GetReport(request)
+    assert answer.refused == expected
+    answer.refused.CopyFrom(before.refused)
+    assert answer == before
+
+
+async def test_refused_starts_alone_make_a_report_of_what_is_there_no_more(
+    past: Past, stub: ReportServiceStub
+) -> None:
+    facts = [
+        fact(start_refused("r9", installation_id="gone"), 60),
+        fact(ended("r9", 60, installation_id="gone", meter_stop=1_100), 61),
+    ]
+    past.apply(facts, Bookmark("then", 61))
+    answer = await stub.GetReport(pb.GetReportRequest(installation_id="gone"))
+    assert (answer.total.sessions, answer.refused) == (0, row("", 1, 100, 1))
 
 
 @pytest.mark.parametrize(
@@ -197,8 +252,12 @@ def read_csv(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode(), newline="")))
 
 
-async def test_a_file_in_csv_has_every_part_and_no_formula(stub: ReportServiceStub) -> None:
+async def test_a_file_in_csv_has_every_part_and_no_formula(
+    past: Past, stub: ReportServiceStub
+) -> None:
     """R24: RFC 4180, UTF-8; what a spreadsheet would take for a formula is a text."""
+    flowed = [fact(start_refused("r1"), 41), fact(ended("r1", 41, meter_stop=1_700), 42)]
+    past.apply(flowed, Bookmark("then", 42))
     asked = pb.ExportReportRequest(report=pb.GetReportRequest(installation_id="home"), names=NAMES)
     answer = await stub.ExportReport(asked)
     assert (answer.file_name, answer.media_type) == ("report.csv", "text/csv; charset=utf-8")
@@ -208,9 +267,10 @@ async def test_a_file_in_csv_has_every_part_and_no_formula(stub: ReportServiceSt
     assert table[2] == ["charger", "roof", "'@roof", "1", "200", "7200", "1"]
     assert table[3][:3] == ["user", "anna", '\'=HYPERLINK("http://evil")']
     assert table[4][:3] == ["user", "bob", 'Bob "the" Byte, Åse']
-    assert [each[0] for each in table[5:]] == [*["identification"] * 3, "without_user", "total"]
-    assert table[-1] == ["total", "", "", "5", "1600", "39600", "1"]
-    assert answer.content.endswith(b"total,,,5,1600,39600,1\r\n")
+    parts = [*["identification"] * 3, "without_user", "total", "refused"]
+    assert [each[0] for each in table[5:]] == parts
+    assert table[-2] == ["total", "", "", "5", "1600", "39600", "1"]
+    assert answer.content.endswith(b"total,,,5,1600,39600,1\r\nrefused,,,1,700,3600,0\r\n")
 
 
 async def test_a_file_in_xlsx_has_a_sheet_a_part_and_numbers_are_numbers(
@@ -225,7 +285,8 @@ async def test_a_file_in_xlsx_has_a_sheet_a_part_and_numbers_are_numbers(
     answer = await stub.ExportReport(asked)
     assert answer.file_name == "report.xlsx"
     book = openpyxl.load_workbook(io.BytesIO(answer.content))
-    assert book.sheetnames == ["charger", "user", "identification", "without_user", "total"]
+    parts = ["charger", "user", "identification", "without_user", "total", "refused"]
+    assert book.sheetnames == parts
     users = list(book["user"].iter_rows())
     assert tuple(cell.value for cell in users[0]) == COLUMNS
     name = users[1][1]

@@ -8,11 +8,11 @@ import pytest
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.published.sessions import SessionCorrected, SessionUpdated
-from chargekey_history.projections.past import Bookmark, Fact, Filter, Past
+from chargekey_history.projections.past import Bookmark, Fact, Filter, Past, Period
 from chargekey_history.retention import A_DAY, Retention
 
 from .conftest import OpenPast
-from .sessions import NOON, ended, fact, refused, started
+from .sessions import NOON, ended, fact, refused, start_refused, started
 
 EVERYTHING = Filter(limit=1000)
 
@@ -82,6 +82,31 @@ def test_filling_anew_does_not_bring_it_back(open_past: OpenPast) -> None:
                 forgotten_before=NOON + A_DAY + 1,
             )
         assert kept(past) == ["new", "r-new", "running"]
+
+
+def test_what_flowed_after_a_refused_start_goes_with_the_refusal(open_past: OpenPast) -> None:
+    """Filled anew as well, in whatever batches; and its end goes by its own time."""
+    facts = [
+        fact(start_refused("s1"), 1, event_id="r-start", at=NOON),
+        fact(ended("s1", 1), 2, at=NOON + A_DAY),
+    ]
+    period = Period(installation_id="home")
+    lived = open_past()
+    lived.apply(facts, Bookmark("then", 2))
+    assert lived.forget(NOON) == 0
+    assert len(lived.refused_charges(period)) == 1
+    assert lived.forget(NOON + A_DAY) == 1
+    for batches in ([facts], [[each] for each in facts], [[each] for each in facts[::-1]]):
+        anew = open_past(f"anew{len(batches)}{batches[0][0].sequence}")
+        for batch in batches:
+            anew.apply(
+                batch, Bookmark("then", 2), starting_over=True, forgotten_before=NOON + A_DAY
+            )
+        for past in (lived, anew):
+            assert kept(past) == []
+            assert not past.refused_charges(period)
+        assert anew.forget(NOON + A_DAY + 1) == 1
+    assert lived.forget(NOON + A_DAY + 1) == 1
 
 
 def test_without_days_everything_is_kept(past: Past) -> None:

@@ -154,6 +154,16 @@ OperatorsAnywhere = Annotated[
         help="Ask payment operators without TLS and on this machine, too: to try one out.",
     ),
 ]
+KeepHistory = Annotated[
+    int,
+    typer.Option(
+        "--keep-history",
+        min=0,
+        max=36_500,
+        metavar="DAYS",
+        help="How long sessions that have ended, and refusals, are kept; 0 for ever.",
+    ),
+]
 Store = Annotated[
     str | None,
     typer.Option(

@@ -72,11 +72,13 @@ def programs(
     *,
     postgres: Path | None = None,
     operators_anywhere: bool = False,
+    keep_history: int = 0,
 ) -> tuple[Program, ...]:
     """Return every process but NATS, which all of them need.
 
     `postgres` is the file with the URL of the database that they keep things in, if not in files;
-    `operators_anywhere` is the gateway's setting of that name.
+    `operators_anywhere` is the gateway's setting of that name, `keep_history` history's
+    RETENTION_DAYS.
     """
     store: Mapping[str, Path] = {} if postgres is None else {_DATABASE: postgres}
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
@@ -109,6 +111,7 @@ def programs(
             **identity,
             **store,
             "GATEWAY_ADDRESS": addresses.grpc["gateway"],
+            "RETENTION_DAYS": str(keep_history),
         },
         "notifier": {
             **access,

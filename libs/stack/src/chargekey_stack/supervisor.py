@@ -41,12 +41,14 @@ async def running(
     portal_port: int = 0,
     store: str | None = None,
     operators_anywhere: bool = False,
+    keep_history: int = 0,
     tell: Tell,
 ) -> AsyncIterator[System]:
     """Run the whole system on `data` for the length of the block, ready when it begins.
 
     `store` is the URL of a PostgreSQL to keep everything in, if not in files;
-    `operators_anywhere` lets payment operators be asked without TLS, and on this machine.
+    `operators_anywhere` lets payment operators be asked without TLS, and on this machine;
+    `keep_history` is for how many days history keeps what has ended, 0 for ever.
 
     `tell` is given a line for each process that crashes, and one when it runs again.
     Raises what `DataDirectory.locked`, `database` and `Ports.reserve` do, and
@@ -68,6 +70,7 @@ async def running(
                 server.url,
                 postgres=postgres,
                 operators_anywhere=operators_anywhere,
+                keep_history=keep_history,
             )
             await _together(
                 _migrate(program, data.log(program.name)) for program in ours if program.migrates

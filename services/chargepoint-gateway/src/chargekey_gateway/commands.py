@@ -176,6 +176,8 @@ class Outcome(StrEnum):
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of a command. `status` is the charger's own word, where it has one.
 
+    Of REFUSED it is the code of the CALLERROR: one of the version's, or "GenericError".
+
     `version` answers GetLocalListVersion, `settings` ReadSettings (those that are not there
     are left out), `payload` Send. `where` tells of PAYLOAD_INVALID what is wrong in which
     place, in the words of the standard, never in those that were sent.

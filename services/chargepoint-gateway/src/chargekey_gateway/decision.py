@@ -147,6 +147,8 @@ def _operator(inputs: Inputs) -> Reason | AskOperator | None:
         return None
     if _not_for_operators(inputs):
         return Reason.OPERATOR_REFUSED
+    if inputs.nothing_presented:
+        return Reason.IDENTIFICATION_UNKNOWN
     if inputs.token_malformed:
         return Reason.IDENTIFICATION_MALFORMED
     if inputs.operator_answer is None:

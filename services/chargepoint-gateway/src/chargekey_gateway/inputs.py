@@ -53,8 +53,10 @@ def gather(
     """Collect what is known at `at` (nanoseconds since the epoch) of who presents what where.
 
     `locked_out` where PINs are locked there (R14); `announced` is what it is said to be,
-    where anything is said.
+    where anything is said. A token that is empty is nobody's, and of no type; callers who
+    know whose it is without a token have presented it all the same.
     """
+    nothing = not presented.token and presented.identification is None
     here = Inputs(
         at=at,
         charger_known=charger.registered,
@@ -62,9 +64,10 @@ def gather(
         authorisation_required=charger.authorisation_required,
         token_type=presented.type,
         # Also of what is known, so that finding a PIN takes as long as not finding it.
-        token_malformed=is_malformed(presented.token, announced),
+        token_malformed=bool(presented.token) and is_malformed(presented.token, announced),
         token_ambiguous=presented.ambiguous,
-        type_enabled=presented.type in charger.identification_types,
+        nothing_presented=nothing,
+        type_enabled=nothing or presented.type in charger.identification_types,
         locked_out=locked_out,
         positions=positions,
     )

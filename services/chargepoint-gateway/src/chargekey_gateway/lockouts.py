@@ -9,6 +9,7 @@ NATS is back. There are times in the bucket, and nothing of what was presented.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -69,7 +70,10 @@ class Lockouts:
     def failed(self, charger: Charger, at: int) -> None:
         """Count a wrong PIN; returns at once, and never raises."""
         for key in (_of_charger(charger), _of_site(charger)):
-            self._count(key, Tally(failures=(at,)))
+            known = self._tallies.get(key, NOTHING).failures
+            # Two at one time are two, and not one that was heard of twice.
+            counted = next(each for each in itertools.count(at) if each not in known)
+            self._count(key, Tally(failures=(counted,)))
 
     def succeeded(self, charger: Charger, at: int) -> None:
         """Begin to count anew at the charger; its installation goes on counting."""

@@ -48,8 +48,10 @@ from chargekey_gateway.ocpp16 import send as send16
 from chargekey_gateway.ocpp16.routes import OCPP16
 from chargekey_gateway.ocpp20 import commands as commands20
 from chargekey_gateway.ocpp20 import send as send20
+from chargekey_gateway.ocpp20.routes import OCPP20
 from chargekey_gateway.ocpp21 import commands as commands21
 from chargekey_gateway.ocpp21 import send as send21
+from chargekey_gateway.ocpp21.routes import OCPP21
 from chargekey_gateway.view.entries import Charger, Installation
 
 PLACES = {"1.6": ("v16", ""), "2.0.1": ("v201", "Request"), "2.1": ("v21", "Request")}
@@ -60,13 +62,13 @@ DIALECTS = {
         version=version,
         routes={},
         not_offered=ACTIONS[version],
-        fault_codes=OCPP16.fault_codes,
+        fault_codes=codes,
         commands=table,
     )
-    for version, table in (
-        ("1.6", commands16.COMMANDS),
-        ("2.0.1", commands20.COMMANDS),
-        ("2.1", commands21.COMMANDS),
+    for version, codes, table in (
+        ("1.6", OCPP16.fault_codes, commands16.COMMANDS),
+        ("2.0.1", OCPP20.fault_codes, commands20.COMMANDS),
+        ("2.1", OCPP21.fault_codes, commands21.COMMANDS),
     )
 }
 VERSIONS = tuple(DIALECTS)
@@ -109,7 +111,7 @@ class Line:
             case None:
                 return
             case str():
-                frame = [4, message_id, answer, "", {}]
+                frame = [4, message_id, answer, "#2468", {"why": "#2468"}]
             case _:
                 frame = [3, message_id, answer]
         asyncio.get_running_loop().call_soon(self.connection.receive, json.dumps(frame).encode())
@@ -635,23 +637,62 @@ each_command = pytest.mark.parametrize(
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
 
+IN_EVERY_VERSION = {
+    "GenericError",
+    "InternalError",
+    "NotImplemented",
+    "NotSupported",
+    "PropertyConstraintViolation",
+    "ProtocolError",
+    "SecurityError",
+    "TypeConstraintViolation",
+}
+OF_TWO = {
+    *("FormatViolation", "MessageTypeNotSupported"),
+    *("OccurrenceConstraintViolation", "RpcFrameworkError"),
+}
+# OCPP-J 1.6 §4.2.3 with its misspelling, OCPP-J 2.x §4.3.
+CODES = {
+    "1.6": {*IN_EVERY_VERSION, "FormationViolation", "OccurenceConstraintViolation"},
+    "2.0.1": IN_EVERY_VERSION | OF_TWO,
+    "2.1": IN_EVERY_VERSION | OF_TWO,
+}
+STRANGE_CODES = ("what?", "#2468", "notimplemented", "", "x" * 300)
+
+
+@each_version
+@pytest.mark.parametrize("code", sorted({*CODES["1.6"], *CODES["2.1"], *STRANGE_CODES}))
+async def test_why_a_charger_refuses_is_told_in_a_word_of_its_version_and_in_no_other(
+    new_line: Callable[..., Line], version: str, code: str
+) -> None:
+    """O8: and never by its description or its details, which may quote what was sent."""
+    with capture_logs() as logs:
+        result = await new_line(version).carry_out(Unlock(connector=1), code)
+    word = code if code in CODES[version] else "GenericError"
+    assert result == Result(outcome=Outcome.REFUSED, status=word)
+    assert "2468" not in str(logs)
+
+
 @each_version
 @each_command
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("answer", "result"),
     [
-        ("NotImplemented", Outcome.REFUSED),
-        ("what?", Outcome.REFUSED),
-        ({"status": "What?", "versionNumber": "x", "setVariableResult": []}, Outcome.MALFORMED),
-        ([], Outcome.MALFORMED),
+        ("NotImplemented", Result(outcome=Outcome.REFUSED, status="NotImplemented")),
+        ("what?", Result(outcome=Outcome.REFUSED, status="GenericError")),
+        (
+            {"status": "What?", "versionNumber": "x", "setVariableResult": []},
+            Result(outcome=Outcome.MALFORMED),
+        ),
+        ([], Result(outcome=Outcome.MALFORMED)),
     ],
 )
 async def test_a_refusal_and_nonsense_are_outcomes(
-    new_line: Callable[..., Line], version: str, command: Command, answer: Any, outcome: Outcome
+    new_line: Callable[..., Line], version: str, command: Command, answer: Any, result: Result
 ) -> None:
     lenient = version == "1.6" and isinstance(command, ReadSettings) and isinstance(answer, dict)
-    result = await new_line(version).carry_out(command, answer)
-    assert result == Result(outcome=Outcome.ACCEPTED if lenient else outcome)
+    expected = Result(outcome=Outcome.ACCEPTED) if lenient else result
+    assert await new_line(version).carry_out(command, answer) == expected
 
 
 @each_version

@@ -158,7 +158,7 @@ async def test_nothing_presented_is_accepted_where_nothing_is_needed_and_else_un
     status, reason = (
         (Status.ACCEPTED, Reason.OPEN_CHARGER)
         if accepted
-        else (Status.INVALID, Reason.IDENTIFICATION_MALFORMED)
+        else (Status.INVALID, Reason.IDENTIFICATION_UNKNOWN)
     )
     gateway.decisions[""] = Decision(status, reason, None, None, None, NOW)
     nothing = token("", "NoAuthorization")

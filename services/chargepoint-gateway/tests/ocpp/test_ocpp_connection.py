@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from chargekey_gateway.commands import Outcome, RemoteStop
+from chargekey_gateway.commands import Outcome, RemoteStop, Result
 from chargekey_gateway.ocpp16.messages import (
     RemoteStopTransaction,
     RemoteStopTransactionResponse,
@@ -247,21 +247,24 @@ async def test_an_answer_to_nothing_is_ignored(line: Line) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("answer", "result"),
     [
-        ([4, None, "NotSupported", "", {}], Outcome.REFUSED),
-        ([4, None], Outcome.REFUSED),
-        ([3, None, {"status": "Perhaps"}], Outcome.MALFORMED),
-        ([3, None, []], Outcome.MALFORMED),
+        (
+            [4, None, "NotSupported", "#2468", {"#2468": 1}],
+            Result(outcome=Outcome.REFUSED, status="NotSupported"),
+        ),
+        ([4, None], Result(outcome=Outcome.REFUSED, status="GenericError")),
+        ([3, None, {"status": "Perhaps"}], Result(outcome=Outcome.MALFORMED)),
+        ([3, None, []], Result(outcome=Outcome.MALFORMED)),
     ],
 )
 async def test_a_useless_answer_is_a_value_and_the_next_call_goes_out(
-    line: Line, answer: list[Any], outcome: Outcome
+    line: Line, answer: list[Any], result: Result
 ) -> None:
     ours = stop_call(line, 1)
     stop_call(line, 2)
     line.say([answer[0], line.calls()[0][1], *answer[2:]])
-    assert await ours is outcome
+    assert await ours == result
     assert len(line.calls()) == 2
 
 
@@ -270,7 +273,7 @@ async def test_an_unanswered_call_times_out_and_lets_the_next_go(
 ) -> None:
     line = new_line(call_timeout=0.01)
     first, second = stop_call(line, 1), stop_call(line, 2)
-    assert await first is Outcome.TIMED_OUT
+    assert await first == Result(outcome=Outcome.TIMED_OUT)
     assert len(line.calls()) == 2
     line.say([3, line.calls()[0][1], {"status": "Accepted"}])  # too late
     assert not second.done()
@@ -309,7 +312,7 @@ async def test_too_many_queued_calls_are_not_queued(new_line: Callable[..., Line
     line = new_line(queued_calls=1)
     stop_call(line, 1)
     stop_call(line, 2)
-    assert await stop_call(line, 3) is Outcome.TOO_MANY_QUEUED
+    assert await stop_call(line, 3) == Result(outcome=Outcome.TOO_MANY_QUEUED)
 
 
 async def test_remote_stop_is_true_only_when_the_charger_accepts(line: Line) -> None:
@@ -346,8 +349,8 @@ async def test_losing_the_connection_ends_what_waits_and_lets_a_start_finish(
     line.ask("StopTransaction", STOP)
     await gateway.reached.wait()
     task = line.connection.lost()
-    assert (await ours, await queued) == (Outcome.DISCONNECTED, Outcome.DISCONNECTED)
-    assert await stop_call(line, 3) is Outcome.DISCONNECTED
+    gone = Result(outcome=Outcome.DISCONNECTED)
+    assert (await ours, await queued, await stop_call(line, 3)) == (gone, gone, gone)
     gateway.go_on.set()
     await task
     assert len(gateway.starts) == 1

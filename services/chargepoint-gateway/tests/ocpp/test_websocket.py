@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chargekey_gateway.api.websocket import DIALECTS, ChargerSocket
+from chargekey_gateway.api.charger_socket import ChargerSocket
+from chargekey_gateway.api.websocket import DIALECTS
 from chargekey_gateway.commands import RemoteStop
 from chargekey_gateway.ocpp16.routes import OCPP16
 

@@ -516,5 +516,15 @@ async def test_proxies_of_the_environment_are_not_used(
         assert await asking.ask() == SAID
 
 
+async def test_cookies_of_operators_are_not_kept(volt: OperatorServer) -> None:
+    """Another operator's address may have the same end, and would be sent them."""
+    volt.behave = answer(ALLOWED, "200 OK", "set-cookie: volt=1; Path=/")
+    async with Outgoing(deadline=LONG, anywhere=True) as sender:
+        for _ in range(2):
+            await sender.post(Post(volt.url, {}, b""))
+    assert len(volt.asked) == 2
+    assert "cookie" not in volt.asked[1].headers
+
+
 def _utc(at: int) -> Any:
     return dt.datetime.fromtimestamp(at // SECOND, tz=dt.UTC)

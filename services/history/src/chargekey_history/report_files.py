@@ -31,6 +31,7 @@ def parts(report: Report) -> Iterator[tuple[str, Sequence[Row]]]:
     yield "identification", report.identifications
     yield "without_user", report.without_user
     yield "total", (report.total,)
+    yield "refused", (report.refused,)
 
 
 def as_csv(report: Report, names: Names) -> bytes:

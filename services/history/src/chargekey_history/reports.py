@@ -30,7 +30,8 @@ class Report(msgspec.Struct, frozen=True):
 
     The chargers come to the total; so do the users, and so do the identifications, each
     together with the sessions without a user, which are per charger. What a user charged
-    without presenting anything stands under an identification without id.
+    without presenting anything stands under an identification without id. `refused` is what
+    flowed all the same after refused starts: in none of the others.
     """
 
     chargers: Sequence[Row]
@@ -38,11 +39,12 @@ class Report(msgspec.Struct, frozen=True):
     identifications: Sequence[Row]
     without_user: Sequence[Row]
     total: Row
+    refused: Row
 
 
-def report(charges: Iterable[Charge]) -> Report:
-    """Add them up."""
-    chargers, users, identifications, without_user, total = (_Part() for _ in range(5))
+def report(charges: Iterable[Charge], refused: Iterable[Charge] = ()) -> Report:
+    """Add them up, and what flowed after refused starts apart."""
+    chargers, users, identifications, without_user, total, apart = (_Part() for _ in range(6))
     for each in charges:
         chargers.add(each.charger_id, each)
         if each.user_id is None:
@@ -51,9 +53,17 @@ def report(charges: Iterable[Charge]) -> Report:
             users.add(each.user_id, each)
             identifications.add(each.identification_id or "", each)
         total.add("", each)
+    for each in refused:
+        apart.add("", each)
     [sum_of_all] = total.rows() or [Row("")]
+    [sum_of_refused] = apart.rows() or [Row("")]
     return Report(
-        chargers.rows(), users.rows(), identifications.rows(), without_user.rows(), sum_of_all
+        chargers.rows(),
+        users.rows(),
+        identifications.rows(),
+        without_user.rows(),
+        sum_of_all,
+        sum_of_refused,
     )
 
 

@@ -34,15 +34,15 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a decision was made from, so that "why" can run the same decision again.
 
     No code and no keyed id: an identification is named by its id; `token_malformed` is
-    what can be nobody's code, `token_ambiguous` what several may have. Times are in
-    nanoseconds since the epoch, `positions` those of the view. `managed_externally`
-    where an operator decides. `user_blocked` is any block that holds here,
-    `user_blocked_everywhere` one of the whole platform, the only one that holds at an
-    open charger too. What a user is given does not count until he is `user_verified`.
-    `permission_*` is, of the permissions to charge here, the one that ends last, his own
-    or a partner's he is a member of. Identifications of one `group_id` may stop each
-    other's sessions; a `group_card` may charge several times at once. `operator_answer` is
-    there once the operator of a managed site has been asked.
+    what can be nobody's code, `token_ambiguous` what several may have, `nothing_presented`
+    where there is no token at all. Times are in nanoseconds since the epoch, `positions`
+    those of the view. `managed_externally` where an operator decides. `user_blocked` is any
+    block that holds here, `user_blocked_everywhere` one of the whole platform, the only one
+    that holds at an open charger too. What a user is given does not count until he is
+    `user_verified`. `permission_*` is, of the permissions to charge here, the one that ends
+    last, his own or a partner's he is a member of. Identifications of one `group_id` may
+    stop each other's sessions; a `group_card` may charge several times at once.
+    `operator_answer` is there once the operator of a managed site has been asked.
     """
 
     at: int
@@ -52,6 +52,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_type: str = ""
     token_malformed: bool = False
     token_ambiguous: bool = False
+    nothing_presented: bool = False
     type_enabled: bool = True
     locked_out: bool = False
     identification_id: str | None = None

@@ -185,9 +185,11 @@ async def send(
         pb.SendActionRequest(charger_id=found.id, action=action, payload=payload)
     )
     told = msgspec.json.decode(answer.payload) if answer.payload else {}
-    document = {"outcome": answer.outcome.outcome, "answer": told}
+    outcome, status = answer.outcome.outcome, answer.outcome.status
+    document = {"outcome": outcome, "status": status, "answer": told}
     rows = [{"field": key, "": value} for key, value in told.items()]
-    return Answer(document, f"{charger}: {answer.outcome.outcome}.", rows)
+    why = f", {status}" if outcome == "refused" else ""
+    return Answer(document, f"{charger}: {outcome}{why}.", rows)
 
 
 def _done(sentence: str, outcome: pb.CommandOutcome) -> Answer:

@@ -16,7 +16,7 @@ from chargekey_stack.options import (
 )
 from chargekey_stack.paging import newest
 
-_COLUMNS = ("at", "status", "reason", "stage", "offline", "charger", "user", "id")
+_COLUMNS = ("at", "status", "reason", "stage", "offline", "energy_wh", "charger", "user", "id")
 
 app = group("refusals", "Who was turned away, and why.")
 
@@ -57,4 +57,5 @@ def document(refusal: pb.Refusal) -> Document:
         "user_id": refusal.user_id or None,
         "identification_id": refusal.identification_id or None,
         "offline": refusal.offline,
+        "energy_wh": refusal.energy_wh if refusal.HasField("energy_wh") else None,
     }

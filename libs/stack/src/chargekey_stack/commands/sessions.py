@@ -133,7 +133,8 @@ async def report(
 ) -> Answer:
     """Add up the sessions that ended in a period, per charger, user and identification.
 
-    Those without a user, of open chargers, stand apart.
+    Those without a user, of open chargers, stand apart; so does, as refused, what flowed
+    all the same after starts that were refused.
     """
     wanted = installations_pb2.GetInstallationRequest(installation_id=installation)
     zone = (await client.installations.GetInstallation(wanted)).installation.time_zone
@@ -158,14 +159,22 @@ async def report(
             _write(file, (await client.reports.ExportReport(export)).content)
     parts = {part: getattr(found, part) for part in _PARTS}
     document = {part: [_row(each) for each in rows] for part, rows in parts.items()}
+    sums = {"total": [found.total]}
+    if found.refused.sessions:
+        sums["refused"] = [found.refused]
     shown = [
         {"part": part.replace("_", " "), "name": names.get(each.id, each.id), **_row(each)}
-        for part, rows in {**parts, "total": [found.total]}.items()
+        for part, rows in {**parts, **sums}.items()
         for each in rows
     ]
     written = [str(file) for file, _ in files if file is not None]
     return Answer(
-        {**document, "total": _row(found.total), "files": written},
+        {
+            **document,
+            "total": _row(found.total),
+            "refused": _row(found.refused),
+            "files": written,
+        },
         f"Wrote {' and '.join(written)}." if written else "",
         () if written else shown,
     )

@@ -12,7 +12,7 @@ from chargekey_stack.answers import Answer, show, tell
 from chargekey_stack.command import DEFAULT_DATA, Data, Json, example
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
-from chargekey_stack.options import OcppPort, OperatorsAnywhere, PortalPort, Store
+from chargekey_stack.options import KeepHistory, OcppPort, OperatorsAnywhere, PortalPort, Store
 from chargekey_stack.progress import working
 from chargekey_stack.system import System
 
@@ -26,6 +26,7 @@ def up(
     portal_port: PortalPort = 0,
     store: Store = None,
     operators_anywhere: OperatorsAnywhere = False,
+    keep_history: KeepHistory = 0,
     json: Json = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
@@ -39,6 +40,7 @@ def up(
         portal_port=portal_port,
         store=store,
         operators_anywhere=operators_anywhere,
+        keep_history=keep_history,
         tell=tell,
     )
     asyncio.run(_serve(system, as_json=json))

@@ -219,7 +219,7 @@ RULES: Mapping[str, Rule] = {
     "audit.ListChanges": _may("OWNER", "SELF", "MANAGER"),
     "history.ListSessions": _may("OWNER", "OPERATOR", "SELF"),
     "history.ListRefusals": _may("OWNER", "SERVICE", "SELF"),
-    "history.ExplainDecision": _may("OWNER", "SERVICE", "OPERATOR", "SELF"),
+    "history.ExplainDecision": _may("OWNER", "OPERATOR", "SELF"),
     "history.GetReport": _may("OWNER", "OPERATOR"),
     "history.ExportReport": _may("OWNER", "OPERATOR"),
 }

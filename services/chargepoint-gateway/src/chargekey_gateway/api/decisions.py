@@ -21,9 +21,7 @@ from chargekey_gateway.api.errors import (
     TypesMalformedError,
 )
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.command_errors import ChargerUnknownError
-from chargekey_gateway.decision import Decision, decide, explain
-from chargekey_gateway.preview import (
+from chargekey_gateway.application.preview import (
     AcceptedTypes,
     AuthorisationRequired,
     BlockedUser,
@@ -35,6 +33,8 @@ from chargekey_gateway.preview import (
     effects,
     stopped,
 )
+from chargekey_gateway.command_errors import ChargerUnknownError
+from chargekey_gateway.decision import Decision, decide, explain
 
 NAME = "chargekey.gateway.v1.DecisionService"
 MOST_EFFECTS = 1000

@@ -115,7 +115,7 @@ class _Connection(WSProtocol):  # type: ignore[misc] # Any, to mypy
         # By position: host and path, client side, handler, logger, disconnect on exception,
         # time for the request; ping by itself, its times and strategy; pong by itself, the
         # biggest frame, headers, buffer.
-        # Pings are answered in websocket.py, so that they count against the message rate;
+        # Pings are answered in charger_socket.py, so that they count against the message rate;
         # silence is watched there, since picows takes bytes of an unfinished frame for life.
         super().__init__(
             *(None, None, False, caller, _QUIET, True, within),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
@@ -40,6 +41,8 @@ from chargekey_gateway.view.entries import Charger, Identification
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
 LONGEST_OFFLINE = 7 * 24 * 3600 * 10**9
+# Starts that are known again when they are sent again, so that a guess counts once.
+MOST_SEEN = 10_000
 MAX_TRANSACTION_ID = 2**31 - 1  # OCPP 1.6 integers have 32 bits
 # A start that is told this much later than it was has waited for a connection. A charger
 # that has one tells it within seconds; the rest is for clocks, which chargers set when they
@@ -99,6 +102,7 @@ class Charging:
         self._presuming = presuming
         self._clock = clock
         self._patience = patience
+        self._seen: OrderedDict[str, None] = OrderedDict()  # the keys of starts, the oldest first
         self._transactions = Transactions()
         self._connected_at: dict[str, int] = {}  # by charger, nanoseconds since the epoch
 
@@ -160,10 +164,20 @@ class Charging:
         verdict = self._deciding.grouped(_verdict(recorded.event), recorded.event.inputs.group_id)
         if recorded.event.session_id != session_id(start.key):
             return recorded, verdict  # of whoever began this transaction
-        # Sent again it is the same one: as of when it was judged.
-        self._deciding.count_guess(charger, presented, verdict, recorded.event.inputs.at)
+        if self._is_new(start.key):
+            # By the server's clock: guesses dated as one likes would be spread over a week.
+            self._deciding.count_guess(charger, presented, verdict, now)
         self._deciding.tell_unknown(charger, presented, verdict, judged_at)
         return recorded, verdict
+
+    def _is_new(self, start_key: str) -> bool:
+        """Whether this replica sees the start for the first time, as far back as it remembers."""
+        if start_key in self._seen:
+            return False
+        self._seen[start_key] = None
+        if len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+        return True
 
     async def _recorded(
         self, charger: Charger, presented: Presented, start: Start, inputs: Inputs
@@ -207,7 +221,8 @@ class Charging:
 
         Returns what was decided of whom it presents, None where it presents nobody and
         the charger is not open. A transaction that begins with nobody presented is
-        remembered, and becomes a session once somebody is accepted. Durable when this
+        remembered, and becomes a session once somebody is accepted; where nobody was and
+        energy flowed all the same, it becomes a refused start by its end. Durable when this
         returns; raises `SessionsUnavailableError`.
         """
         heard = self._transactions.hear(charger.id, message)
@@ -225,6 +240,10 @@ class Charging:
         ):
             known, decision = await self._begin_in(charger, message, heard)
         known = known or heard.refused
+        if known is None and message.phase is Phase.ENDED and heard.flowed:
+            # Nobody may charge here, and somebody did: nobody's start is refused.
+            nobodys = msgspec.structs.replace(message, token=None, announced=None)
+            known, _ = await self._begin_in(charger, nobodys, heard)
         if known is not None:
             await self._go_on(known, message, heard)
         if message.phase is Phase.ENDED:
@@ -341,6 +360,8 @@ class Charging:
         if message.phase is not Phase.ENDED:
             return
         session = running or known.session
+        if meter is None and known is heard.refused and heard.meter_highest is not None:
+            meter = heard.energy(heard.meter_highest)  # nobody meters what does not run
         if meter is None:
             meter = last_meter(session, self._running.metered(session.transaction_id))
         if isinstance(known.event, StartRefused) and meter <= session.meter_start:

@@ -209,13 +209,18 @@ class Deciding:
     def inputs(
         self, charger: Charger, presented: Presented, at: int, announced: CodeClass | None = None
     ) -> Inputs:
-        """Return what is known at `at` of who presents what where."""
+        """Return what is known at `at` of who presents what where.
+
+        PINs that are locked now are locked, whatever time a charger gives for its start:
+        whoever chooses that could guess on in the past (R14).
+        """
         return gather(
             charger,
             presented,
             at=at,
             positions=self._view.positions,
-            locked_out=presented.code_class is _PIN and self._lockouts.locked(charger, at),
+            locked_out=presented.code_class is _PIN
+            and self._lockouts.locked(charger, self._clock()),
             announced=announced,
         )
 
@@ -248,7 +253,7 @@ class Deciding:
         if (
             decision.reason is Reason.IDENTIFICATION_UNKNOWN
             and presented.code_class not in NOT_TOLD
-            and presented.token != ANONYMOUS
+            and presented.token not in {"", ANONYMOUS}
         ):
             self._unknown(UnknownCode(charger.id, charger.installation.id, presented.token, at))
 

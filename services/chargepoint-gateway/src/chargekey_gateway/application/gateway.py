@@ -12,19 +12,20 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_gateway.application.charging import Charging
 from chargekey_gateway.application.deciding import Deciding, Operators
+from chargekey_gateway.application.free_vending import FreeVending
 from chargekey_gateway.application.metering import Metering
 from chargekey_gateway.application.presuming import GRACE, Presuming
 from chargekey_gateway.application.reports import Reports
 from chargekey_gateway.charger_states import ChargerStates
-from chargekey_gateway.free_vending import FreeVending
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import CONNECTIONS
 from chargekey_gateway.reconcile.codes import NOBODY_TELLS, Codes
 from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence
+from chargekey_gateway.reconcile.kept import Connection
 from chargekey_gateway.reconcile.lists import Lists
-from chargekey_gateway.reconcile.reconciler import Connection, Reconciler
+from chargekey_gateway.reconcile.reconciler import Reconciler
 from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions

@@ -46,8 +46,8 @@ def meaning(status: str) -> Outcome:
 async def ask(peer: Peer, request: msgspec.Struct, response: type[_Answer]) -> Result:
     """Send `request`, and tell what the status of the response comes to."""
     answer = await peer.call(request, response)
-    if isinstance(answer, Outcome):
-        return Result(outcome=answer)
+    if isinstance(answer, Result):
+        return answer
     return Result(outcome=meaning(answer.status), status=answer.status)
 
 

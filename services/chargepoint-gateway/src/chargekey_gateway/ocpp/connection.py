@@ -76,9 +76,9 @@ class _Outgoing(Generic[Answer]):
         self.action = action
         self.message = frames.encode_call(self.id, self.action, request)
         self.decoder = msgspec.json.Decoder(response)
-        self.answer: asyncio.Future[Answer | Outcome] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Answer | Result] = asyncio.get_running_loop().create_future()
 
-    def resolve(self, answer: Answer | Outcome) -> None:
+    def resolve(self, answer: Answer | Result) -> None:
         """Hand over the answer, unless whoever asked has gone."""
         if not self.answer.done():
             self.answer.set_result(answer)
@@ -164,10 +164,8 @@ class ChargerConnection:
         match frames.decode(message):
             case frames.Call() as call:
                 self._handle(call)
-            case frames.CallResult() as result:
-                self._answered(result.id, result.payload)
-            case frames.CallError() as error:
-                self._answered(error.id, None)
+            case frames.CallResult() | frames.CallError() as answer:
+                self._answered(answer)
             case frames.CallResultError() | frames.Send() as unanswered:
                 self._take_note(unanswered)
             case frames.Refused(id=None) if not self._dialect.answers_unreadable:
@@ -350,7 +348,7 @@ class ChargerConnection:
 
     def call(
         self, request: Payload, response: type[Answer], *, action: str = ""
-    ) -> asyncio.Future[Answer | Outcome]:
+    ) -> asyncio.Future[Answer | Result]:
         """Queue `request`, an `action` named like its class, behind the calls before it.
 
         The future needs no waiting for: it never holds an exception. Inside a handler
@@ -358,9 +356,9 @@ class ChargerConnection:
         """
         outgoing = _Outgoing(action or type(request).__name__, request, response)
         if self._lost:
-            outgoing.resolve(Outcome.DISCONNECTED)
+            outgoing.resolve(Result(outcome=Outcome.DISCONNECTED))
         elif len(self._outgoing) > self.limits.queued_calls:
-            outgoing.resolve(Outcome.TOO_MANY_QUEUED)
+            outgoing.resolve(Result(outcome=Outcome.TOO_MANY_QUEUED))
         else:
             self._outgoing.append(outgoing)
             if len(self._outgoing) == 1:
@@ -377,24 +375,26 @@ class ChargerConnection:
                 self.limits.call_timeout, self._timed_out
             )
 
-    def _answered(self, message_id: str, payload: msgspec.Raw | None) -> None:
-        if not self._outgoing or self._outgoing[0].id != message_id:
+    def _answered(self, message: frames.CallResult | frames.CallError) -> None:
+        if not self._outgoing or self._outgoing[0].id != message.id:
             self._ignore("answer_to_nothing")
             return
         self._unanswered = 0
-        if payload is None:
-            self._settle(Outcome.REFUSED)
+        if isinstance(message, frames.CallError):
+            known = message.code in self._dialect.fault_codes.values()
+            code = message.code if known else self._dialect.fault_codes[Fault.GENERIC]
+            self._settle(Result(outcome=Outcome.REFUSED, status=code))
             return
         try:
-            answer = self._outgoing[0].decoder.decode(payload)
+            answer = self._outgoing[0].decoder.decode(message.payload)
         except msgspec.DecodeError:
-            self._settle(Outcome.MALFORMED)
+            self._settle(Result(outcome=Outcome.MALFORMED))
         else:
             self._settle(answer)
 
     def _timed_out(self) -> None:
         self._unanswered += 1
-        self._settle(Outcome.TIMED_OUT)
+        self._settle(Result(outcome=Outcome.TIMED_OUT))
         if self._unanswered >= self.limits.unanswered_calls:
             self.close(CloseCode.POLICY_VIOLATION, "calls are not answered")
 
@@ -404,12 +404,12 @@ class ChargerConnection:
             self._timer.cancel()
             self._timer = None
         outgoing = self._outgoing.pop(0)
-        if isinstance(answer, Outcome):
+        if isinstance(answer, Result):
             log.info(
                 "ocpp_call_not_answered",
                 charger=self.charger.id,
                 action=outgoing.action,
-                why=answer.value,
+                why=answer.outcome.value,
             )
         outgoing.resolve(answer)
         self._send_first()
@@ -430,7 +430,7 @@ class ChargerConnection:
             self._timer.cancel()
             self._timer = None
         while self._outgoing:
-            self._outgoing.pop(0).resolve(Outcome.DISCONNECTED)
+            self._outgoing.pop(0).resolve(Result(outcome=Outcome.DISCONNECTED))
         return self._worker
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.commands import Command, Outcome, Result
+from chargekey_gateway.commands import Command, Result
 from chargekey_gateway.decision import Decision
 from chargekey_gateway.ocpp.frames import Fault
 from chargekey_gateway.ocpp.limits import Limits
@@ -38,8 +38,8 @@ class Peer(Protocol):
 
     def call(
         self, request: Payload, response: type[Answer], *, action: str = ""
-    ) -> asyncio.Future[Answer | Outcome]:
-        """Queue `request` behind the calls before it; why not, where there is no answer."""
+    ) -> asyncio.Future[Answer | Result]:
+        """Queue `request` behind the calls before it; a Result where there is no answer."""
 
 
 class AtOnce(Generic[Request, Response]):
@@ -108,9 +108,10 @@ class Dialect:
     """One OCPP version.
 
     `not_offered` are actions the version knows but a charger may not call here;
-    `commands` says who carries out which command. A version that `answers_unreadable`
-    answers a call whose id nobody can read under the id "-1" (OCPP-J 2.x §4.2.3); one that
-    `has_unanswered` knows CALLRESULTERROR and SEND (OCPP-J 2.1 §4.2.4, §4.2.5).
+    `fault_codes` are all its codes of a CALLERROR; `commands` says who carries out which
+    command. A version that `answers_unreadable` answers a call whose id nobody can read under
+    the id "-1" (OCPP-J 2.x §4.2.3); one that `has_unanswered` knows CALLRESULTERROR and SEND
+    (OCPP-J 2.1 §4.2.4, §4.2.5).
     """
 
     version: str

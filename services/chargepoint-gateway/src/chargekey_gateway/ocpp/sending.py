@@ -44,8 +44,8 @@ class Sending:
         if self._is_our_own(action, payload):
             return Result(outcome=Outcome.NOT_FOR_HERE)
         answer = await peer.call(payload, dict[str, Any], action=action)
-        if isinstance(answer, Outcome):
-            return Result(outcome=answer)
+        if isinstance(answer, Result):
+            return answer
         wrong = await asyncio.to_thread(schemas.wrong_response, self._version, action, answer)
         if wrong:
             log.warning("ocpp_answer_malformed", charger=peer.charger.id, action=action)

@@ -24,8 +24,8 @@ async def send(peer: Peer, command: ReadSettings) -> Result:
 
 async def _read(peer: Peer, names: Sequence[str]) -> Result:
     answer = await peer.call(GetConfiguration(key=tuple(names)), GetConfigurationResponse)
-    if isinstance(answer, Outcome):
-        return Result(outcome=answer)
+    if isinstance(answer, Result):
+        return answer
     asked = {spelled(name): name for name in names}
     settings = {
         asked.get(spelled(each.key), each.key): each.value or ""

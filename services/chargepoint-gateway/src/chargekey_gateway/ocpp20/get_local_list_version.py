@@ -14,8 +14,8 @@ from chargekey_gateway.ocpp20.command_messages import (
 async def send(peer: Peer, _: commands.GetLocalListVersion) -> Result:
     """Ask; 0 is no list (D02.FR.02), and what only 1.6 has below it is taken as there."""
     answer = await peer.call(GetLocalListVersion(), GetLocalListVersionResponse)
-    if isinstance(answer, Outcome):
-        return Result(outcome=answer)
+    if isinstance(answer, Result):
+        return answer
     if answer.version_number < 0:
         return Result(outcome=Outcome.NOT_SUPPORTED)
     return Result(outcome=Outcome.ACCEPTED, version=answer.version_number)

@@ -36,8 +36,8 @@ async def _read(peer: Peer, known: Mapping[str, GetVariableData], names: Sequenc
     asked = {name: known[name] for name in names}
     request = GetVariables(get_variable_data=tuple(asked.values()))
     answer = await peer.call(request, GetVariablesResponse)
-    if isinstance(answer, Outcome):
-        return Result(outcome=answer)
+    if isinstance(answer, Result):
+        return answer
     by_spelling = {
         variables.spelled(each.component, each.variable): name for name, each in asked.items()
     }

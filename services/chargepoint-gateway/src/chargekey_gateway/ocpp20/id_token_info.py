@@ -18,13 +18,7 @@ def id_token_info(decision: Decision, presented: IdToken) -> IdTokenInfo:
     """
     expiry = decision.valid_until if id_tokens.is_cached(presented) else None
     return IdTokenInfo(
-        status=_status(decision, presented),
+        status=cast("AuthorizationStatus", OCPP2_STATUS[decision.reason]),
         cache_expiry_date_time=None if expiry is None else timestamps.write(expiry),
         group_id_token=id_tokens.group(decision.group),
     )
-
-
-def _status(decision: Decision, presented: IdToken) -> AuthorizationStatus:
-    if id_tokens.read(presented) is id_tokens.NOTHING and not decision.accepted:
-        return "Unknown"  # nothing is wrong with what was presented: there is nothing
-    return cast("AuthorizationStatus", OCPP2_STATUS[decision.reason])

@@ -23,7 +23,7 @@ async def send(peer: Peer, command: ChangeSetting) -> Result:
         return Result(outcome=Outcome.NOT_FOR_HERE)
     data = SetVariableData(attribute_value=command.value, component=component, variable=variable)
     answer = await peer.call(SetVariables(set_variable_data=(data,)), SetVariablesResponse)
-    if isinstance(answer, Outcome):
-        return Result(outcome=answer)
+    if isinstance(answer, Result):
+        return answer
     status = answer.set_variable_result[0].attribute_status
     return Result(outcome=meaning(status), status=status)

@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Iterable
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
 
@@ -123,6 +124,8 @@ class Outgoing:
             # And what is compressed all the same is not unpacked: it could become endless.
             headers={"accept-encoding": "identity", "user-agent": "chargekey"},
         )
+        # One operator's cookies could be sent to another whose address has the same end.
+        self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     async def __aenter__(self) -> Self:
         """Open it."""

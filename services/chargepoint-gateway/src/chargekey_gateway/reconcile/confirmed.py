@@ -81,6 +81,16 @@ class Confirmed:
             self._records[charger_id] = record
             self._bucket.write_soon(charger_id)
 
+    def change(self, charger_id: str, **changes: object) -> Record:
+        """Put its record with these fields changed, and return that."""
+        record = msgspec.structs.replace(self.of(charger_id), **changes)
+        self.put(charger_id, record)
+        return record
+
+    def forget_list(self, charger_id: str) -> None:
+        """Know that nobody knows which list the charger has."""
+        self.change(charger_id, list_digest="", list_content=None)
+
     def on_overtaken(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the charger of which another replica wrote what is not known here.
 

@@ -29,6 +29,9 @@ class Rights(Protocol):
     def identification_by_id(self, identification_id: str) -> Identification | None:
         """Return what is presented."""
 
+    def refuses_type(self, charger: Charger, identification: Identification) -> bool:
+        """Whether something must be presented there, and nothing of this type will do."""
+
 
 def to_stop(sessions: Iterable[RunningSession], view: Rights, at: int) -> Sequence[RunningSession]:
     """Return those that must not go on at `at` (R12).
@@ -80,7 +83,7 @@ def _right_ends(session: RunningSession, view: Rights) -> int:
     grant, presented = grant_here(charger, user), _presented(session, view)
     if grant is None or presented is None:
         return 0
-    if charger.authorisation_required and presented.type not in charger.identification_types:
+    if view.refuses_type(charger, presented):
         return 0
     return grant.ends if presented.valid_until is None else min(grant.ends, presented.valid_until)
 

@@ -55,13 +55,15 @@ class Heard:
     """What this replica has heard of one transaction; in memory alone.
 
     `began_at` and `meter_start` are its own beginning, which is earlier than the session's
-    where somebody is authorised only later; `refused` is the last start that was refused in it.
+    where somebody is authorised only later; `meter_highest` is the most its register has said;
+    `refused` is the last start that was refused in it.
     """
 
     def __init__(self) -> None:
         self.began_at: int | None = None
         self.connector = 0
         self.meter_start: int | None = None
+        self.meter_highest: int | None = None
         self.refused: Recorded | None = None
         self._first: int | None = None
         self._several = False
@@ -79,6 +81,9 @@ class Heard:
             self.meter_start = message.meter
         elif self.meter_start is None:
             self.meter_start = message.meter
+        if message.meter is not None:
+            known = message.meter if self.meter_highest is None else self.meter_highest
+            self.meter_highest = max(message.meter, known)
 
     def known_before(self) -> None:
         """Know that its session had begun before this message.
@@ -99,6 +104,15 @@ class Heard:
         if self._meter_before < 0:
             self._meter_before = meter
         return meter - self._meter_before
+
+    @property
+    def flowed(self) -> bool:
+        """Whether the meter has risen since the transaction began, as far as is known here."""
+        return (
+            self.meter_start is not None
+            and self.meter_highest is not None
+            and self.meter_highest > self.meter_start
+        )
 
     def missing(self, last: int) -> int:
         """Return how many messages up to the number `last` never came."""

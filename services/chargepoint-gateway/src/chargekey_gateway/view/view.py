@@ -129,6 +129,11 @@ class View:
         """A number that is another one whenever there are other cards of four bytes."""
         return self._people.short_cards
 
+    def refuses_type(self, charger: Charger, identification: Identification) -> bool:
+        """Whether something must be presented there, and nothing of this type will do."""
+        enabled = identification.type in charger.identification_types
+        return charger.authorisation_required and not enabled
+
     # How new it is.
 
     @property

@@ -63,6 +63,7 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
             identifications=_rows(made.identifications),
             without_user=_rows(made.without_user),
             total=_row(made.total),
+            refused=_row(made.refused),
         )
 
     async def ExportReport(
@@ -99,8 +100,10 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
             charger_id=request.charger_id,
             user_id=request.user_id,
         )
-        made = await asyncio.to_thread(lambda: report(self._past.charges(period)))
-        if not made.total.sessions:
+        made = await asyncio.to_thread(
+            lambda: report(self._past.charges(period), self._past.refused_charges(period))
+        )
+        if not made.total.sessions and not made.refused.sessions:
             # Nothing there and no such thing are two answers; what is gone has a past.
             await self._access.require(
                 installation_id=period.installation_id,

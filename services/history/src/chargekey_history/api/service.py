@@ -193,4 +193,5 @@ def _refusal(refusal: Refusal) -> pb.Refusal:
         at=refusal.at,
         stage=refusal.stage,
         offline=refusal.offline,
+        energy_wh=refusal.energy_wh,
     )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     CompoundSelect,
     Connection,
     Index,
@@ -51,7 +52,7 @@ from chargekey_common.published.sessions import (
 from chargekey_history.errors import HistoryUnavailableError
 
 # Another number makes everything be filled anew; change it with the tables.
-SCHEMA = 3
+SCHEMA = 4
 _MOST_WATT_HOURS = 2**63 - 1  # what the protocol carries
 
 _TABLES = MetaData()
@@ -104,7 +105,12 @@ _REFUSALS = Table(
     Column("stage", Text, nullable=False),
     Column("offline", Boolean, nullable=False),
     Column("inputs", Text, nullable=False),
+    # Of a start alone. Its end stands among the sessions, where energy flowed all the same.
+    Column("session_id", ID),
+    Column("started_at", BigInteger),
+    Column("meter_start", BigInteger),
     Index("refusals_by_time", "at"),
+    Index("refusals_by_session", "session_id"),
     Index("refusals_of_installation", "installation_id", "at"),
     Index("refusals_of_charger", "charger_id", "at"),
     Index("refusals_of_user", "user_id", "at"),
@@ -120,6 +126,8 @@ _BOOKMARK = Table(
     Column("made", Text),
     Column("sequence", BigInteger, nullable=False),
 )
+
+_REFUSED = _REFUSALS.c.session_id == _SESSIONS.c.id
 
 _FILLING = select(_BOOKMARK.c.schema, _BOOKMARK.c.filling)
 _READ_SO_FAR = select(_BOOKMARK.c.made, _BOOKMARK.c.sequence)
@@ -204,7 +212,10 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A tap, or a start, that was refused; `at` by the gateway's clock (ns)."""
+    """A tap, or a start, that was refused; `at` by the gateway's clock (ns).
+
+    Of a start there is `meter_start` (Wh), and `meter_stop` where energy flowed all the same.
+    """
 
     id: str
     installation_id: str
@@ -216,6 +227,15 @@ class Refusal(msgspec.Struct, frozen=True):
     at: int
     stage: str
     offline: bool
+    meter_start: int | None
+    meter_stop: int | None
+
+    @property
+    def energy_wh(self) -> int | None:
+        """What flowed all the same; None where nothing did."""
+        if self.meter_start is None or self.meter_stop is None:
+            return None
+        return delivered(self.meter_start, self.meter_stop)
 
     @property
     def place(self) -> Place:
@@ -238,7 +258,10 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """An ended session, as far as reports add it up. Times in nanoseconds since the epoch."""
+    """An ended session, or a refused start with energy, as far as reports add it up.
+
+    Times in nanoseconds since the epoch.
+    """
 
     charger_id: str
     user_id: str | None
@@ -380,7 +403,10 @@ class Past:
     def refusals(self, wanted: Filter) -> Sequence[Refusal]:
         """Return refusals; raises HistoryUnavailableError."""
         found = _wanted(
-            select(*(_REFUSALS.c[name] for name in Refusal.__struct_fields__)),
+            select(
+                *(_REFUSALS.c[name] for name in Refusal.__struct_fields__[:-1]),
+                _SESSIONS.c.meter_stop,
+            ).select_from(_REFUSALS.outerjoin(_SESSIONS, _REFUSED)),
             wanted,
             _REFUSALS,
             ("at", "id"),
@@ -404,21 +430,20 @@ class Past:
 
     def charges(self, period: Period) -> Sequence[Charge]:
         """Return ended sessions, in no order; raises HistoryUnavailableError."""
-        conditions = [
-            _SESSIONS.c.installation_id == period.installation_id,
-            _SESSIONS.c.started_at.is_not(None),
-            _SESSIONS.c.ended_at.is_not(None),
-        ]
-        if period.since is not None:
-            conditions.append(_SESSIONS.c.ended_at >= period.since)
-        if period.before is not None:
-            conditions.append(_SESSIONS.c.ended_at < period.before)
-        if period.charger_id:
-            conditions.append(_SESSIONS.c.charger_id == period.charger_id)
-        if period.user_id:
-            conditions.append(_SESSIONS.c.user_id == period.user_id)
         found = select(*(_SESSIONS.c[name] for name in Charge.__struct_fields__))
-        return [Charge(*row) for row in self._select(found.where(*conditions))]
+        found = found.where(_SESSIONS.c.started_at.is_not(None), *_ended_in(period))
+        return [Charge(*row) for row in self._select(found)]
+
+    def refused_charges(self, period: Period) -> Sequence[Charge]:
+        """Return refused starts with energy, by when they ended; like `charges`."""
+        of_the_start = ("started_at", "meter_start", "offline")
+        found = select(
+            *(
+                (_REFUSALS if name in of_the_start else _SESSIONS).c[name]
+                for name in Charge.__struct_fields__
+            )
+        ).select_from(_SESSIONS.join(_REFUSALS, _REFUSED))
+        return [Charge(*row) for row in self._select(found.where(*_ended_in(period)))]
 
     def installation_of(self, charger_id: str) -> str | None:
         """Return the one installation the charger's entries are of; None for none or several.
@@ -574,6 +599,7 @@ def _end(event: SessionEnded, told_at: int) -> dict[str, object]:
 def _refusal(
     event_id: str, event: StartRefused | AuthorizationRefused, at: int, stage: str
 ) -> dict[str, object]:
+    start = event if isinstance(event, StartRefused) else None
     return {
         "id": event_id,
         "installation_id": event.installation_id,
@@ -584,8 +610,11 @@ def _refusal(
         "reason": event.reason,
         "at": at,
         "stage": stage,
-        "offline": isinstance(event, StartRefused) and event.offline,
+        "offline": start is not None and start.offline,
         "inputs": _written(event.inputs),
+        "session_id": start and start.session_id,
+        "started_at": start and start.started_at,
+        "meter_start": start and start.meter_start,
     }
 
 
@@ -597,6 +626,22 @@ def _forget(connection: Connection, before: int) -> int:
     sessions = connection.execute(delete(_SESSIONS).where(_SESSIONS.c.end_told_at < before))
     refusals = connection.execute(delete(_REFUSALS).where(_REFUSALS.c.at < before))
     return sessions.rowcount + refusals.rowcount
+
+
+def _ended_in(period: Period) -> Sequence[ColumnElement[bool]]:
+    conditions = [
+        _SESSIONS.c.installation_id == period.installation_id,
+        _SESSIONS.c.ended_at.is_not(None),
+    ]
+    if period.since is not None:
+        conditions.append(_SESSIONS.c.ended_at >= period.since)
+    if period.before is not None:
+        conditions.append(_SESSIONS.c.ended_at < period.before)
+    if period.charger_id:
+        conditions.append(_SESSIONS.c.charger_id == period.charger_id)
+    if period.user_id:
+        conditions.append(_SESSIONS.c.user_id == period.user_id)
+    return conditions
 
 
 def _wanted(found: Select[Any], wanted: Filter, table: Table, place: Sequence[str]) -> Select[Any]:

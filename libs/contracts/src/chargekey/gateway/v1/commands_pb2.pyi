@@ -21,7 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class CommandOutcome(_message.Message):
     """What the charger answered. `outcome`: accepted, reboot_required, rejected, not_supported,
-    refused or malformed; `status` is the charger's own word, where it has one.
+    refused or malformed; `status` is the charger's own word, where it has one: of refused,
+    the standard's code for why ("NotImplemented").
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/history/v1/history.proto\x12\x14\x63hargekey.history.v1\"\xc9\x03\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\x03\x12\x17\n\x0finstallation_id\x18\x03 \x01(\t\x12\x12\n\ncharger_id\x18\x04 \x01(\t\x12\x11\n\tconnector\x18\x05 \x01(\x05\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x19\n\x11identification_id\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x12\n\nstarted_at\x18\t \x01(\x03\x12\x15\n\x08\x65nded_at\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nend_reason\x18\x0b \x01(\t\x12\x16\n\tenergy_wh\x18\x0c \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x07offline\x18\r \x01(\x08\x12\x10\n\x08presumed\x18\x0e \x01(\x08\x12\x18\n\x10messages_missing\x18\x0f \x01(\x03\x12\x14\n\x07power_w\x18\x10 \x01(\x03H\x02\x88\x01\x01\x12\x1c\n\x0flast_updated_at\x18\x11 \x01(\x03H\x03\x88\x01\x01\x12\x1b\n\x13ocpp_transaction_id\x18\x12 \x01(\tB\x0b\n\t_ended_atB\x0c\n\n_energy_whB\n\n\x08_power_wB\x12\n\x10_last_updated_at\"\xba\x01\n\x07Refusal\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x19\n\x11identification_id\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\n\n\x02\x61t\x18\x08 \x01(\x03\x12\r\n\x05stage\x18\t \x01(\t\x12\x0f\n\x07offline\x18\n \x01(\x08\"\x90\x01\n\x13ListSessionsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x14\n\x0crunning_only\x18\x05 \x01(\x08\x12\x12\n\npage_token\x18\x06 \x01(\t\"`\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.chargekey.history.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x13ListRefusalsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"`\n\x14ListRefusalsResponse\x12/\n\x08refusals\x18\x01 \x03(\x0b\x32\x1d.chargekey.history.v1.Refusal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\x01\n\x0eHistoryService\x12\x65\n\x0cListSessions\x12).chargekey.history.v1.ListSessionsRequest\x1a*.chargekey.history.v1.ListSessionsResponse\x12\x65\n\x0cListRefusals\x12).chargekey.history.v1.ListRefusalsRequest\x1a*.chargekey.history.v1.ListRefusalsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/history/v1/history.proto\x12\x14\x63hargekey.history.v1\"\xc9\x03\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\x03\x12\x17\n\x0finstallation_id\x18\x03 \x01(\t\x12\x12\n\ncharger_id\x18\x04 \x01(\t\x12\x11\n\tconnector\x18\x05 \x01(\x05\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x19\n\x11identification_id\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x12\n\nstarted_at\x18\t \x01(\x03\x12\x15\n\x08\x65nded_at\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nend_reason\x18\x0b \x01(\t\x12\x16\n\tenergy_wh\x18\x0c \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x07offline\x18\r \x01(\x08\x12\x10\n\x08presumed\x18\x0e \x01(\x08\x12\x18\n\x10messages_missing\x18\x0f \x01(\x03\x12\x14\n\x07power_w\x18\x10 \x01(\x03H\x02\x88\x01\x01\x12\x1c\n\x0flast_updated_at\x18\x11 \x01(\x03H\x03\x88\x01\x01\x12\x1b\n\x13ocpp_transaction_id\x18\x12 \x01(\tB\x0b\n\t_ended_atB\x0c\n\n_energy_whB\n\n\x08_power_wB\x12\n\x10_last_updated_at\"\xe0\x01\n\x07Refusal\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x19\n\x11identification_id\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\n\n\x02\x61t\x18\x08 \x01(\x03\x12\r\n\x05stage\x18\t \x01(\t\x12\x0f\n\x07offline\x18\n \x01(\x08\x12\x16\n\tenergy_wh\x18\x0b \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_energy_wh\"\x90\x01\n\x13ListSessionsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x14\n\x0crunning_only\x18\x05 \x01(\x08\x12\x12\n\npage_token\x18\x06 \x01(\t\"`\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.chargekey.history.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"z\n\x13ListRefusalsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"`\n\x14ListRefusalsResponse\x12/\n\x08refusals\x18\x01 \x03(\x0b\x32\x1d.chargekey.history.v1.Refusal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\x01\n\x0eHistoryService\x12\x65\n\x0cListSessions\x12).chargekey.history.v1.ListSessionsRequest\x1a*.chargekey.history.v1.ListSessionsResponse\x12\x65\n\x0cListRefusals\x12).chargekey.history.v1.ListRefusalsRequest\x1a*.chargekey.history.v1.ListRefusalsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION']._serialized_start=61
   _globals['_SESSION']._serialized_end=518
   _globals['_REFUSAL']._serialized_start=521
-  _globals['_REFUSAL']._serialized_end=707
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=710
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=854
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=856
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=952
-  _globals['_LISTREFUSALSREQUEST']._serialized_start=954
-  _globals['_LISTREFUSALSREQUEST']._serialized_end=1076
-  _globals['_LISTREFUSALSRESPONSE']._serialized_start=1078
-  _globals['_LISTREFUSALSRESPONSE']._serialized_end=1174
-  _globals['_HISTORYSERVICE']._serialized_start=1177
-  _globals['_HISTORYSERVICE']._serialized_end=1399
+  _globals['_REFUSAL']._serialized_end=745
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=748
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=892
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=894
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=990
+  _globals['_LISTREFUSALSREQUEST']._serialized_start=992
+  _globals['_LISTREFUSALSREQUEST']._serialized_end=1114
+  _globals['_LISTREFUSALSRESPONSE']._serialized_start=1116
+  _globals['_LISTREFUSALSRESPONSE']._serialized_end=1212
+  _globals['_HISTORYSERVICE']._serialized_start=1215
+  _globals['_HISTORYSERVICE']._serialized_end=1437
 # @@protoc_insertion_point(module_scope)

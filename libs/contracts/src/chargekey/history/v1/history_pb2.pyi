@@ -128,6 +128,7 @@ class Refusal(_message.Message):
     AT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     OFFLINE_FIELD_NUMBER: _builtins.int
+    ENERGY_WH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     installation_id: _builtins.str
     charger_id: _builtins.str
@@ -140,6 +141,8 @@ class Refusal(_message.Message):
     """`authorize` or `start`."""
     offline: _builtins.bool
     """It happened while the charger had no connection."""
+    energy_wh: _builtins.int
+    """Watt-hours that flowed all the same, after a refused start; absent where none did."""
     def __init__(
         self,
         *,
@@ -153,12 +156,15 @@ class Refusal(_message.Message):
         at: _builtins.int = ...,
         stage: _builtins.str = ...,
         offline: _builtins.bool = ...,
+        energy_wh: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_energy_wh", b"_energy_wh", "energy_wh", b"energy_wh"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "charger_id", b"charger_id", "id", b"id", "identification_id", b"identification_id", "installation_id", b"installation_id", "offline", b"offline", "reason", b"reason", "stage", b"stage", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_energy_wh", b"_energy_wh", "at", b"at", "charger_id", b"charger_id", "energy_wh", b"energy_wh", "id", b"id", "identification_id", b"identification_id", "installation_id", b"installation_id", "offline", b"offline", "reason", b"reason", "stage", b"stage", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__energy_wh: _TypeAlias = _typing.Literal["energy_wh"]  # noqa: Y015
+    _WhichOneofArgType__energy_wh: _TypeAlias = _typing.Literal["_energy_wh", b"_energy_wh"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_wh) -> _WhichOneofReturnType__energy_wh | None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 

@@ -87,6 +87,7 @@ class GetReportResponse(_message.Message):
     IDENTIFICATIONS_FIELD_NUMBER: _builtins.int
     WITHOUT_USER_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def chargers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportRow]: ...
     @_builtins.property
@@ -99,6 +100,12 @@ class GetReportResponse(_message.Message):
 
     @_builtins.property
     def total(self) -> Global___ReportRow: ...
+    @_builtins.property
+    def refused(self) -> Global___ReportRow:
+        """Refused starts after which energy flowed all the same, counted as `sessions`: in none
+        of the above.
+        """
+
     def __init__(
         self,
         *,
@@ -107,10 +114,11 @@ class GetReportResponse(_message.Message):
         identifications: _abc.Iterable[Global___ReportRow] | None = ...,
         without_user: _abc.Iterable[Global___ReportRow] | None = ...,
         total: Global___ReportRow | None = ...,
+        refused: Global___ReportRow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refused", b"refused", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chargers", b"chargers", "identifications", b"identifications", "total", b"total", "users", b"users", "without_user", b"without_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chargers", b"chargers", "identifications", b"identifications", "refused", b"refused", "total", b"total", "users", b"users", "without_user", b"without_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -90,6 +90,11 @@ class Changed:
         """Return the identification as it is: no change here is about one."""
         return self._view.identification_by_id(identification_id)
 
+    def refuses_type(self, charger: Charger, identification: Identification) -> bool:
+        """Whether something would have to be presented there, and nothing of this type."""
+        inputs = self.inputs(charger, identification, 0)
+        return inputs.authorisation_required and not inputs.type_enabled
+
     def inputs(self, charger: Charger, identification: Identification | None, at: int) -> Inputs:
         """Return what would be decided from, who presents this there."""
         if identification is not None:
@@ -188,9 +193,8 @@ def stopped(
 
 def inputs_now(charger: Charger, identification: Identification | None, at: int) -> Inputs:
     """Return what is decided from, who presents this there; what he types is well formed."""
-    presented = Presented("", CodeClass.OTHER, identification)
-    inputs = gather(charger, presented, at=at, positions=())
-    return msgspec.structs.replace(inputs, token_malformed=False)
+    presented = Presented("well-formed", CodeClass.OTHER, identification)
+    return gather(charger, presented, at=at, positions=())
 
 
 def _accepts(decision: object) -> bool:
