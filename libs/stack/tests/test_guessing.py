@@ -20,7 +20,10 @@ def ada_with_a_pin(site: Site, *, card: str) -> None:
         *("--first-name", "Ada", "--last-name", "Byron"),
     )
     for kind, code in (("pin", PIN), ("rfid", card)):
-        site.run("identification", "add", "--user", ada["id"], "--type", kind, "--code", code)
+        added = site.run(
+            "identification", "add", "--user", ada["id"], "--type", kind, "--code", code
+        )
+        assert added["id"], added
     site.becomes(PIN, "Accepted")
     site.becomes(card, "Accepted")
 
@@ -51,9 +54,9 @@ def test_whoever_asks_about_pins_is_stopped_and_administrators_are_not(
     system: RunningSystem,
 ) -> None:
     """R14: an installer with SERVICE at a site reads none of its PINs off the answers."""
-    site = Site(system, "Asked")
+    site = Site(system, "Questioned")
     ada_with_a_pin(site, card="04A6B7C9")
-    eve = site.invite("eve@asked.example", "service")
+    eve = site.invite("eve@questioned.example", "service")
     codes = [*(f"#{number:04}" for number in range(9)), PIN, PIN]
     ask = ("authorize", "--charger", site.charger, "--as", eve)
     answers = [site.run(*ask, "--code", code) for code in codes]
