@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
@@ -19,6 +19,8 @@ from nats.js.manager import JetStreamManager
 # Server error codes (nats-server's errors.json).
 STREAM_NOT_FOUND = 10059
 WRONG_LAST_SEQUENCE = 10071
+
+Answer = TypeVar("Answer")
 
 log = structlog.get_logger()
 
@@ -87,6 +89,20 @@ async def close(client: Client) -> None:
         # nats-py writes what waits to the transport it has lost, which uvloop's refuses
         # with RuntimeError, and asyncio's from Python 3.12 on with TypeError.
         log.debug("nats_closed_without_flush", error=type(error).__name__)
+
+
+async def cancellably(asking: Coroutine[Any, Any, Answer]) -> Answer:
+    """Return what `asking` comes to; cancelled, it ends, whatever nats-py makes of that.
+
+    In a task of its own: Python 3.11's wait_for, which nats-py waits with, swallows a
+    cancellation that meets a result, and whoever asks again and again would go on for good.
+    """
+    task = asyncio.ensure_future(asking)
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()
+    return task.result()
 
 
 async def ensure_stream(js: JetStreamManager, config: StreamConfig) -> None:

@@ -15,7 +15,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
-from chargekey_common.jetstream import ensure_stream
+from chargekey_common.jetstream import cancellably, ensure_stream
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_gateway.sessions.stream import SOURCE
 
@@ -80,22 +80,13 @@ class Announcer:
         while True:
             try:
                 if self._client.is_connected:
-                    await self._attempt(event.subject, payload, event_headers)
+                    sent = self._js.publish(event.subject, payload, headers=event_headers)
+                    await cancellably(sent)
                     return
             except (nats.errors.Error, OSError) as error:
                 log.info("announcement_repeated", error=type(error).__name__)
             await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
-
-    async def _attempt(self, subject: str, payload: bytes, event_headers: dict[str, str]) -> None:
-        # In a task of its own: Python 3.11's wait_for, which nats-py waits with, swallows a
-        # cancellation that meets a result, and `run` would go on for good.
-        sending = asyncio.ensure_future(self._js.publish(subject, payload, headers=event_headers))
-        try:
-            await asyncio.wait({sending})
-        finally:
-            sending.cancel()
-        sending.result()
 
 
 async def declare_chargers_stream(client: Client, *, replicas: int) -> None:

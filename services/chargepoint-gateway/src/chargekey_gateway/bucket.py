@@ -22,7 +22,12 @@ from nats.js.errors import APIError
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.follower import Message
-from chargekey_common.jetstream import STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, ensure_stream
+from chargekey_common.jetstream import (
+    STREAM_NOT_FOUND,
+    WRONG_LAST_SEQUENCE,
+    cancellably,
+    ensure_stream,
+)
 
 ATTEMPT = 2.0  # seconds for one answer of NATS
 PAUSES = (0.05, 0.25, 1.0)  # seconds before a write is tried again; the last one repeats
@@ -102,7 +107,7 @@ class Bucket(Generic[Value]):
         while True:
             try:
                 if self._client.is_connected:
-                    await self._attempt(key)
+                    await cancellably(self._write(key))
                     return
             except (nats.errors.Error, OSError) as error:
                 if isinstance(error, APIError) and error.err_code == WRONG_LAST_SEQUENCE:
@@ -110,16 +115,6 @@ class Bucket(Generic[Value]):
                 log.info("bucket_write_repeated", bucket=self._name, error=type(error).__name__)
             await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
             failures += 1
-
-    async def _attempt(self, key: str) -> None:
-        # In a task of its own: Python 3.11's wait_for, which nats-py waits with, swallows a
-        # cancellation that meets a result, and `run` would go on for good.
-        writing = asyncio.ensure_future(self._write(key))
-        try:
-            await asyncio.wait({writing})
-        finally:
-            writing.cancel()
-        writing.result()
 
     async def _write(self, key: str) -> None:
         """Put what is settled there, on top of what it was settled with and of nothing newer."""
