@@ -587,6 +587,9 @@ async def test_a_charger_of_a_killed_replica_is_offline_and_comes_back_to_anothe
         elsewhere.port = port
         async with elsewhere.open() as first:
             await heartbeat(first)
+            async with asyncio.timeout(PATIENCE):
+                while FIRST not in await two.presences():
+                    pass  # its replica is heard before NATS has heard of it
             asking = asyncio.create_task(two.server.carry_out(FIRST, ClearCache()))
             assert await answer(first, {"status": "Accepted"}) == "ClearCache"
             assert (await asking).accepted
