@@ -171,16 +171,18 @@ def test_a_group_is_known_to_chargers_by_a_token_that_says_nothing(
     group_id: str, user_id: str, other_id: str
 ) -> None:
     """R22, O26: an idTag of OCPP 1.6 that is nobody's code, the same for all of a group."""
-    token = KEYED.group_token(group_id, user_id)
+    token = KEYED.group_token(group_id, user_id, "home")
     assert token is not None
     assert len(token) == 20
     assert classify(token) == (CodeClass.OTHER, token)
-    assert KEYED.group_token(group_id, other_id) == token
-    assert KEYED.group_token(group_id, None) == token
+    assert KEYED.group_token(group_id, other_id, "home") == token
+    assert KEYED.group_token(group_id, None, "home") == token
     others = (
-        KEYED.group_token(None, user_id),
-        KEYED.group_token(None, group_id),
-        KeyedIds(b"another secret of sixteen").group_token(group_id, user_id),
+        KEYED.group_token(None, user_id, "home"),
+        KEYED.group_token(None, group_id, "home"),
+        KEYED.group_token(group_id, user_id, "work"),
+        KEYED.group_token(None, user_id, "work"),
+        KeyedIds(b"another secret of sixteen").group_token(group_id, user_id, "home"),
     )
-    assert len({token, *others}) == 4
-    assert KEYED.group_token(None, None) is None
+    assert len({token, *others}) == 6
+    assert KEYED.group_token(None, None, "home") is None

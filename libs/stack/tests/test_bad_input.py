@@ -103,6 +103,7 @@ def charger_commands(site: Site) -> Iterator[Row]:
         unknown = "charger_unknown" if key else "charger_not_named"
         for words in (("start",), ("reset",), ("unlock",), ("clear-cache",), ("settings", "show")):
             yield unknown, ("charger", *words, key)
+        yield unknown, ("charger", "disconnect", key)
         yield unknown, ("charger", "availability", key, "off")
         yield unknown, ("charger", "trigger", key, "Heartbeat")
         yield unknown, ("charger", "settings", "set", key, "HeartbeatInterval", "300")
@@ -110,6 +111,7 @@ def charger_commands(site: Site) -> Iterator[Row]:
         yield "session_unknown", ("charger", "stop", key)
         yield "session_unknown", ("charger", "end-session", key)
     yield "charger_offline", ("charger", "reset", site.charger)
+    yield "charger_offline", ("charger", "disconnect", site.charger)
     yield "usage", ("charger", "availability", site.charger, SECRET)
     yield "usage", ("charger", "unlock", site.charger, "--connector", "-1")
     yield "connector_malformed", ("charger", "unlock", site.charger, "--connector", "0")
@@ -125,6 +127,7 @@ def chargers(site: Site) -> Iterator[Row]:
         yield "installation_unknown", ("charger", "list", "--installation", key)
         unknown = "charger_unknown" if key else "charger_not_named"
         yield unknown, ("charger", "set", key, "--authorisation", "required")
+        yield unknown, ("charger", "set", key, "--authorisation", "required", "--dry-run")
         yield unknown, ("charger", "types", key, "--enable", "pin")
     add = ("charger", "add", "--installation", site.id, "--ocpp-identity")
     for identity in ("", "CP 1", "CP/1", "CP:1", "CP\n", "\u202e1-PC", "x" * 49, ENDLESS):

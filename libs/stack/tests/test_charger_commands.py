@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -14,6 +15,12 @@ from .running_system import RunningSystem
 from .test_people import Site
 
 SETTINGS = {
+    "1.6": "HeartbeatInterval",
+    "2.0.1": "OCPPCommCtrlr.HeartbeatInterval",
+    "2.1": "OCPPCommCtrlr.HeartbeatInterval",
+}
+# The system's own to set.
+KEPT = {
     "1.6": "LocalPreAuthorize",
     "2.0.1": "AuthCtrlr.LocalPreAuthorize",
     "2.1": "AuthCtrlr.LocalPreAuthorize",
@@ -47,6 +54,23 @@ class Remote:
         return found
 
 
+async def takes_nothing_from_anybody(run: Remote, version: Version) -> None:
+    """Nothing by which whoever serves the site gets at its charger, or its cards."""
+    assert await run.charger("settings set", KEPT[version], "true") == "action_not_for_here"
+    security = {"1.6": ("ChangeConfiguration", '{"key": "SecurityProfile", "value": "0"}')}
+    variables = (
+        '{"setVariableData": [{"attributeValue": "0", "component": {"name": "SecurityCtrlr"},'
+        ' "variable": {"name": "SecurityProfile"}}]}'
+    )
+    lowering = security.get(version, ("SetVariables", variables))
+    assert await run.charger("send", *lowering) == "action_not_for_here"
+    certificate = {"certificateType": "CSMSRootCertificate", "certificate": "x"}
+    if version == "1.6":
+        certificate["certificateType"] = "CentralSystemRootCertificate"
+    trusted = ("InstallCertificate", json.dumps(certificate))
+    assert await run.charger("send", *trusted) == "action_not_for_here"
+
+
 @pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
 async def test_a_charger_does_as_people_say(system: RunningSystem, version: Version) -> None:
     """R10, R22: started from afar as oneself, and stopped again; and everything else."""
@@ -67,12 +91,12 @@ async def test_a_charger_does_as_people_say(system: RunningSystem, version: Vers
         assert (await run.charger("availability", "on"))["outcome"] == "accepted"
         assert (await run.charger("clear-cache"))["outcome"] in {"accepted", "rejected"}
 
-        setting = SETTINGS[version]
-        assert (await run.charger("settings set", setting, "false"))["outcome"] == "accepted"
+        setting, kept = SETTINGS[version], KEPT[version]
+        assert (await run.charger("settings set", setting, "240"))["outcome"] == "accepted"
         shown = await run.charger("settings show", setting, "Nothing.Such")
-        assert shown == {"settings": [{"name": setting, "value": "false"}]}
+        assert shown == {"settings": [{"name": setting, "value": "240"}]}
         bearing = (await run.charger("settings show"))["settings"]
-        assert setting in {each["name"] for each in bearing}
+        assert kept in {each["name"] for each in bearing}
 
         sent = await run.charger("send", "GetLocalListVersion", "{}")
         assert sent["outcome"] == "accepted"
@@ -81,13 +105,7 @@ async def test_a_charger_does_as_people_say(system: RunningSystem, version: Vers
         assert sent == {"outcome": "refused", "status": "NotSupported", "answer": {}}
         assert await run.charger("send", "Heartbeat", "{}") == "action_unknown"
         assert await run.charger("send", "Reset", '{"type": "#2468"}') == "payload_invalid"
-        security = {"1.6": ("ChangeConfiguration", '{"key": "SecurityProfile", "value": "0"}')}
-        variables = (
-            '{"setVariableData": [{"attributeValue": "0", "component": {"name": "SecurityCtrlr"},'
-            ' "variable": {"name": "SecurityProfile"}}]}'
-        )
-        lowering = security.get(version, ("SetVariables", variables))
-        assert await run.charger("send", *lowering) == "action_not_for_here"
+        await takes_nothing_from_anybody(run, version)
 
         assert await run.charger("start") == "not_a_person"
         await charger.plug_in()
@@ -99,6 +117,10 @@ async def test_a_charger_does_as_people_say(system: RunningSystem, version: Vers
         assert await run.charger("start", "--as", eli) == "already_charging"
         assert (await run("charger", "stop", session["id"], "--as", eli))["outcome"] == "accepted"
         assert await charger.stopped() == "Remote"
+
+        assert await run.charger("disconnect", "--as", eli) == "permission_denied"
+        assert await run.charger("disconnect") == {}
+        assert await run.charger("disconnect") == "charger_offline"
 
 
 async def test_a_session_whose_charger_is_gone_is_ended_in_the_books(

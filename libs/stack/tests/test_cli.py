@@ -46,6 +46,7 @@ COMMANDS = [
     "charger availability",
     "charger clear-cache",
     "charger convergence",
+    "charger disconnect",
     "charger end-session",
     "charger list",
     "charger move",

@@ -68,10 +68,14 @@ def test_what_is_created_answers_with_id_and_position(system: RunningSystem) -> 
         "on_operator_timeout": "deny",
         "offline_unknown_ids": False,
         "offline_pins": False,
+        "master_pass": False,
         "pin_length": 4,
     }
     changed = run("installation", "policies", installation["id"], "--pin-length", "6")
     assert (changed["pin_length"], changed["on_block"]) == (6, "stop")
+    run("installation", "policies", installation["id"], "--master-pass", "yes")
+    shown = run("installation", "policies", installation["id"])
+    assert (shown["master_pass"], shown["offline_pins"], shown["pin_length"]) == (True, False, 6)
 
 
 def test_installations_and_chargers_are_opened_and_restricted(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sysconfig
@@ -13,7 +14,7 @@ SCRIPTS = sysconfig.get_path("scripts")
 CHARGEKEY = str(Path(SCRIPTS) / "chargekey")
 # What bash does: the words so far, the last one unfinished, and the command's function.
 PRESS = """\
-eval "$(_CHARGEKEY_COMPLETE=source_bash chargekey)"
+eval "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
 _chargekey_completion chargekey
 printf '%s\\n' "${COMPREPLY[@]}"
@@ -24,9 +25,22 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PATH": os.pathsep.join([SCRIPTS, os.environ["PATH"]])} | more
 
 
+@functools.cache
+def sourced() -> str:
+    """Return what bash reads when it starts."""
+    return subprocess.run(
+        [CHARGEKEY],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(_CHARGEKEY_COMPLETE="source_bash"),
+        timeout=60,
+    ).stdout
+
+
 def offered(*words: str) -> list[str]:
     said = subprocess.run(
-        ["bash", "-c", PRESS, "bash", "chargekey", *words],  # noqa: S607 - the person's own
+        ["bash", "-c", PRESS, "bash", sourced(), "chargekey", *words],  # noqa: S607 - the person's own
         capture_output=True,
         text=True,
         check=True,

@@ -331,8 +331,12 @@ def test_why_and_what_if_and_how_much(system: RunningSystem, tmp_path: Path) -> 
         (("charger", "types", "CP-why", "--disable", "pin"), "type_disabled"),
     ):
         assert run(*command, "--dry-run")["losses"] == [lost | {"reason": reason}]
-    opened = run("installation", "set", site["id"], "--authorisation-required", "no", "--dry-run")
-    assert opened["gains"] == [{**lost, "user_id": None, "reason": None}]
+    for opening in (
+        ("installation", "set", site["id"], "--authorisation-required", "no"),
+        ("charger", "set", "CP-why", "--authorisation", "not-required"),
+    ):
+        gains = run(*opening, "--dry-run")["gains"]
+        assert gains == [{**lost, "user_id": None, "reason": None}]
 
     began = run("why", session["id"])
     assert (began["status"], began["reason"], began["same"]) == (

@@ -136,6 +136,22 @@ async def test_set_again_it_replaces_at_once_and_what_was_replaced_is_kept_no_lo
     assert _rows(tmp_path) == 1
 
 
+async def test_a_command_that_comes_again_late_changes_and_keeps_nothing(
+    as_: As, volt: str, tmp_path: Path
+) -> None:
+    """As after an answer that was lost, when it was replaced or removed meanwhile."""
+    manager = as_("user:manager")
+    for first in (ocpi(volt, "first", command_id="a"), webhook(volt, command_id="b")):
+        answer = await manager.SetDecisionEndpoint(first)
+        await manager.SetDecisionEndpoint(ocpi(volt, "second"))
+        assert await manager.SetDecisionEndpoint(first) == answer
+        assert (await fetched(as_, volt))[2] == "second"
+        assert _rows(tmp_path) == 1
+        await manager.RemoveDecisionEndpoint(pb.RemoveDecisionEndpointRequest(partner_id=volt))
+        assert await manager.SetDecisionEndpoint(first) == answer
+        assert _rows(tmp_path) == 0
+
+
 async def test_removed_it_is_unknown_and_nothing_is_kept(
     as_: As, volt: str, tmp_path: Path
 ) -> None:

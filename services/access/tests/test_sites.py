@@ -157,6 +157,7 @@ async def test_policies_are_replaced_as_a_whole_and_told(callers: Callers) -> No
         on_operator_timeout=installations_pb2.ON_OPERATOR_TIMEOUT_LAST_KNOWN,
         offline_unknown_ids=True,
         offline_pins=True,
+        master_pass=True,
         pin_length=6,
     )
     request = installations_pb2.SetPoliciesRequest(installation_id=site, policies=policies)

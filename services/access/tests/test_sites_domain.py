@@ -186,13 +186,20 @@ def test_a_site_begins_with_the_policies_of_the_rules() -> None:
         on_operator_timeout="DENY",
         offline_unknown_ids=False,
         offline_pins=False,
+        master_pass=False,
         pin_length=4,
     )
 
 
 def test_policies_are_replaced_in_one_event_where_one_changes() -> None:
     wanted = Policies(
-        "FINISH", "STOP", "LAST_KNOWN", offline_unknown_ids=True, offline_pins=True, pin_length=6
+        "FINISH",
+        "STOP",
+        "LAST_KNOWN",
+        offline_unknown_ids=True,
+        offline_pins=True,
+        master_pass=True,
+        pin_length=6,
     )
     [event] = installation.set_policies(site(), wanted)
     assert event == PoliciesSet(
@@ -201,6 +208,7 @@ def test_policies_are_replaced_in_one_event_where_one_changes() -> None:
         on_operator_timeout="LAST_KNOWN",
         offline_unknown_ids=True,
         offline_pins=True,
+        master_pass=True,
         pin_length=6,
     )
     assert site(event).policies == wanted

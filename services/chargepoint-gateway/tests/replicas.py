@@ -18,6 +18,7 @@ from chargekey_gateway.application.charging import Started
 from chargekey_gateway.application.deciding import Operators
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.decision import Decision
+from chargekey_gateway.reconcile.reconciler import GREETING
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
@@ -40,11 +41,16 @@ class Replica:
     """A gateway with its own view and memory, as one process would have."""
 
     def __init__(
-        self, client: Client, *, grace: float = GRACE, operators: Operators | None = None
+        self,
+        client: Client,
+        *,
+        grace: float = GRACE,
+        greeting: float = GREETING,
+        operators: Operators | None = None,
     ) -> None:
         self.client = client
         self.now = NOW
-        self.view = View()
+        self.view = View(lambda: self.now)
         self.running = RunningSessions()
         self.unknown: list[UnknownCode] = []
         fill(self.view)
@@ -60,6 +66,7 @@ class Replica:
             operators=operators,
             patience=PATIENCE,
             grace=grace,
+            greeting=greeting,
         )
 
     def charger(self, charger_id: str = "first") -> Charger:
@@ -73,7 +80,7 @@ class Replica:
         *,
         token: str = PIN,
         connector: int = 1,
-        started_at: int = NOW - MINUTE,
+        started_at: int | str = NOW - MINUTE,
         meter_start: int = 100,
     ) -> Started:
         return await self.gateway.charging.start(

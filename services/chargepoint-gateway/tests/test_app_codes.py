@@ -19,8 +19,8 @@ from chargekey_common.errors import (
 )
 from chargekey_common.grpc.server import Service
 from chargekey_common.testing.grpc import served
-from chargekey_gateway.app_codes import AppCodes
-from chargekey_gateway.command_errors import AppMissingError
+from chargekey_gateway.app_codes import AppCode, AppCodes
+from chargekey_gateway.command_errors import AppMissingError, StartRefusedError
 
 CODE = "APP:ABCD2345ABCD2345"
 
@@ -32,6 +32,11 @@ class UserMissingError(NotFoundError):
 
 class BlockedError(FailedPreconditionError):
     code = "user_blocked"
+    sentence = "No."
+
+
+class MissingError(FailedPreconditionError):
+    code = "app_missing"
     sentence = "No."
 
 
@@ -81,14 +86,17 @@ async def test_the_code_of_the_one_who_wants_to_start_is_told(
 ) -> None:
     """S3-12."""
     _, app_codes = small
-    assert await app_codes("ada") == CODE + "ada"
+    told = await app_codes("ada")
+    assert told == AppCode("app", CODE + "ada")
+    assert CODE not in repr(told)
 
 
 @pytest.mark.parametrize(
     ("error", "told"),
     [
         (UserMissingError(), AppMissingError),
-        (BlockedError(), AppMissingError),
+        (MissingError(), AppMissingError),
+        (BlockedError(), StartRefusedError),
         (WrongError(), UnavailableError),
         (AwayError(), UnavailableError),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -45,7 +46,9 @@ from chargekey_common.testing.bad_input import (
     methods,
 )
 from chargekey_common.testing.grpc import served
+from chargekey_gateway import remote_starts
 from chargekey_gateway.api import commands as api
+from chargekey_gateway.app_codes import AppCode
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.command_errors import AppMissingError, ChargerOfflineError
 from chargekey_gateway.commands import (
@@ -113,6 +116,7 @@ class Chargers:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, AnyCommand]] = []
+        self.disconnected: list[str] = []
         self.result: Result | Exception = DONE
 
     async def carry_out(self, charger_id: str, command: AnyCommand) -> Result:
@@ -120,6 +124,11 @@ class Chargers:
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
+
+    async def disconnect(self, charger_id: str) -> None:
+        if isinstance(self.result, Exception):
+            raise self.result
+        self.disconnected.append(charger_id)
 
 
 class World(msgspec.Struct, frozen=True):
@@ -138,6 +147,11 @@ class World(msgspec.Struct, frozen=True):
     async def refused(self, method: str, caller: Caller = ADA, **fields: Any) -> str:
         request = type(self.good[method])(**fields)
         return remote_error(await self.doors[caller].refusal(method, request)).code
+
+    async def ask_to_start(self, caller: Caller) -> None:
+        """Start a session there, whatever comes of it."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self.call("StartSession", caller, charger_id="garage")
 
     def sees(self, *events: Any) -> None:
         for event in events:
@@ -214,10 +228,17 @@ async def a_world(place: Path) -> AsyncIterator[World]:
         if caller == PROGRAM:
             raise PermissionDeniedError
 
-    async def app_codes(user_id: str) -> str:
+    async def app_codes(user_id: str) -> AppCode:
         if user_id != "ada":
             raise AppMissingError
-        return APP_CODE
+        return AppCode("app", APP_CODE)
+
+    async def ask(charger_id: str, identification_id: str) -> int:
+        # What is written where is seen in test_remote_starts.py.
+        gateway.remote_starts.hear(charger_id, identification_id, NOW)
+        return NOW
+
+    gateway.remote_starts.ask = ask  # type: ignore[method-assign]
 
     async def end_in_the_books(session_id: str, actor: str) -> None:
         asked.append((Caller(actor), "ended", session_id))
@@ -228,6 +249,7 @@ async def a_world(place: Path) -> AsyncIterator[World]:
         pb.StopSessionRequest(session_id=SESSION),
         pb.EndSessionRequest(session_id=SESSION),
         pb.ResetChargerRequest(charger_id="garage", at_once=True),
+        pb.DisconnectChargerRequest(charger_id="garage"),
         pb.UnlockConnectorRequest(charger_id="garage", connector=1),
         pb.ChangeAvailabilityRequest(charger_id="garage", operative=True),
         pb.TriggerMessageRequest(charger_id="garage", message="Heartbeat"),
@@ -302,8 +324,31 @@ async def test_settings_are_told_by_their_names(world: World) -> None:
     answer = await world.call("GetChargerSettings", charger_id="garage", names=["B", "A"])
     assert [(each.name, each.value) for each in answer.settings] == [("A", "1"), ("B", "2")]
     assert world.chargers.told == [("garage", ReadSettings(names=("B", "A")))]
-    world.chargers.result = Result(outcome=Outcome.REFUSED)
-    assert await world.refused("GetChargerSettings", charger_id="garage") == "settings_not_told"
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (Result(outcome=Outcome.REFUSED, status="NotSupported"), "It answered: NotSupported."),
+        (Result(outcome=Outcome.MALFORMED), ", or others."),
+    ],
+)
+async def test_settings_that_are_not_told_come_with_the_chargers_word(
+    world: World, result: Result, words: str
+) -> None:
+    world.chargers.result = result
+    error = await world.doors[ADA].refusal("GetChargerSettings", world.good["GetChargerSettings"])
+    assert remote_error(error).code == "settings_not_told"
+    assert remote_error(error).message.endswith(words)
+
+
+async def test_who_is_disconnected_is_so_wherever_it_is(world: World) -> None:
+    """O9."""
+    await world.call("DisconnectCharger", charger_id="garage")
+    assert world.chargers.disconnected == ["garage"]
+    assert world.asked == [(ADA, "gateway.DisconnectCharger", "charger:garage")]
+    world.chargers.result = ChargerOfflineError()
+    assert await world.refused("DisconnectCharger", charger_id="garage") == "charger_offline"
 
 
 @pytest.mark.parametrize(
@@ -318,7 +363,11 @@ async def test_settings_are_told_by_their_names(world: World) -> None:
             "charger_busy",
         ),
         (Result(outcome=Outcome.ACTION_UNKNOWN), INVALID, "action_unknown"),
-        (Result(outcome=Outcome.NOT_FOR_HERE), PRECONDITION, "action_not_for_here"),
+        (
+            Result(outcome=Outcome.NOT_FOR_HERE, instead="Read them there."),
+            PRECONDITION,
+            "action_not_for_here",
+        ),
         (Result(outcome=Outcome.PAYLOAD_INVALID, where="$.x: enum"), INVALID, "payload_invalid"),
     ],
 )
@@ -330,6 +379,8 @@ async def test_what_was_not_answered_or_not_sent_is_an_error_by_name(
     assert (error.code(), remote_error(error).code) == (status, code)
     if code == "payload_invalid":
         assert remote_error(error).message.endswith("Correct $.x: enum.")
+    if code == "action_not_for_here":
+        assert remote_error(error).message.endswith(" Read them there.")
 
 
 async def test_a_charger_that_never_answers_is_silent_in_time(
@@ -360,6 +411,7 @@ async def test_who_may_charge_starts_with_his_own_code_and_it_is_told_nowhere(
     assert isinstance(first, RemoteStart)
     assert isinstance(second, RemoteStart)
     assert (first.token, first.connector) == (APP_CODE, 1)
+    assert (first.identification_id, first.asked_at) == ("app", NOW)
     assert second.connector is None
     assert 0 < first.request_id < 2**31
     assert first.request_id != second.request_id
@@ -390,6 +442,17 @@ async def test_who_may_not_charge_is_told_why_and_what_to_do(world: World, reaso
     error = await world.doors[ADA].refusal("StartSession", world.good["StartSession"])
     assert (error.code(), remote_error(error).code) == (PRECONDITION, reason)
     assert ";" in remote_error(error).message
+    assert world.chargers.told == []
+
+
+async def test_what_cannot_be_made_durable_is_told_to_no_charger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would have a code that counts nowhere, or no longer once it is elsewhere."""
+    monkeypatch.setattr(remote_starts, "WITHIN", 0.01)
+    del world.gateway.remote_starts.ask  # type: ignore[method-assign]
+    error = await world.doors[ADA].refusal("StartSession", world.good["StartSession"])
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert world.chargers.told == []
 
 
@@ -424,12 +487,51 @@ async def test_ones_own_session_is_asked_about_as_ones_own(world: World) -> None
     await world.call("StopSession", ADA, session_id=SESSION)
     await world.call("StopSession", BOB, session_id=SESSION)
     await world.call("EndSession", ADA, session_id=SESSION)
+    await world.call("EndSession", BOB, session_id=SESSION)
     assert world.asked == [
         (ADA, "gateway.StopSession", "user:ada"),
         (BOB, "gateway.StopSession", "charger:garage"),
-        (ADA, "gateway.EndSession", "charger:garage"),
+        (ADA, "gateway.EndSession", "user:ada"),
         (ADA, "ended", SESSION),
+        (BOB, "gateway.EndSession", "charger:garage"),
+        (BOB, "ended", SESSION),
     ]
+
+
+OPEN = access.AuthorisationRequiredSet(installation_id="home", authorisation_required=False)
+BY_OPERATOR = access.AuthenticationTypeSet(installation_id="home", authentication_type="EXTERNAL")
+AWAY = access.ChargerMoved(charger_id="garage", installation_id="work", from_installation_id="home")
+
+
+async def test_whoever_was_given_something_there_asks_about_himself_and_hears_why_not(
+    world: World,
+) -> None:
+    """R12: access tells one who is blocked, or whose permission has ended, that he may not."""
+    world.sees(
+        access.PermissionGranted(
+            permission_id="bobs", installation_id="home", user_id="bob", roles=("USER",)
+        )
+    )
+    for caller in (ADA, BOB, ADMINISTRATOR):
+        await world.ask_to_start(caller)
+    world.sees(access.UserBlockedAtInstallation(installation_id="home", user_id="ada"))
+    assert await world.refused("StartSession", charger_id="garage") == "user_blocked"
+    assert world.asked == [
+        (ADA, "gateway.StartSession", "user:ada"),
+        (BOB, "gateway.StartSession", "user:bob"),
+        (ADMINISTRATOR, "gateway.StartSession", "charger:garage"),
+        (ADA, "gateway.StartSession", "user:ada"),
+    ]
+
+
+@pytest.mark.parametrize("event", [OPEN, BY_OPERATOR, AWAY])
+async def test_where_a_permission_is_not_what_decides_access_says_who_may_start(
+    world: World, event: Any
+) -> None:
+    """Anybody charges at an open charger, and nobody starts it from afar who is not of the site."""
+    world.sees(event)
+    await world.ask_to_start(ADA)
+    assert world.asked == [(ADA, "gateway.StartSession", "charger:garage")]
 
 
 async def test_a_session_that_has_ended_is_unknown(world: World) -> None:
@@ -455,8 +557,8 @@ async def test_every_method_asks_and_tells_nothing_to_who_may_not(tmp_path: Path
     async with a_world(tmp_path) as world:
         chargers = Chargers()
 
-        async def app_codes(_: str) -> str:
-            return APP_CODE
+        async def app_codes(_: str) -> AppCode:
+            return AppCode("app", APP_CODE)
 
         service = api.service(world.gateway, chargers, app_codes)
         place = tmp_path / "asking"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from structlog.testing import capture_logs
 from websockets import connect
 from websockets.headers import build_authorization_basic
 
@@ -45,8 +46,10 @@ class Garage:
 
     def __init__(self) -> None:
         self.running = RunningSessions()
-        self.states = ChargerStates(self.running)
         self.charger = Charger("garage", Installation("home"), registered=True)
+        self.states = ChargerStates(
+            self.running, {"home": [self.charger], "elsewhere": []}.__getitem__
+        )
 
     def tells(self, status: str, connector: int = 1) -> None:
         self.states.told(self.charger, connector, status)
@@ -161,6 +164,52 @@ def test_an_acceptance_ends_by_itself_and_when_its_driver_goes(garage: Garage) -
     garage.tells("Available")
     garage.tells("Preparing")
     assert garage.waiting(at=NOW + 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({1: "Available", 2: "Available"}, "Available"),
+        ({1: "Available", 2: "Occupied"}, "Occupied"),
+        ({1: "Occupied", 2: "Available"}, "Occupied"),
+        ({1: "Unavailable", 2: "Occupied"}, "Occupied"),
+        ({1: "Occupied", 2: "Faulted"}, "Occupied"),
+        ({1: "Reserved", 2: "Faulted"}, "Reserved"),
+        ({1: "Available", 2: "Faulted", 3: "Unavailable"}, "Faulted"),
+        ({1: "Available", 2: "Unavailable"}, "Unavailable"),
+        ({1: "Occupied", 0: "Available"}, "Available"),  # said of the EVSE as a whole
+        ({1: "Occupied", 0: "Available", 2: "Available"}, "Available"),
+        ({0: "Occupied", 1: "Available"}, "Available"),
+    ],
+)
+def test_an_evse_is_as_its_plugs_are(garage: Garage, told: dict[int, str], status: str) -> None:
+    """G01: one vehicle at a time; what was said last of all or of one counts, never both."""
+    garage.states.of_plugs(garage.charger, 2, 1, "Occupied")  # another EVSE
+    for plug, said in told.items():
+        found = garage.states.of_plugs(garage.charger, 1, plug, said)
+    assert found == status
+
+
+def test_a_charger_of_2x_makes_up_no_more_plugs_than_connectors(garage: Garage) -> None:
+    for number in range(MOST_CONNECTORS):
+        assert garage.states.may_have(garage.charger, number // 2, number % 2 + 1)
+        garage.states.of_plugs(garage.charger, number // 2, number % 2 + 1, "Available")
+    assert garage.states.may_have(garage.charger, 0, 1)
+    assert not garage.states.may_have(garage.charger, 0, 3)
+    assert not garage.states.may_have(garage.charger, MOST_CONNECTORS, 1)
+
+
+def test_only_the_chargers_of_a_site_hear_of_its_change(garage: Garage) -> None:
+    heard: list[Charger] = []
+    garage.states.on_change(heard.append)
+    garage.states.site_changed("home")
+    assert heard == []  # it has told nothing yet
+    garage.tells("Preparing")
+    heard.clear()
+    garage.states.site_changed("elsewhere")
+    assert heard == []
+    garage.states.site_changed("home")
+    assert heard == [garage.charger]
 
 
 def test_what_nobody_told_of_is_left_out(garage: Garage) -> None:
@@ -483,3 +532,13 @@ async def test_a_charger_that_makes_up_connectors_is_believed_so_many(
     [state] = forecourt.gateway.reports.states([forecourt.charger], {forecourt.charger.id})
     assert [each.connector for each in state.connectors] == list(range(1, MOST_CONNECTORS + 1))
     assert state.connectors[0].status == "Faulted"
+
+
+async def test_a_charger_that_makes_up_plugs_is_believed_so_many(forecourt: Forecourt) -> None:
+    """OCPP 2.x: also where all are said to be of one EVSE."""
+    with capture_logs() as logs:
+        for plug in range(1, MOST_CONNECTORS + 3):
+            forecourt.gateway.reports.connector_status(
+                forecourt.charger, connector=1, plug=plug, status="Available", error_code=""
+            )
+    assert [each["event"] for each in logs] == ["charger_tells_of_too_many_connectors"] * 2

@@ -82,6 +82,24 @@ FIELDS: Fields = {
             for each in ("", "pin", *STRANGE)
         ),
     ],
+    "authorisation_override": [
+        *(
+            Bad(
+                pb.AuthorisationOverride(charger_id=each, override="INHERIT"),
+                MISSING,
+                "charger_unknown",
+            )
+            for each in ("", "none", "elsewhere")
+        ),
+        *(
+            Bad(
+                pb.AuthorisationOverride(charger_id="garage", override=each),
+                INVALID,
+                "override_missing",
+            )
+            for each in ("", "required", *STRANGE)
+        ),
+    ],
 }
 
 
@@ -281,6 +299,25 @@ async def test_a_block_and_a_type_and_the_requirement_have_their_effects(world: 
     assert list(closed.losses) == [lost("", "identification_unknown")]
 
 
+async def test_a_chargers_own_deviation_has_its_effects_there(world: World) -> None:
+    """R1, R2: none where the operator of the site does not let chargers deviate."""
+
+    def override(word: str) -> pb.AuthorisationOverride:
+        return pb.AuthorisationOverride(charger_id="garage", override=word)
+
+    opened = await preview(world, authorisation_override=override("NOT_REQUIRED"))
+    assert list(opened.gains) == [lost("", "")]
+    assert not opened.losses
+    for word in ("REQUIRED", "INHERIT"):
+        same = await preview(world, authorisation_override=override(word))
+        assert (same.losses_in_all, same.gains_in_all) == (0, 0)
+    world.gateway.view.apply(
+        access.OperatorConnected(installation_id="home", partner_id="volt", overrides_allowed=False)
+    )
+    managed = await preview(world, authorisation_override=override("NOT_REQUIRED"))
+    assert (managed.losses_in_all, managed.gains_in_all) == (0, 0)
+
+
 async def test_sessions_that_would_be_stopped_are_named(world: World) -> None:
     """R12: by the site's policies, and nowhere else."""
     for number, (user, where, charger) in enumerate(
@@ -303,6 +340,47 @@ async def test_sessions_that_would_be_stopped_are_named(world: World) -> None:
         world.gateway.running.started(number, event)
     assert list((await preview(world, blocked_user_id="ada")).stopped_session_ids) == ["s1"]
     assert not (await preview(world, revoked_permission_id="of-ada")).stopped_session_ids
+
+
+async def test_a_chargers_own_deviation_stops_nothing_at_another(world: World) -> None:
+    """R1, R19: there nothing need be presented, whatever its types."""
+    open_site = access.AuthorisationRequiredSet(
+        installation_id="home", authorisation_required=False
+    )
+    for event in (open_site, *site("home", "yard")[1:]):
+        world.gateway.view.apply(event)
+    for number, charger in enumerate(("garage", "yard"), start=1):
+        world.gateway.view.apply(
+            access.IdentificationTypesSet(
+                charger_id=charger, installation_id="home", identification_types=("PIN",)
+            )
+        )
+        began = SessionStarted(
+            installation_id="home",
+            charger_id=charger,
+            session_id=charger,
+            connector=1,
+            started_at=0,
+            meter_start=0,
+            status="Accepted",
+            reason="installation_permission",
+            inputs=Inputs(at=0),
+            user_id="ada",
+            identification_id="ada-card",
+        )
+        world.gateway.running.started(number, began)
+    world.gateway.view.apply(
+        access.PoliciesSet(
+            installation_id="home",
+            on_block="STOP",
+            on_revoke="STOP",
+            on_operator_timeout="DENY",
+            pin_length=4,
+        )
+    )
+    required = pb.AuthorisationOverride(charger_id="garage", override="REQUIRED")
+    answer = await preview(world, authorisation_override=required)
+    assert list(answer.stopped_session_ids) == ["garage"]
 
 
 async def test_of_a_crowd_the_first_thousand_are_told_and_how_many_there_are(

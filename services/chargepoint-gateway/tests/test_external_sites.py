@@ -174,6 +174,11 @@ async def test_of_start_here_as_me_the_operator_is_told_who_and_never_the_code(
             identification_id="app", user_id="ada", type="APP", status="ACTIVE"
         )
     )
+    unasked = replica.gateway.deciding.authorize(replica.charger(), APP_CODE)
+    assert isinstance(unasked, Decision)
+    assert unasked.reason is Reason.OPERATOR_REFUSED
+    assert volt.asked == []
+    replica.gateway.remote_starts.hear("first", "app", NOW)
     assert (await tap(replica, APP_CODE)).reason is Reason.OPERATOR_ACCEPTED
     assert (await replica.start(token=APP_CODE)).decision.accepted
     [asked] = volt.asked

@@ -13,6 +13,7 @@ from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.published.sessions import Inputs, SessionStarted
 from chargekey_gateway.application.preview import (
     AcceptedTypes,
+    AuthorisationOverride,
     AuthorisationRequired,
     BlockedUser,
     Change,
@@ -86,6 +87,16 @@ def changes() -> st.SearchStrategy[tuple[Change, PublishedEvent]]:
             ),
             chargers,
             st.frozensets(st.sampled_from(TYPES)),
+        ),
+        st.builds(
+            lambda charger, override: (
+                AuthorisationOverride(charger, override),
+                access.AuthorisationOverrideSet(
+                    charger_id=charger, installation_id=SITE, authorisation_override=override
+                ),
+            ),
+            chargers,
+            st.sampled_from(("INHERIT", "REQUIRED", "NOT_REQUIRED")),
         ),
     )
 

@@ -16,11 +16,14 @@ from chargekey_common.published import access
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.relay import END, GENERATION
 from chargekey_gateway import reading
-from chargekey_gateway.lockouts import Lockouts
+from chargekey_gateway.guessing import MOST_AT_CHARGER
+from chargekey_gateway.lockouts import Lockouts, declare_lockouts
 from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.reading import Reading
 from chargekey_gateway.reconcile.confirmed import Confirmed
+from chargekey_gateway.remote_starts import RemoteStarts, declare_remote_starts
 from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.view.entries import Charger, Installation
 from chargekey_gateway.view.view import View
 
 BEFORE, RESTORED = "0000000000000001", "0000000000000002"
@@ -68,6 +71,33 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_every_bucket_is_read_that_a_decision_may_need(
+    nats_client: Client, lifetime: Lifetime
+) -> None:
+    """R14, R17: else a PIN that is locked elsewhere works here, and no remote start from there."""
+    js = nats_client.jetstream()
+    await declare_lockouts(js, replicas=1)
+    await declare_remote_starts(js, replicas=1)
+    at_work: list[tuple[Lockouts, RemoteStarts]] = []
+    for _ in range(2):
+        lockouts = Lockouts(nats_client, tell=lambda *_: None, clock=lambda: 1)
+        starts = RemoteStarts(nats_client, clock=lambda: 1)
+        at_work.append((lockouts, starts))
+        answers, confirmed = LastKnown(nats_client, clock=lambda: 1), Confirmed(nats_client)
+        Reading(nats_client, View(), RunningSessions(), lockouts, answers, confirmed, starts).begin(
+            lifetime
+        )
+        lifetime.own(lockouts.run(), "lockouts")
+        lifetime.own(starts.run(), "remote starts")
+    (here, starts_here), (there, starts_there) = at_work
+    await starts_here.ask("charger", "app")
+    charger = Charger("charger", Installation("site"))
+    for at in range(MOST_AT_CHARGER):
+        here.failed(charger, at + 1)
+    await until(lambda: starts_there.covers("charger", "app", 1))
+    await until(lambda: there.locked(charger, MOST_AT_CHARGER))
+
+
 async def test_a_view_of_a_restored_store_is_whole_again_once_all_of_it_is_read(
     nats_client: Client, lifetime: Lifetime
 ) -> None:
@@ -79,9 +109,9 @@ async def test_a_view_of_a_restored_store_is_whole_again_once_all_of_it_is_read(
     told: list[object] = []
     lockouts = Lockouts(nats_client, tell=lambda *event: told.append(event), clock=lambda: 0)
     answers = LastKnown(nats_client, clock=lambda: 0)
-    reading = Reading(
-        nats_client, view, RunningSessions(), lockouts, answers, Confirmed(nats_client)
-    )
+    confirmed = Confirmed(nats_client)
+    starts = RemoteStarts(nats_client, clock=lambda: 0)
+    reading = Reading(nats_client, view, RunningSessions(), lockouts, answers, confirmed, starts)
     reading.begin(lifetime)
     await until(lambda: view.positions == (f"access:{BEFORE}:1",))
     assert view.whole

@@ -32,7 +32,7 @@ from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.keys import StartKeys
-from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.running import Metered, RunningSessions
 from chargekey_gateway.view.view import View
 
 from .replicas import (
@@ -486,6 +486,55 @@ async def test_a_chargers_clock_ahead_counts_as_now(replicas: Replicas) -> None:
     assert (await replica.start(started_at=NOW + 11 * MINUTE)).decision.accepted
 
 
+async def test_a_chargers_clock_ahead_keeps_nothing_from_its_session(replicas: Replicas) -> None:
+    """R21: its readings are its own, its end is not in the next century, the next ends it."""
+    replica, _ = replicas
+    far_ahead = 2**63 - 1
+    started = await replica.start(started_at=far_ahead)
+    assert await replica.start(started_at=far_ahead) == started
+    replica.now += MINUTE
+    replica.gateway.charging.metered(
+        replica.charger(),
+        transaction=started.transaction_id,
+        connector=1,
+        at=replica.now,
+        meter=640,
+    )
+    assert replica.running.metered(started.transaction_id) == Metered(replica.now, 640)
+    second = await replica.start(started_at=far_ahead, token=CARD, meter_start=641)
+    assert replica.running.get(started.transaction_id) is None
+    await replica.end(second.transaction_id, ended_at=far_ahead)
+    one, ended, two, its_end = await events_of(replica.client)
+    assert isinstance(one, SessionStarted)
+    assert isinstance(ended, SessionEnded)
+    assert isinstance(two, SessionStarted)
+    assert isinstance(its_end, SessionEnded)
+    assert (one.started_at, ended.ended_at) == (NOW, NOW + MINUTE)
+    assert (two.started_at, its_end.ended_at) == (NOW + MINUTE, NOW + MINUTE)
+
+
+async def test_a_start_of_no_time_is_a_start_of_now(replicas: Replicas) -> None:
+    """O19, R23: a charger without a clock; sent again, it is known by what it said."""
+    replica, other = replicas
+    expire(replica.view, NOW + 1)
+    never = "0001-01-01T00:00:00Z"
+    started = await replica.start(started_at=never)
+    assert started.decision.accepted
+    for each in (replica, other):
+        each.now += 10 * MINUTE
+        assert await each.start(started_at=never) == started
+    second = await replica.start(started_at=never, connector=2, token=CARD)
+    await replica.end(started.transaction_id)
+    third = await replica.start(started_at=never, token=OTHERS_CARD, meter_start=900)
+    assert len({each.transaction_id for each in (started, second, third)}) == 3
+    one, *_ = await events_of(replica.client)
+    assert isinstance(one, SessionStarted)
+    assert (one.started_at, one.inputs.at, one.offline) == (NOW, NOW, False)
+    replica.now += MINUTE
+    assert await replica.start(started_at=never) == started  # and ends nothing there
+    assert replica.running.get(third.transaction_id) is not None
+
+
 async def test_without_nats_starts_and_ends_fail_in_time_and_taps_are_answered(
     replicas: Replicas, nats_server: NatsServer
 ) -> None:
@@ -523,6 +572,7 @@ async def keeping_streams(replica: Replica) -> AsyncIterator[None]:
             replica.gateway.lockouts,
             LastKnown(replica.client, clock=time.time_ns),
             replica.gateway.confirmed,
+            replica.gateway.remote_starts,
             replicas=1,
         )
     )
@@ -730,7 +780,7 @@ def test_the_decision_of_a_start_says_who_and_until_when() -> None:
         "pin",
         "ada",
         NOW + MINUTE,
-        KeyedIds(SECRET).group_token(None, "ada"),
+        KeyedIds(SECRET).group_token(None, "ada", "site"),
     )
 
 
@@ -742,8 +792,8 @@ def test_a_charger_is_told_of_the_group_by_which_cards_stop_each_other() -> None
         decision = replica.gateway.deciding.authorize(replica.charger(), token)
         assert isinstance(decision, Decision)
         answers[token] = id_tag_info(decision).parent_id_tag
-    assert answers[PIN] == answers[CARD] == KeyedIds(SECRET).group_token(None, "ada")
-    assert answers[OTHERS_CARD] == KeyedIds(SECRET).group_token(None, "bob")
+    assert answers[PIN] == answers[CARD] == KeyedIds(SECRET).group_token(None, "ada", "site")
+    assert answers[OTHERS_CARD] == KeyedIds(SECRET).group_token(None, "bob", "site")
     assert answers["04FFFFFFFF"] is None
     replica.view.apply(identity.UserBlocked(user_id="bob", installation_id="site"))
     blocked = replica.gateway.deciding.authorize(replica.charger(), OTHERS_CARD)
@@ -756,7 +806,7 @@ def test_a_charger_is_told_of_the_group_by_which_cards_stop_each_other() -> None
     )
     grouped = replica.gateway.deciding.authorize(replica.charger(), CARD)
     assert isinstance(grouped, Decision)
-    assert grouped.group == KeyedIds(SECRET).group_token("fleet", "ada")
+    assert grouped.group == KeyedIds(SECRET).group_token("fleet", "ada", "site")
 
 
 async def test_who_charges_already_is_told_of_his_group_all_the_same(replicas: Replicas) -> None:
@@ -766,3 +816,7 @@ async def test_who_charges_already_is_told_of_his_group_all_the_same(replicas: R
     refused = await replica.start("second")
     assert refused.decision.reason is Reason.ALREADY_CHARGING
     assert refused.decision.group == started.decision.group is not None
+    # The same as at a tap: else the charger takes it for another's.
+    tap = replica.gateway.deciding.authorize(replica.charger(), CARD)
+    assert isinstance(tap, Decision)
+    assert started.decision.group == tap.group

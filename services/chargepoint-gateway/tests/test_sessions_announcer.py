@@ -6,12 +6,14 @@ import asyncio
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
-from chargekey_common.published.chargers import EVENTS, ChargerDisconnected
+from chargekey_common.published.chargers import EVENTS, ChargerConnected, ChargerDisconnected
 from chargekey_common.published.envelope import Attributes, Catalogue, attributes
-from chargekey_gateway.announcer import Announcer, declare_chargers_stream
+from chargekey_gateway.announcer import SHARE, WINDOW, Announcer, declare_chargers_stream
 
 
 def event(number: int) -> tuple[ChargerDisconnected, Attributes]:
@@ -79,8 +81,57 @@ async def test_it_is_idle_once_everything_is_acknowledged(nats_client: Client) -
     await asyncio.wait({task})
 
 
+def dropped(why: str) -> float:
+    return REGISTRY.get_sample_value("announcements_dropped_total", {"why": why}) or 0.0
+
+
 def test_what_does_not_fit_is_dropped_and_counted() -> None:
     announcer = Announcer(Client(), capacity=3)
-    for number in range(5):
-        announcer.announce(*event(number))
-    assert announcer.dropped == 2
+    before = dropped("full")
+    assert [announcer.announce(*event(number)) for number in range(5)] == [True] * 3 + [False] * 2
+    assert dropped("full") == before + 2
+
+
+def of(charger: str, *, actor: str = "") -> tuple[ChargerDisconnected, Attributes]:
+    about = Attributes(id="id", at=0, cause="", actor=actor or f"charger:{charger}")
+    return ChargerDisconnected(charger_id=charger, installation_id="site"), about
+
+
+def test_whoever_tells_too_much_drops_his_own_and_of_that_kind() -> None:
+    """O46."""
+    announcer = Announcer(Client(), capacity=SHARE + 3)
+    before = dropped("share")
+    with capture_logs() as logs:
+        told = [announcer.announce(*of("loud")) for _ in range(2 * SHARE)]
+    assert told == [True] * SHARE + [False] * SHARE
+    assert dropped("share") == before + SHARE
+    assert [line["event"] for line in logs] == ["announcements_beyond_share"]
+    assert announcer.announce(*of("quiet"))
+    assert announcer.announce(*of("loud", actor="service:chargepoint-gateway"))
+    connected = ChargerConnected(charger_id="loud", installation_id="site", ocpp_version="1.6")
+    assert announcer.announce(connected, of("loud")[1])
+
+
+async def test_there_is_a_new_share_after_a_while_and_none_while_something_waits(
+    nats_client: Client,
+) -> None:
+    """Else a jam that lasts would have room for nobody but whoever tells most."""
+    await declare_chargers_stream(nats_client, replicas=1)
+    now = 1000.0
+    announcer = Announcer(nats_client, clock=lambda: now)
+    for _ in range(SHARE):
+        assert announcer.announce(*of("loud"))
+    now += WINDOW
+    assert not announcer.announce(*of("loud"))
+    task = asyncio.create_task(announcer.run())
+    async with asyncio.timeout(30):
+        await announcer.idle()
+    assert announcer.announce(*of("loud"))
+    now += WINDOW - 1
+    for _ in range(SHARE - 1):
+        assert announcer.announce(*of("loud"))
+    async with asyncio.timeout(30):
+        await announcer.idle()
+    assert not announcer.announce(*of("loud"))
+    task.cancel()
+    await asyncio.wait({task})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -11,12 +12,13 @@ from chargekey_common.nats_server import NatsServer
 from chargekey_common.published.envelope import attributes
 from chargekey_common.published.sessions import SessionCorrected, SessionEnded, SessionStarted
 from chargekey_gateway.application.charging import Started
-from chargekey_gateway.commands import Command, Outcome, Result
+from chargekey_gateway.commands import Command, Outcome, Result, Send, Trigger
 from chargekey_gateway.sessions.transactions import Phase
 from chargekey_gateway.view.entries import Charger
 
 from .replicas import (
     CARD,
+    GRACE,
     MINUTE,
     NOW,
     OTHERS_CARD,
@@ -31,15 +33,22 @@ from .replicas import (
 
 
 class Connection:
-    """A charger that does nothing it is told."""
+    """A charger that does nothing it is told, but what it says of how it is."""
 
     version = "1.6"
 
-    def __init__(self, charger: Charger) -> None:
+    def __init__(
+        self, charger: Charger, answers: Callable[[Command], Result] | None = None
+    ) -> None:
         self.charger = charger
+        self.asked: list[Command] = []
+        self.answers = answers
 
-    async def carry_out(self, _: Command) -> Result:
-        return Result(outcome=Outcome.DISCONNECTED)
+    async def carry_out(self, command: Command) -> Result:
+        if not isinstance(command, Trigger | Send) or self.answers is None:
+            return Result(outcome=Outcome.DISCONNECTED)
+        self.asked.append(command)
+        return self.answers(command)
 
 
 LONG = 3600.0  # a grace that no test waits for
@@ -57,9 +66,9 @@ def boots(replica: Replica) -> None:
     )
 
 
-def says(replica: Replica, status: str, connector: int = 1) -> None:
+def says(replica: Replica, status: str, connector: int = 1, plug: int = 0) -> None:
     replica.gateway.reports.connector_status(
-        replica.charger(), connector=connector, status=status, error_code="NoError"
+        replica.charger(), connector=connector, plug=plug, status=status, error_code="NoError"
     )
 
 
@@ -151,6 +160,225 @@ async def test_what_says_nothing_of_a_transaction_leaves_it_presumed_over(
     says(replica, status)
     await replica.gateway.presuming.idle()
     assert replica.running.get(started.transaction_id) is None
+
+
+@pytest.mark.parametrize("status", ["Preparing", "Finishing", "Occupied", "Faulted"])
+async def test_what_is_told_unasked_and_says_nothing_proves_nothing(
+    replicas: Replicas, status: str
+) -> None:
+    replica, _ = replicas
+    started = await replica.start()
+    says(replica, status)
+    await replica.gateway.presuming.idle()
+    assert replica.running.get(started.transaction_id) is not None
+
+
+async def test_an_evse_that_is_in_use_by_another_plug_is_not_free(replicas: Replicas) -> None:
+    """OCPP 2.x: the charger tells of its plugs one after the other."""
+    replica = Replica(replicas[0].client, grace=LONG)
+    await replica.take()
+    says(replica, "Available", plug=1)
+    await still_presumed(replica)
+    says(replica, "Occupied", plug=2)
+    await replica.gateway.presuming.idle()
+    says(replica, "Available", plug=1)
+    await replica.gateway.presuming.idle()
+    assert replica.running.of_transaction("first", "tx") is not None
+    says(replica, "Available", plug=2)
+    await still_presumed(replica)
+    await replica.gateway.presuming.close()
+
+
+# A charger that comes is asked.
+
+
+@contextlib.asynccontextmanager
+async def taking_over(replicas: Replicas, *, grace: float = GRACE) -> AsyncIterator[Replica]:
+    """Another gateway, which knows what runs and nothing of what was proven."""
+    other = Replica(replicas[1].client, grace=grace, greeting=0)
+    async with following(other) as caught_up:
+        await caught_up()
+    yield other
+    await other.gateway.presuming.close()
+    await other.gateway.reconciler.close()
+
+
+async def comes(replica: Replica, answers: Callable[[Command], Result]) -> list[Command]:
+    """Return what the charger was asked for, once nobody asks any more."""
+    connection = Connection(replica.charger(), answers)
+    replica.gateway.connected(connection)
+    await replica.gateway.presuming.asked()
+    return connection.asked
+
+
+def says_of_it(ongoing: bool | None) -> Callable[[Command], Result]:
+    """Answer GetTransactionStatus; without the indicator there is no answer to the question."""
+    payload = {"messagesInQueue": False}
+    if ongoing is not None:
+        payload["ongoingIndicator"] = ongoing
+    told = Result(outcome=Outcome.ACCEPTED, payload=payload)
+    no = Result(outcome=Outcome.REJECTED)
+    return lambda command: told if isinstance(command, Send) else no
+
+
+STATUS_OF_TX = Send(action="GetTransactionStatus", payload={"transactionId": "tx"})
+STATUS = Trigger(message="StatusNotification", connector=1)
+
+
+async def test_what_was_proven_to_a_gateway_that_is_gone_is_told_to_the_next(
+    replicas: Replicas,
+) -> None:
+    """R21: a boot, and then another gateway, that knows of no boot; OCPP 2.x."""
+    first = Replica(replicas[0].client, grace=LONG)
+    await first.take()
+    boots(first)
+    await first.gateway.presuming.close()
+    async with taking_over(replicas) as other:
+        assert await comes(other, says_of_it(ongoing=False)) == [STATUS_OF_TX]
+        says(other, "Occupied", plug=1)  # the vehicle is still there
+        await other.gateway.presuming.idle()
+        assert other.running.of_charger("first") == []
+        assert (await other.take(charger_id="second", transaction="next")).accepted  # type: ignore[union-attr]
+    _, ended, _ = await events_of(first.client)
+    assert isinstance(ended, SessionEnded)
+    assert (ended.presumed, ended.meter_stop) == (True, 100)
+
+
+async def test_a_transaction_that_goes_on_is_left_to_go_on(replicas: Replicas) -> None:
+    """Also where a boot had said otherwise."""
+    await replicas[0].take()
+    async with taking_over(replicas, grace=LONG) as other:
+        boots(other)
+        await comes(other, says_of_it(ongoing=True))
+        await other.gateway.presuming.idle()
+        assert len(other.running.of_charger("first")) == 1
+
+
+@pytest.mark.parametrize("status", ["Preparing", "Finishing", "Available"])
+async def test_a_connector_whose_status_was_asked_for_tells_that_nothing_runs(
+    replicas: Replicas, status: str
+) -> None:
+    """R21: OCPP 1.6."""
+    await replicas[0].start()
+    async with taking_over(replicas) as other:
+        assert await comes(other, says_yes) == [STATUS]
+        says(other, status)
+        await other.gateway.presuming.idle()
+        assert other.running.of_charger("first") == []
+
+
+@pytest.mark.parametrize("status", ["Charging", "SuspendedEV", "SuspendedEVSE", "Faulted"])
+async def test_a_connector_whose_status_was_asked_for_tells_that_it_goes_on(
+    replicas: Replicas, status: str
+) -> None:
+    """Asked once, it is believed once: what comes later is told unasked."""
+    await replicas[0].start()
+    async with taking_over(replicas) as other:
+        await comes(other, says_yes)
+        says(other, status)
+        says(other, "Finishing")
+        await other.gateway.presuming.idle()
+        assert len(other.running.of_charger("first")) == 1
+
+
+def says_yes(_: Command) -> Result:
+    return Result(outcome=Outcome.ACCEPTED)
+
+
+async def test_asked_for_its_status_a_connector_that_may_charge_refutes_the_answer(
+    replicas: Replicas,
+) -> None:
+    await replicas[0].start()
+    async with taking_over(replicas, grace=LONG) as other:
+        await comes(other, says_yes)
+        says(other, "Preparing")
+        await still_presumed(other)
+        says(other, "Charging")
+        await other.gateway.presuming.idle()
+        assert len(other.running.of_charger("first")) == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [says_of_it(ongoing=None), lambda _: Result(outcome=Outcome.REFUSED, status="NotImplemented")],
+    ids=["without the indicator", "without the action"],
+)
+async def test_a_charger_that_cannot_tell_is_asked_for_its_status_and_left_as_it_is(
+    replicas: Replicas, answers: Callable[[Command], Result]
+) -> None:
+    await replicas[0].take()
+    async with taking_over(replicas) as other:
+        assert await comes(other, answers) == [STATUS_OF_TX, STATUS]
+        says(other, "Finishing")  # it has said no: this is of its own
+        await other.gateway.presuming.idle()
+        assert len(other.running.of_charger("first")) == 1
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.DISCONNECTED])
+async def test_a_charger_that_does_not_answer_is_asked_for_nothing_more(
+    replicas: Replicas, outcome: Outcome
+) -> None:
+    """Each silence more brings it nearer to the end of its connection."""
+    await replicas[0].take()
+    await replicas[0].start(connector=2, token=CARD)
+    await replicas[0].start(connector=3, token=OTHERS_CARD)
+    async with taking_over(replicas) as other:
+        assert await comes(other, lambda _: Result(outcome=outcome)) == [STATUS_OF_TX]
+        second = [Result(outcome=outcome), Result(outcome=Outcome.REFUSED)]
+        await comes(other, lambda _: second.pop())
+        assert second == []  # the transaction's, and the status of the first connector
+        await other.gateway.presuming.idle()
+        assert len(other.running.of_charger("first")) == 3
+
+
+async def test_where_nothing_runs_nothing_is_asked(replicas: Replicas) -> None:
+    started = await replicas[0].start()
+    await replicas[0].start("second", token=CARD)
+    await replicas[0].start(connector=0, token=OTHERS_CARD)
+    await replicas[0].end(started.transaction_id)
+    async with taking_over(replicas) as other:
+        assert await comes(other, says_yes) == []  # no connector's status is the charger's
+
+
+async def test_a_gateway_that_ends_asks_nobody_any_more(replicas: Replicas) -> None:
+    replica = Replica(replicas[0].client, greeting=LONG)
+    await replica.start()
+    connection = Connection(replica.charger(), says_yes)
+    replica.gateway.presuming.connected(connection)
+    async with asyncio.timeout(30):
+        await replica.gateway.presuming.close()
+        await replica.gateway.presuming.asked()
+    assert connection.asked == []
+
+
+async def test_who_comes_again_is_asked_again_and_by_nobody_else(replicas: Replicas) -> None:
+    """The first connection is gone before it could be asked."""
+    await replicas[0].start()
+    async with taking_over(replicas) as other:
+        first = Connection(other.charger(), says_yes)
+        other.gateway.connected(first)
+        assert await comes(other, says_yes) == [STATUS]
+        assert first.asked == []
+
+
+async def test_his_own_session_that_he_ends_in_the_books_is_corrected_by_what_it_delivered(
+    replicas: Replicas,
+) -> None:
+    """R22: the charger goes on, and what it delivers is his; it begins no second session."""
+    replica, other = replicas
+    await replica.take()
+    session = replica.running.of_transaction("first", "tx")
+    assert session is not None
+    await replica.gateway.charging.end_in_the_books(session.session_id, "user:ada")
+    assert (await other.start("second")).decision.accepted  # with the same PIN
+    await replica.take(Phase.UPDATED, number=1, token=None, at=NOW, meter=400)
+    await replica.take(Phase.UPDATED, number=2, at=NOW, meter=500)
+    await other.take(Phase.ENDED, number=3, token=None, at=NOW, meter=5_000)
+    _, ended, _, corrected = await events_of(replica.client)
+    assert isinstance(ended, SessionEnded)
+    assert isinstance(corrected, SessionCorrected)
+    assert (corrected.session_id, corrected.meter_stop) == (ended.session_id, 5_000)
+    assert len(other.running.of_charger("second")) == 1
 
 
 async def test_a_free_connector_stays_free_whatever_comes_next(replicas: Replicas) -> None:

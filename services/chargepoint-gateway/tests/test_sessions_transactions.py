@@ -22,7 +22,7 @@ from chargekey_common.published.sessions import (
 )
 from chargekey_gateway.decision import Decision, Reason, Status
 from chargekey_gateway.sessions.transactions import (
-    MOST_AHEAD,
+    MOST_APART,
     MOST_REMEMBERED,
     Heard,
     Phase,
@@ -272,19 +272,16 @@ def test_missing_messages_are_counted_in_whatever_order_the_others_come() -> Non
 @pytest.mark.parametrize("last", [7, 9])
 def test_what_came_before_the_first_that_is_heard_here_is_not_missing(last: int) -> None:
     """O40."""
-    known = heard(6, 6)
-    known.known_before()
-    for number in (5, 7):
-        known.take(TransactionMessage(phase=UPDATED, transaction="tx", number=number, at=NOW))
-        known.known_before()  # no longer the first
-    assert known.missing(last) == last - 7
+    for numbers in itertools.permutations((5, 6, 6, 7)):
+        assert heard(*numbers).missing(last) == last - 7
+    assert heard(6).missing(5) == heard(6).missing(2) == Heard().missing(7) == 0
 
 
 def test_a_charger_that_makes_up_numbers_costs_so_many() -> None:
-    made_up = heard(0, *range(2, 2 * MOST_AHEAD))
-    assert made_up.missing(2 * MOST_AHEAD - 1) == MOST_AHEAD - 1
-    made_up = heard(*range(2 * MOST_AHEAD))
-    assert made_up.missing(2 * MOST_AHEAD - 1) == 0
+    made_up = heard(0, *range(2, 2 * MOST_APART))
+    assert made_up.missing(2 * MOST_APART - 1) == MOST_APART - 1
+    made_up = heard(*range(2 * MOST_APART))
+    assert made_up.missing(2 * MOST_APART - 1) == 0
 
 
 async def test_what_another_replica_took_is_not_missing(replicas: Replicas) -> None:
@@ -299,6 +296,18 @@ async def test_what_another_replica_took_is_not_missing(replicas: Replicas) -> N
     *_, ended = await events_of(replica.client)
     assert isinstance(ended, SessionEnded)
     assert ended.messages_missing == 1
+
+
+async def test_what_was_heard_before_a_restart_is_not_missing(replicas: Replicas) -> None:
+    """O40: also where nobody was presented yet, of which nothing is stored."""
+    replica, other = replicas
+    await replica.take(STARTED, token=None)
+    await replica.take(UPDATED, number=1, token=None)
+    await other.take(UPDATED, number=2)
+    await other.take(ENDED, number=3, token=None, at=NOW)
+    *_, ended = await events_of(replica.client)
+    assert isinstance(ended, SessionEnded)
+    assert ended.messages_missing == 0
 
 
 async def test_a_whole_offline_transaction_in_its_last_message_is_recorded(

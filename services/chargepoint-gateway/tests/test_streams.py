@@ -12,12 +12,15 @@ from nats.aio.client import Client
 from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
+from chargekey_common.process import cancel
 from chargekey_gateway import streams
 from chargekey_gateway.announcer import CHARGERS_STREAM
 from chargekey_gateway.lockouts import STREAM as LOCKOUTS_STREAM
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.reconcile.confirmed import Confirmed
+from chargekey_gateway.remote_starts import STREAM as STARTS_STREAM
+from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
@@ -29,13 +32,17 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def kept(client: Client, running: RunningSessions) -> AsyncIterator[None]:
+async def kept(
+    client: Client, running: RunningSessions, starts: RemoteStarts | None = None
+) -> AsyncIterator[None]:
     journal = Journal(client, running, clock=time.time_ns)
     told: list[object] = []
     lockouts = Lockouts(client, tell=lambda *event: told.append(event), clock=time.time_ns)
     answers = LastKnown(client, clock=time.time_ns)
+    confirmed = Confirmed(client)
+    starts = starts or RemoteStarts(client, clock=time.time_ns)
     task = asyncio.create_task(
-        streams.keep_streams(client, journal, lockouts, answers, Confirmed(client), replicas=1)
+        streams.keep_streams(client, journal, lockouts, answers, confirmed, starts, replicas=1)
     )
     try:
         yield
@@ -85,6 +92,19 @@ async def test_the_lockouts_bucket_is_made_again_when_it_is_lost(nats_client: Cl
         await _until(nats_client, LOCKOUTS_STREAM, _is_there)
         bucket = await js.key_value(LOCKOUTS_STREAM.removeprefix("KV_"))
         assert (await bucket.status()).history == 1
+
+
+async def test_what_was_asked_for_from_afar_is_told_to_a_bucket_that_was_lost(
+    nats_client: Client,
+) -> None:
+    js, starts = nats_client.jetstream(), RemoteStarts(nats_client, clock=time.time_ns)
+    starts.hear("charger", "app", time.time_ns())
+    writing = asyncio.create_task(starts.run())
+    async with kept(nats_client, RunningSessions(), starts):
+        await _until(nats_client, STARTS_STREAM, lambda info: info.state.messages == 1)
+        await js.delete_stream(STARTS_STREAM)
+        await _until(nats_client, STARTS_STREAM, lambda info: info.state.messages == 1)
+    await cancel(writing)
 
 
 async def test_a_stream_of_another_form_is_brought_in_line(nats_client: Client) -> None:

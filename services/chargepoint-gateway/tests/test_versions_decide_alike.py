@@ -177,6 +177,8 @@ def test_every_version_and_the_dry_run_decide_alike(
             verdicts = []
             for version in versions:
                 version.now, version.operator.answer = at, answer
+                # At the others nobody has asked for it.
+                version.gateway.remote_starts.hear("near", "ada-app", at)
                 run = version.gateway.deciding.dry_run(charger, token)
                 verdicts.append(concluded(view, charger, token, run, at, answer))
                 if len(token) <= LONGEST[version.dialect.version]:

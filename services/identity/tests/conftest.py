@@ -43,6 +43,7 @@ from chargekey_identity.api.access import Access
 from chargekey_identity.ledger import Written
 from chargekey_identity.projections.directory import Directory
 from chargekey_identity.storage import Storage, opened
+from chargekey_identity.tables import keyring as keyring_module
 from chargekey_identity.tables.keyring import KeyRing
 from chargekey_identity.wiring import Application, services
 
@@ -63,6 +64,12 @@ PARTNERS = (
     "9a7b3c1e-5d4f-4e2a-b1c8-7e6d5f4a3b02",
 )
 MASTER = b"a master key of at least sixteen bytes"
+
+
+@pytest.fixture(autouse=True)
+def _destroyed_keys_are_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL every destruction waits for as long as replicas remember keys."""
+    monkeypatch.setattr(keyring_module, "LEASE", 0.05)
 
 
 @pytest.fixture

@@ -155,9 +155,14 @@ async def test_a_bus_that_lost_its_disk_is_told_again(
 
 
 async def test_the_ledger_outlives_the_server_and_is_waited_for(
-    nats_server: NatsServer, nats_client: Client, keyring: KeyRing, tmp_path: Path
+    nats_server: NatsServer,
+    nats_client: Client,
+    keyring: KeyRing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """R20: it is on the bus's disk, in no database; nobody is answered before it was read."""
+    monkeypatch.setattr(ledger, "ANSWER", 1.0)
     async with written(nats_client, keyring):
         await asyncio.to_thread(keyring.destroy, "erased")
         await until_named(nats_client, keyring, "erased")

@@ -175,15 +175,18 @@ class KeyedIds:
             return None
         return self._of_first_bytes(canonical)
 
-    def group_token(self, group_id: str | None, user_id: str | None) -> str | None:
-        """Return the token by which chargers know what may stop each other's sessions (R22).
+    def group_token(
+        self, group_id: str | None, user_id: str | None, installation_id: str
+    ) -> str | None:
+        """Return the token by which a site's chargers know what may stop each other's sessions.
 
-        The group's where there is one, else the user's; None where there is neither.
+        The group's where there is one, else the user's; None where there is neither (R22).
+        Another one at every site: two that compare theirs learn of nobody whom they share.
         """
         if group_id is not None:
-            keyed_id = self._of("group", "group", group_id)
+            keyed_id = self._of("group", installation_id, group_id)
         elif user_id is not None:
-            keyed_id = self._of("group", "user", user_id)
+            keyed_id = self._of("group of a user", installation_id, user_id)
         else:
             return None
         return GROUP_PREFIX + base64.b32encode(keyed_id[:_GROUP_BYTES]).decode().rstrip("=")

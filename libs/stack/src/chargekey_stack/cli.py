@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import os
@@ -97,8 +98,7 @@ def main() -> None:
         # The library would take it for the current directory.
         show_error("usage", EMPTY_DATA, as_json=as_json)
         sys.exit(2)
-    program = typer.main.get_command(app)
-    _show_flags_without_type(program)
+    program = _program()
     try:
         status = program(standalone_mode=False)
     except typer.TyperException as error:
@@ -125,7 +125,15 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _commands(command: Any) -> Iterator[Any]:  # noqa: ANN401 - the library keeps the type to itself
+@functools.cache
+def _program() -> Any:  # noqa: ANN401 - the library keeps the type to itself
+    """Make all commands once, which takes longer than most of them do."""
+    program = typer.main.get_command(app)
+    _show_flags_without_type(program)
+    return program
+
+
+def _commands(command: Any) -> Iterator[Any]:  # noqa: ANN401 - as above
     yield command
     for each in getattr(command, "commands", {}).values():
         yield from _commands(each)

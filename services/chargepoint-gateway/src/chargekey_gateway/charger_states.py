@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 
 import msgspec
 
@@ -18,6 +18,10 @@ MOST_CONNECTORS = 256
 FREE = "Available"
 # OCPP 2.x: there is a vehicle, and no more is said.
 OCCUPIED = "Occupied"
+# How an EVSE of OCPP 2.x is, of what its plugs say: the first of these that any of them does.
+# One vehicle charges at it at a time, so it is free only where all of them are.
+OF_AN_EVSE = (OCCUPIED, "Reserved", "Faulted", "Unavailable", FREE)
+ITS_ONLY_PLUG = 0
 # Longer than chargers wait for a plug after an accepted Authorize (§9.1.4 ConnectionTimeOut).
 ACCEPTANCE_LASTS = 180 * 10**9
 
@@ -46,10 +50,16 @@ class ChargerStates:
     meanwhile and nothing else (OCPP 1.6 §4.9).
     """
 
-    def __init__(self, running: RunningSessions) -> None:
+    def __init__(
+        self, running: RunningSessions, chargers_at: Callable[[str], Collection[Charger]]
+    ) -> None:
+        """Follow `running`; `chargers_at` tells which chargers stand at an installation."""
         self._running = running
+        self._chargers_at = chargers_at
         self._chargers: dict[str, Charger] = {}  # that have told a status
         self._statuses: dict[str, dict[int, str]] = {}
+        # In OCPP 2.x a connector here is an EVSE: by its number and that of the plug.
+        self._plugs: dict[str, dict[tuple[int, int], str]] = {}
         self._waiting: dict[str, frozenset[int]] = {}  # as it was told last
         # Where a vehicle stands that has charged: it is not waited for until it has gone.
         self._served: dict[str, set[int]] = {}
@@ -63,10 +73,28 @@ class ChargerStates:
         """Call `listener` with a charger whose `news` may be some."""
         self._listeners.append(listener)
 
-    def may_have(self, charger: Charger, connector: int) -> bool:
-        """Whether it is believed that the charger has this connector beside those it told of."""
-        known = self._statuses.get(charger.id, {})
-        return connector in known or len(known) < MOST_CONNECTORS
+    def may_have(self, charger: Charger, connector: int, plug: int = ITS_ONLY_PLUG) -> bool:
+        """Whether it is believed that the charger has this beside those it told of."""
+        known = self._plugs.get(charger.id, {})
+        return (connector, plug) in known or len(known) < MOST_CONNECTORS
+
+    def of_plugs(self, charger: Charger, connector: int, plug: int, status: str) -> str:
+        """Know a plug's status, and return the one of what it belongs to.
+
+        What is said of an EVSE as a whole counts instead of what its plugs said, and the
+        other way round.
+        """
+        plugs = self._plugs.setdefault(charger.id, {})
+        if plug == ITS_ONLY_PLUG:
+            for other in [each for each in plugs if each[0] == connector]:
+                del plugs[other]
+        else:
+            plugs.pop((connector, ITS_ONLY_PLUG), None)
+        plugs[connector, plug] = status
+        if plug == ITS_ONLY_PLUG:
+            return status
+        said = {plugs[each] for each in plugs if each[0] == connector}
+        return next(each for each in OF_AN_EVSE if each in said)
 
     def told(self, charger: Charger, connector: int, status: str) -> None:
         """Know a connector's status."""
@@ -97,9 +125,8 @@ class ChargerStates:
 
     def site_changed(self, installation_id: str) -> None:
         """Know that the settings of a site are different."""
-        for charger in tuple(self._chargers.values()):
-            if charger.installation.id == installation_id:
-                self.charger_changed(charger.id)
+        for charger in self._chargers_at(installation_id):
+            self.charger_changed(charger.id)
 
     def news(
         self, charger: Charger, *, online: Container[str], at: int

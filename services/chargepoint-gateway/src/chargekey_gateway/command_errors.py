@@ -56,7 +56,7 @@ class ActionUnknownError(InvalidArgumentError):
     code = "action_unknown"
     sentence = (
         "The charger's OCPP version has no such action for chargers to be sent; "
-        "spell it as the standard does, with capitals, as in GetDiagnostics."
+        "spell it as the standard does, with capitals, as in ClearCache."
     )
 
 
@@ -118,20 +118,17 @@ class ChargerOfflineError(FailedPreconditionError):
 
 
 class SettingsNotToldError(FailedPreconditionError):
-    """It answered with an error, or with what nobody understands."""
+    """It answered with an error, whose word is the detail, or with what nobody understands."""
 
     code = "settings_not_told"
     sentence = "The charger refuses to tell these settings; name fewer of them, or others."
 
 
 class ActionNotForHereError(FailedPreconditionError):
-    """It would lower the connection's security, or part the system from what it knows."""
+    """It is not for whoever serves a site, or for nobody but the system; the detail says why."""
 
     code = "action_not_for_here"
-    sentence = (
-        "Local lists are the system's to send, and neither passwords nor security profiles "
-        "are changed this way, lest a charger lose them; change them at the charger."
-    )
+    sentence = "Nobody has a charger do this from here."
 
 
 class ChargerBusyError(ResourceExhaustedError):

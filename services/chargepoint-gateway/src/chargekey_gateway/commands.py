@@ -31,13 +31,16 @@ class RemoteStart(Command, frozen=True, kw_only=True, tag=True):
     """Begin a transaction as if `token` had been presented; `group` as it is told to chargers.
 
     `connector` None leaves the choice to the charger. `request_id` comes back in OCPP 2.x
-    with the transaction (remoteStartId).
+    with the transaction (remoteStartId). `identification_id` is whose token it is, where it is
+    anybody's, and `asked_at` when that began to count (`remote_starts`).
     """
 
     token: str
     connector: int | None = None
     group: str | None = None
     request_id: int = 0
+    identification_id: str | None = None
+    asked_at: int = 0
 
 
 class RemoteStop(Command, frozen=True, kw_only=True, tag=True):
@@ -90,17 +93,20 @@ class ReadSettings(Command, frozen=True, kw_only=True, tag=True):
     """Tell settings by the version's own names: `LocalPreAuthorize`, `AuthCtrlr.Enabled`.
 
     In OCPP 2.x `component.variable`, each with `:instance` where it has one. No names
-    stand for those that bear on who may charge.
+    stand for those that bear on who may charge. `ours` is for the system alone, which sees
+    there what is nobody's to see.
     """
 
     names: tuple[str, ...]
+    ours: bool = False
 
 
 class ChangeSetting(Command, frozen=True, kw_only=True, tag=True):
-    """Change one setting, named as above."""
+    """Change one setting, named as above; `ours` is the system's own to change, and nobody's."""
 
     name: str
     value: str
+    ours: bool = False
 
 
 class Trigger(Command, frozen=True, kw_only=True, tag=True):
@@ -170,7 +176,7 @@ class Outcome(StrEnum):
     TOO_MANY_QUEUED = "too_many_queued"
     ACTION_UNKNOWN = "action_unknown"  # in this version, or not for this side to call
     PAYLOAD_INVALID = "payload_invalid"
-    NOT_FOR_HERE = "not_for_here"  # it would lower security, or is the system's own to do
+    NOT_FOR_HERE = "not_for_here"  # not for people, or not for anybody
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -180,7 +186,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `version` answers GetLocalListVersion, `settings` ReadSettings (those that are not there
     are left out), `payload` Send. `where` tells of PAYLOAD_INVALID what is wrong in which
-    place, in the words of the standard, never in those that were sent.
+    place, in the words of the standard, never in those that were sent; `instead`, of
+    NOT_FOR_HERE, why not and what to do instead.
     """
 
     outcome: Outcome
@@ -189,6 +196,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settings: dict[str, str] = {}
     payload: dict[str, Any] = {}
     where: str = ""
+    instead: str = ""
 
     def __repr__(self) -> str:
         """Show the outcome only: settings and payloads may be secrets."""

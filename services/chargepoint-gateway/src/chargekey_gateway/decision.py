@@ -99,7 +99,8 @@ class Decision(msgspec.Struct, frozen=True):
     """The answer; `valid_until` is an exclusive end in nanoseconds since the epoch, if any.
 
     `group` is the token by which chargers know what may stop the session beside what
-    began it (R22); who decides adds it, since it is made under a secret.
+    began it (R22); who decides adds it, since it is made under a secret. With a `master_pass`
+    who may not charge may stop whatever does, and `group` is the charger's for that.
     """
 
     status: Status
@@ -109,6 +110,7 @@ class Decision(msgspec.Struct, frozen=True):
     permission_id: str | None
     valid_until: int | None
     group: str | None = None
+    master_pass: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -285,10 +287,19 @@ def explain(inputs: Inputs) -> tuple[str, ...]:
             said = "yes: the operator would be asked"
         elif reason is not None:
             said = f"yes: {_with_answer(inputs, reason) if step is _operator else reason}"
+            said += " (as of then; not any more)" if _is_withdrawn(inputs, reason) else ""
         lines.append(f"{number}. {question} {said}")
         if reason is not None:
             break
     return tuple(lines)
+
+
+def may_only_stop(decision: Decision, *, looks_after: bool) -> bool:
+    """Tell whether who may not charge may stop what does: he `looks_after` the place (R22).
+
+    And has nothing else against him: what he presents is in order.
+    """
+    return looks_after and decision.reason in {Reason.NO_PERMISSION, Reason.PERMISSION_EXPIRED}
 
 
 def _with_answer(inputs: Inputs, reason: Reason) -> str:
@@ -316,6 +327,9 @@ def _decision(inputs: Inputs, reason: Reason) -> Decision:
         valid_until = min((end for end in ends if end is not None), default=None)
     elif reason is Reason.OPERATOR_ACCEPTED and inputs.operator_answer is not None:
         valid_until = inputs.operator_answer.valid_until
+    if _is_withdrawn(inputs, reason):
+        # A charger that keeps this answer must not go by it again.
+        valid_until = inputs.at if valid_until is None else min(valid_until, inputs.at)
     return Decision(
         status=OCPP16_STATUS[reason],
         reason=reason,
@@ -324,6 +338,11 @@ def _decision(inputs: Inputs, reason: Reason) -> Decision:
         permission_id=permission_named(inputs, reason),
         valid_until=valid_until,
     )
+
+
+def _is_withdrawn(inputs: Inputs, reason: Reason) -> bool:
+    """Whether this lets somebody in who is let in no more."""
+    return inputs.withdrawn and OCPP16_STATUS[reason] is Status.ACCEPTED
 
 
 def permission_named(inputs: Inputs, reason: Reason) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -31,6 +32,7 @@ STREAM = f"KV_{BUCKET}"
 # Seconds that the bucket keeps a tally: longer than it says anything.
 KEPT = (guessing.LONGEST + 2 * guessing.FORGOTTEN) / 10**9
 SWEEP = 600.0  # seconds between two looks for what is over
+MOST_STARTS = 10_000  # with PINs, that are known again when they are sent again
 
 _MOST = {
     "charger": guessing.MOST_AT_CHARGER,
@@ -61,6 +63,7 @@ class Lockouts:
         self._tell = tell
         self._clock = clock
         self._tallies: dict[str, Tally] = {}
+        self._starts: OrderedDict[str, None] = OrderedDict()  # by key, the oldest first
 
     def locked(self, charger: Charger, at: int) -> bool:
         """Whether no PIN works at the charger at `at`; memory only."""
@@ -80,6 +83,18 @@ class Lockouts:
         key = _of_charger(charger)
         if key in self._tallies:
             self._count(key, Tally(reset_at=at))
+
+    def is_told_again(self, start_key: str) -> bool:
+        """Whether this start with a PIN was asked about before: a guess, sent again, is one guess.
+
+        As far back as this replica remembers.
+        """
+        if start_key in self._starts:
+            return True
+        self._starts[start_key] = None
+        if len(self._starts) > MOST_STARTS:
+            self._starts.popitem(last=False)
+        return False
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Take in what is in the bucket; what a Follower of `STREAM` calls."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from chargekey_common.keyed_ids import CodeClass, KeyedIds, classify
+from typing import Protocol
+
+from chargekey_common.keyed_ids import CodeClass, KeyedId, KeyedIds, classify
 from chargekey_gateway.inputs import Presented
 from chargekey_gateway.view.entries import Charger, Identification, Quirks
-from chargekey_gateway.view.view import View
+from chargekey_gateway.view.past import Then
+
+
+class Known(Protocol):
+    """What finds identifications: the view, as it is or as it was."""
+
+    def identification(self, keyed_id: KeyedId) -> Identification | None:
+        """Return what is presented by the code of this keyed id."""
+
+    def identifications_by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
+        """Return every card whose number a truncating reader makes the same four bytes of."""
 
 
 class Lookup:
     """Finds identifications in `view` by what is presented."""
 
-    def __init__(self, view: View, keyed_ids: KeyedIds) -> None:
+    def __init__(self, view: Known, keyed_ids: KeyedIds) -> None:
         self._view = view
         self._keyed_ids = keyed_ids
 
@@ -21,6 +33,10 @@ class Lookup:
             return self._by_strange_reader(charger, charger.quirks, token)
         code_class, keyed_id = self._keyed_ids.of_token(token, charger.installation.id)
         return Presented(token, code_class, _here(charger, self._view.identification(keyed_id)))
+
+    def then(self, then: Then, token: str) -> Presented:
+        """Tell what `token` was at the charger that `then` is about."""
+        return Lookup(then, self._keyed_ids)(then.charger, token)
 
     def _by_strange_reader(self, charger: Charger, quirks: Quirks, sent: str) -> Presented:
         token = undone(quirks, sent)

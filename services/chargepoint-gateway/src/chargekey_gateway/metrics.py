@@ -56,6 +56,9 @@ CONNECTIONS = Gauge("ocpp_connections", "Chargers with an open connection.", ["v
 PROTOCOL_ERRORS = Counter(
     "ocpp_protocol_errors_total", "Chargers refused, and connections closed, by why.", ["kind"]
 )
+ANNOUNCEMENTS_DROPPED = Counter(
+    "announcements_dropped_total", "Events that nobody waits for and nobody was told.", ["why"]
+)
 CERTIFICATE_EXPIRY = Gauge(
     "tls_cert_expiry_seconds",
     "When the certificate that chargers are shown expires, in seconds since the epoch.",

@@ -8,12 +8,13 @@ from nats.aio.client import Client
 
 from chargekey_common.follower import Follower
 from chargekey_common.process import Lifetime
-from chargekey_gateway import lockouts
+from chargekey_gateway import lockouts, remote_starts
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.operators import last_known
 from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.reconcile import confirmed
 from chargekey_gateway.reconcile.confirmed import Confirmed
+from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
 from chargekey_gateway.view.refill import refilled
@@ -33,6 +34,7 @@ class Reading:
         locks: Lockouts,
         answers: LastKnown,
         chargers: Confirmed,
+        starts: RemoteStarts,
     ) -> None:
         self._client = client
         self._view = view
@@ -42,6 +44,7 @@ class Reading:
             Follower(client, lockouts.STREAM, locks.follow),
             Follower(client, last_known.STREAM, answers.follow),
             Follower(client, confirmed.STREAM, chargers.follow),
+            Follower(client, remote_starts.STREAM, starts.follow),
         ]
 
     def begin(self, lifetime: Lifetime) -> None:

@@ -36,6 +36,7 @@ SUBJECT = "gateway.v1.charger"
 # Seconds. A call of gRPC lasts 30 at the most, and shall end with the better error.
 CARRY_OUT_WITHIN = 25.0
 LOOK_WITHIN = 0.5
+LEAVE_WITHIN = 2.0
 WATCH = 1.0
 ON_THE_WAY = 1.0  # added to a deadline that the other side keeps, too
 ASKED_AT_ONCE = 256
@@ -82,6 +83,9 @@ class Place(Protocol):
     def refuse(self) -> None:
         """Go: the charger has another connection, which lives."""
 
+    def disconnect(self) -> None:
+        """Go: somebody who may says so."""
+
 
 class CarryOut(msgspec.Struct, frozen=True, tag=True):
     """Have the charger do this. Never SendLocalList: it holds readable codes."""
@@ -95,6 +99,10 @@ class Look(msgspec.Struct, frozen=True, tag=True):
 
 class Claim(msgspec.Struct, frozen=True, tag=True):
     """Show that your connection lives, or let a newcomer have the place."""
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """Close your connection."""
 
 
 class Here(msgspec.Struct, frozen=True, tag=True):
@@ -121,12 +129,16 @@ class Taken(msgspec.Struct, frozen=True, tag=True):
     """The charger's connection here lives."""
 
 
+class Left(msgspec.Struct, frozen=True, tag=True):
+    """The charger's connection here is closed."""
+
+
 class Nobody(msgspec.Struct, frozen=True, tag=True):
     """It has just gone."""
 
 
-Question = CarryOut | Look | Claim | Here
-Answer = Done | Present | Taken | Nobody
+Question = CarryOut | Look | Claim | Leave | Here
+Answer = Done | Present | Taken | Left | Nobody
 
 _QUESTIONS: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _ANSWERS: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
@@ -258,6 +270,18 @@ class Registry:
             case _:
                 raise ChargerOfflineError
 
+    async def disconnect(self, charger_id: str) -> None:
+        """Close the charger's connection, wherever it is, though it lives.
+
+        Raises ChargerOfflineError, ChargerSilentError (of a replica that does not answer), and
+        UnavailableError where it is not connected here and the bus is away.
+        """
+        held = self._held.get(charger_id)
+        if held is not None:
+            held.place.disconnect()
+        elif not isinstance(await self._ask(charger_id, Leave(), LEAVE_WITHIN), Left):
+            raise ChargerOfflineError
+
     async def presences(self, charger_ids: Iterable[str]) -> Sequence[Presence]:
         """Return how those of the chargers are that are connected, in the order asked for.
 
@@ -338,21 +362,27 @@ class Registry:
                 log.warning("registry_message_unreadable", charger=charger_id)
                 return
             case CarryOut(command) if is_here:
-                try:
-                    answer = Done(await self._done(held, command))
-                except ChargerOfflineError:
-                    answer = Nobody()
+                answer = await self._carried_out(held, command)
             case Look() if is_here:
                 presence = held.place.presence()
                 answer = Nobody() if presence is None else Present(presence)
             case Claim() if is_here:
                 answer = Taken() if await _lives(held.place) else Nobody()
+            case Leave() if is_here:
+                held.place.disconnect()
+                answer = Left()
             case Here():
                 if is_here and question.replica != self.replica:
                     await self._meet(charger_id, held, question)
                 answer = None
         if answer is not None and message.reply:
             await message.respond(msgspec.json.encode(answer))
+
+    async def _carried_out(self, held: _Held, command: AnyCommand) -> Done | Nobody:
+        try:
+            return Done(await self._done(held, command))
+        except ChargerOfflineError:
+            return Nobody()
 
     async def _meet(self, charger_id: str, held: _Held, other: Here) -> None:
         """Settle with another replica that has the charger, too: who came first stays, if alive."""

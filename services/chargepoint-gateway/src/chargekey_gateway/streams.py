@@ -15,13 +15,14 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.jetstream import BatchRefusedError, BatchUnansweredError
-from chargekey_gateway import lockouts
+from chargekey_gateway import lockouts, remote_starts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.operators import last_known
 from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.reconcile import confirmed
 from chargekey_gateway.reconcile.confirmed import Confirmed
+from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.sessions.journal import Journal
 from chargekey_gateway.sessions.stream import STREAM, declare
 
@@ -46,6 +47,7 @@ async def keep_streams(
     locks: Lockouts,
     answers: LastKnown,
     chargers: Confirmed,
+    starts: RemoteStarts,
     *,
     replicas: int,
 ) -> None:
@@ -73,6 +75,7 @@ async def keep_streams(
         lockouts.STREAM: partial(bucket, lockouts.declare_lockouts, locks),
         last_known.STREAM: partial(bucket, last_known.declare_answers, answers),
         confirmed.STREAM: partial(bucket, confirmed.declare_confirmed, chargers),
+        remote_starts.STREAM: partial(bucket, remote_starts.declare_remote_starts, starts),
     }
     declared: set[str] = set()
     while True:

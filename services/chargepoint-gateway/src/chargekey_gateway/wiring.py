@@ -118,6 +118,7 @@ async def begin(
             gateway.lockouts,
             answers,
             gateway.confirmed,
+            gateway.remote_starts,
             replicas=settings.stream_replicas,
         ),
         "streams",
@@ -125,8 +126,17 @@ async def begin(
     lifetime.own(gateway.run(), "gateway")
     lifetime.own(gateway.lockouts.run(), "lockouts")
     lifetime.own(gateway.confirmed.run(), "confirmed")
+    lifetime.own(gateway.remote_starts.run(), "remote starts")
     lifetime.closing.push_async_callback(gateway.tell_the_rest)
-    reading = Reading(client, view, running, gateway.lockouts, answers, gateway.confirmed)
+    reading = Reading(
+        client,
+        view,
+        running,
+        gateway.lockouts,
+        answers,
+        gateway.confirmed,
+        gateway.remote_starts,
+    )
     reading.begin(lifetime)
     return gateway, reading
 

@@ -7,7 +7,7 @@ import functools
 import json
 import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import ocpp
@@ -15,8 +15,10 @@ import pytest
 import websockets
 from websockets.headers import build_authorization_basic
 
+from chargekey_common.published.chargers import SecurityEventReported
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.charging import Started
+from chargekey_gateway.application.reports import of
 from chargekey_gateway.charger_states import ChargerState, ConnectorState
 from chargekey_gateway.decision import Decision, Reason, Status
 from chargekey_gateway.ocpp.connection import ChargerConnection
@@ -28,6 +30,8 @@ from chargekey_gateway.ocpp21.routes import OCPP21
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.transactions import Phase, TransactionMessage
 from chargekey_gateway.view.entries import Charger, Installation
+
+from .ends import ChargerEnd
 
 # Where the official schemas of a version are, and what a request's name ends in there.
 SCHEMAS = pathlib.Path(ocpp.__file__).parent
@@ -99,14 +103,22 @@ class GatewayInMemory:
     def password_matches(self, charger: Charger, password: str) -> bool:
         return self.passwords[charger.id] == password
 
-    def authorize(self, charger: Charger, token: str, _announced: object = None) -> Decision:
+    def authorize(
+        self, charger: Charger, token: str, _announced: object = None, **_how: bool
+    ) -> Decision:
         self.told.append(("authorize", charger.id, token))
         if self.error is not None:
             raise self.error
         return self.decisions.get(token.upper(), decided(Status.INVALID))
 
     async def start(
-        self, charger: Charger, *, connector: int, token: str, started_at: int, meter_start: int
+        self,
+        charger: Charger,
+        *,
+        connector: int,
+        token: str,
+        started_at: int | str,
+        meter_start: int,
     ) -> Started:
         await self._durable()
         key = (charger.id, connector, token, started_at, meter_start)
@@ -148,8 +160,10 @@ class GatewayInMemory:
     ) -> None:
         self.told.append(("booted", charger.id, vendor, model, firmware_version))
 
-    def tell(self, event: Any) -> None:
-        self.events.append(event)
+    def security_event(
+        self, charger: Charger, kind: str, *, seen_by: Literal["CHARGER", "GATEWAY"]
+    ) -> None:
+        self.events.append(SecurityEventReported(**of(charger), kind=kind, seen_by=seen_by))
 
     def states(self, chargers: list[Charger], _online: Container[str]) -> list[ChargerState]:
         connectors = (ConnectorState(1, "Preparing", waiting_for_authorisation=True),)
@@ -158,9 +172,15 @@ class GatewayInMemory:
         ]
 
     def connector_status(
-        self, charger: Charger, *, connector: int, status: str, error_code: str
+        self,
+        charger: Charger,
+        *,
+        connector: int,
+        status: str,
+        error_code: str,
+        plug: int = 0,
     ) -> None:
-        self.told.append(("status", charger.id, connector, status, error_code))
+        self.told.append(("status", charger.id, connector, plug, status, error_code))
 
 
 class Line:
@@ -319,6 +339,19 @@ async def new_line(gateway: GatewayInMemory) -> AsyncIterator[Callable[..., Line
         task = line.connection.lost()
         if task is not None:
             task.cancel()
+
+
+@pytest.fixture
+async def new_end() -> AsyncIterator[Callable[..., ChargerEnd]]:
+    ends = []
+
+    def make(version: str, **limits: float) -> ChargerEnd:
+        ends.append(ChargerEnd(version, **limits))
+        return ends[-1]
+
+    yield make
+    for end in ends:
+        end.connection.lost()
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ ANSWERS_16: dict[str, dict[str, Any]] = {
     "ChangeAvailability": YES,
     "ChangeConfiguration": YES,
     "ClearCache": YES,
+    "ClearChargingProfile": YES,
     "GetConfiguration": {"configuration_key": [{"key": "A", "readonly": False, "value": "1"}]},
-    "GetDiagnostics": {"file_name": "log"},
     "GetLocalListVersion": {"list_version": 3},
     "RemoteStartTransaction": YES,
     "RemoteStopTransaction": YES,
@@ -86,11 +86,11 @@ COMMANDS: list[Command] = [
 OF_16: list[Command] = [
     ReadSettings(names=("A",)),
     ChangeSetting(name="A", value="1"),
-    Send(action="GetDiagnostics", payload={"location": "ftp://x"}),
+    Send(action="ClearChargingProfile", payload={}),
 ]
 OF_2: list[Command] = [
     ReadSettings(names=("AuthCtrlr.Enabled",)),
-    ChangeSetting(name="AuthCtrlr.Enabled", value="1"),
+    ChangeSetting(name="AuthCtrlr.Enabled", value="1", ours=True),
     Send(action="GetTransactionStatus", payload={}),
 ]
 VERSIONS = tuple(SUBPROTOCOLS)

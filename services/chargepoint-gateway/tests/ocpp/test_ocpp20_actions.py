@@ -404,6 +404,9 @@ POWER = {"measurand": "Power.Active.Import"}
         ([metered({"value": 1, "unitOfMeasure": {"multiplier": 15}})], 10**15, None),
         ([metered({"value": 9e15, "unitOfMeasure": {"multiplier": 3}})], None, None),
         ([metered({"value": -5})], -5, None),
+        ([metered({"value": 1e18})], None, None),
+        ([metered({"value": -(10**30), "unitOfMeasure": {"multiplier": 15}})], None, None),
+        ([metered({"value": 1e308, "phase": "L1"}, {"value": -1e308, "phase": "L2"})], 0, None),
     ],
 )
 def test_of_all_that_is_metered_register_and_power_are_read(
@@ -458,8 +461,8 @@ async def test_a_status_is_an_evses_and_comes_in_two_ways(
         {"name": "chargingstation"},
     ):
         assert line.at_once("NotifyEvent", notify(component, status))[2] == {}
-    told = ("status", "charger-1", 2, status, "")
-    assert gateway.told == [told, told, told, ("status", "charger-1", 0, status, "")]
+    plug, whole = (("status", "charger-1", 2, number, status, "") for number in (1, 0))
+    assert gateway.told == [plug, plug, whole, ("status", "charger-1", 0, 0, status, "")]
 
 
 def notify(

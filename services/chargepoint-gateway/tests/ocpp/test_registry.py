@@ -283,6 +283,42 @@ async def test_a_dead_charger_of_another_replica_is_replaced(replica: Any) -> No
     assert [*one.kinds(), *two.kinds()] == []
 
 
+@pytest.mark.parametrize("at", [0, 1])
+async def test_a_living_charger_goes_where_somebody_who_may_says_so(
+    replica: Any, *, at: int
+) -> None:
+    """O9: from whichever replica, and whoever comes next is let in at whichever."""
+    one, two = replicas = await replica(), await replica()
+    async with one.open() as first:
+        await listens(one, first)
+        await replicas[at].server.disconnect(FIRST)
+        assert await close_code(first) == 1012
+        async with two.open() as second:
+            await listens(two, second)
+            assert (FIRST in one.server, FIRST in two.server) == (False, True)
+    assert (one.kinds(), two.kinds()) == (["disconnected_by_hand"], [])
+    await until(lambda: FIRST not in two.server)
+    await two.client.flush()
+    for each in replicas:
+        with pytest.raises(ChargerOfflineError):
+            await each.server.disconnect(FIRST)
+
+
+async def test_a_replica_that_does_not_answer_has_perhaps_disconnected_nobody(
+    replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "LEAVE_WITHIN", 0.1)
+    one, two = await replica(), await replica()
+    await one.client.subscribe(subject(FIRST), cb=_say_nothing)
+    await one.client.flush()
+    with pytest.raises(ChargerSilentError):
+        await two.server.disconnect(FIRST)
+
+
+async def _say_nothing(_: Msg) -> None:
+    pass
+
+
 async def test_who_is_not_authenticated_is_not_even_asked_about(replica: Any) -> None:
     """O9."""
     one, two = await replica(), await replica()

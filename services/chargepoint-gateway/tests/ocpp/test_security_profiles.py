@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import datetime as dt
 import ssl
 import warnings
 from collections.abc import AsyncIterator
@@ -15,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from structlog.testing import capture_logs
 from websockets import ClientConnection
 from websockets.exceptions import InvalidHandshake, InvalidStatus
@@ -25,6 +23,7 @@ from websockets.headers import build_authorization_basic
 
 from chargekey_common.errors import CannotRunError
 from chargekey_common.process import Lifetime
+from chargekey_common.testing.authority import DAY, NOW, Authority
 from chargekey_gateway.api import websocket
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.metrics import CERTIFICATE_EXPIRY
@@ -41,69 +40,6 @@ if TYPE_CHECKING:
     from .conftest import GatewayInMemory
 
 IDENTITY, PASSWORD = "CP/1 ä", "a long enough password"
-NOW = dt.datetime.now(dt.UTC)
-DAY = dt.timedelta(days=1)
-
-
-class Authority:
-    """A certificate authority; what it signs it writes as PEM files."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self.directory = directory
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.file = directory / f"{name}.pem"
-        self.certificate = (
-            self._builder(self.name, self.key, NOW + 30 * DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-        self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: dt.datetime
-    ) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(until - 60 * DAY)
-            .not_valid_after(until)
-        )
-
-    def sign(
-        self,
-        file: str,
-        *names: str,
-        organisation: tuple[str, ...] = (),
-        san: str | None = None,
-        until: dt.datetime = NOW + DAY,
-        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
-    ) -> tuple[Path, Path]:
-        """Return the files of a certificate with these common names and of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name(
-            [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names]
-            + [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organisation]
-        )
-        builder = self._builder(subject, key, until)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        if san is not None:
-            alternative = x509.SubjectAlternativeName([x509.DNSName(san)])
-            builder = builder.add_extension(alternative, critical=False)
-        signed = builder.sign(self.key, hashes.SHA256())
-        paths = self.directory / f"{file}.pem", self.directory / f"{file}.key"
-        paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return paths
 
 
 class Ports:
@@ -391,13 +327,14 @@ def test_files_that_do_not_fit_together_change_nothing(
 
 
 async def test_guessing_a_password_is_limited(ports: Ports) -> None:
-    """O2: one's own failures lock nobody else out."""
+    """O2: after so many nothing more is said, and the right one is let in all the same."""
     ports.gateway.add("charger-3", "CP/3", PASSWORD)
     await ports.start(1, failures_per_identity=3, failures_window=1000)
-    for _ in range(3):
-        assert await outcome(ports.open(tls=False, password="wrong")) == "401"
-    assert await outcome(ports.open(tls=False, password="wrong")) == "429"
-    assert await outcome(ports.open(tls=False, password=PASSWORD)) == "429"
+    with capture_logs() as logs:
+        found = [await outcome(ports.open(tls=False, password="wrong")) for _ in range(9)]
+    assert found == ["401"] * 3 + ["429"] * 6
+    assert len([line for line in logs if line["event"] == "charger_unauthorized"]) == 3
+    assert await outcome(ports.open(tls=False, password=PASSWORD)) == "in"
     kinds = [event.kind for event in ports.gateway.events]
     assert kinds == ["too_many_failed_authentications"]
     door = Door.__new__(Door)
@@ -410,19 +347,31 @@ async def test_a_failure_counts_for_a_while(ports: Ports) -> None:
     await ports.start(1, failures_per_identity=1, failures_window=0.05)
     assert await outcome(ports.open(tls=False, password="wrong")) == "401"
     async with asyncio.timeout(PATIENCE):
-        while (found := await outcome(ports.open(tls=False, password=PASSWORD))) == "429":
+        while (found := await outcome(ports.open(tls=False, password="wrong"))) == "429":
             pass
-    assert found == "in"
+    assert found == "401"
+
+
+async def test_names_that_are_nobodys_are_limited_together(ports: Ports) -> None:
+    """Whoever makes them up is no more than any other."""
+    await ports.start(1, failures_per_identity=3, failures_window=1000)
+    door = Door.__new__(Door)
+    door.scheme, door.port = "ws", ports.server.port
+    found = [await outcome(door.open(f"CP-{number}")) for number in range(5)]
+    assert found == ["404", "404", "404", "429", "429"]
+    assert await outcome(ports.open(tls=False, password="wrong")) == "401"
 
 
 async def test_an_address_that_tries_many_names_is_limited_where_that_is_set(
     ports: Ports,
 ) -> None:
-    await ports.start(1, failures_per_address=3, failures_window=1000)
+    await ports.start(1, failures_per_identity=0, failures_per_address=3, failures_window=1000)
     door = Door.__new__(Door)
     door.scheme, door.port = "ws", ports.server.port
     found = [await outcome(door.open(f"CP-{number}")) for number in range(5)]
     assert found == ["404", "404", "404", "429", "429"]
+    assert await outcome(ports.open(tls=False, password="wrong")) == "429"
+    assert await outcome(ports.open(tls=False, password=PASSWORD)) == "in"
 
 
 # What is not finished.
@@ -470,14 +419,31 @@ async def test_of_too_many_half_open_the_oldest_goes_and_a_charger_comes_in(port
     """O10: however many there are."""
     await ports.start(1, opening_connections=20, opening_timeout=1000)
     port = ports.server.port
-    half_open = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+    half_open = [
+        await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.1.{number}", 0))
+        for number in range(1, 241)
+    ]
     assert await outcome(ports.open(tls=False, password=PASSWORD)) == "in"
-    for reader, _ in half_open[:279]:
+    for reader, _ in half_open[:219]:
         assert await closed(reader) == b""
     assert not half_open[-1][0].at_eof()
     await ports.server.stop()
     for reader, writer in half_open:
         assert await closed(reader) == b""
+        writer.close()
+
+
+async def test_whoever_comes_again_and_again_keeps_no_other_network_out(ports: Ports) -> None:
+    """O10: nor those who take longer for their request."""
+    await ports.start(1, opening_connections=20, opening_timeout=1000)
+    port = ports.server.port
+    slow = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    half_open = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+    for reader, _ in half_open[:35]:
+        assert await closed(reader) == b""
+    slow[1].write(b"GET /ocpp/nobody HTTP/1.1\r\n\r\n")
+    assert (await closed(slow[0])).startswith(b"HTTP/1.1 4")
+    for _, writer in (*half_open, slow):
         writer.close()
 
 

@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chargekey_gateway.api.charger_socket import ChargerSocket
 from chargekey_gateway.api.websocket import DIALECTS
+from chargekey_gateway.command_errors import ChargerOfflineError
 from chargekey_gateway.commands import RemoteStop
 from chargekey_gateway.ocpp16.routes import OCPP16
 
@@ -495,6 +496,40 @@ async def test_a_big_message_counts_as_many(new_door: Callable[..., Awaitable[Do
         assert await close_code(socket) == 1008
 
 
+async def test_another_connection_brings_no_more_messages(
+    new_door: Callable[..., Awaitable[Door]],
+) -> None:
+    """O10: the rate is the charger's; nobody else's."""
+    door = await new_door(messages_per_second=0.001, message_burst=5)
+    for _ in range(2):
+        async with door.open() as socket:
+            await heartbeat(socket)
+            await heartbeat(socket)
+    async with door.open() as socket:
+        await heartbeat(socket)
+        await socket.send(HEARTBEAT)
+        assert await close_code(socket) == 1008
+    async with door.open() as socket:
+        await socket.send(HEARTBEAT)
+        assert await close_code(socket) == 1008
+    async with door.open("CP%2F2%20%C3%A4", user="CP/2 ä") as neighbour:
+        await heartbeat(neighbour)
+
+
+async def test_the_rate_recovers_between_connections(
+    new_door: Callable[..., Awaitable[Door]],
+) -> None:
+    server = (await new_door(messages_per_second=2, message_burst=10)).server
+    assert server.unspent("charger-1", 100.0) == 10
+    server.keep_unspent("charger-1", 1.0, 100.0)
+    assert server.unspent("charger-2", 100.0) == 10
+    assert server.unspent("charger-1", 102.0) == 5
+    server.keep_unspent("charger-1", -60.0, 200.0)
+    assert server.unspent("charger-1", 210.0) == -40
+    server.keep_unspent("charger-1", 1.0, 300.0)
+    assert server.unspent("charger-1", 400.0) == 10
+
+
 async def test_a_flood_of_pings_is_1008(new_door: Callable[..., Awaitable[Door]]) -> None:
     """O10."""
     door = await new_door(messages_per_second=0.001, message_burst=5)
@@ -650,6 +685,23 @@ class Tcp:
 
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda *_args, **_options: None
+
+
+async def test_a_newcomer_gets_the_place_of_who_is_disconnected_by_hand(
+    door: Door, gateway: GatewayInMemory
+) -> None:
+    """O9: of one that would have answered, and before it does."""
+    with pytest.raises(ChargerOfflineError):
+        await door.server.disconnect("charger-1")
+    async with raw(door) as first:
+        first.send(OP_TEXT, HEARTBEAT.encode())
+        assert (await first.receive())[0] == OP_TEXT
+        async with door.open() as newcomer:
+            assert (await first.receive())[0] == OP_PING
+            await door.server.disconnect("charger-1")
+            await heartbeat(newcomer)
+            assert await first.close_code() == 1012
+    assert [each.kind for each in gateway.events] == ["disconnected_by_hand"]
 
 
 async def test_a_newcomer_that_gave_up_gets_no_place(door: Door, gateway: GatewayInMemory) -> None:

@@ -8,6 +8,8 @@ import datetime as dt
 import gzip
 import ipaddress
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,11 +24,18 @@ from chargekey_common.keyed_ids import classify
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.inputs import Presented
 from chargekey_gateway.operators import outgoing
-from chargekey_gateway.operators.asking import JUST_NOW, OFFLINE, AskingOperators
+from chargekey_gateway.operators.asking import (
+    AT_ONCE_FROM_CHARGER,
+    JUST_NOW,
+    OFFLINE,
+    AskingOperators,
+    retry_after,
+)
 from chargekey_gateway.operators.breaker import MOST, SHORTEST
 from chargekey_gateway.operators.last_known import KEPT, AnswerKeys, LastKnown
+from chargekey_gateway.operators.names import Names
 from chargekey_gateway.operators.outgoing import Outgoing, UnsafeAddressError, is_outside
-from chargekey_gateway.operators.question import Endpoint, Post
+from chargekey_gateway.operators.question import Endpoint, Post, Said
 from chargekey_gateway.view.entries import Charger, Installation
 
 from .operator_server import (
@@ -154,7 +163,8 @@ BAD: dict[str, tuple[Behave, str]] = {
     "hangs up": (hang_up, "http"),
     "never ends": (endless, "malformed"),
     "redirects": (REDIRECT, "malformed"),
-    "fails": (answer(ALLOWED, "500 Oh no"), "malformed"),
+    "fails": (answer(ALLOWED, "500 Oh no"), "server_error"),
+    "is busy": (answer(ALLOWED, "429 Later"), "put_off"),
     "does not know us": (answer(ALLOWED, "401 Who are you"), "malformed"),
     "says a page": (answer(b"<html>"), "malformed"),
     "says another type": (answer(b'{"allowed": 1}'), "malformed"),
@@ -213,8 +223,8 @@ async def test_who_fails_again_and_again_is_left_alone_and_then_tried_by_one_que
     asking: Asking, volt: OperatorServer
 ) -> None:
     volt.behave = answer(b"", "503 Busy")
-    for _ in range(MOST):
-        await asking.ask()
+    for number in range(MOST):
+        await asking.ask(charger=f"c{number}")
     before = count("breaker_open")
     assert await asking.ask() == UNREACHABLE
     assert len(volt.asked) == MOST
@@ -232,6 +242,114 @@ async def test_who_fails_again_and_again_is_left_alone_and_then_tried_by_one_que
     assert await asking.ask() == SAID
     assert await asking.ask() == SAID
     assert len(volt.asked) == MOST + 3
+
+
+ODD = {
+    "refused": answer(b"what is this?", "400 Bad Request"),
+    "unauthorized": answer(ALLOWED, "401 Who are you"),
+    "not found": answer(b"", "404 Not Found"),
+    "at the border": answer(b"", "499 Whatever"),
+    "redirected": REDIRECT,
+    "a page": answer(b"<html>"),
+    "long": answer(ALLOWED + b" " * 65_536),
+}
+
+
+@pytest.mark.parametrize("behave", ODD.values(), ids=ODD)
+async def test_who_can_make_nothing_of_a_token_is_asked_about_the_next(
+    asking: Asking, volt: OperatorServer, behave: Behave
+) -> None:
+    """O46: odd cards at one charger would close the operator's other sites, too."""
+    volt.behave = behave
+    for number in range(MOST + 1):
+        assert await asking.ask(token=f"odd {number}") == UNREACHABLE
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask() == SAID
+    assert len(volt.asked) == MOST + 2
+
+
+async def test_an_answer_that_says_nothing_ends_a_row_of_failures(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    for behave in (hang_up, answer(b"", "404 Not Found"), hang_up):
+        volt.behave = behave
+        for _ in range(MOST - 1):
+            await asking.ask()
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask() == SAID
+
+
+async def test_an_operator_that_breaks_on_tokens_of_one_charger_is_asked_by_the_others(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """O46."""
+    volt.behave = answer(b"", "500 Oh no")
+    for number in range(3 * MOST):
+        assert await asking.ask(token=f"odd {number}") == UNREACHABLE
+    assert len(volt.asked) == 3 * MOST
+    # Where it was left alone for another reason, that charger does not keep it so.
+    volt.behave = hang_up
+    for _ in range(MOST):
+        await asking.ask(charger="c2")
+    asking.now += SHORTEST
+    volt.behave = answer(b"", "500 Oh no")
+    await asking.ask(token="odd")
+    asking.now += 2 * SHORTEST
+    for _ in range(3):
+        await asking.ask(token="odd")
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask(charger="c2") == SAID
+
+
+async def test_what_nobody_is_asked_is_answered_while_the_operator_is_left_alone(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """And says nothing of how the operator is."""
+    asking.endpoints["volt"] = Endpoint("OCPI", volt.url, "s3cr3t")
+    volt.behave = hang_up
+    for _ in range(MOST):
+        await asking.ask()
+    assert await asking.ask(token="x" * 37) == OperatorAnswer(status="NOT_ALLOWED")
+    assert await asking.ask() == UNREACHABLE
+    assert len(volt.asked) == MOST
+
+
+async def test_who_asks_for_patience_is_left_alone_for_so_long(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    volt.behave = answer(b"", "429 Too Many Requests", "retry-after: 7")
+    before = count("put_off")
+    assert await asking.ask() == UNREACHABLE
+    assert count("put_off") == before + 1
+    volt.behave = answer(ALLOWED)
+    asking.now += 7 * SECOND - 1
+    assert await asking.ask() == UNREACHABLE
+    assert len(volt.asked) == 1
+    asking.now += 1
+    assert await asking.ask() == SAID
+    assert await asking.ask() == SAID
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0),
+        ("", 0),
+        ("120", 120),
+        (" 5 ", 5),
+        ("9" * 400, 999_999_999),
+        ("-5", 0),
+        ("1.5", 0),
+        ("soon", 0),
+        ("²", 0),
+        ("Wed, 18 Nov 2026 11:07:40 GMT", 60),
+        ("Wed, 18 Nov 2026 11:05:40 GMT", -60),
+        ("Wed, 99 Nov 2026 11:05:40 GMT", 0),
+    ],
+)
+def test_how_long_to_wait_is_told_in_seconds_or_by_a_date(header: str | None, seconds: int) -> None:
+    """RFC 9110 §10.2.3."""
+    assert retry_after(Said(429, b"", header), NOW) == seconds * SECOND
 
 
 async def test_while_one_question_tries_no_other_is_asked(
@@ -295,6 +413,24 @@ async def test_what_one_operator_does_is_nothing_to_the_chargers_of_another(
     for task in hanging:
         task.cancel()
     await asyncio.wait(hanging)
+
+
+async def test_one_charger_takes_no_room_from_the_operators_others(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """O46."""
+    volt.behave = never
+    hanging = [asyncio.create_task(asking.ask()) for _ in range(AT_ONCE_FROM_CHARGER)]
+    await volt.has_been_asked(AT_ONCE_FROM_CHARGER)
+    before = count("busy")
+    assert await asking.ask() == UNREACHABLE
+    assert count("busy") == before + 1
+    volt.behave = answer(ALLOWED)
+    assert await asking.ask(charger="c2") == SAID
+    for task in hanging:
+        task.cancel()
+    await asyncio.wait(hanging)
+    assert await asking.ask() == SAID
 
 
 async def test_what_was_allowed_a_moment_ago_is_not_asked_again_when_it_begins(
@@ -476,17 +612,14 @@ async def test_what_is_connected_to_is_what_was_checked(
     volt: OperatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that is another address the second time it is looked up gains nothing."""
-    loop = asyncio.get_running_loop()
     looked_up: list[str] = []
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+    def look_up(host: str, _port: None, **_: Any) -> list[Any]:
         looked_up.append(host)
-        address = "127.0.0.1" if len(looked_up) == 1 else "10.0.0.1"
-        return [(2, 1, 6, "", (address, port))]
+        return leads_to("127.0.0.1" if len(looked_up) == 1 else "10.0.0.1")
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(outgoing, "is_outside", lambda address: str(address) == "127.0.0.1")
-    async with Outgoing(deadline=SHORT) as guarded:
+    async with Outgoing(deadline=SHORT, names=Names(look_up)) as guarded:
         # The server speaks no TLS: that it was reached is all there is to see.
         with pytest.raises(httpx2.TimeoutException):
             await guarded.post(Post(f"https://operator.example:{volt.port}/", {}, b""))
@@ -495,15 +628,30 @@ async def test_what_is_connected_to_is_what_was_checked(
 
 
 async def test_one_address_inside_among_those_of_a_name_is_enough_to_refuse(
-    volt: OperatorServer, monkeypatch: pytest.MonkeyPatch
+    volt: OperatorServer,
 ) -> None:
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:  # noqa: ARG001 - the loop's own
-        return [(2, 1, 6, "", (each, port)) for each in ("93.184.216.34", "127.0.0.1")]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    async with Outgoing(deadline=LONG) as guarded:
+    names = Names(lambda *_, **__: leads_to("93.184.216.34", "127.0.0.1"))
+    async with Outgoing(deadline=LONG, names=names) as guarded:
         with pytest.raises(UnsafeAddressError):
             await guarded.post(Post(f"https://operator.example:{volt.port}/", {}, b""))
+
+
+@pytest.mark.parametrize("how", ["unknown", "endless"])
+async def test_a_name_that_is_not_found_is_no_operator(volt: OperatorServer, how: str) -> None:
+    ended = threading.Event()
+
+    def look_up(*_: Any, **__: Any) -> list[Any]:
+        if how == "endless":
+            ended.wait(LONG)
+        raise socket.gaierror
+
+    async with Outgoing(deadline=SHORT, anywhere=True, names=Names(look_up)) as sender:
+        asking = await made(volt, sender)
+        asking.endpoints["volt"] = Endpoint("WEBHOOK", "http://operator.example/", KEY)
+        before = count("http")
+        assert await asking.ask() == UNREACHABLE
+        assert count("http") == before + 1
+    ended.set()
 
 
 async def test_proxies_of_the_environment_are_not_used(
@@ -524,6 +672,10 @@ async def test_cookies_of_operators_are_not_kept(volt: OperatorServer) -> None:
             await sender.post(Post(volt.url, {}, b""))
     assert len(volt.asked) == 2
     assert "cookie" not in volt.asked[1].headers
+
+
+def leads_to(*addresses: str) -> list[Any]:
+    return [(2, 1, 6, "", (each, 0)) for each in addresses]
 
 
 def _utc(at: int) -> Any:

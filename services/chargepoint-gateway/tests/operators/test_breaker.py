@@ -11,6 +11,7 @@ from chargekey_gateway.operators.breaker import (
     abandoned,
     asking,
     failed,
+    put_off,
     succeeded,
 )
 
@@ -67,6 +68,29 @@ def test_questions_asked_before_it_opened_make_the_pause_no_longer() -> None:
 
 def test_their_answers_close_it() -> None:
     assert succeeded(OPEN) == CLOSED
+
+
+def test_who_asks_for_patience_gets_it_within_bounds_and_has_not_failed() -> None:
+    almost = failing(CLOSED, MOST - 1)
+    for pause, granted in [(-5, SHORTEST), (7 * SHORTEST, 7 * SHORTEST), (10**18, LONGEST)]:
+        breaker = put_off(almost, NOW, pause, probe=False)
+        assert asking(breaker, NOW + granted - 1) is None
+        probing = asking(breaker, NOW + granted)
+        assert probing is not None
+        assert asking(probing, NOW + granted) is None
+        assert succeeded(probing) == CLOSED
+        # Asked for patience again, it is tried again after it.
+        again = put_off(probing, NOW + granted, SHORTEST, probe=True)
+        assert asking(again, NOW + granted + SHORTEST) is not None
+
+
+def test_patience_asked_for_before_it_opened_shortens_no_pause_and_ends_no_probe() -> None:
+    long = put_off(CLOSED, NOW, LONGEST, probe=False)
+    assert put_off(long, NOW, SHORTEST, probe=False).until == NOW + LONGEST
+    probing = asking(long, NOW + LONGEST)
+    assert probing is not None
+    late = put_off(probing, NOW + LONGEST, SHORTEST, probe=False)
+    assert asking(late, NOW + 10 * LONGEST) is None
 
 
 def test_a_probe_that_nobody_waits_for_any_more_lets_the_next_one_through() -> None:

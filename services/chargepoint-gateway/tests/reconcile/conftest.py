@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import pytest_asyncio
@@ -33,6 +33,7 @@ from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence, State
 from chargekey_gateway.reconcile.lists import Lists
 from chargekey_gateway.reconcile.reconciler import Reconciler
+from chargekey_gateway.reconcile.seen import Seen
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -167,10 +168,11 @@ class Replica:
         quiet: float = SOON,
         greeting: float = 0,
         delays: tuple[float, ...] = (SOON,) * 3,
+        losses: tuple[float, ...] = (SOON,),
     ) -> None:
         self.site = site
         self.confirmed = Confirmed(client or Client())
-        lists = Lists(site.view, KEYED_IDS.group_token)
+        lists = Lists(site.view, site.seen, KEYED_IDS.group_token)
         self.convergence = Convergence(
             site.view, site.running, self.confirmed, lists, clock=site.now
         )
@@ -180,6 +182,7 @@ class Replica:
             site.running,
             self.confirmed,
             lists,
+            site.seen,
             self.convergence,
             codes=site.codes,
             look_up=site.look_up,
@@ -188,6 +191,7 @@ class Replica:
             delays=delays,
             greeting=greeting,
             quiet=quiet,
+            losses=losses,
         )
 
     def state(self, charger: str = "first", *, online: bool = False) -> State:
@@ -199,11 +203,16 @@ class Replica:
 
 
 class Site:
-    """Installation "site" with chargers, in a view; every event a nanosecond after the last."""
+    """Installation "site" with chargers, in a view; every event a nanosecond after the last.
 
-    def __init__(self, *chargers: str) -> None:
-        self.view = View()
+    Its people are LOCAL users, but for `guests`, who have accounts.
+    """
+
+    def __init__(self, *chargers: str, guests: Collection[str] = ()) -> None:
+        self.guests = guests
+        self.view = View(self.now)
         self.running = RunningSessions()
+        self.seen = Seen(self.view, self.running)
         self.look_up = Lookup(self.view, KEYED_IDS)
         self.at = 1_000
         self.readable: dict[str, str] = {}
@@ -243,6 +252,9 @@ class Site:
     def add(self, code: str, user: str, key: str | None = None, **details: object) -> str:
         """Give the user something to present, and return its id."""
         key = key or f"{user}-{code.strip('#')}"
+        known = self.view.user(user)
+        if user not in self.guests and (known is None or known.local_to is None):
+            self.tell(identity.LocalUserAdded(user_id=user, installation_id="site"))
         installation_id = "site" if code.startswith("#") else None
         code_class, canonical = classify(code)
         alias = KEYED_IDS.alias_of(code_class, canonical)
@@ -352,18 +364,20 @@ class Site:
         self.running.started(
             transaction_id,
             SessionStarted(
-                installation_id="site",
                 charger_id="first",
                 session_id=f"session-{transaction_id}",
                 connector=1,
                 started_at=0,
                 meter_start=0,
                 status="Accepted",
-                reason="installation_permission",
-                inputs=Inputs(at=0),
-                user_id=user,
-                identification_id=f"{user}-card",
-                **details,  # type: ignore[arg-type] # names of fields
+                **{  # type: ignore[arg-type] # names of fields
+                    "installation_id": "site",
+                    "reason": "installation_permission",
+                    "inputs": Inputs(at=self.at),
+                    "user_id": user,
+                    "identification_id": f"{user}-card",
+                    **details,
+                },
             ),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -645,8 +646,8 @@ async def test_settings_are_read_and_those_that_differ_changed(new_replica: NewR
     replica.reconciler.connected(charger)
     await replica.settled()
     assert charger.of(ChangeSetting) == [
-        ChangeSetting(name="LocalPreAuthorize", value="false"),
-        ChangeSetting(name="MaxEnergyOnInvalidId", value="0"),
+        ChangeSetting(name="LocalPreAuthorize", value="false", ours=True),
+        ChangeSetting(name="MaxEnergyOnInvalidId", value="0", ours=True),
     ]
     assert replica.state().pending == []
     # Who refuses keeps his own ways: until the wish changes, or he boots.
@@ -866,6 +867,7 @@ async def test_while_a_restored_store_is_read_again_nobody_is_taken_off_a_list(
 
 
 USERS = ("ada", "bob", "cleo", "dan")
+GUESTS = ("cleo", "dan")
 CARDS = {user: [f"04A1B{number}{n:02X}" for n in range(2)] for number, user in enumerate(USERS)}
 
 
@@ -874,7 +876,9 @@ class History:
 
     def __init__(self, data: st.DataObject) -> None:
         self.data = data
-        self.site = Site("first", "second")
+        self.site = Site("first", "second", guests=GUESTS)
+        self.removed = Counter[str]()
+        self.presented: list[str] = []
         self.replicas = [Replica(self.site), Replica(self.site)]
         self.chargers = [StandardCharger(self.site.charger(each)) for each in ("first", "second")]
         self.chargers[1].capacity, self.chargers[1].portion = 3, 2
@@ -895,18 +899,18 @@ class History:
                 other.confirmed.put(charger.charger.id, record)
             self.at[number] = None
 
-    def happen(self) -> None:  # noqa: C901, PLR0912 - one thing of many
+    def happen(self) -> None:  # noqa: C901, PLR0912, PLR0915 - one thing of many
         draw, site = self.data.draw, self.site
         user = draw(st.sampled_from(USERS))
         number = draw(st.integers(0, 1))
         charger = draw(st.sampled_from([None, "first", "second"]))
         card = draw(st.sampled_from(CARDS[user]))
-        key = f"{user}-{card}"
+        key = f"{card} {self.removed[card]}"  # no id is ever given again
         known = site.view.identification_by_id(key)
-        match draw(st.integers(0, 15)):
+        match draw(st.integers(0, 16)):
             case 0 | 1 | 2:
                 if known is None:
-                    site.add(card, user)
+                    site.add(card, user, key)
             case 3 | 4 | 5:
                 ends = draw(st.sampled_from([None, site.at + 3]))
                 site.grant(user, charger=charger, valid_until=ends)
@@ -917,6 +921,7 @@ class History:
             case 8:
                 if known is not None:
                     site.remove(user, key)
+                    self.removed[card] += 1
             case 9:
                 types = draw(st.sampled_from([("RFID",), ("PIN",), ("RFID", "PIN")]))
                 site.types(*types, charger=draw(st.sampled_from(["first", "second"])))
@@ -941,6 +946,11 @@ class History:
                 replica.reconciler.booted(self.chargers[number].charger)
             case 15:
                 site.quirks("first", reversed=draw(st.booleans()), truncated=draw(st.booleans()))
+            case 16:
+                if known is not None:
+                    self.presented.append(key)
+                    site.start(len(self.presented), user, identification_id=key)
+                    site.end(len(self.presented))
 
 
 async def live(data: st.DataObject) -> None:
@@ -961,6 +971,9 @@ async def live(data: st.DataObject) -> None:
             replica.reconciler.reconcile(charger.charger.id)
             await replica.settled()
             assert_converged(replica, charger)
+            listed = replica.convergence.of(charger.charger).wanted.entries.values()
+            of_guests = {each.identification_id for each in listed if each.user_id in GUESTS}
+            assert of_guests <= {*history.presented}
     finally:
         for replica in history.replicas:
             await replica.reconciler.close()

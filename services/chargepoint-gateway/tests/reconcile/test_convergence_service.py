@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from chargekey.gateway.v1 import convergence_pb2 as pb
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.process import cancel
 from chargekey_common.testing.bad_input import (
     Door,
     assert_a_stranger_learns_nothing,
@@ -24,7 +26,9 @@ from chargekey_gateway.api.convergence import service
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.reconcile.confirmed import Record
+from chargekey_gateway.reconcile.convergence import State
 from chargekey_gateway.sessions.keys import StartKeys
+from chargekey_gateway.view.entries import Charger
 
 from .conftest import ADA, KEYED_IDS, SECRET, Site
 
@@ -115,6 +119,33 @@ async def test_all_chargers_of_an_installation_are_told_of_also_those_nobody_eve
     assert list(first.pending) == ["settings", "local_list"]
     unknown = pb.ListConvergenceRequest(charger_id="nobody")
     assert not (await world.administrator.call("ListConvergence", unknown)).chargers
+
+
+async def test_taps_come_between_two_of_a_thousand_chargers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, state = [], world.gateway.convergence.state
+    turn = 0
+
+    def note(charger: Charger, *, online: bool) -> State:
+        told.append(turn)
+        return state(charger, online=online)
+
+    async def take_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(world.gateway.convergence, "state", note)
+    task = asyncio.create_task(take_turns())
+    for number in range(8):
+        world.site.add_charger(f"another-{number}")
+    request = pb.ListConvergenceRequest(installation_id="site")
+    await world.administrator.call("ListConvergence", request)
+    await cancel(task)
+    assert told == sorted(set(told))
+    assert len(told) == 10
 
 
 async def test_whatever_is_asked_nothing_is_an_error_and_a_stranger_learns_nothing(

@@ -22,8 +22,12 @@ LONG_CARD = "04A1B2C3D4E5F6"
 SAME_BEGINNING = "04A1B2C3000000"
 
 
+def lists_of(site: Site) -> Lists:
+    return Lists(site.view, site.seen, KEYED_IDS.group_token)
+
+
 def wanted(site: Site, charger: str = "first", capacity: int | None = None) -> Wanted:
-    lists = Lists(site.view, KEYED_IDS.group_token)
+    lists = lists_of(site)
     return lists.wanted(site.charger(charger), capacity, site.at)
 
 
@@ -45,7 +49,7 @@ def test_who_may_charge_there_is_in_the_list_until_he_may_not_and_with_his_group
 
 
 def site_group(group_id: str | None, user_id: str) -> str | None:
-    return KEYED_IDS.group_token(group_id, user_id)
+    return KEYED_IDS.group_token(group_id, user_id, "site")
 
 
 def test_who_must_be_refused_is_in_the_list_with_what_the_decision_says() -> None:
@@ -178,7 +182,7 @@ def test_a_list_is_shared_by_the_chargers_of_a_site_that_take_the_same_types() -
     site = Site("first", "second", "third")
     site.resident("ada", ADA)
     site.types("PIN", charger="third")
-    lists = Lists(site.view, KEYED_IDS.group_token)
+    lists = lists_of(site)
     first, second, third = (
         lists.wanted(site.charger(each), None, site.at) for each in ("first", "second", "third")
     )
@@ -191,7 +195,7 @@ def test_a_shared_list_is_made_anew_when_something_in_it_ends() -> None:
     site = Site()
     ada = site.add(ADA, "ada")
     site.grant("ada", valid_until=5_000)
-    lists = Lists(site.view, KEYED_IDS.group_token)
+    lists = lists_of(site)
     before = lists.wanted(site.charger(), None, 4_999)
     assert (before.entries[ada].status, before.ends) == (Status.ACCEPTED, 5_000)
     assert lists.wanted(site.charger(), None, 5_000).entries[ada].status is Status.INVALID
@@ -201,7 +205,7 @@ def test_what_takes_something_from_somebody_is_asked_for_every_charger_and_every
     """R12."""
     site = Site()
     ada = site.resident("ada", ADA)
-    lists = Lists(site.view, KEYED_IDS.group_token)
+    lists = lists_of(site)
     before = lists.wanted(site.charger(), None, site.at)
     assert not lists.takes(before, {})
     assert lists.takes(before, None)

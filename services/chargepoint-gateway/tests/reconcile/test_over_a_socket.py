@@ -31,6 +31,7 @@ from chargekey_gateway.sessions.keys import StartKeys
 from .conftest import ADA, BOB, KEYED_IDS, SECRET, Site
 
 PASSWORD = "a long enough password"
+GROUP = "AuthCtrlr.MasterPassGroupId"
 result = ocpp.v16.call_result
 LIBRARY: dict[str, Any] = {"ocpp2.0.1": ocpp.v201, "ocpp2.1": ocpp.v21}
 
@@ -115,6 +116,7 @@ class ListedIn2x:
         self.settings = {
             "AuthCtrlr.Enabled": "true",
             "AuthCtrlr.LocalPreAuthorize": "true",
+            GROUP: "",
             "LocalAuthListCtrlr.ItemsPerMessage": "1",
         }
         self.seen: list[str] = []
@@ -294,6 +296,7 @@ async def test_a_charger_of_2x_has_the_list_settings_and_cache_it_should_have(
     site, served, server = gateway
     site.resident("ada", ADA)
     site.resident("bob", BOB)
+    site.policies(master_pass=True)
     async with connected(server, version) as charger:
         boot = LIBRARY[version].call.BootNotification(
             charging_station={"vendor_name": "v", "model": "m"}, reason="PowerUp"
@@ -305,6 +308,7 @@ async def test_a_charger_of_2x_has_the_list_settings_and_cache_it_should_have(
         assert charger.settings["OCPPCommCtrlr.MessageAttempts"] == "133"
         assert charger.settings["AuthCtrlr.LocalPreAuthorize"] == "false"
         assert charger.settings["AuthCtrlr.Enabled"] == "true"
+        assert charger.settings[GROUP] == "site"
         assert "LocalAuthListCtrlr.Enabled" not in charger.settings  # it has none
         charger.forgets = True
         charger.seen.clear()
@@ -321,9 +325,11 @@ async def test_a_charger_of_2x_has_the_list_settings_and_cache_it_should_have(
         while served.convergence.state(site.charger(), online=True).pending:
             await asyncio.sleep(0)
         assert served.confirmed.of("first").list_version == charger.version > 0
+        assert served.confirmed.knows_master_pass(site.charger())
+        site.policies()
         site.restricted(required=False)
         await charger.until({})
         async with asyncio.timeout(10):
-            while charger.settings["AuthCtrlr.Enabled"] != "false":
+            while charger.settings["AuthCtrlr.Enabled"] != "false" or charger.settings[GROUP]:
                 charger.changed.clear()
                 await charger.changed.wait()

@@ -22,6 +22,7 @@ from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence
 from chargekey_gateway.reconcile.lists import Lists
 from chargekey_gateway.reconcile.reconciler import Reconciler
+from chargekey_gateway.reconcile.seen import Seen
 from chargekey_gateway.reconcile.stopping import next_end, to_stop
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
@@ -168,12 +169,14 @@ def site() -> Site:
 
 def made(site: Site, delays: tuple[float, ...]) -> Reconciler:
     keyed_ids = KeyedIds(bytes(16))
-    confirmed, lists = Confirmed(Client()), Lists(site.view, keyed_ids.group_token)
+    confirmed, seen = Confirmed(Client()), Seen(site.view, site.running)
+    lists = Lists(site.view, seen, keyed_ids.group_token)
     return Reconciler(
         site.view,
         site.running,
         confirmed,
         lists,
+        seen,
         Convergence(site.view, site.running, confirmed, lists, clock=site.now),
         codes=NOBODY_TELLS,
         look_up=Lookup(site.view, keyed_ids),

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
+import selectors
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, LiteralString
@@ -59,8 +61,8 @@ SAVE_WAIT = 2.0
 STANDSTILL = """
     SELECT set_config(name, '5000', false) FROM pg_settings
     WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"""
-# How often the listener looks whether it is to end, in seconds.
-LISTEN = 0.2
+# Seconds before the listener connects again, and for it to end.
+LISTEN_AGAIN = 0.2
 JOIN = 2.0
 
 _TABLES = (
@@ -158,6 +160,8 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         self._closed = threading.Event()
         self._saving = threading.BoundedSemaphore(SAVES_AT_ONCE)
         self._listener: threading.Thread | None = None
+        # Closed to wake the listener, which waits for this as well as for the server.
+        self._listening: socket.socket | None = None
         try:
             # The pool would not say why it cannot connect.
             where.connect().close()
@@ -300,31 +304,43 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
 
     def watch(self, saved: Callable[[], None]) -> None:
         """Call `saved`, on a thread of its own, whenever any process has saved, until closed."""
+        self._listening, ended = socket.socketpair()
         self._listener = threading.Thread(
-            target=self._listen, args=(saved,), name="listen", daemon=True
+            target=self._listen, args=(saved, ended), name="listen", daemon=True
         )
         self._listener.start()
 
     def close(self) -> None:
         """Close every connection."""
         self._closed.set()
-        if self._listener is not None:
+        if self._listener is not None and self._listening is not None:
+            self._listening.close()
             # A server that hangs may keep it; it ends with the process.
             self._listener.join(JOIN)
         self.datastore.close()
 
-    def _listen(self, saved: Callable[[], None]) -> None:
-        while not self._closed.is_set():
-            try:
-                with self._where.connect() as connection:
-                    connection.execute(SQL("LISTEN {}").format(Identifier(self.channel_name)))
-                    saved()  # whatever it was that nobody listened to
-                    while not self._closed.is_set():
-                        for _ in connection.notifies(timeout=LISTEN, stop_after=1):
-                            saved()
-            except psycopg.Error as error:
-                log.info("store_listener_retries", error=type(error).__name__)
-                self._closed.wait(LISTEN)
+    def _listen(self, saved: Callable[[], None], ended: socket.socket) -> None:
+        with ended:
+            while not self._closed.is_set():
+                try:
+                    with self._where.connect() as connection:
+                        connection.execute(SQL("LISTEN {}").format(Identifier(self.channel_name)))
+                        saved()  # whatever it was that nobody listened to
+                        self._hear(connection, saved, ended)
+                except psycopg.Error as error:
+                    log.info("store_listener_retries", error=type(error).__name__)
+                    self._closed.wait(LISTEN_AGAIN)
+
+    def _hear(
+        self, connection: Connection[Any], saved: Callable[[], None], ended: socket.socket
+    ) -> None:
+        with selectors.DefaultSelector() as either:
+            either.register(connection, selectors.EVENT_READ)
+            either.register(ended, selectors.EVENT_READ)
+            while not self._closed.is_set():
+                either.select()
+                for _ in connection.notifies(timeout=0):
+                    saved()
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def _select(self, statement: LiteralString, value: str) -> dict[str, Any] | None:

@@ -59,6 +59,7 @@ class PoliciesSet(_AboutInstallation, frozen=True, kw_only=True):
     on_operator_timeout: OnOperatorTimeout
     offline_unknown_ids: bool = False
     offline_pins: bool = False
+    master_pass: bool = False
     pin_length: int
 
 

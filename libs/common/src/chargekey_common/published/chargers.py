@@ -52,7 +52,7 @@ class SecurityEventReported(_AboutCharger, frozen=True, kw_only=True):
     """Something that bears on the charger's security, told by itself or seen by the gateway.
 
     `kind` in OCPP's words (SecurityEventNotification) or, of the gateway,
-    `identity_already_connected` and the like.
+    `identity_already_connected`, `disconnected_by_hand` and the like.
     """
 
     kind: str

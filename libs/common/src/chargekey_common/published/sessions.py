@@ -42,7 +42,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `user_verified`. `permission_*` is, of the permissions to charge here, the one that ends
     last, his own or a partner's he is a member of. Identifications of one `group_id` may
     stop each other's sessions; a `group_card` may charge several times at once.
-    `operator_answer` is there once the operator of a managed site has been asked.
+    `operator_answer` is there once the operator of a managed site has been asked. What was
+    known at `at` and was `withdrawn` before the decision counts for what began then, and for
+    nothing after it.
     """
 
     at: int
@@ -69,6 +71,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_card: bool = False
     charging_elsewhere: bool = False
     operator_answer: OperatorAnswer | None = None
+    withdrawn: bool = False
     positions: tuple[str, ...] = ()
 
 

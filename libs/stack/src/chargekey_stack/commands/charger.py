@@ -62,9 +62,18 @@ async def set_(
         Literal["inherit", "required", "not-required"],
         typer.Option("--authorisation", help="Whether something must be presented here."),
     ],
+    dry_run: DryRun = False,
 ) -> Answer:
     """Let a charger deviate from its installation, or do as the installation does again."""
     found = await client.charger(charger)
+    if dry_run:
+        override = decisions_pb2.AuthorisationOverride(
+            charger_id=found.id, override=authorisation.replace("-", "_").upper()
+        )
+        change = decisions_pb2.PreviewChangeRequest(
+            installation_id=found.installation_id, authorisation_override=override
+        )
+        return await preview(client, change)
     changed = await client.chargers.SetAuthorisationOverride(
         pb.SetAuthorisationOverrideRequest(
             charger_id=found.id, authorisation_override=AUTHORISATIONS.number(authorisation)

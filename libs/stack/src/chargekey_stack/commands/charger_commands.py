@@ -46,7 +46,7 @@ async def stop(client: Client, *, session: Session) -> Answer:
 
 @command(app, "end-session", "chargekey charger end-session 9b2e...")
 async def end_session(client: Client, *, session: Session) -> Answer:
-    """End a session in the books alone, where its charger will not say any more."""
+    """End a session in the books alone, your own too, where its charger will not say any more."""
     await client.charger_commands.EndSession(pb.EndSessionRequest(session_id=session))
     return done("Ended in the books; the charger was told nothing.")
 
@@ -66,6 +66,16 @@ async def reset(
         pb.ResetChargerRequest(charger_id=found.id, at_once=at_once)
     )
     return _done(f"{charger} starts again.", answer.outcome)
+
+
+@command(app, "disconnect", "chargekey charger disconnect CP-1")
+async def disconnect(client: Client, *, charger: Charger) -> Answer:
+    """Close a charger's connection, so that another one with its identity can come in."""
+    found = await client.charger(charger)
+    await client.charger_commands.DisconnectCharger(
+        pb.DisconnectChargerRequest(charger_id=found.id)
+    )
+    return done(f"{charger} is disconnected; whoever comes first with its password is let in.")
 
 
 @command(app, "unlock", "chargekey charger unlock CP-1 --connector 2")
@@ -167,7 +177,11 @@ async def settings_set(
     return _done(f"{charger} is set.", answer.outcome)
 
 
-@command(app, "send", 'chargekey charger send CP-1 GetDiagnostics \'{"location": "ftp://..."}\'')
+@command(
+    app,
+    "send",
+    'chargekey charger send CP-1 GetCompositeSchedule \'{"connectorId": 1, "duration": 60}\'',
+)
 async def send(
     client: Client,
     *,

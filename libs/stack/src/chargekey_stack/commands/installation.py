@@ -138,6 +138,12 @@ async def policies(
         YesNo | None,
         typer.Option("--offline-pins", help="Whether chargers keep PINs for when offline."),
     ] = None,
+    master_pass: Annotated[
+        YesNo | None,
+        typer.Option(
+            "--master-pass", help="Whether owners who may not charge stop sessions by a card."
+        ),
+    ] = None,
     pin_length: Annotated[
         int | None,
         typer.Option("--pin-length", min=4, max=8, help="The fewest digits of a new PIN."),
@@ -158,6 +164,8 @@ async def policies(
         wanted.offline_unknown_ids = offline_unknown_ids == "yes"
     if offline_pins is not None:
         wanted.offline_pins = offline_pins == "yes"
+    if master_pass is not None:
+        wanted.master_pass = master_pass == "yes"
     if pin_length is not None:
         wanted.pin_length = pin_length
     shown = _policies(wanted)
@@ -246,5 +254,6 @@ def _policies(policies: pb.Policies) -> Document:
         "on_operator_timeout": ON_OPERATOR_TIMEOUT.word(policies.on_operator_timeout),
         "offline_unknown_ids": policies.offline_unknown_ids,
         "offline_pins": policies.offline_pins,
+        "master_pass": policies.master_pass,
         "pin_length": policies.pin_length,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ocpp.v16 import ChargePoint, call, call_result
 from websockets.asyncio.client import ClientConnection
@@ -11,12 +11,10 @@ from websockets.asyncio.client import ClientConnection
 from chargekey_stack.simulator.local_list import ListEntry, Update
 from chargekey_stack.simulator.observer import Observer
 from chargekey_stack.simulator.settings import Meaning, Setting
+from chargekey_stack.simulator.station import Station
 from chargekey_stack.simulator.transactions import Answer, Message, Moment, Transaction
 from chargekey_stack.simulator.values import State, Token, Verdict, read, written
 from chargekey_stack.simulator.wire import Handler, Line, Wire
-
-if TYPE_CHECKING:
-    from chargekey_stack.simulator.charger import SimulatedCharger
 
 CONNECTOR = 1
 # §5.10: there is no such list.
@@ -54,7 +52,7 @@ class Peer16(Wire, ChargePoint):  # type: ignore[misc] # untyped
     settings = SETTINGS
 
     def __init__(
-        self, line: Line, socket: ClientConnection, charger: SimulatedCharger, observer: Observer
+        self, line: Line, socket: ClientConnection, charger: Station, observer: Observer
     ) -> None:
         self._station = charger
         routes: dict[str, Handler] = {

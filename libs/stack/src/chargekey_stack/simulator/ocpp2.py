@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ocpp.v21
 import ocpp.v201
@@ -12,12 +12,10 @@ from websockets.asyncio.client import ClientConnection
 from chargekey_stack.simulator.local_list import EMPTY, ListEntry, Taken, Update
 from chargekey_stack.simulator.observer import Observer
 from chargekey_stack.simulator.settings import Changed, Meaning, Setting
+from chargekey_stack.simulator.station import Station
 from chargekey_stack.simulator.transactions import Answer, Message, Moment, Transaction
 from chargekey_stack.simulator.values import Reason, State, Token, Verdict, read, written
 from chargekey_stack.simulator.wire import Handler, Line, Wire
-
-if TYPE_CHECKING:
-    from chargekey_stack.simulator.charger import SimulatedCharger
 
 EVSE = 1
 CONNECTOR = 1
@@ -72,7 +70,7 @@ class Peer2(Wire):
     settings = SETTINGS
 
     def __init__(
-        self, line: Line, socket: ClientConnection, charger: SimulatedCharger, observer: Observer
+        self, line: Line, socket: ClientConnection, charger: Station, observer: Observer
     ) -> None:
         self._station = charger
         routes: dict[str, Handler] = {

@@ -270,6 +270,7 @@ def _policies(policies: pb.Policies) -> Policies:
         on_operator_timeout=ON_OPERATOR_TIMEOUT[policies.on_operator_timeout],
         offline_unknown_ids=policies.offline_unknown_ids,
         offline_pins=policies.offline_pins,
+        master_pass=policies.master_pass,
         pin_length=policies.pin_length,
     )
 
@@ -281,5 +282,6 @@ def _told(policies: Policies) -> pb.Policies:
         on_operator_timeout=ON_OPERATOR_TIMEOUT_NUMBERS[policies.on_operator_timeout],
         offline_unknown_ids=policies.offline_unknown_ids,
         offline_pins=policies.offline_pins,
+        master_pass=policies.master_pass,
         pin_length=policies.pin_length,
     )

@@ -30,7 +30,8 @@ class DecisionEndpoints:
     """The commands about them, and what the gateway asks; blocking.
 
     A secret is durable before the event that names it, and forgotten after the event
-    that replaces it: what a command gives or makes follows from its id.
+    that replaces it: what a command gives or makes follows from its id. So a command that
+    comes again, late, keeps it again, and forgets it again.
     """
 
     def __init__(self, store: EventStore, directory: Directory, secrets: EndpointSecrets) -> None:
@@ -56,6 +57,9 @@ class DecisionEndpoints:
             context, partner_id=partner_id, kind=kind, url=there, secret_id=secret_id
         )
         self._forget(answer)
+        now = self._directory.partners.partner(partner_id).endpoint
+        if now is None or now.secret_id != secret_id:
+            self._secrets.forget(secret_id)
         return (secret if kind == "WEBHOOK" else ""), answer
 
     def remove(self, context: Context, *, partner_id: str) -> Answer[str | None]:

@@ -53,6 +53,7 @@ class PoliciesSet(DomainEvent, frozen=True, kw_only=True):
     on_operator_timeout: OnOperatorTimeout
     offline_unknown_ids: bool
     offline_pins: bool
+    master_pass: bool = False
     pin_length: int
 
 

@@ -41,6 +41,7 @@ class Policies(msgspec.Struct, frozen=True):
     on_operator_timeout: OnOperatorTimeout = "DENY"
     offline_unknown_ids: bool = False
     offline_pins: bool = False
+    master_pass: bool = False
     pin_length: int = 4
 
 

@@ -203,10 +203,11 @@ RULES: Mapping[str, Rule] = {
     "gateway.PreviewChange": _may("OWNER", "OPERATOR"),
     "gateway.ReplayDecision": _may(services={"history"}),
     # Commands to chargers. Whoever may charge is decided at the charger, as with a card (R22).
-    "gateway.StartSession": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
+    "gateway.StartSession": _may("OWNER", "USER", "SERVICE", "OPERATOR", "SELF"),
     "gateway.StopSession": _may("OWNER", "SERVICE", "OPERATOR", "SELF"),
-    "gateway.EndSession": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.EndSession": _may("OWNER", "SERVICE", "OPERATOR", "SELF"),
     "gateway.ResetCharger": _may("OWNER", "SERVICE", "OPERATOR"),
+    "gateway.DisconnectCharger": _may("OWNER", "SERVICE", "OPERATOR"),
     "gateway.UnlockConnector": _may("OWNER", "SERVICE", "OPERATOR"),
     "gateway.ChangeAvailability": _may("OWNER", "SERVICE", "OPERATOR"),
     "gateway.TriggerMessage": _may("OWNER", "SERVICE", "OPERATOR"),

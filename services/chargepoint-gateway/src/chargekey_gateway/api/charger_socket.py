@@ -61,6 +61,12 @@ class Server(Protocol):
     def left(self, socket: ChargerSocket) -> None:
         """Forget a socket that handles nothing any more."""
 
+    def unspent(self, charger_id: str, now: float) -> float:
+        """Return how much a charger may send at once: to connect again is no way to more."""
+
+    def keep_unspent(self, charger_id: str, left: float, at: float) -> None:
+        """Know how much a charger that goes may still send."""
+
     def closed(self, socket: ChargerSocket) -> None:
         """Forget a socket whose TCP connection is gone."""
 
@@ -111,7 +117,7 @@ class ChargerSocket(WSListener):
         self._held: list[tuple[WSMsgType, bool, bytes]] = []
         self._last_frame = self._opened_at = self._loop.time()
         self._pinged_at: float | None = None
-        self._tokens = server.limits.message_burst
+        self._tokens = 0.0  # before it is let in
         self._watch: asyncio.TimerHandle | None = None
         self._challenge_timer: asyncio.TimerHandle | None = None
         self.challenger: Newcomer | None = None
@@ -143,6 +149,11 @@ class ChargerSocket(WSListener):
         charger = self._charger
         [state] = self._server.gateway.reports.states([charger], {charger.id})
         return Presence(charger.id, connection.version, connection.connected_at, state)
+
+    def disconnect(self) -> None:
+        """Close a connection that lives, for whoever may override (a copy of the charger, say)."""
+        self._server.report(self._charger, "disconnected_by_hand")
+        self.close(CloseCode.SERVICE_RESTART, "disconnected by hand")
 
     # picows calls these.
 
@@ -217,6 +228,7 @@ class ChargerSocket(WSListener):
             clock=server.clock,
         )
         self._last_frame = self._opened_at = self._loop.time()
+        self._tokens = server.unspent(self._charger.id, self._opened_at)
         self._watch_deadlines()
         log.info("charger_connected", charger=self._charger.id, version=self._dialect.version)
         server.gateway.connected(connection)
@@ -273,10 +285,11 @@ class ChargerSocket(WSListener):
         payload: bytes,
     ) -> None:
         now = self._loop.time()
-        if not self._within_rate(now, len(payload)):
+        within_rate = self._within_rate(now, len(payload))
+        self._last_frame = now
+        if not within_rate:
             self.close(CloseCode.POLICY_VIOLATION, "too many messages")
             return
-        self._last_frame = now
         if self.challenger is not None:
             newcomer = self.challenger
             self.unchallenged()
@@ -315,10 +328,13 @@ class ChargerSocket(WSListener):
 
     def _within_rate(self, now: float, size: int) -> bool:
         """Take a token for a frame and one for each KiB; `message_burst` fit into the bucket."""
+        self._tokens = self._refilled(now) - 1 - size // KIB
+        return self._tokens >= 0
+
+    def _refilled(self, now: float) -> float:
         limits = self._server.limits
         refilled = self._tokens + (now - self._last_frame) * limits.messages_per_second
-        self._tokens = min(refilled, limits.message_burst) - 1 - size // KIB
-        return self._tokens >= 0
+        return min(refilled, limits.message_burst)
 
     def _closed_by_peer(self, transport: WSTransport) -> None:
         if not self._closing:
@@ -398,6 +414,8 @@ class ChargerSocket(WSListener):
             if task is not None:
                 self._server.finishing(task)
             log.info("charger_disconnected", charger=self._charger.id)
+            now = self._loop.time()
+            self._server.keep_unspent(self._charger.id, self._refilled(now), now)
             self._server.gateway.disconnected(connection)
         self._server.left(self)
         self.challenger = None

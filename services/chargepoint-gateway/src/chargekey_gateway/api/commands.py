@@ -13,6 +13,7 @@ from grpc import aio
 from chargekey.gateway.v1 import commands_pb2 as pb
 from chargekey.gateway.v1 import commands_pb2_grpc
 from chargekey_common.grpc.server import Objects, Service, current_caller
+from chargekey_gateway.app_codes import AppCode
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.command_errors import (
     ActionNotForHereError,
@@ -45,6 +46,7 @@ from chargekey_gateway.commands import (
     Unlock,
 )
 from chargekey_gateway.decision import Decision, Reason
+from chargekey_gateway.inputs import grant_here
 from chargekey_gateway.sessions.running import RunningSession
 from chargekey_gateway.view.entries import Charger
 
@@ -59,7 +61,7 @@ PERSON = "user:"
 LATEST_REQUEST_ID = 2**31 - 1
 
 Context = aio.ServicerContext[Any, Any]
-AppCodes = Callable[[str], Awaitable[str]]
+AppCodes = Callable[[str], Awaitable[AppCode]]
 
 
 class Chargers(Protocol):
@@ -67,6 +69,9 @@ class Chargers(Protocol):
 
     async def carry_out(self, charger_id: str, command: AnyCommand) -> Result:
         """Have the charger do it; raises ChargerOfflineError where it is connected nowhere."""
+
+    async def disconnect(self, charger_id: str) -> None:
+        """Close its connection; raises ChargerOfflineError where it has none."""
 
 
 class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
@@ -85,12 +90,14 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
             raise NotAPersonError
         connector = _connector(request.connector)
         charger = self._charger(request.charger_id)
-        code = await self._app_codes(caller.removeprefix(PERSON))
-        self._require_permission(charger, code)
+        app = await self._app_codes(caller.removeprefix(PERSON))
+        self._require_permission(charger, app)
         command = RemoteStart(
-            token=code,
+            token=app.code,
             connector=connector,
             request_id=secrets.randbelow(LATEST_REQUEST_ID) + 1,
+            identification_id=app.identification_id,
+            asked_at=await self._gateway.remote_starts.ask(charger.id, app.identification_id),
         )
         return pb.StartSessionResponse(outcome=await self._have(charger.id, command))
 
@@ -115,6 +122,12 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         charger = self._charger(request.charger_id)
         outcome = await self._have(charger.id, Reset(at_once=request.at_once))
         return pb.ResetChargerResponse(outcome=outcome)
+
+    async def DisconnectCharger(
+        self, request: pb.DisconnectChargerRequest, _: Context
+    ) -> pb.DisconnectChargerResponse:
+        await self._chargers.disconnect(self._charger(request.charger_id).id)
+        return pb.DisconnectChargerResponse()
 
     async def UnlockConnector(
         self, request: pb.UnlockConnectorRequest, _: Context
@@ -155,7 +168,8 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         charger = self._charger(request.charger_id)
         result = await self._carry_out(charger.id, ReadSettings(names=names))
         if not result.accepted:
-            raise SettingsNotToldError
+            detail = f"It answered: {result.status}." if result.status else ""
+            raise SettingsNotToldError(detail)
         return pb.GetChargerSettingsResponse(
             settings=[
                 pb.ChargerSetting(name=name, value=value)
@@ -184,10 +198,11 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
     def objects(self) -> Objects:
         """Return what each method's request is about."""
         return {
-            "StartSession": _charger_object,
+            "StartSession": self._himself_or_charger,
             "StopSession": self._own_or_charger,
-            "EndSession": self._charger_of_session,
+            "EndSession": self._own_or_charger,
             "ResetCharger": _charger_object,
+            "DisconnectCharger": _charger_object,
             "UnlockConnector": _charger_object,
             "ChangeAvailability": _charger_object,
             "TriggerMessage": _charger_object,
@@ -197,13 +212,28 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
             "SendAction": _charger_object,
         }
 
-    def _own_or_charger(self, request: pb.StopSessionRequest) -> str:
+    def _himself_or_charger(self, request: pb.StartSessionRequest) -> str:
+        """Say whom a start is about: where permissions decide, whoever was given one.
+
+        The decision tells him why not, if so. Access would tell somebody who is blocked, or
+        whose permission has ended, no more than a stranger.
+        """
+        caller, charger = current_caller(), self._gateway.view.charger(request.charger_id)
+        user = self._gateway.view.user(caller.removeprefix(PERSON))
+        if (
+            charger is not None
+            and user is not None
+            and charger.authorisation_required
+            and not charger.installation.external
+            and grant_here(charger, user) is not None
+        ):
+            return caller
+        return _charger_object(request)
+
+    def _own_or_charger(self, request: pb.StopSessionRequest | pb.EndSessionRequest) -> str:
         session = self._session(request.session_id)
         own = f"user:{session.user_id}"
         return own if current_caller() == own else f"charger:{session.charger_id}"
-
-    def _charger_of_session(self, request: pb.EndSessionRequest) -> str:
-        return f"charger:{self._session(request.session_id).charger_id}"
 
     def _charger(self, charger_id: str) -> Charger:
         charger = self._gateway.view.charger(charger_id)
@@ -217,9 +247,9 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
             raise SessionUnknownError
         return session
 
-    def _require_permission(self, charger: Charger, code: str) -> None:
+    def _require_permission(self, charger: Charger, app: AppCode) -> None:
         """Decide as if it were presented; what an operator decides he does at the charger."""
-        decision = self._gateway.deciding.dry_run(charger, code).decision
+        decision = self._gateway.deciding.dry_run(charger, app.code, from_afar=True).decision
         if not isinstance(decision, Decision):
             return
         if not decision.accepted:
@@ -252,7 +282,7 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
                 detail = f"{result.where}."
                 raise PayloadInvalidError(detail)
             case Outcome.NOT_FOR_HERE:
-                raise ActionNotForHereError
+                raise ActionNotForHereError(result.instead)
             case _:
                 return result
 

@@ -35,9 +35,10 @@ class ConvergenceServicer(convergence_pb2_grpc.ConvergenceServiceServicer):
             standing = view.chargers_at(request.installation_id)
             chargers = sorted(standing, key=lambda each: each.id)
         online = {presence.charger_id for presence in await self._chargers.presences(chargers)}
-        states = (
-            self._gateway.convergence.state(each, online=each.id in online) for each in chargers
-        )
+        states = []
+        for each in chargers:
+            await self._gateway.convergence.prepare(each)
+            states.append(self._gateway.convergence.state(each, online=each.id in online))
         return pb.ListConvergenceResponse(
             chargers=[
                 pb.Convergence(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -13,16 +13,18 @@ from grpc import aio
 from chargekey.gateway.v1 import decisions_pb2 as pb
 from chargekey.gateway.v1 import decisions_pb2_grpc
 from chargekey_common.grpc.server import SYSTEM, Objects, Service
-from chargekey_common.published.access import IdentificationType
+from chargekey_common.published.access import IdentificationType, Override
 from chargekey_common.published.sessions import Inputs
 from chargekey_gateway.api.errors import (
     ChangeMissingError,
     InputsMalformedError,
+    OverrideMissingError,
     TypesMalformedError,
 )
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.application.preview import (
     AcceptedTypes,
+    AuthorisationOverride,
     AuthorisationRequired,
     BlockedUser,
     Change,
@@ -42,6 +44,7 @@ MOST_EFFECTS = 1000
 A_TURN = 200
 
 _TYPES = frozenset(get_args(IdentificationType))
+_OVERRIDES: Mapping[str, Override] = {each: each for each in get_args(Override)}
 _INSTANTS = range(-(2**63), 2**63)  # what the protocol carries
 
 Context = aio.ServicerContext[Any, Any]
@@ -122,17 +125,26 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
             case "authorisation_required":
                 return AuthorisationRequired(request.authorisation_required)
             case "accepted_types":
-                wanted = request.accepted_types
-                charger = self._gateway.view.charger(wanted.charger_id)
-                # One that stands elsewhere is not known here.
-                if charger is None or charger.installation.id != request.installation_id:
-                    raise ChargerUnknownError
-                types = frozenset(wanted.types)
+                types = frozenset(request.accepted_types.types)
+                charger_id = self._there(request, request.accepted_types.charger_id)
                 if not types <= _TYPES:
                     raise TypesMalformedError
-                return AcceptedTypes(charger.id, types)
+                return AcceptedTypes(charger_id, types)
+            case "authorisation_override":
+                override = _OVERRIDES.get(request.authorisation_override.override)
+                charger_id = self._there(request, request.authorisation_override.charger_id)
+                if override is None:
+                    raise OverrideMissingError
+                return AuthorisationOverride(charger_id, override)
             case _:
                 raise ChangeMissingError
+
+    def _there(self, request: pb.PreviewChangeRequest, charger_id: str) -> str:
+        """Return the charger's id; raises ChargerUnknownError of one that stands elsewhere."""
+        charger = self._gateway.view.charger(charger_id)
+        if charger is None or charger.installation.id != request.installation_id:
+            raise ChargerUnknownError
+        return charger.id
 
 
 def service(gateway: Gateway, *, clock: Callable[[], int] = time.time_ns) -> Service:

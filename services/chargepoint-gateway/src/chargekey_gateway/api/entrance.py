@@ -14,8 +14,10 @@ from typing import Any, Protocol
 from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # not in its stubs
 
+from chargekey_gateway.api.networks import network_of
 from chargekey_gateway.ocpp.frames import MESSAGE_SIZE
 
+QUARTER = 4
 READ_BUFFER = 2048  # an idle connection's biggest part
 
 # picows logs every connection at INFO and, further down, whole requests: passwords included.
@@ -69,7 +71,9 @@ class Answer(Protocol):
 class Entrance:
     """Those who have not finished their HTTP request: bounded in time and number.
 
-    One too many, and the one that has taken longest goes: it takes a charger milliseconds.
+    One too many, and the one that has taken longest goes: it takes a charger milliseconds. From
+    one network no more than a quarter, so that nobody keeps the chargers of others out by coming
+    again and again.
     """
 
     def __init__(self, answer: Answer, *, most: int, within: float) -> None:
@@ -77,7 +81,8 @@ class Entrance:
         self._answer = answer
         self._most = most
         self._within = within
-        self._callers: dict[Caller, None] = {}  # the oldest first
+        self._callers: dict[Caller, str] = {}  # with their networks, the oldest first
+        self._of_network: dict[str, dict[Caller, None]] = {}
 
     def __len__(self) -> int:
         """Count them."""
@@ -90,22 +95,35 @@ class Entrance:
 
     def came(self, caller: Caller) -> None:
         """Take one in."""
-        self._callers[caller] = None
-        if len(self._callers) > self._most:
-            first = next(iter(self._callers))
-            del self._callers[first]
-            if first.transport is not None:
-                first.transport.abort()
+        network = network_of(caller.address)
+        neighbours = self._of_network.setdefault(network, {})
+        self._callers[caller] = network
+        neighbours[caller] = None
+        if len(neighbours) > max(1, self._most // QUARTER):
+            self._send_away(next(iter(neighbours)))
+        elif len(self._callers) > self._most:
+            self._send_away(next(iter(self._callers)))
 
     def gone(self, caller: Caller) -> None:
         """Forget one."""
-        self._callers.pop(caller, None)
+        network = self._callers.pop(caller, None)
+        if network is None:
+            return
+        neighbours = self._of_network[network]
+        del neighbours[caller]
+        if not neighbours:
+            del self._of_network[network]
 
     def close(self) -> None:
         """Let all of them go."""
         for caller in tuple(self._callers):
             if caller.transport is not None:
                 caller.transport.abort()
+
+    def _send_away(self, caller: Caller) -> None:
+        self.gone(caller)
+        if caller.transport is not None:
+            caller.transport.abort()
 
 
 class _Connection(WSProtocol):  # type: ignore[misc] # Any, to mypy

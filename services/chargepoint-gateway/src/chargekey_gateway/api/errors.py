@@ -8,6 +8,7 @@ ChargekeyError
     ├── TooManyPositionsError  positions_too_many
     ├── InputsMalformedError   inputs_malformed
     ├── ChangeMissingError     change_missing
+    ├── OverrideMissingError   override_missing
     └── TypesMalformedError    identification_types_malformed
 """
 
@@ -61,6 +62,13 @@ class ChangeMissingError(InvalidArgumentError):
 
     code = "change_missing"
     sentence = "Say which change to look at: a revocation, a block, or a setting."
+
+
+class OverrideMissingError(InvalidArgumentError):
+    """Neither of the three."""
+
+    code = "override_missing"
+    sentence = "Choose inherit, required or not-required."
 
 
 class TypesMalformedError(InvalidArgumentError):

@@ -28,11 +28,9 @@ import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from chargekey_common.process import cancel
-from chargekey_common.published.chargers import SecurityEventReported
 from chargekey_gateway.api.charger_socket import ChargerSocket, NoCommonVersion
 from chargekey_gateway.api.entrance import Caller, Entrance
-from chargekey_gateway.api.failed_authentications import FailedAuthentications
-from chargekey_gateway.application.reports import of
+from chargekey_gateway.api.failed_authentications import FailedAuthentications, Failure
 from chargekey_gateway.command_errors import ChargerOfflineError
 from chargekey_gateway.metrics import PROTOCOL_ERRORS
 from chargekey_gateway.ocpp import handshake
@@ -60,7 +58,7 @@ DIALECTS: Mapping[str, Dialect] = {"ocpp2.1": OCPP21, "ocpp2.0.1": OCPP20, "ocpp
 FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
 BACKLOG = 1024  # chargers that come back at once wait in it
-CERTIFICATES_WATCH = 5.0  # seconds
+CERTIFICATES_WATCH = 1.0  # seconds
 
 
 class OcppServer:
@@ -102,6 +100,8 @@ class OcppServer:
         self._arriving: dict[ChargerSocket, asyncio.Task[None]] = {}
         self._sockets: dict[ChargerSocket, None] = {}  # the oldest first
         self._present: dict[str, ChargerSocket] = {}
+        # What chargers that have gone may still send, as of when; in full where it is not here.
+        self._unspent: dict[str, tuple[float, float]] = {}
         self._finishing: set[asyncio.Task[None]] = set()
 
     async def start(self, address: str) -> None:
@@ -136,6 +136,19 @@ class OcppServer:
         if socket is None:
             raise ChargerOfflineError
         return await socket.carry_out(command)
+
+    async def disconnect(self, charger_id: str) -> None:
+        """Close the charger's connection, wherever it is, so that another may come in.
+
+        Raises ChargerOfflineError, ChargerSilentError, UnavailableError.
+        """
+        if self._registry is not None:
+            await self._registry.disconnect(charger_id)
+            return
+        socket = self._present.get(charger_id)
+        if socket is None:
+            raise ChargerOfflineError
+        socket.disconnect()
 
     async def presences(self, chargers: Iterable[Charger]) -> Sequence[Presence]:
         """Return how those of the chargers are that are connected, to whichever replica."""
@@ -185,14 +198,9 @@ class OcppServer:
         self, request: WSUpgradeRequest, caller: Caller
     ) -> WSUpgradeResponseWithListener:
         identity = handshake.identity(request.path)
-        named = identity or ""
-        if self._failed.too_many(named, caller.address):
-            return _refused(429, "too_many_failures")
         charger = None if identity is None else self.gateway.charger_by_identity(identity)
         if identity is None or charger is None:
-            log.info("charger_unknown")
-            self._failed.failed(named, caller.address)
-            return _refused(404, "unknown_identity")
+            return self._failed_authentication(None, caller)
         if not self._profiles.admit(
             identity,
             request.headers.getall("Authorization", []),
@@ -200,14 +208,7 @@ class OcppServer:
             certificate=caller.certificate,
             password_matches=lambda password: self.gateway.password_matches(charger, password),
         ):
-            log.warning("charger_unauthorized", charger=charger.id)
-            if self._failed.failed(identity, caller.address):
-                self.report(charger, "too_many_failed_authentications")
-            return _refused(
-                401,
-                "wrong_credentials",
-                {"WWW-Authenticate": 'Basic realm="chargekey", charset="UTF-8"'},
-            )
+            return self._failed_authentication(charger, caller)
         chosen = handshake.subprotocol(
             request.headers.getall("Sec-WebSocket-Protocol", []), DIALECTS
         )
@@ -220,6 +221,24 @@ class OcppServer:
         return WSUpgradeResponseWithListener(
             WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": chosen}),
             ChargerSocket(self, charger, DIALECTS[chosen]),
+        )
+
+    def _failed_authentication(
+        self, charger: Charger | None, caller: Caller
+    ) -> WSUpgradeResponseWithListener:
+        failure = self._failed.failed(None if charger is None else charger.id, caller.address)
+        if failure is Failure.TOO_MANY:
+            return _refused(429, "too_many_failures")
+        if charger is None:
+            log.info("charger_unknown")
+            return _refused(404, "unknown_identity")
+        log.warning("charger_unauthorized", charger=charger.id)
+        if failure is Failure.FIRST_TO_REACH_THE_LIMIT:
+            self.report(charger, "too_many_failed_authentications")
+        return _refused(
+            401,
+            "wrong_credentials",
+            {"WWW-Authenticate": 'Basic realm="chargekey", charset="UTF-8"'},
         )
 
     # What its sockets tell.
@@ -272,16 +291,24 @@ class OcppServer:
             if present is not None and present.challenger is socket:
                 present.unchallenged()
 
+    def unspent(self, charger_id: str, now: float) -> float:
+        """Return how much a charger may send at once: to connect again is no way to more."""
+        burst = self.limits.message_burst
+        left, at = self._unspent.pop(charger_id, (burst, now))
+        return min(left + (now - at) * self.limits.messages_per_second, burst)
+
+    def keep_unspent(self, charger_id: str, left: float, at: float) -> None:
+        """Know how much a charger that goes may still send."""
+        if left < self.limits.message_burst:
+            self._unspent[charger_id] = left, at
+
     def closed(self, socket: ChargerSocket) -> None:
         """Forget a socket whose TCP connection is gone."""
         self._sockets.pop(socket, None)
 
     def report(self, charger: Charger, kind: str) -> None:
         """Tell of something that bears on the charger's security."""
-        log.warning("security_event", kind=kind, charger=charger.id)
-        self.gateway.reports.tell(
-            SecurityEventReported(**of(charger), kind=kind, seen_by="GATEWAY")
-        )
+        self.gateway.reports.security_event(charger, kind, seen_by="GATEWAY")
 
     async def _watch_certificates(self, listener: _Listener, certificates: Certificates) -> None:
         while True:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -24,6 +24,7 @@ from chargekey_gateway.decision import (
 )
 from chargekey_gateway.inputs import Presented
 from chargekey_gateway.lookup import Lookup
+from chargekey_gateway.sessions.allowance import Allowance
 from chargekey_gateway.sessions.batches import End, Start
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.journal import PATIENCE, Journal, Recorded
@@ -38,12 +39,14 @@ from chargekey_gateway.sessions.transactions import (
 )
 from chargekey_gateway.sessions.verifying import refusal
 from chargekey_gateway.view.entries import Charger, Identification
+from chargekey_gateway.view.past import KEPT
 
 # A charger's clock that stands in 1970 must not bring expired codes back to life.
-LONGEST_OFFLINE = 7 * 24 * 3600 * 10**9
-# Starts that are known again when they are sent again, so that a guess counts once.
-MOST_SEEN = 10_000
+LONGEST_OFFLINE = KEPT
 MAX_TRANSACTION_ID = 2**31 - 1  # OCPP 1.6 integers have 32 bits
+# Sessions that run at one charger at a time: more than any has places for. One that tells of
+# another has left the oldest behind.
+MOST_AT_CHARGER = 64
 # A start that is told this much later than it was has waited for a connection. A charger
 # that has one tells it within seconds; the rest is for clocks, which chargers set when they
 # boot and by Heartbeat.
@@ -102,8 +105,8 @@ class Charging:
         self._presuming = presuming
         self._clock = clock
         self._patience = patience
-        self._seen: OrderedDict[str, None] = OrderedDict()  # the keys of starts, the oldest first
         self._transactions = Transactions()
+        self._allowance = Allowance()
         self._connected_at: dict[str, int] = {}  # by charger, nanoseconds since the epoch
 
     def connected(self, charger: Charger) -> None:
@@ -116,17 +119,19 @@ class Charging:
         *,
         connector: int,
         token: str,
-        started_at: int,
+        started_at: int | str,
         meter_start: int,
     ) -> Started:
         """Decide and record a start of OCPP 1.6, once; sent again it gets the same id and verdict.
 
-        Judged as of its start, so that what happened offline counts as it did there
-        (R23), a week at the most; a clock ahead of the server's counts as now. It was
-        offline where it began before this connection, or clearly earlier than now.
-        Durable when this returns; raises `SessionsUnavailableError`.
+        Judged as of its start (R23), a week at the most; a clock ahead of the server's counts
+        as now. It was offline where it began before this connection, or clearly earlier than
+        now, and then what has been taken from anybody since does not count. Where
+        `started_at` is the charger's own word, which is no time, it is a start of now.
+        Durable when this returns; raises `SessionsUnavailableError`, `StartsPutOffError`.
         """
         now = self._clock()
+        began_at = now if isinstance(started_at, str) else started_at
         connected_at = self._connected_at.get(charger.id, 0)
         key = self._start_keys.of(
             charger_id=charger.id,
@@ -140,11 +145,11 @@ class Charging:
             charger_id=charger.id,
             installation_id=charger.installation.id,
             connector=connector,
-            started_at=started_at,
+            started_at=began_at,
             meter_start=meter_start,
-            offline=started_at < max(connected_at, now - CLEARLY_EARLIER),
+            offline=began_at < max(connected_at, now - CLEARLY_EARLIER),
         )
-        recorded, verdict = await self._begin(charger, start, _Presented(token, started_at))
+        recorded, verdict = await self._begin(charger, start, _Presented(token, began_at))
         return Started(recorded.transaction_id, verdict)
 
     async def _begin(
@@ -152,8 +157,16 @@ class Charging:
     ) -> tuple[Recorded, Decision]:
         now = self._clock()
         judged_at = max(min(who.at, now), now - LONGEST_OFFLINE)
+        # By the charger's clock, which may be wrong, or by ours, which may be told late (R23).
         presented = self._look_up(charger, who.token)
+        presented = self._deciding.expected(charger, presented, judged_at, now)
         inputs = self._deciding.inputs(charger, presented, judged_at, who.announced)
+        # A clock that is plainly wrong tells no time as of which anything was known.
+        if start.offline and judged_at == who.at:
+            then = self._deciding.let_in_then(charger, who.token, inputs, who.announced)
+            if then is not None:
+                inputs = then.inputs
+                start = msgspec.structs.replace(start, installation_id=then.installation_id)
         try:
             async with asyncio.timeout(self._patience):  # for the two together
                 await self._end_superseded(start)
@@ -161,36 +174,49 @@ class Charging:
         except TimeoutError:
             raise SessionsUnavailableError from None
         self._states.started(charger.id)
-        verdict = self._deciding.grouped(_verdict(recorded.event), recorded.event.inputs.group_id)
+        event = recorded.event
+        verdict = self._deciding.grouped(charger, _verdict(event), event.inputs.group_id)
         if recorded.event.session_id != session_id(start.key):
             return recorded, verdict  # of whoever began this transaction
-        if self._is_new(start.key):
-            # By the server's clock: guesses dated as one likes would be spread over a week.
-            self._deciding.count_guess(charger, presented, verdict, now)
+        # By the server's clock: guesses dated as one likes would be spread over a week.
+        self._deciding.count_guess(charger, presented, verdict, now, start_key=start.key)
         self._deciding.tell_unknown(charger, presented, verdict, judged_at)
         return recorded, verdict
-
-    def _is_new(self, start_key: str) -> bool:
-        """Whether this replica sees the start for the first time, as far back as it remembers."""
-        if start_key in self._seen:
-            return False
-        self._seen[start_key] = None
-        if len(self._seen) > MOST_SEEN:
-            self._seen.popitem(last=False)
-        return True
 
     async def _recorded(
         self, charger: Charger, presented: Presented, start: Start, inputs: Inputs
     ) -> Recorded:
-        if self._deciding.asks_operator(inputs):
+        put_off = self._allowance.is_used_up(charger.id)
+        if put_off or self._deciding.asks_operator(inputs):
             # Sent again it keeps its verdict, and nobody is asked a second time.
-            known = await self._journal.recorded(start.key)
+            known = await self._told_before(start)
             if known is not None:
                 return known
+            if put_off:
+                raise self._allowance.put_off(charger.id)
             inputs = await self._deciding.with_answer(
                 charger, presented, inputs, connector=start.connector
             )
-        return await self._journal.start(start, inputs)
+        recorded = await self._journal.start(start, inputs)
+        if recorded.now:
+            self._allowance.use(charger.id)
+            await self._end_surplus(charger)
+        return recorded
+
+    async def _told_before(self, start: Start) -> Recorded | None:
+        """Return the start as it was recorded, or what began in its transaction."""
+        known = await self._journal.recorded(start.key)
+        if known is None and start.charge_key is not None:
+            known = await self._journal.charge(start.charge_key)
+        return known
+
+    async def _end_surplus(self, charger: Charger) -> None:
+        """End the oldest of too many; what the charger says of its end after all corrects it."""
+        for session in self._running.of_charger(charger.id)[:-MOST_AT_CHARGER]:
+            log.warning(
+                "too_many_sessions_run", charger=charger.id, transaction=session.transaction_id
+            )
+            await self._journal.end(session, self._presumed_end(session))
 
     async def _end_superseded(self, start: Start) -> None:
         """End what the charger has left behind, or its lock would outlive it (R21).
@@ -198,11 +224,7 @@ class Charging:
         The new start's time and meter are the last that can be said of it.
         """
         left_behind = superseded(self._running.of_charger(start.charger_id), start)
-        if (
-            left_behind
-            and start.charge_key is not None
-            and await self._journal.charge(start.charge_key) is not None
-        ):
+        if left_behind and await self._told_before(start) is not None:
             return  # a late message of what began, and ended, before these
         for session in left_behind:
             log.warning(
@@ -229,7 +251,6 @@ class Charging:
         known = await self._known(charger, message)
         decision = None
         if known is not None:
-            heard.known_before()
             decision = await self._verify(charger, known, message)
         elif message.stops or (heard.refused is not None and message.phase is Phase.ENDED):
             # Who ends what nobody may charge in begins nothing.
@@ -305,20 +326,38 @@ class Charging:
         session = known.session
         who = self._look_up(charger, message.token)
         identification_id = None if who.identification is None else who.identification.id
-        verdict = self._deciding.grouped(_verdict(known.event), known.event.inputs.group_id)
+        event = known.event
+        verdict = self._deciding.grouped(charger, _verdict(event), event.inputs.group_id)
+        if self._is_begun_by(session, message, message.number):
+            return verdict  # the very message that began it, sent again (R23)
         if self._has_begun_it(known, message, identification_id):
             inputs = self._deciding.inputs(charger, who, self._clock(), message.announced)
             return refusal(session, inputs, charger.installation) or verdict
         if not message.stops and message.phase is not Phase.ENDED:
             return await self._authorize(charger, message)
-        stopped_by = {
-            "identification_id": identification_id,
+        return self._stopped_by(charger, known, who, verdict, message.announced)
+
+    def _stopped_by(
+        self,
+        charger: Charger,
+        known: Recorded,
+        who: Presented,
+        verdict: Decision,
+        announced: CodeClass | None,
+    ) -> Decision:
+        """Say whether who stops a session, and did not begin it, may (R22)."""
+        session = known.session
+        stopped_by: dict[str, Any] = {
+            "identification_id": None if who.identification is None else who.identification.id,
             "user_id": None if who.identification is None else who.identification.user.id,
         }
         if session.identification_id is None or (
             who.identification is not None and may_stop(session, who.identification)
         ):
             return msgspec.structs.replace(verdict, **stopped_by)
+        stopping = self._deciding.master_pass_of(charger, who, announced)
+        if stopping is not None:
+            return stopping
         log.warning("stopped_by_another", charger=charger.id, transaction=known.transaction_id)
         reason = Reason.NO_PERMISSION
         return Decision(
@@ -328,24 +367,32 @@ class Charging:
     def _has_begun_it(
         self, known: Recorded, message: TransactionMessage, identification_id: str | None
     ) -> bool:
-        """Whether who is presented began the session; codes that nobody knows are compared, too."""
-        session, token = known.session, message.token or ""
-        if session.identification_id is not None or identification_id is not None:
-            return identification_id == session.identification_id
+        """Whether who is presented began the session.
+
+        Codes are compared, too: of what nobody knows, or what is somebody else's by now.
+        """
+        session = known.session
+        if identification_id is not None and identification_id == session.identification_id:
+            return True
         return any(
-            session_id(
-                self._start_keys.of_transaction(
-                    session.charger_id, message.transaction, number, token
-                )
-            )
-            == session.session_id
-            for number in {message.number, *BEGINNING}
+            self._is_begun_by(session, message, number) for number in {message.number, *BEGINNING}
         )
+
+    def _is_begun_by(
+        self, session: RunningSession, message: TransactionMessage, number: int
+    ) -> bool:
+        """Whether a message of this number that presents the same began the session."""
+        key = self._start_keys.of_transaction(
+            session.charger_id, message.transaction, number, message.token or ""
+        )
+        return session_id(key) == session.session_id
 
     async def _authorize(self, charger: Charger, message: TransactionMessage) -> Decision | None:
         if message.token is None:
             return None
-        decision = self._deciding.authorize(charger, message.token, message.announced)
+        decision = self._deciding.authorize(
+            charger, message.token, message.announced, to_stop=message.stops
+        )
         return decision if isinstance(decision, Decision) else await decision
 
     async def _go_on(self, known: Recorded, message: TransactionMessage, heard: Heard) -> None:
@@ -415,15 +462,13 @@ class Charging:
         session = self._running.by_session_id(session_id)
         if session is None:
             return
-        meter_stop = last_meter(session, self._running.metered(session.transaction_id))
-        end = End(
-            ended_at=self._clock(),
-            meter_stop=meter_stop,
-            reason="Other",
-            presumed=True,
-            actor=actor,
-        )
+        end = msgspec.structs.replace(self._presumed_end(session), actor=actor)
         await self._journal.end(session, end)
+
+    def _presumed_end(self, session: RunningSession) -> End:
+        """Return an end as of now, with what was last heard of the meter."""
+        meter_stop = last_meter(session, self._running.metered(session.transaction_id))
+        return End(ended_at=self._clock(), meter_stop=meter_stop, reason="Other", presumed=True)
 
     async def end(
         self,

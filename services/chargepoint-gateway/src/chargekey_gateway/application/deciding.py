@@ -16,6 +16,7 @@ from chargekey_gateway.application.reports import of, told_now
 from chargekey_gateway.charger_states import ChargerStates
 from chargekey_gateway.commands import ANONYMOUS
 from chargekey_gateway.decision import (
+    APP,
     GUESSED,
     PERMITTED,
     AskOperator,
@@ -26,11 +27,13 @@ from chargekey_gateway.decision import (
     decide,
     decided,
     explain,
+    may_only_stop,
 )
 from chargekey_gateway.inputs import Presented, gather
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import COUNT_DECISION
+from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.unknown_codes import UnknownCode
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -38,6 +41,8 @@ from chargekey_gateway.view.view import View
 # Those that nobody tries to find the owner of: typed ones, and the portal's own.
 NOT_TOLD = frozenset({CodeClass.PIN, CodeClass.APP})
 GROUPS_REMEMBERED = 100_000
+# Nanoseconds. A charger without a connection shall not go by what somebody was an hour ago.
+MASTER_PASS_FOR = 60 * 10**9
 # A member of an enumeration costs a search where it is named.
 _PIN = CodeClass.PIN
 
@@ -51,6 +56,13 @@ class DryRun(msgspec.Struct, frozen=True):
     decision: Decision | AskOperator
     explanation: tuple[str, ...]
     positions: tuple[str, ...]
+
+
+class LetIn(msgspec.Struct, frozen=True):
+    """Where a charger stood when it was offline, and what let somebody in there."""
+
+    installation_id: str
+    inputs: Inputs
 
 
 class Operators(Protocol):
@@ -108,6 +120,8 @@ class Deciding:
         look_up: Lookup,
         keyed_ids: KeyedIds,
         lockouts: Lockouts,
+        remote_starts: RemoteStarts,
+        knows_master_pass: Callable[[Charger], bool],
         states: ChargerStates,
         unknown: Callable[[UnknownCode], None],
         clock: Callable[[], int],
@@ -120,6 +134,8 @@ class Deciding:
         # Of whoever taps every day, so that his tap does not pay for it.
         self._group_token = lru_cache(maxsize=GROUPS_REMEMBERED)(keyed_ids.group_token)
         self._lockouts = lockouts
+        self._remote_starts = remote_starts
+        self._knows_master_pass = knows_master_pass
         self._states = states
         self._unknown = unknown
         self._clock = clock
@@ -135,19 +151,25 @@ class Deciding:
         await self._refusals.idle()
 
     def authorize(
-        self, charger: Charger, token: str, announced: CodeClass | None = None
+        self,
+        charger: Charger,
+        token: str,
+        announced: CodeClass | None = None,
+        *,
+        to_stop: bool = False,
     ) -> Decision | Asking:
         """Decide what was presented, from memory alone; a refusal is told by itself.
 
         `announced` is what the token is said to be, where anything is said. Where the
-        operator of the site decides, await the answer: that asks him.
+        operator of the site decides, await the answer: that asks him. With `to_stop` who may
+        not charge may have come to stop: then that is no refusal, and is told to nobody.
         """
         now = self._clock()
         presented = self._look_up(charger, token)
         locked_out = presented.code_class is _PIN and self._lockouts.locked(charger, now)
         if presented.identification is not None and not locked_out:
             known = presented.identification
-            group = self._group_token(known.group_id, known.user.id)
+            group = self._group_token(known.group_id, known.user.id, charger.installation.id)
             accepted = accept_at_once(charger, known, now, group)
             if accepted is not None:
                 self._states.accepted(charger.id, now)
@@ -155,8 +177,13 @@ class Deciding:
                 if presented.code_class is _PIN:
                     self._lockouts.succeeded(charger, now)
                 return accepted
+        presented = self.expected(charger, presented, now)
         inputs = self.inputs(charger, presented, now, announced)
         decision = decide(inputs)
+        stopping = self._master_pass(charger, presented, decision, now) if to_stop else None
+        if stopping is not None:
+            COUNT_DECISION[stopping.reason]()
+            return stopping
         if isinstance(decision, AskOperator):
             # No lambda: it would cost every tap the cells for what it remembers.
             return Asking(partial(self._ask, charger, presented, inputs))
@@ -178,20 +205,73 @@ class Deciding:
         else:
             self._refused(charger, inputs, decision)
             self.tell_unknown(charger, presented, decision, inputs.at)
-        return self.grouped(decision, inputs.group_id)
+        return self.grouped(charger, decision, inputs.group_id)
 
     def dry_run(
-        self, charger: Charger | None, token: str, announced: CodeClass | None = None
+        self,
+        charger: Charger | None,
+        token: str,
+        announced: CodeClass | None = None,
+        *,
+        from_afar: bool = False,
     ) -> DryRun:
-        """Decide as `authorize` would, explain it, and leave no trace; None: no such charger."""
+        """Decide as `authorize` would, explain it, and leave no trace; None: no such charger.
+
+        With `from_afar` as it would once a remote start with the token was asked for there.
+        """
         now = self._clock()
         if charger is None:
             inputs = Inputs(at=now, charger_known=False, positions=self._view.positions)
         else:
-            inputs = self.inputs(charger, self._look_up(charger, token), now, announced)
+            presented = self._look_up(charger, token)
+            if not from_afar:
+                presented = self.expected(charger, presented, now)
+            inputs = self.inputs(charger, presented, now, announced)
         return DryRun(decide(inputs), explain(inputs), inputs.positions)
 
     # What a start is decided with, too.
+
+    def expected(self, charger: Charger, presented: Presented, *times: int) -> Presented:
+        """Return what is presented; nobody's, where it should not be there at any of `times`.
+
+        That is the code of an app where no remote start with it was asked for just before.
+        In nanoseconds since the epoch.
+        """
+        known = presented.identification
+        if known is None or known.type != APP:
+            return presented
+        if any(self._remote_starts.covers(charger.id, known.id, at) for at in times):
+            return presented
+        return msgspec.structs.replace(presented, identification=None)
+
+    def master_pass_of(
+        self, charger: Charger, presented: Presented, announced: CodeClass | None = None
+    ) -> Decision | None:
+        """Return with what who is presented may stop, where that is all he may; tells nobody."""
+        now = self._clock()
+        decision = decide(self.inputs(charger, presented, now, announced))
+        return self._master_pass(charger, presented, decision, now)
+
+    def _master_pass(
+        self, charger: Charger, presented: Presented, decision: Decision | AskOperator, at: int
+    ) -> Decision | None:
+        """Return with what somebody who may not charge may stop (OCPP 2.x C16).
+
+        Not where the charger knows of no master pass: it would take him for one who may charge.
+        """
+        if isinstance(decision, AskOperator):
+            return None
+        known = presented.identification
+        if known is None or not self._knows_master_pass(charger):
+            return None
+        if not may_only_stop(decision, looks_after=self._view.looks_after(known.user, charger, at)):
+            return None
+        return msgspec.structs.replace(
+            decision,
+            master_pass=True,
+            group=charger.installation.id,
+            valid_until=at + MASTER_PASS_FOR,
+        )
 
     def asks_operator(self, inputs: Inputs) -> bool:
         """Whether the decision is an operator's, who has not been asked."""
@@ -207,15 +287,21 @@ class Deciding:
         return msgspec.structs.replace(inputs, operator_answer=answer)
 
     def inputs(
-        self, charger: Charger, presented: Presented, at: int, announced: CodeClass | None = None
+        self,
+        charger: Charger,
+        presented: Presented,
+        at: int,
+        announced: CodeClass | None = None,
+        *,
+        was: Charger | None = None,
     ) -> Inputs:
-        """Return what is known at `at` of who presents what where.
+        """Return what is known at `at` of who presents what where; `was` is the charger then.
 
         PINs that are locked now are locked, whatever time a charger gives for its start:
         whoever chooses that could guess on in the past (R14).
         """
         return gather(
-            charger,
+            charger if was is None else was,
             presented,
             at=at,
             positions=self._view.positions,
@@ -224,22 +310,50 @@ class Deciding:
             announced=announced,
         )
 
-    def grouped(self, decision: Decision, group_id: str | None) -> Decision:
-        """Return the decision with the token of its group, or its user.
+    def let_in_then(
+        self, charger: Charger, token: str, now: Inputs, announced: CodeClass | None = None
+    ) -> LetIn | None:
+        """Return what lets in whoever began at `now.at`, by what was known then, if it does (R23).
+
+        `now` is what is known now. Where that leaves it to an operator, it is his; and whom
+        neither lets in is refused by that, since chargers keep the answer and guesses count.
+        """
+        then = None if now.managed_externally else self._view.past.then(charger, now.at)
+        if then is None:
+            return None
+        presented = self._look_up.then(then, token)
+        presented = self.expected(charger, presented, now.at, self._clock())
+        inputs = self.inputs(charger, presented, now.at, announced, was=then.charger)
+        if not _accepts(inputs):
+            return None
+        same = inputs.identification_id == now.identification_id
+        inputs = msgspec.structs.replace(inputs, withdrawn=not (same and _accepts(now)))
+        return LetIn(then.charger.installation.id, inputs)
+
+    def grouped(self, charger: Charger, decision: Decision, group_id: str | None) -> Decision:
+        """Return the decision with the token of its group, or its user, at that charger's site.
 
         A refusal says none: nothing that is blocked, or was lost, stops anything. But who
         charges already may tap to stop.
         """
         if not decision.accepted and decision.status is not Status.CONCURRENT_TX:
             return decision
-        group = self._group_token(group_id, decision.user_id)
+        group = self._group_token(group_id, decision.user_id, charger.installation.id)
         return decision if group is None else msgspec.structs.replace(decision, group=group)
 
     def count_guess(
-        self, charger: Charger, presented: Presented, decision: Decision, at: int
+        self,
+        charger: Charger,
+        presented: Presented,
+        decision: Decision,
+        at: int,
+        *,
+        start_key: str | None = None,
     ) -> None:
-        """Count a wrong PIN, or begin anew after a right one (R14)."""
+        """Count a wrong PIN, or begin anew after a right one (R14); that of one start once."""
         if presented.code_class is not _PIN:
+            return
+        if start_key is not None and self._lockouts.is_told_again(start_key):
             return
         if decision.reason in GUESSED:
             self._lockouts.failed(charger, at)
@@ -267,3 +381,8 @@ class Deciding:
             identification_id=decision.identification_id,
         )
         self._refusals.announce(event, told_now(charger.id, self._clock()))
+
+
+def _accepts(inputs: Inputs) -> bool:
+    decision = decide(inputs)
+    return isinstance(decision, Decision) and decision.accepted

@@ -25,7 +25,9 @@ from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence
 from chargekey_gateway.reconcile.kept import Connection
 from chargekey_gateway.reconcile.lists import Lists
-from chargekey_gateway.reconcile.reconciler import Reconciler
+from chargekey_gateway.reconcile.reconciler import GREETING, Reconciler
+from chargekey_gateway.reconcile.seen import Seen
+from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
@@ -34,14 +36,15 @@ from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
 
 FAREWELL = 2.0  # seconds
+FORGETTING = 3600.0  # seconds between two looks for what is older than a week
 
 
 class Gateway:
     """Decisions from memory, sessions made durable, chargers kept in line.
 
     Belongs to one event loop. `run` must be running for refusals and charger events to
-    be published, those of `lockouts` and `confirmed` for other replicas to know of
-    them; whoever follows the streams feeds the two, `view` and `running`.
+    be published, those of `lockouts`, `confirmed` and `remote_starts` for other replicas to
+    know of them; whoever follows the streams feeds the three, `view` and `running`.
     """
 
     def __init__(  # noqa: PLR0913 - what main wires together, each by its name
@@ -59,28 +62,34 @@ class Gateway:
         codes: Codes = NOBODY_TELLS,
         patience: float = PATIENCE,
         grace: float = GRACE,
+        greeting: float = GREETING,
     ) -> None:
         """Serve over `client`; tell `unknown` of cards that are nobody's.
 
         `codes` tells those that go into chargers' own lists.
 
-        `clock` tells nanoseconds since the epoch, `patience` and `grace` are seconds.
+        `clock` tells nanoseconds since the epoch, `patience`, `grace` and `greeting` are
+        seconds.
         """
         self.view = view
         self.running = running
         self._passwords = passwords
-        states = ChargerStates(running)
+        states = ChargerStates(running, view.chargers_at)
         view.on_site_change(states.site_changed)
         view.on_charger_change(states.charger_changed)
         look_up = Lookup(view, keyed_ids)
         self.reports = Reports(client, states, clock=clock)
         self.lockouts = Lockouts(client, tell=self.reports.tell, clock=clock)
+        self.remote_starts = RemoteStarts(client, clock=clock)
+        self.confirmed = Confirmed(client)
         self.deciding = Deciding(
             client,
             view=view,
             look_up=look_up,
             keyed_ids=keyed_ids,
             lockouts=self.lockouts,
+            remote_starts=self.remote_starts,
+            knows_master_pass=self.confirmed.knows_master_pass,
             states=states,
             unknown=unknown,
             clock=clock,
@@ -88,7 +97,9 @@ class Gateway:
         )
         self.journal = Journal(client, running, clock=clock, patience=patience)
         self.metering = Metering(client, running, clock=clock)
-        self.presuming = Presuming(running, self.journal, clock=clock, grace=grace)
+        self.presuming = Presuming(
+            running, self.journal, clock=clock, grace=grace, greeting=greeting
+        )
         self.reports.on_boot(self.presuming.booted)
         self.reports.on_status(self.presuming.status)
         self.charging = Charging(
@@ -103,19 +114,21 @@ class Gateway:
             clock=clock,
             patience=patience,
         )
-        self.confirmed = Confirmed(client)
-        lists = Lists(view, keyed_ids.group_token)
+        seen = Seen(view, running)
+        lists = Lists(view, seen, keyed_ids.group_token)
         self.convergence = Convergence(view, running, self.confirmed, lists, clock=clock)
         self.reconciler = Reconciler(
             view,
             running,
             self.confirmed,
             lists,
+            seen,
             self.convergence,
             codes=codes,
             look_up=look_up,
             tell=self.reports.tell,
             clock=clock,
+            greeting=greeting,
         )
         self.free_vending = FreeVending(running)
         self.reports.on_status(self.free_vending.told)
@@ -131,10 +144,17 @@ class Gateway:
                 tasks.create_task(self.deciding.run())
                 tasks.create_task(self.reports.run())
                 tasks.create_task(self.metering.run())
+                tasks.create_task(self._forget_old())
         finally:
             await self.presuming.close()
             await self.free_vending.close()
             await self.reconciler.close()
+
+    async def _forget_old(self) -> None:
+        """Have the view forget what was, also where nothing happens: codes are among it."""
+        while True:
+            await asyncio.sleep(FORGETTING)
+            self.view.past.forget_old()
 
     async def tell_the_rest(self, within: float = FAREWELL) -> None:
         """Return once refusals, reports and lockouts are told, or after `within` seconds.
@@ -164,6 +184,7 @@ class Gateway:
         self.charging.connected(connection.charger)
         self.reports.connected(connection.charger, connection.version)
         self.free_vending.connected(connection)
+        self.presuming.connected(connection)
         self.reconciler.connected(connection)
 
     def disconnected(self, connection: Connection) -> None:

@@ -12,6 +12,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from chargekey_common.keyed_ids import CodeClass
+from chargekey_common.published.access import Override
 from chargekey_common.published.sessions import Inputs
 from chargekey_gateway.decision import Decision, Reason, decide
 from chargekey_gateway.inputs import Presented, gather
@@ -46,7 +47,16 @@ class AcceptedTypes(msgspec.Struct, frozen=True):
     types: frozenset[str]
 
 
-Change: TypeAlias = RevokedPermission | BlockedUser | AuthorisationRequired | AcceptedTypes
+class AuthorisationOverride(msgspec.Struct, frozen=True):
+    """A charger deviates from its site, or no longer (R1)."""
+
+    charger_id: str
+    override: Override
+
+
+Change: TypeAlias = (
+    RevokedPermission | BlockedUser | AuthorisationRequired | AcceptedTypes | AuthorisationOverride
+)
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -111,6 +121,11 @@ class Changed:
                 return msgspec.structs.replace(
                     inputs, authorisation_required=then.authorisation_required
                 )
+            case AuthorisationOverride(charger_id, override) if charger_id == charger.id:
+                then = msgspec.structs.replace(charger, authorisation_override=override)
+                return msgspec.structs.replace(
+                    inputs, authorisation_required=then.authorisation_required
+                )
             case AcceptedTypes(charger_id, types) if charger_id == charger.id:
                 return msgspec.structs.replace(inputs, type_enabled=inputs.token_type in types)
             case _:  # it is the user's, or another charger's
@@ -149,7 +164,7 @@ def concerned(
             lose = {key: each for key, each in holders.items() if key == user_id}
         case AuthorisationRequired():
             lose = holders
-        case AcceptedTypes(charger_id, _):
+        case AcceptedTypes(charger_id, _) | AuthorisationOverride(charger_id, _):
             lose = holders
             chargers = [each for each in chargers if each.id == charger_id]
         case _:

@@ -6,7 +6,9 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Literal
 
+import msgspec
 import structlog
 from nats.aio.client import Client
 
@@ -15,11 +17,13 @@ from chargekey_common.published.chargers import (
     ChargerConnected,
     ChargerDisconnected,
     ConnectorStatusChanged,
+    SecurityEventReported,
     WaitingForAuthorisationChanged,
 )
 from chargekey_common.published.envelope import Attributes, PublishedEvent
 from chargekey_gateway.announcer import Announcer
-from chargekey_gateway.charger_states import ChargerState, ChargerStates
+from chargekey_gateway.charger_states import ITS_ONLY_PLUG, ChargerState, ChargerStates
+from chargekey_gateway.sessions.stream import SOURCE
 from chargekey_gateway.view.entries import Charger
 
 # §7.7 of OCPP 1.6: what it has and what it learns from the answers contradict each other.
@@ -38,6 +42,8 @@ class Reports:
         self._clock = clock
         self._status_listeners: list[Callable[[Charger, int, str], None]] = []
         self._online: Counter[str] = Counter()  # connections here, by charger
+        # What was told of each connector, with its error code, over the connection that is.
+        self._told: dict[str, dict[int, tuple[str, str]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}  # by charger, for the acceptance's end
         states.on_change(self._tell_waiting)
         self._boot_listeners: list[Callable[[Charger], None]] = []
@@ -77,6 +83,7 @@ class Reports:
     def disconnected(self, charger: Charger) -> None:
         """Tell that it has gone."""
         self.tell(ChargerDisconnected(**of(charger)))
+        self._told.pop(charger.id, None)  # another replica may be told of what changes next
         self._online[charger.id] -= 1
         if self._online[charger.id] <= 0:
             del self._online[charger.id]
@@ -95,23 +102,45 @@ class Reports:
             listener(charger)
 
     def connector_status(
-        self, charger: Charger, *, connector: int, status: str, error_code: str
+        self,
+        charger: Charger,
+        *,
+        connector: int,
+        status: str,
+        error_code: str,
+        plug: int = ITS_ONLY_PLUG,
     ) -> None:
-        """Tell the state of a connector, or with 0 of the whole charger."""
-        if not self._states.may_have(charger, connector):
+        """Know the state of a connector, or with 0 of the whole charger; tell it where it is news.
+
+        Listeners hear of it all the same: said again, it may mean something after a boot.
+        Where several plugs are one connector, as at an EVSE of OCPP 2.x, `plug` says `status`.
+        """
+        if not self._states.may_have(charger, connector, plug):
             log.warning("charger_tells_of_too_many_connectors", charger=charger.id)
             return
-        self.tell(
-            ConnectorStatusChanged(
-                **of(charger), connector=connector, status=status, error_code=error_code
-            )
-        )
+        status = self._states.of_plugs(charger, connector, plug, status)
+        self._tell_status(charger, connector, status, error_code)
         self._states.told(charger, connector, status)
         for status_listener in self._status_listeners:
             status_listener(charger, connector, status)
         if error_code == LIST_CONFLICT:
             for listener in self._conflict_listeners:
                 listener(charger)
+
+    def security_event(
+        self, charger: Charger, kind: str, *, seen_by: Literal["CHARGER", "GATEWAY"]
+    ) -> None:
+        """Tell of something that bears on the charger's security.
+
+        What was seen here is the gateway's to tell: a charger that tells too much cannot keep
+        it from being told.
+        """
+        event = SecurityEventReported(**of(charger), kind=kind, seen_by=seen_by)
+        about = told_now(charger.id, self._clock())
+        if seen_by == "GATEWAY":
+            about = msgspec.structs.replace(about, actor=f"service:{SOURCE}")
+        if self._announcer.announce(event, about):
+            log.warning("security_event", charger=charger.id, kind=kind, seen_by=seen_by)
 
     def states(self, chargers: Iterable[Charger], online: Container[str]) -> Sequence[ChargerState]:
         """Return how chargers are, by their ids; `online` are those connected here."""
@@ -120,6 +149,16 @@ class Reports:
             self._states.of(charger, online=online, at=now)
             for charger in sorted(chargers, key=lambda each: each.id)
         ]
+
+    def _tell_status(self, charger: Charger, connector: int, status: str, error_code: str) -> None:
+        told = self._told.setdefault(charger.id, {})
+        if told.get(connector) == (status, error_code):
+            return
+        event = ConnectorStatusChanged(
+            **of(charger), connector=connector, status=status, error_code=error_code
+        )
+        if self._announcer.announce(event, told_now(charger.id, self._clock())):
+            told[connector] = status, error_code
 
     def _tell_waiting(self, charger: Charger) -> None:
         """Tell where somebody is waited for (yellow) now and was not, or no longer."""

@@ -15,7 +15,6 @@ from chargekey_gateway.ocpp.dialect import Peer
 _MEANING = {
     "": Outcome.ACCEPTED,  # some responses have none
     "Accepted": Outcome.ACCEPTED,
-    "AcceptedCanceled": Outcome.ACCEPTED,
     "NotImplemented": Outcome.NOT_SUPPORTED,
     "NotSupported": Outcome.NOT_SUPPORTED,
     "NotSupportedAttributeType": Outcome.NOT_SUPPORTED,

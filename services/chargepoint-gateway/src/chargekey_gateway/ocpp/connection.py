@@ -28,7 +28,7 @@ import structlog
 
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.commands import Command, Outcome, Result
+from chargekey_gateway.commands import Command, Outcome, RemoteStart, Result
 from chargekey_gateway.metrics import count_call
 from chargekey_gateway.ocpp import frames
 from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Payload, Route
@@ -149,6 +149,11 @@ class ChargerConnection:
         carry = self._dialect.commands.get(type(command))
         if carry is None:
             return Result(outcome=Outcome.NOT_SUPPORTED)
+        if isinstance(command, RemoteStart) and command.identification_id is not None:
+            # Before the charger can present it: what other replicas wrote is on its way.
+            self.gateway.remote_starts.hear(
+                self.charger.id, command.identification_id, command.asked_at
+            )
         return await carry(self, command)
 
     def close(self, code: CloseCode, reason: str) -> None:

@@ -12,9 +12,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     first_call_timeout     from open to the first BootNotification. A charger of 1.6 boots
                            once, not at every reconnect, so any valid call counts: keep it
                            above heartbeat_interval
-    messages_per_second    frames of any kind a connection may send on the average; each full
+    messages_per_second    frames of any kind a charger may send on the average; each full
                            KiB in one counts as another, since reading it takes its time
-    message_burst          frames it may send at once on top of that average
+    message_burst          frames it may send at once on top of that average; another
+                           connection brings no more
     message_timeout        from a message's first fragment to its last
     pending_calls          calls of the charger that may wait for their answers
     call_timeout           how long a call of ours waits for its answer
@@ -29,11 +30,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Before there is a charger:
 
     opening_timeout        for the TLS handshake, and for the HTTP request
-    opening_connections    so many may be at their HTTP request at once, of all together
-    failures_per_identity  so many authentications of an identity from an address may fail
-                           within failures_window before more are refused unread; 0 for any
-                           number, as where a proxy hides the chargers' addresses
-    failures_per_address   the same for whatever identities an address tries
+    opening_connections    so many may be at their HTTP request at once, of all together; a
+                           quarter of them from one address
+    failures_per_identity  so many authentications of a charger from an address may fail within
+                           failures_window before more are refused without a word; 0 for any
+                           number. What is right is let in all the same
+    failures_per_address   the same for whatever chargers an address tries
     failures_window        for how long a failure counts
     """
 

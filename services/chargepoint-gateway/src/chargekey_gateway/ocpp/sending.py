@@ -12,6 +12,7 @@ from chargekey_gateway.commands import Outcome, Result, Send
 from chargekey_gateway.ocpp import schemas
 from chargekey_gateway.ocpp.asking import meaning
 from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp.not_for_here import Judge
 
 log = structlog.get_logger()
 
@@ -23,26 +24,25 @@ class Sending:
         self,
         version: str,
         *,
-        actions: frozenset[str],
-        is_our_own: Callable[[str, Mapping[str, Any]], bool],
-        told: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, payload: payload,
+        judges: Mapping[str, Judge],
+        told: Callable[[str, dict[str, Any]], dict[str, Any]],
     ) -> None:
-        """Send `actions`, but what `is_our_own`; of an answer only what is `told` is told."""
+        """Send the actions that `judges` has, if its judge lets it; tell of an answer `told`."""
         self._version = version
-        self._actions = actions
-        self._is_our_own = is_our_own
+        self._judges = judges
         self._told = told
 
     async def send(self, peer: Peer, command: Send) -> Result:
         """Send it; an answer that is not as the standard has it is MALFORMED and not told."""
         action, payload = command.action, command.payload
-        if action not in self._actions:
+        judge = self._judges.get(action)
+        if judge is None:
             return Result(outcome=Outcome.ACTION_UNKNOWN)
         wrong = await asyncio.to_thread(schemas.wrong_request, self._version, action, payload)
         if wrong:
             return Result(outcome=Outcome.PAYLOAD_INVALID, where=wrong)
-        if self._is_our_own(action, payload):
-            return Result(outcome=Outcome.NOT_FOR_HERE)
+        if why := judge(payload):
+            return Result(outcome=Outcome.NOT_FOR_HERE, instead=why)
         answer = await peer.call(payload, dict[str, Any], action=action)
         if isinstance(answer, Result):
             return answer

@@ -5,16 +5,19 @@ from __future__ import annotations
 from chargekey_gateway.commands import ChangeSetting, Outcome, ReadSettings, Result
 from chargekey_gateway.ocpp.asking import ask
 from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp.kept_settings import why_kept
 from chargekey_gateway.ocpp16 import get_configuration
+from chargekey_gateway.ocpp16.configuration_keys import spelled
 from chargekey_gateway.ocpp16.messages import ChangeConfiguration, ChangeConfigurationResponse
-from chargekey_gateway.ocpp16.security_keys import PASSWORD, PROFILE, spelled
+
+PROFILE = "securityprofile"  # of the security white paper
 
 
 async def send(peer: Peer, command: ChangeSetting) -> Result:
-    """Ask; a security profile is never lowered, nor a password changed behind the registry."""
-    key = spelled(command.name)
-    if key == PASSWORD or (key == PROFILE and not await _raises_profile(peer, command)):
-        return Result(outcome=Outcome.NOT_FOR_HERE)
+    """Ask; what people must not set is not for here, but that a security profile is raised."""
+    why = "" if command.ours else why_kept([command.name], command.value)
+    if why and not (spelled(command.name) == PROFILE and await _raises_profile(peer, command)):
+        return Result(outcome=Outcome.NOT_FOR_HERE, instead=why)
     request = ChangeConfiguration(key=command.name, value=command.value)
     return await ask(peer, request, ChangeConfigurationResponse)
 

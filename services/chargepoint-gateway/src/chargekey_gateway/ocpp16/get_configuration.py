@@ -8,8 +8,9 @@ from functools import partial
 from chargekey_gateway.commands import Outcome, ReadSettings, Result
 from chargekey_gateway.ocpp.asking import read_settings
 from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp.kept_settings import is_secret
 from chargekey_gateway.ocpp16.command_messages import GetConfiguration, GetConfigurationResponse
-from chargekey_gateway.ocpp16.security_keys import PASSWORD, spelled
+from chargekey_gateway.ocpp16.configuration_keys import spelled
 from chargekey_gateway.reconcile import charger_settings
 
 
@@ -30,6 +31,6 @@ async def _read(peer: Peer, names: Sequence[str]) -> Result:
     settings = {
         asked.get(spelled(each.key), each.key): each.value or ""
         for each in answer.configuration_key
-        if spelled(each.key) != PASSWORD
+        if not is_secret([each.key], each.value or "")
     }
     return Result(outcome=Outcome.ACCEPTED, settings=settings)

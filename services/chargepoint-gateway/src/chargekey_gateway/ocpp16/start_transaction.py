@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
@@ -12,17 +14,20 @@ from chargekey_gateway.ocpp16.messages import (
     StartTransactionResponse,
 )
 
+log = structlog.get_logger()
+
 
 async def answer(peer: Peer, request: StartTransaction) -> StartTransactionResponse:
     """Answer with an id and a verdict, accepted or not (§4.8), once they are durable.
 
-    Until then the charger gets an InternalError and sends the start again.
+    Until then the charger gets an InternalError and sends the start again. One that it tells
+    of no time at all, for want of a clock, is a start like any other.
     """
     started = await peer.gateway.charging.start(
         peer.charger,
         connector=request.connector_id,
         token=request.id_tag,
-        started_at=timestamps.parse(request.timestamp),
+        started_at=_started_at(peer, request.timestamp),
         meter_start=request.meter_start,
     )
     return StartTransactionResponse(
@@ -43,3 +48,12 @@ def stop_if_refused(
             RemoteStopTransaction(transaction_id=response.transaction_id),
             RemoteStopTransactionResponse,
         )
+
+
+def _started_at(peer: Peer, timestamp: str) -> int | str:
+    """Return when it began; the charger's own word for it where that cannot be read."""
+    try:
+        return timestamps.parse(timestamp)
+    except timestamps.TimestampUnreadableError as error:
+        log.warning("start_without_time", charger=peer.charger.id, code=error.code)
+        return timestamp

@@ -20,7 +20,9 @@ def answer(
 ) -> AuthorizeResponse | Coroutine[Any, Any, AuthorizeResponse]:
     """Answer from memory (C01), or what the operator of the site says."""
     presented = id_tokens.read(request.id_token)
-    decision = peer.gateway.deciding.authorize(peer.charger, presented.token, presented.announced)
+    decision = peer.gateway.deciding.authorize(
+        peer.charger, presented.token, presented.announced, to_stop=True
+    )
     return once_decided(decision, partial(_response, request))
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from chargekey_gateway.commands import Outcome, ReadSettings, Result
 from chargekey_gateway.ocpp.asking import read_settings
 from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp.kept_settings import is_secret
 from chargekey_gateway.ocpp20 import variables
 from chargekey_gateway.ocpp20.command_messages import (
     GetVariableData,
@@ -29,10 +30,12 @@ async def send(peer: Peer, command: ReadSettings) -> Result:
             asked[name] = GetVariableData(component=parsed[0], variable=parsed[1])
     if not asked:
         return Result(outcome=Outcome.ACCEPTED)
-    return await read_settings(tuple(asked), partial(_read, peer, asked))
+    return await read_settings(tuple(asked), partial(_read, peer, asked, ours=command.ours))
 
 
-async def _read(peer: Peer, known: Mapping[str, GetVariableData], names: Sequence[str]) -> Result:
+async def _read(
+    peer: Peer, known: Mapping[str, GetVariableData], names: Sequence[str], *, ours: bool
+) -> Result:
     asked = {name: known[name] for name in names}
     request = GetVariables(get_variable_data=tuple(asked.values()))
     answer = await peer.call(request, GetVariablesResponse)
@@ -44,7 +47,8 @@ async def _read(peer: Peer, known: Mapping[str, GetVariableData], names: Sequenc
     settings = {}
     for each in answer.get_variable_result:
         name = by_spelling.get(variables.spelled(each.component, each.variable))
-        readable = each.attribute_status == "Accepted"
-        if name is not None and readable and not variables.is_password(each.variable.name):
-            settings[name] = each.attribute_value or ""
+        value = each.attribute_value or ""
+        shown = ours or not is_secret(variables.names(each.component, each.variable), value)
+        if name is not None and each.attribute_status == "Accepted" and shown:
+            settings[name] = value
     return Result(outcome=Outcome.ACCEPTED, settings=settings)

@@ -26,7 +26,6 @@ CiString5600 = Annotated[str, Meta(max_length=5600)]
 
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Reading = Annotated[float, Meta(ge=-(2.0**53), le=2.0**53)]
 
 AuthorizationStatus = Literal[
     "Accepted",
@@ -249,9 +248,9 @@ class UnitOfMeasure(Message, frozen=True, kw_only=True):
 
 
 class SampledValue(Message, frozen=True, kw_only=True):
-    """SampledValueType; words are taken as they come."""
+    """SampledValueType; words are taken as they come, and values, however absurd."""
 
-    value: Reading
+    value: float
     context: str = "Sample.Periodic"
     measurand: str = "Energy.Active.Import.Register"
     phase: str | None = None

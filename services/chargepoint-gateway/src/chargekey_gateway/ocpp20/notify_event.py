@@ -11,6 +11,7 @@ AVAILABILITY = "availabilitystate"
 PARTS = frozenset({"chargingstation", "evse", "connector"})
 STATES = frozenset({"Available", "Occupied", "Reserved", "Unavailable", "Faulted"})
 CHARGER_ITSELF = 0
+WHOLE = 0  # an EVSE with all its plugs
 
 
 def answer(peer: Peer, request: NotifyEvent) -> Acknowledged:
@@ -19,7 +20,8 @@ def answer(peer: Peer, request: NotifyEvent) -> Acknowledged:
         if _tells_a_state(event):
             evse = event.component.evse
             number = CHARGER_ITSELF if evse is None else evse.id
-            status_notification.tell(peer, number, event.actual_value)
+            plug = None if evse is None else evse.connector_id
+            status_notification.tell(peer, number, plug or WHOLE, event.actual_value)
     return Acknowledged()
 
 

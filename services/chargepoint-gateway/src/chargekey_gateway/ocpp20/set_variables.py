@@ -5,6 +5,7 @@ from __future__ import annotations
 from chargekey_gateway.commands import ChangeSetting, Outcome, Result
 from chargekey_gateway.ocpp.asking import meaning
 from chargekey_gateway.ocpp.dialect import Peer
+from chargekey_gateway.ocpp.kept_settings import why_kept
 from chargekey_gateway.ocpp20 import variables
 from chargekey_gateway.ocpp20.command_messages import (
     SetVariableData,
@@ -14,13 +15,14 @@ from chargekey_gateway.ocpp20.command_messages import (
 
 
 async def send(peer: Peer, command: ChangeSetting) -> Result:
-    """Ask; what security hangs on is not for here, lest it be lowered."""
+    """Ask; what people must not set is not for here."""
     parsed = variables.parse(command.name)
     if parsed is None:
         return Result(outcome=Outcome.NOT_SUPPORTED)
     component, variable = parsed
-    if variables.bears_on_security(component.name, variable.name):
-        return Result(outcome=Outcome.NOT_FOR_HERE)
+    why = "" if command.ours else why_kept(variables.names(component, variable), command.value)
+    if why:
+        return Result(outcome=Outcome.NOT_FOR_HERE, instead=why)
     data = SetVariableData(attribute_value=command.value, component=component, variable=variable)
     answer = await peer.call(SetVariables(set_variable_data=(data,)), SetVariablesResponse)
     if isinstance(answer, Result):

@@ -7,13 +7,16 @@ from chargekey_gateway.ocpp20.messages import Acknowledged, StatusNotification
 
 
 def answer(peer: Peer, request: StatusNotification) -> Acknowledged:
-    """Pass it on as it is (G01): sessions are an EVSE's, whichever of its plugs is in use."""
-    tell(peer, request.evse_id, request.connector_status)
+    """Pass it on (G01): sessions are an EVSE's, whichever of its plugs is in use."""
+    tell(peer, request.evse_id, request.connector_id, request.connector_status)
     return Acknowledged()
 
 
-def tell(peer: Peer, evse: int, status: str) -> None:
-    """Tell the state of an EVSE, or with 0 of the whole charger; 2.x has no error codes."""
+def tell(peer: Peer, evse: int, plug: int, status: str) -> None:
+    """Tell the state of a plug of an EVSE, with 0 of the whole EVSE, with twice 0 of the charger.
+
+    2.x has no error codes.
+    """
     peer.gateway.reports.connector_status(
-        peer.charger, connector=evse, status=status, error_code=""
+        peer.charger, connector=evse, plug=plug, status=status, error_code=""
     )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import httpx2
@@ -31,12 +32,16 @@ from chargekey_gateway.operators.question import (
     MalformedAnswerError,
     Post,
     Question,
+    Said,
     Stage,
 )
 from chargekey_gateway.view.entries import Charger
 
 DEADLINE = 2.0  # seconds for an answer
 AT_ONCE = 100  # questions of one operator
+# Of those from one charger: as many as its connection has calls under way. One that drops its
+# connection and comes again leaves a start behind each time.
+AT_ONCE_FROM_CHARGER = 16
 _SECOND = 10**9
 # What an operator allowed a moment ago it is not asked again when the charge begins: there
 # is a cable to be plugged in between.
@@ -44,6 +49,11 @@ JUST_NOW = 120 * _SECOND
 REMEMBERED = 10_000
 # A start that is reported later than this happened without a connection.
 OFFLINE = 60 * _SECOND
+
+# Statuses. From the first on it is the operator that has failed; with the other it asks for
+# patience.
+SERVER_ERROR = 500
+TOO_MANY_REQUESTS = 429
 
 UNREACHABLE = OperatorAnswer(status="UNREACHABLE")
 
@@ -53,8 +63,8 @@ log = structlog.get_logger()
 class Sender(Protocol):
     """Whatever sends requests."""
 
-    async def post(self, post: Post) -> tuple[int, bytes]:
-        """Return status and body; raises what `Outgoing.post` does."""
+    async def post(self, post: Post) -> Said:
+        """Return what comes back; raises what `Outgoing.post` does."""
 
 
 class _Why(enum.StrEnum):
@@ -66,6 +76,8 @@ class _Why(enum.StrEnum):
     BREAKER_OPEN = "breaker_open"
     TIMEOUT = "timeout"
     HTTP = "http"
+    SERVER_ERROR = "server_error"
+    PUT_OFF = "put_off"
     MALFORMED = "malformed"
     UNSAFE_ADDRESS = "unsafe_address"
 
@@ -79,12 +91,14 @@ class _NoAnswerError(Exception):
 class _Operator:
     """How one operator is doing."""
 
-    __slots__ = ("breaker", "endpoint", "on_the_way")
+    __slots__ = ("breaker", "endpoint", "erred_at", "on_the_way")
 
     def __init__(self) -> None:
         self.endpoint: Endpoint | None = None
         self.breaker: Breaker = CLOSED
-        self.on_the_way = 0
+        self.on_the_way: Counter[str] = Counter()  # by charger
+        # The charger of the last question, where that was answered with an error of its own.
+        self.erred_at: str | None = None
 
 
 class AskingOperators:
@@ -195,10 +209,11 @@ class AskingOperators:
     async def _answer(self, partner_id: str, question: Question) -> OperatorAnswer:
         """Ask within the deadline; raises _NoAnswerError."""
         operator = self._operators.setdefault(partner_id, _Operator())
-        if operator.on_the_way >= self._at_once:
+        on_the_way, asks = operator.on_the_way, question.charger_id
+        if on_the_way.total() >= self._at_once or on_the_way[asks] >= AT_ONCE_FROM_CHARGER:
             raise _NoAnswerError(_Why.BUSY)
         until = asyncio.get_running_loop().time() + self._deadline
-        operator.on_the_way += 1
+        on_the_way[asks] += 1
         try:
             async with asyncio.timeout_at(until):
                 endpoint = await self._endpoint(partner_id)
@@ -211,12 +226,15 @@ class AskingOperators:
         except TimeoutError:
             raise _NoAnswerError(_Why.TIMEOUT) from None
         finally:
-            operator.on_the_way -= 1
+            on_the_way -= Counter((asks,))
 
     async def _asked(
         self, operator: _Operator, endpoint: Endpoint, question: Question, until: float
     ) -> OperatorAnswer:
         """Ask unless the breaker is open, and tell it what came of it."""
+        post = self._composed(endpoint, question)
+        if isinstance(post, OperatorAnswer):  # nobody has to be asked
+            return post
         before = operator.breaker
         asked = breakers.asking(before, self._clock())
         if asked is None:
@@ -230,30 +248,64 @@ class AskingOperators:
 
         try:
             async with asyncio.timeout_at(until):
-                answer = await self._exchange(endpoint, question)
-        except (TimeoutError, _NoAnswerError):
-            tell(lambda breaker: breakers.failed(breaker, self._clock(), probe=probe))
+                said = await self._sent(post)
+        except (TimeoutError, _NoAnswerError) as error:
+            erred = isinstance(error, _NoAnswerError) and error.why is _Why.SERVER_ERROR
+            if erred and operator.erred_at == question.charger_id:
+                # Again the same charger's: it may be what is presented there.
+                tell(lambda breaker: breakers.abandoned(breaker, probe=probe))
+            else:
+                tell(lambda breaker: breakers.failed(breaker, self._clock(), probe=probe))
+            operator.erred_at = question.charger_id if erred else None
             raise
         except BaseException:
             # Whoever asked has gone; a probe must not be outstanding for ever.
             tell(lambda breaker: breakers.abandoned(breaker, probe=probe))
             raise
+        operator.erred_at = None
+        if said.status == TOO_MANY_REQUESTS:
+            now = self._clock()
+            pause = retry_after(said, now)
+            tell(lambda breaker: breakers.put_off(breaker, now, pause, probe=probe))
+            raise _NoAnswerError(_Why.PUT_OFF)
         tell(breakers.succeeded)
-        return answer
-
-    async def _exchange(self, endpoint: Endpoint, question: Question) -> OperatorAnswer:
         try:
-            if endpoint.kind == "OCPI":
-                post = ocpi.compose(endpoint, question)
-                if isinstance(post, OperatorAnswer):
-                    return post
-                return ocpi.read(*await self._sender.post(post), question)
-            signed = webhook.compose(endpoint, question, now=self._clock())
-            return webhook.read(*await self._sender.post(signed))
+            return _read(endpoint, said, question)
         except MalformedAnswerError:
             raise _NoAnswerError(_Why.MALFORMED) from None
+
+    def _composed(self, endpoint: Endpoint, question: Question) -> Post | OperatorAnswer:
+        if endpoint.kind == "OCPI":
+            return ocpi.compose(endpoint, question)
+        return webhook.compose(endpoint, question, now=self._clock())
+
+    async def _sent(self, post: Post) -> Said:
+        """Return what comes back from an operator that is there; raises _NoAnswerError."""
+        try:
+            said = await self._sender.post(post)
         except UnsafeAddressError:
             raise _NoAnswerError(_Why.UNSAFE_ADDRESS) from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
             # By its kind alone: what it says may have the address, and so the token, in it.
             raise _NoAnswerError(_Why.HTTP) from None
+        if said.status >= SERVER_ERROR:
+            raise _NoAnswerError(_Why.SERVER_ERROR)
+        return said
+
+
+def _read(endpoint: Endpoint, said: Said, question: Question) -> OperatorAnswer:
+    """Return what it says; raises MalformedAnswerError where that is nothing."""
+    if endpoint.kind == "OCPI":
+        return ocpi.read(said.status, said.body, question)
+    return webhook.read(said.status, said.body)
+
+
+def retry_after(said: Said, now: int) -> int:
+    """Return for how long it asks to be left alone, in nanoseconds; 0 where it does not say."""
+    text = (said.retry_after or "").strip()
+    if text.isascii() and text.isdigit():  # RFC 9110 §10.2.3: seconds, or a date
+        return int(text[:9]) * _SECOND  # of more digits: years as well
+    try:
+        return round(parsedate_to_datetime(text).timestamp()) * _SECOND - now
+    except (ValueError, OverflowError):
+        return 0

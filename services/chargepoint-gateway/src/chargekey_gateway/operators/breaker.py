@@ -2,6 +2,8 @@
 
 closed → open, after `MOST` failures in a row → half-open, once the pause is over: one
 question is let through → closed again when it is answered, else open for twice as long.
+Whatever is answered is an answer, also one that says nothing: a token that an operator cannot
+deal with says nothing about anybody else's. One that asks for patience is open for so long.
 All times are nanoseconds on any clock that does not go back.
 """
 
@@ -59,6 +61,18 @@ def failed(breaker: Breaker, now: int, *, probe: bool) -> Breaker:
             return replace(breaker, failures=failures)
         return _open(breaker, now)
     return _open(breaker, now) if probe else breaker
+
+
+def put_off(breaker: Breaker, now: int, pause: int, *, probe: bool) -> Breaker:
+    """Open it for the `pause` that was asked for, within bounds; nothing has failed."""
+    until = now + min(max(pause, SHORTEST), LONGEST)
+    return replace(
+        breaker,
+        failures=0,
+        opened=max(breaker.opened, 1),
+        until=max(breaker.until, until),
+        probing=breaker.probing and not probe,
+    )
 
 
 def abandoned(breaker: Breaker, *, probe: bool) -> Breaker:

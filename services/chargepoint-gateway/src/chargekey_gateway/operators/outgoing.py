@@ -1,8 +1,8 @@
 """Requests to addresses that somebody else has chosen: guarded, bounded, and told nobody.
 
-The name is resolved once a connection, and what was checked is what is connected to: a
-name cannot turn into another address in between. Nothing follows redirects, nothing
-reads proxies from the environment, nothing logs an address.
+What was checked is what is connected to: a name cannot turn into another address in
+between. Nothing follows redirects, nothing reads proxies from the environment, nothing logs
+an address.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
@@ -19,11 +18,10 @@ from typing import Any, Self
 import httpcore2
 import httpx2
 
-from chargekey_gateway.operators.question import MalformedAnswerError, Post
+from chargekey_gateway.operators.names import IpAddress, Names
+from chargekey_gateway.operators.question import Post, Said
 
 LONGEST_ANSWER = 64 * 1024  # bytes
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Public by their numbers, and yet ways into somebody's own network: addresses of IPv4 in
 # those of IPv6 (NAT64, 6to4, Teredo), and a cloud's own services at a public address.
@@ -54,9 +52,11 @@ def is_outside(address: IpAddress) -> bool:
 
 
 class _Guarded(httpcore2.AsyncNetworkBackend):
-    """Connects to addresses outside alone."""
+    """Connects to addresses that may be connected to."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names, may: Callable[[IpAddress], bool]) -> None:
+        self._names = names
+        self._may = may
         self._backend = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -68,13 +68,12 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """Resolve, check every address, and connect to the first that answers."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError from error
-        addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
-        if not addresses or not all(is_outside(each) for each in addresses):
+            async with asyncio.timeout(timeout):
+                addresses = await self._names.addresses(host)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout from error
+        if not all(self._may(each) for each in addresses):
             raise UnsafeAddressError
         failure: Exception = httpcore2.ConnectError()
         for address in addresses:
@@ -94,7 +93,7 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
 class _Transport(httpx2.AsyncHTTPTransport):
     """The library's own, over a pool that connects where we say; it has no setting for that."""
 
-    def __init__(self, *, anywhere: bool) -> None:
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
         context = httpx2.create_ssl_context(trust_env=False)
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
@@ -103,21 +102,26 @@ class _Transport(httpx2.AsyncHTTPTransport):
             max_connections=None,
             max_keepalive_connections=100,
             keepalive_expiry=30.0,
-            network_backend=httpcore2.AnyIOBackend() if anywhere else _Guarded(),
+            network_backend=backend,
         )
 
 
 class Outgoing:
     """One client for all of them; an async context manager."""
 
-    def __init__(self, *, deadline: float, anywhere: bool = False) -> None:
+    def __init__(
+        self, *, deadline: float, anywhere: bool = False, names: Names | None = None
+    ) -> None:
         """Give every step of a request `deadline` seconds.
 
         `anywhere`, also without TLS and in the gateway's own network: for development.
         """
+        backend = _Guarded(
+            Names() if names is None else names, _anybody if anywhere else is_outside
+        )
         self._anywhere = anywhere
         self._http = httpx2.AsyncClient(
-            transport=_Transport(anywhere=anywhere),
+            transport=_Transport(backend),
             timeout=deadline,
             follow_redirects=False,
             trust_env=False,
@@ -141,11 +145,10 @@ class Outgoing:
         """Close every connection."""
         await self._http.__aexit__(kind, error, trace)
 
-    async def post(self, post: Post) -> tuple[int, bytes]:
-        """Send it; return status and body.
+    async def post(self, post: Post) -> Said:
+        """Send it, and return what comes back; the body of an answer too long for one is empty.
 
-        Raises MalformedAnswerError for an answer that is too long, UnsafeAddressError,
-        httpx2.HTTPError or httpx2.InvalidURL.
+        Raises UnsafeAddressError, httpx2.HTTPError or httpx2.InvalidURL.
         """
         if not self._anywhere and not post.url.lower().startswith("https://"):
             raise UnsafeAddressError
@@ -155,5 +158,11 @@ class Outgoing:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > LONGEST_ANSWER:
-                    raise MalformedAnswerError
-            return response.status_code, bytes(body)
+                    body.clear()
+                    break
+            retry_after = response.headers.get("retry-after")
+            return Said(response.status_code, bytes(body), retry_after)
+
+
+def _anybody(_: IpAddress) -> bool:
+    return True

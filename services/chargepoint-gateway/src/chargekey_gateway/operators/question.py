@@ -55,5 +55,16 @@ class Post(msgspec.Struct, frozen=True):
         return f"Post({len(self.body)} bytes)"
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What came back; `retry_after` is the header of that name."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Said({self.status}, {len(self.body)} bytes)"
+
+
 class MalformedAnswerError(Exception):
     """Not what the protocol calls an answer."""

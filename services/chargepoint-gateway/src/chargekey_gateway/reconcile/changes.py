@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from chargekey_gateway.reconcile import local_list
 from chargekey_gateway.reconcile.kept import Kept
 from chargekey_gateway.reconcile.lists import Lists
+from chargekey_gateway.reconcile.seen import Seen
 from chargekey_gateway.sessions.running import RunningSessions
-from chargekey_gateway.view.entries import Charger
+from chargekey_gateway.view.entries import Charger, Identification, Installation
 from chargekey_gateway.view.view import View
 
 # Seconds between two looks at what changed: events come in bursts, one after a pause at once.
@@ -24,6 +25,7 @@ class Changes:
         view: View,
         running: RunningSessions,
         lists: Lists,
+        seen: Seen,
         kept: Mapping[str, Kept],
         reconcile: Callable[[str], None],
     ) -> None:
@@ -42,6 +44,7 @@ class Changes:
         view.on_site_change(self._site_changed)
         view.on_charger_change(self._charger_changed)
         view.on_mended(self._everything_changed)
+        seen.on_seen(self._card_seen)
 
     def note_reader(self, charger: Charger) -> None:
         """Know what a connected charger's reader makes of codes."""
@@ -94,12 +97,22 @@ class Changes:
         self._targets |= self._truncating
         self._look_soon()
 
+    def _card_seen(self, site: Installation, known: Identification) -> None:
+        """Have a card that charged at a site for the first time put where it belongs there."""
+        standing = {site.id, *(each.id for each in self._view.chargers_at(site.id))}
+        concerned = standing & self._view.concerned(known.user.id)
+        if known.type in local_list.CARDS and concerned:
+            self._lists.forget_user(known.user.id, concerned)
+            self._targets |= concerned
+            self._look_soon()
+
     def _site_changed(self, installation_id: str) -> None:
         self._lists.forget(installation_id)
         self._targets.add(installation_id)
         self._look_soon()
 
     def _charger_changed(self, charger_id: str) -> None:
+        self._lists.forget_charger()
         self._targets.add(charger_id)
         kept = self._kept.get(charger_id)
         if kept is not None:

@@ -25,6 +25,7 @@ LIST_ENABLED = {
     "2.0.1": "LocalAuthListCtrlr.Enabled",
     "2.1": "LocalAuthListCtrlr.Enabled",
 }
+STOPPING_GROUP = "AuthCtrlr.MasterPassGroupId"
 _LIMITS_16 = ("LocalAuthListMaxLength", "SendLocalListMaxLength")
 _LIMITS_20 = ("LocalAuthListCtrlr.ItemsPerMessage", "LocalAuthListCtrlr.BytesPerMessage")
 
@@ -59,11 +60,20 @@ def wanted(version: str, charger: Charger) -> Mapping[str, str]:
         "AuthCtrlr.OfflineTxForUnknownIdEnabled": anybody,
         "AuthCtrlr.AuthorizeRemoteStart": "false",
         "AuthCtrlr.DisableRemoteAuthorization": "false",
+        STOPPING_GROUP: stopping_group(charger),
         "AuthCacheCtrlr.Enabled": "true",
         "LocalAuthListCtrlr.Enabled": "true",
         "TxCtrlr.StopTxOnInvalidId": "true",
         "TxCtrlr.MaxEnergyOnInvalidId": "0",
     }
+
+
+def stopping_group(charger: Charger) -> str:
+    """Return the group whose cards stop sessions and begin none (C16); empty for no such group.
+
+    No code, and nobody's.
+    """
+    return charger.installation.id if charger.installation.master_pass else ""
 
 
 def names(version: str, charger: Charger) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from nats.js import JetStreamContext
 
 from chargekey_common.follower import Message
 from chargekey_gateway.bucket import Bucket, declare_bucket
-from chargekey_gateway.reconcile.charger_settings import Limits
+from chargekey_gateway.reconcile.charger_settings import Limits, stopping_group
+from chargekey_gateway.view.entries import Charger
 
 BUCKET = "CHARGERS_CONFIRMED"
 STREAM = f"KV_{BUCKET}"
@@ -32,7 +33,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     `list_wanted` counts who belonged into it, `list_entries` who is in it. Without
     `list_supported` the charger never said. `cache_cleared_as_of`: whom it accepted before
     something was taken from somebody then, it has forgotten. `settings` is the digest of the
-    settings it was last told, whatever it took of them, since it booted.
+    settings it was last told, whatever it took of them, since it booted; `master_pass` the group
+    whose cards it lets stop sessions and begin none, empty where it knows no such group.
     """
 
     version: str = ""
@@ -47,6 +49,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: str = ""
     reboot_required: bool = False
     converged_at: int | None = None
+    master_pass: str = ""
 
 
 NOTHING = Record()
@@ -71,6 +74,14 @@ class Confirmed:
     def of(self, charger_id: str) -> Record:
         """Return what the charger has confirmed."""
         return self._records.get(charger_id, NOTHING)
+
+    def knows_master_pass(self, charger: Charger) -> bool:
+        """Whether the charger lets whoever is in its site's group stop, and begin nothing (C16).
+
+        Nowhere where the site wants none, whatever the charger was told before.
+        """
+        group = stopping_group(charger)
+        return bool(group) and self.of(charger.id).master_pass == group
 
     def put(self, charger_id: str, record: Record) -> None:
         """Know it at once, and have it written."""

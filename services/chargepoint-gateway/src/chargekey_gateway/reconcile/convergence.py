@@ -15,6 +15,7 @@ from chargekey_gateway.reconcile import cache, charger_settings
 from chargekey_gateway.reconcile.confirmed import Confirmed, Record
 from chargekey_gateway.reconcile.lists import Lists, Wanted
 from chargekey_gateway.reconcile.stopping import to_stop
+from chargekey_gateway.reconcile.turns import Turns
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import NEVER, Charger
 from chargekey_gateway.view.view import View
@@ -62,7 +63,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Convergence:
-    """Compares; memory only."""
+    """Compares; memory only, and nothing but `prepare` waits."""
 
     def __init__(
         self,
@@ -79,6 +80,21 @@ class Convergence:
         self._confirmed = confirmed
         self._lists = lists
         self._clock = clock
+        self._turns = Turns()
+
+    async def prepare(self, charger: Charger) -> None:
+        """Have `of` find, right after this, what it would have to work out in one go.
+
+        Returns in a turn of its own.
+        """
+        await self._turns.mine()
+        if self._view.whole:
+            capacity = self._confirmed.of(charger.id).limits.capacity
+            await self._lists.prepare(charger, capacity, self._clock(), self._turns)
+
+    def to_stop(self, charger: Charger) -> Sequence[RunningSession]:
+        """Return the sessions that must not go on there."""
+        return to_stop(self._running.of_charger(charger.id), self._view, self._clock())
 
     def of(self, charger: Charger) -> Wishes:
         """Return how the charger should be, and what of that it is not."""
@@ -120,5 +136,5 @@ class Convergence:
     def _since(self, charger: Charger, confirmed: Record) -> int:
         """Return when the first thing changed that the charger has not followed."""
         converged = confirmed.converged_at or 0
-        later = (at for at in self._lists.changes(charger) if at > converged)
-        return min(later, default=converged)
+        first = self._lists.first_change(charger, converged)
+        return converged if first is None else first

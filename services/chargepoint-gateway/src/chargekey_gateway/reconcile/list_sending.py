@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from collections.abc import Set as AbstractSet
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 import msgspec
 import structlog
@@ -13,7 +14,7 @@ from chargekey_gateway.commands import GetLocalListVersion, ListEntry, Outcome, 
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.reconcile import local_list
 from chargekey_gateway.reconcile.codes import Codes
-from chargekey_gateway.reconcile.confirmed import Confirmed
+from chargekey_gateway.reconcile.confirmed import MOST_REMEMBERED, Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence, Step
 from chargekey_gateway.reconcile.kept import UNANSWERED, Kept, LaterError, MismatchError, Tell
 from chargekey_gateway.reconcile.local_list import Update, Wish
@@ -21,13 +22,22 @@ from chargekey_gateway.reconcile.turns import Turns
 from chargekey_gateway.view.entries import Charger, Quirks
 from chargekey_gateway.view.view import View
 
-# Codes that are looked up in one turn.
-CODES_A_TURN = 200
+# Codes that are asked of identity at once, and known here until the charger has them.
+CODES_AT_ONCE = 200
+# Seconds before a charger that has lost its list, or complains of it, once more gets it again:
+# every time costs identity as many codes as are in it. The last one repeats.
+LOSSES = (5.0, 60.0, 300.0, 1200.0)
+# Seconds without, after which that is forgotten.
+FORGIVEN = 2 * 3600.0
 
 # A portion of a list that was read, and not taken.
 _REFUSED = frozenset({Outcome.REJECTED, Outcome.REFUSED})
 
 log = structlog.get_logger()
+
+
+class UnreadableError(Exception):
+    """A code has to be named that cannot be read."""
 
 
 class ListSending:
@@ -43,8 +53,12 @@ class ListSending:
         codes: Codes,
         look_up: Lookup,
         tell: Tell,
+        losses: tuple[float, ...] = LOSSES,
     ) -> None:
-        """Send the `codes` that `look_up` finds; `tell` publishes what chargers confirmed."""
+        """Send the `codes` that `look_up` finds; `tell` publishes what chargers confirmed.
+
+        A list that was lost is sent again at once, and after `losses` (seconds) from then on.
+        """
         self._view = view
         self._confirmed = confirmed
         self._convergence = convergence
@@ -52,6 +66,24 @@ class ListSending:
         self._codes = codes
         self._look_up = look_up
         self._tell = tell
+        self._losses = losses
+        # By charger: how often, and when last in the time of the event loop.
+        self._lost: dict[str, tuple[int, float]] = {}
+
+    def lost(self, charger_id: str) -> None:
+        """Know that nobody knows which list the charger has; that is a loss if somebody did."""
+        record = self._confirmed.of(charger_id)
+        if record.list_digest or record.list_content is not None:
+            self._count_loss(charger_id)
+            self._confirmed.forget_list(charger_id)
+
+    def not_before(self, charger_id: str) -> float:
+        """Return from when on it may be sent one, in the time of the event loop.
+
+        Whether it boots meanwhile, or connects anew, makes no difference.
+        """
+        times, at = self._lost.get(charger_id, (0, 0.0))
+        return at + self._losses[min(times - 2, len(self._losses) - 1)] if times > 1 else 0.0
 
     async def send(self, kept: Kept) -> None:
         """Ask which list the charger has, or send what that one lacks.
@@ -67,18 +99,18 @@ class ListSending:
         kept.unsettled_since = None
         quirks = kept.charger.quirks  # those that the wishes are about
         entries, content = wishes.wanted.entries, wishes.confirmed.list_content
-        if local_list.truncates(kept.charger):
-            # A card may be ambiguous there for another's sake, which its code alone tells.
-            clear = await self._read_codes(kept, quirks, entries)
-            entries = {each: wish for each, wish in entries.items() if each in clear}
+        if content and local_list.truncates(kept.charger):
+            # A card that is there may be ambiguous for another's sake by now.
+            entries = await self._clear(kept, quirks, entries)
         readable = self._is_readable(kept.charger, content or {})
         update = local_list.update(entries, content, readable)
-        codes = await self._read_codes(kept, quirks, _named(update))
-        if not update.full and not _named(update) <= codes.keys():
-            update = Update(full=True, put=tuple(entries.values()))
-            codes = await self._read_codes(kept, quirks, _named(update))
         conflicts = kept.conflicts
-        await self._send_update(kept, update, codes, wishes.wanted.marks, content or {})
+        marks = wishes.wanted.marks
+        try:
+            await self._send_update(kept, update, quirks, marks, content or {})
+        except UnreadableError:
+            update = Update(full=True, put=tuple(entries.values()))
+            await self._send_update(kept, update, quirks, marks, {})
         if kept.conflicts != conflicts:  # it complained while it was being sent
             self._confirmed.forget_list(kept.charger.id)
             raise MismatchError
@@ -94,6 +126,11 @@ class ListSending:
             )
         )
 
+    def _count_loss(self, charger_id: str) -> None:
+        now = asyncio.get_running_loop().time()
+        times, at = self._lost.get(charger_id, (0, now))
+        self._lost[charger_id] = (times if now - at < FORGIVEN else 0) + 1, now
+
     async def _ask_for_version(self, kept: Kept) -> None:
         result = await kept.connection.carry_out(GetLocalListVersion())
         if result.outcome in UNANSWERED:
@@ -108,21 +145,35 @@ class ListSending:
         if there == 0:
             # The empty list, whatever was confirmed before.
             if record.list_content != {} or record.list_version:
+                if record.list_content:
+                    self._count_loss(kept.charger.id)
                 record = self._confirmed.change(
                     kept.charger.id, list_version=0, list_content={}, list_digest="", list_entries=0
                 )
+            await self._convergence.prepare(kept.charger)
             wishes = self._convergence.of(kept.charger)
             if not wishes.wanted.entries:
                 self._confirmed.change(
                     kept.charger.id, list_digest=wishes.wanted.digest, list_wanted=0
                 )
         elif there != record.list_version:
-            self._confirmed.forget_list(kept.charger.id)
+            self.lost(kept.charger.id)
+
+    async def _clear(
+        self, kept: Kept, quirks: Quirks | None, entries: Mapping[str, Wish]
+    ) -> Mapping[str, Wish]:
+        """Return those that are nobody else's to a reader that truncates, as codes alone tell."""
+        clear: dict[str, Wish] = {}
+        several = tuple(entries)
+        for begin in range(0, len(several), CODES_AT_ONCE):
+            some = several[begin : begin + CODES_AT_ONCE]
+            clear |= {each: entries[each] for each in await self._read_codes(kept, quirks, some)}
+        return clear
 
     async def _read_codes(
-        self, kept: Kept, quirks: Quirks | None, wanted: Collection[str]
+        self, kept: Kept, quirks: Quirks | None, wanted: Sequence[str]
     ) -> Mapping[str, str]:
-        """Return what a reader of these quirks sends, by identification.
+        """Return what a reader of these quirks sends, by identification; few in one turn.
 
         Who would not be found by it there is left out: what a reader makes of two cards is
         neither of them, and a code that was just changed is on its way. Raises
@@ -132,11 +183,10 @@ class ListSending:
             return {}
         found = {}
         codes = await self._codes.read(kept.charger.id, wanted)
-        for number, (identification_id, code) in enumerate(codes.items()):
-            if number % CODES_A_TURN == 0:
-                await self._turns.mine()
-            if kept.charger.quirks != quirks:
-                raise MismatchError
+        await self._turns.mine()
+        if kept.charger.quirks != quirks:
+            raise MismatchError
+        for identification_id, code in codes.items():
             sent = local_list.as_read(quirks, code)
             presented = self._look_up(kept.charger, sent).identification
             if presented is not None and presented.id == identification_id:
@@ -147,49 +197,90 @@ class ListSending:
         self,
         kept: Kept,
         update: Update,
-        codes: Mapping[str, str],
+        quirks: Quirks | None,
         marks: dict[str, str],
         content: Mapping[str, str],
     ) -> None:
-        """Send it in portions, each confirmed before the next.
+        """Send it in portions, each confirmed before the next, and its codes read before it.
 
-        `marks` are those of the list as it shall be: whose list is that, shares them.
+        `marks` are those of the list as it shall be: whose list is that, shares them. Raises
+        UnreadableError where something else than a whole list has codes that cannot be read.
         """
         have = {} if update.full else dict(content)
         put = {wish.identification_id: wish for wish in update.put}
-        waiting = [each for each in (*update.removed, *put) if each in codes]
-        portion = self._confirmed.of(kept.charger.id).limits.portion
-        full = update.full
-        while waiting or full:
-            some, waiting = waiting[:portion], waiting[portion:]
-            removed = [each for each in some if each not in put]
-            changed = [put[each] for each in some if each in put]
-            message = SendLocalList(
-                version=self._next_version(kept),
-                full=full,
-                entries=tuple(_entry(wish, codes) for wish in changed),
-                removed=tuple(ListEntry(code=codes[e], type=self._type(e)) for e in removed),
-            )
-            await self._send_portion(kept, message, len(have) if update.full else 0)
-            await self._turns.mine()
-            full = False
-            for each in removed:
-                del have[each]
-            have |= {wish.identification_id: wish.mark for wish in changed}
-            self._confirmed.change(
-                kept.charger.id,
-                list_version=message.version,
-                list_content=marks if have == marks else dict(have),
-                list_entries=len(have),
-            )
+        named = (*update.removed, *put)
+        portion = min(self._confirmed.of(kept.charger.id).limits.portion, CODES_AT_ONCE)
+        at_once = CODES_AT_ONCE // portion * portion
+        full, refused = update.full, 0
+        for begin in range(0, max(len(named), 1), at_once):
+            some = named[begin : begin + at_once]
+            codes = await self._read_codes(kept, quirks, some)
+            if len(codes) < len(some) and not update.full:
+                raise UnreadableError
+            waiting = [each for each in some if each in codes]
+            while waiting or full:
+                sending = waiting[:portion]
+                removed = [each for each in sending if each not in put]
+                changed = [put[each] for each in sending if each in put]
+                message = SendLocalList(
+                    version=self._next_version(kept),
+                    full=full,
+                    entries=tuple(_entry(wish, codes) for wish in changed),
+                    removed=tuple(ListEntry(code=codes[e], type=self._type(e)) for e in removed),
+                )
+                if not await self._takes(kept, message, goes_on=update.full and bool(have)):
+                    # Once proves nothing.
+                    if len(sending) == 1 and refused:
+                        self._is_full(kept, len(have))
+                    portion, refused = max(1, len(sending) // 2), refused + 1
+                    continue
+                full, refused = False, 0
+                del waiting[: len(sending)]
+                for each in removed:
+                    del have[each]
+                have |= {wish.identification_id: wish.mark for wish in changed}
+                self._remember(kept, message.version, have, marks)
+                await self._turns.mine()
+
+    def _remember(
+        self, kept: Kept, version: int, have: dict[str, str], marks: dict[str, str]
+    ) -> None:
+        """Know what the charger has now, which may be half of what it should."""
+        content = None
+        if len(have) <= MOST_REMEMBERED:
+            content = marks if have == marks else dict(have)
+        self._confirmed.change(
+            kept.charger.id,
+            list_version=version,
+            list_digest="",
+            list_content=content,
+            list_entries=len(have),
+        )
+
+    def _is_full(self, kept: Kept, taken: int) -> NoReturn:
+        """Know that so many entries are all that the charger takes, until it boots.
+
+        OCPP 2.x has no variable that would have said so. It is asked what it has: where that
+        is what it took, it keeps it.
+        """
+        limits = self._confirmed.of(kept.charger.id).limits
+        self._confirmed.change(
+            kept.charger.id, limits=msgspec.structs.replace(limits, capacity=taken)
+        )
+        kept.list_checked = False
+        raise MismatchError
 
     def _next_version(self, kept: Kept) -> int:
         confirmed = self._confirmed.of(kept.charger.id).list_version
         kept.version_tried = max(kept.version_tried, confirmed) + 1
         return kept.version_tried
 
-    async def _send_portion(self, kept: Kept, message: SendLocalList, taken: int) -> None:
-        """Send a portion; `taken` entries of the same whole list the charger has already."""
+    async def _takes(self, kept: Kept, message: SendLocalList, *, goes_on: bool) -> bool:
+        """Send a portion, and return whether the charger took it.
+
+        It is no failure yet that it takes no more of a list that `goes_on`: it may be full.
+        Raises LaterError.
+        """
         result = await kept.connection.carry_out(message)
         log.info(
             "local_list_sent",
@@ -201,7 +292,9 @@ class ListSending:
             outcome=result.outcome.value,
         )
         if result.accepted:
-            return
+            return True
+        if goes_on and result.outcome in _REFUSED:
+            return False
         if result.outcome is Outcome.NOT_SUPPORTED:
             self._confirmed.change(kept.charger.id, list_supported=False, list_entries=0)
             raise LaterError
@@ -210,15 +303,8 @@ class ListSending:
         kept.list_checked = False
         if result.outcome in {Outcome.DISCONNECTED, Outcome.TOO_MANY_QUEUED}:
             raise LaterError
+        self._count_loss(kept.charger.id)
         self._confirmed.forget_list(kept.charger.id)
-        if taken and result.outcome in _REFUSED and kept.failures.get(Step.LOCAL_LIST):
-            # It takes the beginning of a list every time, and not the rest: it is full. OCPP 2.x
-            # has no variable that would have said so. Until it boots half a portion more is tried.
-            capacity = taken + len(message.entries) // 2
-            limits = self._confirmed.of(kept.charger.id).limits
-            self._confirmed.change(
-                kept.charger.id, limits=msgspec.structs.replace(limits, capacity=capacity)
-            )
         raise LaterError if result.outcome is Outcome.TIMED_OUT else MismatchError
 
     def _is_readable(self, charger: Charger, content: Mapping[str, str]) -> Callable[[str], bool]:
@@ -245,8 +331,3 @@ def _entry(wish: Wish, codes: Mapping[str, str]) -> ListEntry:
         expires=wish.expires,
         group=wish.group,
     )
-
-
-def _named(update: Update) -> AbstractSet[str]:
-    """Return whose codes it takes to send an update."""
-    return {*update.removed, *(wish.identification_id for wish in update.put)}

@@ -14,17 +14,29 @@ import msgspec
 from chargekey_common.keyed_ids import SHORTEST_UID, CodeClass, KeyedId, classify
 from chargekey_gateway.decision import PIN, AskOperator, Status, decide
 from chargekey_gateway.inputs import Presented, gather
-from chargekey_gateway.view.entries import Charger, Identification, Quirks, User
+from chargekey_gateway.reconcile.turns import Work
+from chargekey_gateway.view.entries import (
+    Charger,
+    Identification,
+    Installation,
+    Quirks,
+    User,
+)
 from chargekey_gateway.view.view import View
 
 # What a charger reads by itself. Apps and telephone numbers never reach it.
 CARDS = frozenset({"RFID", "VEHICLE_ID", "CREDIT_CARD"})
 
+# Of an entry's share in a digest, how many are worked out in one go.
+BIT = 1_000
+
 _REFUSED_FIRST = {Status.BLOCKED: 0, Status.EXPIRED: 1, Status.INVALID: 2}
 _ACCEPTED_LAST = 3
 
-# From a group, and a user, to what chargers know their cards' common right to stop by.
-GroupToken = Callable[[str | None, str | None], str | None]
+# From a group, a user and a site to what chargers know their cards' common right to stop by.
+GroupToken = Callable[[str | None, str | None, str], str | None]
+# Whether a site has seen an identification.
+HasSeen = Callable[[Installation, Identification], bool]
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -80,16 +92,21 @@ def listed_types(charger: Charger) -> frozenset[str]:
 
 
 def wishes(
-    charger: Charger, users: Iterable[User], view: View, group_token: GroupToken, at: int
+    charger: Charger,
+    users: Iterable[User],
+    view: View,
+    has_seen: HasSeen,
+    group_token: GroupToken,
+    at: int,
 ) -> Iterable[Wish]:
     """Yield what these users have in the charger's list at `at`, each by the decision there.
 
-    Cards are told their group by `group_token`.
+    Of what its site `has_seen`, and nothing else. Cards are told their group by `group_token`.
     """
     types = listed_types(charger)
     for user in users:
         for known in view.identifications_of(user.id):
-            if known.type in types and known.site in (None, charger.installation):
+            if known.type in types and has_seen(charger.installation, known):
                 wish = _wish(charger, known, view, group_token, at)
                 if wish is not None:
                     yield wish
@@ -106,7 +123,8 @@ def _wish(
     if isinstance(decision, AskOperator):
         return None
     # Who is refused may stop nothing, with whatever card of his group.
-    group = group_token(known.group_id, known.user.id) if decision.accepted else None
+    site = charger.installation.id
+    group = group_token(known.group_id, known.user.id, site) if decision.accepted else None
     key = key_of(keyed_id, charger.quirks)
     said = f"{decision.status} {decision.valid_until} {group}"
     return Wish(
@@ -127,18 +145,15 @@ def ranked(wishes: Iterable[Wish]) -> Sequence[Wish]:
     Who must be refused comes first, since a list beats the cache and what is not in either
     may be somebody's guess (§3.5.1 of OCPP 1.6).
     """
-    return sorted(wishes, key=_rank)
+    return sorted(wishes, key=rank)
 
 
-def fitting(ranked: Sequence[Wish], capacity: int | None) -> Mapping[str, Wish]:
-    """Return what of these fits into a list, by identification."""
-    return {wish.identification_id: wish for wish in ranked[:capacity]}
-
-
-def digest(wanted: Mapping[str, Wish], others: int) -> str:
-    """Return what is another one where the list would be; `others` as `confusable` tells."""
+def digest(wanted: Mapping[str, Wish], others: int) -> Work[str]:
+    """Work out what is another one where the list would be; `others` as `confusable` tells."""
     state = hashlib.blake2b(str(others).encode(), digest_size=16)
-    for identification_id in sorted(wanted):
+    for number, identification_id in enumerate(sorted(wanted)):
+        if number % BIT == 0:
+            yield
         state.update(f"\n{identification_id} {wanted[identification_id].mark}".encode())
     return state.hexdigest()
 
@@ -198,5 +213,6 @@ def as_read(quirks: Quirks | None, code: str) -> str:
     return f"{quirks.prefix}{number}".upper()
 
 
-def _rank(wish: Wish) -> tuple[int, str]:
+def rank(wish: Wish) -> tuple[int, str]:
+    """Return the less, the more it matters."""
     return _REFUSED_FIRST.get(wish.status, _ACCEPTED_LAST), wish.identification_id

@@ -29,8 +29,9 @@ from chargekey_gateway.reconcile.kept import (
     MismatchError,
     Tell,
 )
-from chargekey_gateway.reconcile.list_sending import ListSending
+from chargekey_gateway.reconcile.list_sending import LOSSES, ListSending
 from chargekey_gateway.reconcile.lists import Lists
+from chargekey_gateway.reconcile.seen import Seen
 from chargekey_gateway.reconcile.stopping import next_end
 from chargekey_gateway.reconcile.turns import Turns
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
@@ -65,6 +66,7 @@ class Reconciler:
         running: RunningSessions,
         confirmed: Confirmed,
         lists: Lists,
+        seen: Seen,
         convergence: Convergence,
         *,
         codes: Codes,
@@ -74,8 +76,11 @@ class Reconciler:
         delays: tuple[float, ...] = DELAYS,
         greeting: float = GREETING,
         quiet: float = QUIET,
+        losses: tuple[float, ...] = LOSSES,
     ) -> None:
-        """Follow `view`, `running` and `confirmed`; repeat after `delays` (seconds).
+        """Follow `view`, `running`, `seen` and `confirmed`; repeat after `delays` (seconds).
+
+        Lists that were lost are sent again after `losses`.
 
         `clock` tells nanoseconds since the epoch, `tell` publishes what chargers confirmed.
         """
@@ -91,9 +96,16 @@ class Reconciler:
         self._quiet = quiet
         self._kept: dict[str, Kept] = {}
         self._turns = Turns()
-        self._changes = Changes(view, running, lists, self._kept, self.reconcile)
+        self._changes = Changes(view, running, lists, seen, self._kept, self.reconcile)
         self._list_sending = ListSending(
-            view, confirmed, convergence, self._turns, codes=codes, look_up=look_up, tell=tell
+            view,
+            confirmed,
+            convergence,
+            self._turns,
+            codes=codes,
+            look_up=look_up,
+            tell=tell,
+            losses=losses,
         )
         running.on_start(self._session_began)
         confirmed.on_overtaken(self._overtaken)
@@ -125,7 +137,7 @@ class Reconciler:
 
     def booted(self, charger: Charger) -> None:
         """Know that the charger has started anew: what it was set to counts, or is gone."""
-        self._confirmed.change(charger.id, settings="", reboot_required=False)
+        self._confirmed.change(charger.id, settings="", reboot_required=False, master_pass="")
         kept = self._kept.get(charger.id)
         if kept is not None:
             kept.greeted_by = 0.0
@@ -138,7 +150,7 @@ class Reconciler:
 
     def list_in_conflict(self, charger: Charger) -> None:
         """Know that the charger cannot do with its list what it should (LocalListConflict)."""
-        self._confirmed.forget_list(charger.id)
+        self._list_sending.lost(charger.id)
         kept = self._kept.get(charger.id)
         if kept is not None:
             kept.conflicts += 1
@@ -185,6 +197,10 @@ class Reconciler:
         try:
             while True:
                 await self._turns.mine()
+                # Who must stop waits for no list.
+                if await self._stop(kept, self._convergence.to_stop(kept.charger)):
+                    continue
+                await self._convergence.prepare(kept.charger)
                 kept.changed.clear()
                 wishes = self._convergence.of(kept.charger)
                 step, pause = self._next(kept, wishes)
@@ -218,6 +234,8 @@ class Reconciler:
         if step is Step.STOP_SESSION:
             return min(_ask_again(kept, session) for session in wishes.sessions)
         at = max(kept.not_before.get(step, 0.0), kept.greeted_by)
+        if step is Step.LOCAL_LIST and kept.list_checked:
+            at = max(at, self._list_sending.not_before(kept.charger.id))
         if step is Step.LOCAL_LIST and kept.unsettled_since is not None:
             known = wishes.confirmed.list_content
             if not self._lists.takes(wishes.wanted, known):
@@ -249,6 +267,7 @@ class Reconciler:
             if failures or not isinstance(error, MismatchError):
                 kept.not_before[step] = self._after(failures)
         else:
+            await self._convergence.prepare(kept.charger)
             if step not in self._convergence.of(kept.charger).pending:
                 kept.failures.pop(step, None)
             kept.not_before.pop(step, None)
@@ -286,13 +305,14 @@ class Reconciler:
 
     # The steps.
 
-    async def _stop(self, kept: Kept, sessions: Collection[RunningSession]) -> None:
+    async def _stop(self, kept: Kept, sessions: Collection[RunningSession]) -> bool:
+        """Ask those to stop that may be asked now; return whether there are any."""
         running = {session.transaction_id for session in sessions}
         kept.asked = {each: asked for each, asked in kept.asked.items() if each in running}
         now = asyncio.get_running_loop().time()
-        for session in sessions:
-            if _ask_again(kept, session) > now:
-                continue
+        due = [session for session in sessions if _ask_again(kept, session) <= now]
+        for session in due:
+            kept.tried = True
             stop = RemoteStop(
                 transaction_id=session.transaction_id,
                 ocpp_transaction_id=session.ocpp_transaction_id,
@@ -311,6 +331,7 @@ class Reconciler:
                 log.warning("charger_does_not_stop", charger=kept.charger.id)
                 again = float("inf")
             kept.asked[session.transaction_id] = times + 1, again
+        return bool(due)
 
     async def _clear_cache(self, kept: Kept, taken: int) -> None:
         result = await kept.connection.carry_out(ClearCache())
@@ -327,13 +348,18 @@ class Reconciler:
         digest = charger_settings.digest(version, charger)
         wish = charger_settings.wanted(version, charger)
         read = await kept.connection.carry_out(
-            ReadSettings(names=charger_settings.names(version, charger))
+            ReadSettings(names=charger_settings.names(version, charger), ours=True)
         )
         if read.outcome in UNANSWERED:
             raise LaterError
         told = dict(read.settings)
-        for name, value in charger_settings.to_change(wish, told):
-            result = await kept.connection.carry_out(ChangeSetting(name=name, value=value))
+        changes = charger_settings.to_change(wish, told)
+        if changes:  # an answer may be lost, and a wish for what was before be back meanwhile
+            self._confirmed.change(charger.id, settings="", master_pass="")
+        postponed = set()  # until it boots
+        for name, value in changes:
+            change = ChangeSetting(name=name, value=value, ours=True)
+            result = await kept.connection.carry_out(change)
             if result.outcome in UNANSWERED:
                 raise LaterError
             if result.accepted:
@@ -341,16 +367,21 @@ class Reconciler:
             else:  # it keeps its own ways until it boots, or something else is wished for
                 log.info("setting_refused", charger=charger.id, setting=name)
             if result.outcome is Outcome.REBOOT_REQUIRED:
+                postponed.add(name)
                 self._confirmed.change(kept.charger.id, reboot_required=True)
                 self._tell(RebootRequired(**kept.about, setting=name))
         if kept.boots != boots:  # it may have forgotten what it was just told
             return
         enabled = told.get(charger_settings.LIST_ENABLED[version], "true").strip().lower()
         supported = self._confirmed.of(charger.id).list_supported
+        stopping = charger_settings.STOPPING_GROUP
+        group = wish.get(stopping, "")
+        held = stopping not in postponed and told.get(stopping) == group
         self._confirmed.change(
             kept.charger.id,
             settings=digest,
             limits=charger_settings.limits(told),
+            master_pass=group if held else "",
             # Where it was said to have none it is asked again: that may just have changed.
             list_supported=False if enabled != "true" else supported or None,
         )

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Generator
+from typing import TypeAlias, TypeVar
+
+Result = TypeVar("Result")
+# What is worked out, and may be interrupted wherever it yields.
+Work: TypeAlias = Generator[None, None, Result]
+
+SLICE = 0.002  # seconds
 
 
 class Turns:
@@ -24,6 +32,20 @@ class Turns:
             loop.call_soon(self._next)
         await turn
 
+    async def spend(self, work: Work[Result]) -> Result:
+        """Work it out, at most about `SLICE` in one turn, and return it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SLICE
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                result: Result = done.value
+                return result
+            if loop.time() >= until:
+                await self.mine()
+                until = loop.time() + SLICE
+
     def _next(self) -> None:
         """Let the first go on, unless it has gone; then the loop, and then the next one."""
         turn = self._waiting.popleft()
@@ -31,3 +53,13 @@ class Turns:
             turn.set_result(None)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
+
+
+def at_once(work: Work[Result]) -> Result:
+    """Work it out in one go, and return it."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: Result = done.value
+            return result

@@ -88,7 +88,11 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
-    """Decide the start and put it into a batch; `lock` is the identification's last one."""
+    """Decide the start and put it into a batch; `lock` is the identification's last one.
+
+    A charger's clock that is ahead counts as now: what began later than anything that
+    follows would be left behind by no other start, and no reading would be its own.
+    """
     inputs = msgspec.structs.replace(inputs, charging_elsewhere=lock.held)
     decision = decided(inputs)
     mark = OutMessage(start_subject(start.key), b"", expected_subject_sequence=0)
@@ -99,7 +103,7 @@ def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
         "charger_id": start.charger_id,
         "session_id": keys.session_id(start.key),
         "connector": start.connector,
-        "started_at": start.started_at,
+        "started_at": min(start.started_at, now),
         "meter_start": start.meter_start,
         "ocpp_transaction_id": start.ocpp_transaction_id,
         "status": decision.status,
@@ -143,7 +147,7 @@ def _started(started: SessionStarted, start_key: str, lock: Lock, *, now: int) -
 def end_batch(session: RunningSession, end: End, lock: Lock, *, now: int) -> Batch:
     """Put the end into a batch that frees `lock`, if that is held (by this session).
 
-    No session ends before it began, whatever a charger's clock says.
+    No session ends before it began, nor later than now, whatever a charger's clock says.
     """
     ended = SessionEnded(
         installation_id=session.installation_id,
@@ -151,7 +155,7 @@ def end_batch(session: RunningSession, end: End, lock: Lock, *, now: int) -> Bat
         session_id=session.session_id,
         transaction_id=session.transaction_id,
         connector=session.connector,
-        ended_at=max(end.ended_at, session.started_at),
+        ended_at=_ended_at(session, end, now),
         meter_stop=end.meter_stop,
         reason=end.reason,
         user_id=session.user_id,
@@ -175,7 +179,7 @@ def correction_batch(session: RunningSession, end: End, *, now: int) -> Batch:
         charger_id=session.charger_id,
         session_id=session.session_id,
         transaction_id=session.transaction_id,
-        ended_at=max(end.ended_at, session.started_at),
+        ended_at=_ended_at(session, end, now),
         meter_stop=end.meter_stop,
         reason=end.reason,
     )
@@ -183,6 +187,10 @@ def correction_batch(session: RunningSession, end: End, *, now: int) -> Batch:
     mark = OutMessage(subject, b"", expected_subject_sequence=0)
     event_id = keys.correction_event_id(session.transaction_id)
     return Batch((mark, _message(corrected, event_id, session.charger_id, now)), corrected)
+
+
+def _ended_at(session: RunningSession, end: End, now: int) -> int:
+    return max(min(end.ended_at, now), session.started_at)
 
 
 def _lock(identification_id: str, state: bytes, expected: int) -> OutMessage:

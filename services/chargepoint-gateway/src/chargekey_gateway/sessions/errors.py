@@ -2,7 +2,8 @@
 
 ChargekeyError
 └── UnavailableError
-    └── SessionsUnavailableError
+    ├── SessionsUnavailableError
+    └── StartsPutOffError
 """
 
 from __future__ import annotations
@@ -18,3 +19,10 @@ class SessionsUnavailableError(UnavailableError):
 
     code = "sessions_unavailable"
     sentence = "The session could not be recorded now; send it again in a moment."
+
+
+class StartsPutOffError(UnavailableError):
+    """The charger has told of more starts than any charger has; told again it is taken."""
+
+    code = "starts_put_off"
+    sentence = "This charger starts too many sessions; send it again in a while."

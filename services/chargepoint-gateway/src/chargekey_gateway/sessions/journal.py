@@ -76,10 +76,14 @@ log = structlog.get_logger()
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A start as the stream has it, first time or again; the sequence is the transaction id."""
+    """A start as the stream has it, first time or again; the sequence is the transaction id.
+
+    `now`: this very call has stored it, as far as is known.
+    """
 
     transaction_id: int
     event: SessionStarted | StartRefused
+    now: bool = False
 
     @property
     def session(self) -> RunningSession:
@@ -152,7 +156,7 @@ class Journal:
                 if known is not None:
                     return known
             sequence = await self._write(batch)
-            return Recorded(sequence, _as_start(batch.event))
+            return Recorded(sequence, _as_start(batch.event), now=True)
 
         return await self._insist(attempt)
 

@@ -25,9 +25,15 @@ class StartKeys:
         self._keyed = hashlib.blake2b(digest_size=16, key=secret, person=b"start-key")
 
     def of(
-        self, *, charger_id: str, connector: int, token: str, started_at: int, meter_start: int
+        self,
+        *,
+        charger_id: str,
+        connector: int,
+        token: str,
+        started_at: int | str,
+        meter_start: int,
     ) -> str:
-        """Return the key of a start, in hex."""
+        """Return the key of a start, in hex; `started_at` is a time or, if none, what was told."""
         code_class, canonical = classify(token)
         return self._of(charger_id, connector, code_class, canonical, started_at, meter_start)
 

@@ -101,6 +101,7 @@ class RunningSessions:
         self._catalogue = Catalogue(*EVENTS)
         self._listeners: list[Callable[[RunningSession], None]] = []
         self._on_end: list[Callable[[RunningSession], None]] = []
+        self._on_told: list[Callable[[SessionStarted], None]] = []
 
     def get(self, transaction_id: int) -> RunningSession | None:
         """Return the session, or None where it is not known to run."""
@@ -149,6 +150,10 @@ class RunningSessions:
         """Call `listener` with every session that begins, on whatever replica."""
         self._listeners.append(listener)
 
+    def on_told(self, listener: Callable[[SessionStarted], None]) -> None:
+        """Call `listener` with every start there ever was, also of what has ended; some twice."""
+        self._on_told.append(listener)
+
     def on_end(self, listener: Callable[[RunningSession], None]) -> None:
         """Call `listener` with every session that ends, on whatever replica."""
         self._on_end.append(listener)
@@ -195,6 +200,8 @@ class RunningSessions:
         of it again.
         """
         self.last_known = max(self.last_known, sequence)
+        for told in self._on_told:
+            told(event)
         session = running_session(sequence, event)
         known = self._by_id.get(session.transaction_id)
         if session.transaction_id in self._ended_ahead or known == session:

@@ -12,8 +12,8 @@ from chargekey_gateway.sessions.journal import Recorded
 # What is remembered of a charger's transactions: more than it has connectors, and no more
 # than a hostile one may cost.
 MOST_REMEMBERED = 16
-# Messages of one transaction that come before their turn: the rest counts as not come.
-MOST_AHEAD = 1_000
+# Messages of one transaction that come out of their turn: the rest counts as not come.
+MOST_APART = 1_000
 
 
 class Phase(StrEnum):
@@ -65,11 +65,10 @@ class Heard:
         self.meter_start: int | None = None
         self.meter_highest: int | None = None
         self.refused: Recorded | None = None
-        self._first: int | None = None
-        self._several = False
-        # All from the one to before the other have come, and those beside.
-        self._counted_from = self._next = 0
-        self._ahead: set[int] = set()
+        # All from the one to before the other have come, and those apart from them.
+        self._from: int | None = None
+        self._next = 0
+        self._apart: set[int] = set()
         self._meter_before = 0
 
     def take(self, message: TransactionMessage) -> None:
@@ -84,16 +83,6 @@ class Heard:
         if message.meter is not None:
             known = message.meter if self.meter_highest is None else self.meter_highest
             self.meter_highest = max(message.meter, known)
-
-    def known_before(self) -> None:
-        """Know that its session had begun before this message.
-
-        Where that is the first one heard here, another replica has taken those before it,
-        or this one in another life: they are not counted.
-        """
-        if self._first is not None and not self._several:
-            self._counted_from, self._next = self._first, self._first + 1
-            self._ahead.clear()
 
     def begun_without_meter(self) -> None:
         """Count energy from the first word of the meter on: nobody knows where it stood."""
@@ -115,20 +104,29 @@ class Heard:
         )
 
     def missing(self, last: int) -> int:
-        """Return how many messages up to the number `last` never came."""
-        whole = min(self._next, last + 1) - self._counted_from
-        came = whole + sum(1 for number in self._ahead if number <= last)
-        return max(0, last + 1 - self._counted_from - came)
+        """Return how many messages up to the number `last` never came.
+
+        From the lowest number on that was heard here: another replica may have taken those
+        before it, or this one in another life.
+        """
+        if self._from is None:
+            return 0
+        came = max(0, min(self._next, last + 1) - self._from)
+        came += sum(1 for number in self._apart if number <= last)
+        lowest = min(self._apart | {self._from})
+        return max(0, last + 1 - lowest - came)
 
     def _count(self, number: int) -> None:
-        if self._first is None:
-            self._first = number
-        self._several = self._several or number != self._first
-        if number >= self._next and len(self._ahead) < MOST_AHEAD:
-            self._ahead.add(number)
-        while self._next in self._ahead:
-            self._ahead.remove(self._next)
+        if self._from is None:
+            self._from, self._next = number, number + 1
+        if not self._from <= number < self._next and len(self._apart) < MOST_APART:
+            self._apart.add(number)
+        while self._next in self._apart:
+            self._apart.remove(self._next)
             self._next += 1
+        while self._from - 1 in self._apart:
+            self._from -= 1
+            self._apart.remove(self._from)
 
 
 class Transactions:

@@ -107,11 +107,15 @@ _TAKES: Mapping[type[PublishedEvent], Callable[[Any], bool]] = {
 
 
 class Changes:
-    """Times in nanoseconds since the epoch, by the id of a user, a charger or an installation."""
+    """Times in nanoseconds since the epoch, by the id of a user, a charger or an installation.
+
+    And by that of an identification, when its code became another one.
+    """
 
     def __init__(self) -> None:
         self._changed: dict[str, int] = {}
         self._taken: dict[str, int] = {}
+        self._recoded: dict[str, int] = {}
 
     def changed(self, thing: str) -> int:
         """Return when anything last changed there; 0 for never."""
@@ -120,6 +124,10 @@ class Changes:
     def taken(self, thing: str) -> int:
         """Return when something that was accepted before may have ceased to be; 0 for never."""
         return self._taken.get(thing, 0)
+
+    def recoded(self, identification_id: str) -> int:
+        """Return when its code last became another one; 0 for never."""
+        return self._recoded.get(identification_id, 0)
 
     def note(self, event: PublishedEvent, at: int) -> None:
         """Know that this event happened at `at`."""
@@ -132,3 +140,6 @@ class Changes:
         takes = _TAKES.get(kind)
         if takes is not None and takes(event):
             self._taken[concerned] = max(at, self.taken(concerned))
+        if isinstance(event, identity.IdentificationCodeChanged):
+            recoded = event.identification_id
+            self._recoded[recoded] = max(at, self.recoded(recoded))

@@ -23,7 +23,8 @@ class Installation(msgspec.Struct, gc=False):
     `external` where the operator that manages it decides, and `on_operator_timeout` says who
     does where it does not answer. `on_block` and `on_revoke` say
     what becomes of running sessions (R12); `offline_unknown_ids` and `offline_pins` what a
-    charger without a connection may do: serve who is in no list, know PINs at all.
+    charger without a connection may do: serve who is in no list, know PINs at all. With
+    `master_pass`, chargers of OCPP 2.x let who looks after them and may not charge stop (C16).
     """
 
     id: str
@@ -36,6 +37,7 @@ class Installation(msgspec.Struct, gc=False):
     on_operator_timeout: OnOperatorTimeout = "DENY"
     offline_unknown_ids: bool = False
     offline_pins: bool = False
+    master_pass: bool = False
 
     @property
     def overrides_count(self) -> bool:
@@ -56,7 +58,8 @@ class Charger(msgspec.Struct, gc=False):
 
     `registered` is false while access has not (or, in a new generation, not yet
     again) told of it. `by_permission` are the types with which a permission is all it
-    takes: the enabled ones, or none where the charger is open or an operator decides.
+    takes: the enabled ones but for what takes a remote start besides, or none where the charger
+    is open or an operator decides.
     `moves` counts how often it was moved: what holds until the next move holds for these.
     """
 
@@ -119,10 +122,12 @@ class User(msgspec.Struct, gc=False):
     user, None for the whole platform; either refuses him everywhere. `blocked_at` are
     the installations where access blocks him, and only there. What he is given does not
     count unless he is `verified`: a PENDING user is not, nor is one who was erased.
-    `grants` are his own, ranked; `usable` what counts of these and his partners'.
+    `grants` are his own, ranked; `usable` what counts of these and his partners'. A LOCAL
+    user is `local_to` his installation.
     """
 
     id: str
+    local_to: str | None = None
     blocks: frozenset[str | None] = frozenset()
     verified: bool = True
     blocked_at: frozenset[str] = frozenset()

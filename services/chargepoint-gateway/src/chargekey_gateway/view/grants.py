@@ -6,10 +6,12 @@ from collections.abc import Collection
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.view.entries import NEVER, Grant, Partner, User, ranked
+from chargekey_gateway.view.entries import NEVER, Charger, Grant, Partner, User, ranked
 from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.sites import Sites
 
+# Whoever has one of these may stop what charges there (R22).
+_CARE = frozenset({"OWNER", "SERVICE", "OPERATOR"})
 # Of those who have lost their permission on a thing, how many are remembered there: chargers'
 # own lists may say no to them. The caches were emptied when they lost it.
 MOST_DEPARTED = 200
@@ -25,6 +27,8 @@ class Grants:
         self._members: dict[str, dict[str, User]] = {}  # by partner
         # The holders of permissions on a charger, by charger and permission.
         self._on_chargers: dict[str, dict[str, User | Partner]] = {}
+        # What gives somebody the care of a place, by holder and permission: few have any.
+        self._care: dict[str, dict[str, Grant]] = {}
         # By the id of a charger or installation; and back, by that of a user.
         self._holders: dict[str, dict[str, User]] = {}
         self._departed: dict[str, dict[str, User]] = {}
@@ -38,17 +42,39 @@ class Grants:
         """Return who held one there once: the last few, who left last at the end."""
         return self._departed.get(target, {}).values()
 
+    def holders_on(self, charger_id: str) -> Collection[User | Partner]:
+        """Return who, also which partners, holds a permission on just this charger; some twice."""
+        return self._on_chargers.get(charger_id, {}).values()
+
+    def of_partner(self, partner_id: str) -> tuple[Grant, ...]:
+        """Return what the partner's members hold by it."""
+        partner = self._partners.get(partner_id)
+        return () if partner is None else partner.grants
+
     def concerned(self, user_id: str) -> frozenset[str]:
         """Return the chargers and installations where he holds a permission, or held one."""
         user = self._people.users.get(user_id)
         holds = frozenset() if user is None else _targets(user)
         return holds | self._departed_from.get(user_id, frozenset())
 
+    def looks_after(self, user: User, charger: Charger, at: int) -> bool:
+        """Whether he, or a partner he is in, has the care of the charger or its site at `at`."""
+        if user.blocks or not user.verified or charger.installation.id in user.blocked_at:
+            return False
+        here = charger, charger.installation
+        holders: tuple[User | Partner, ...] = (user, *user.partners)
+        return any(
+            at < grant.ends and any(grant.target is each for each in here)
+            for holder in holders
+            for grant in self._care.get(holder.id, {}).values()
+        )
+
     def forget(self) -> None:
         """Drop all of it; what identity told of the users stays."""
         self._partners.clear()
         self._members.clear()
         self._on_chargers.clear()
+        self._care.clear()
         self._holders.clear()
         self._departed.clear()
         self._departed_from.clear()
@@ -87,6 +113,10 @@ class Grants:
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
         return {
+            "care": [
+                (holder, _told(tuple(care[each] for each in sorted(care))))
+                for holder, care in sorted(self._care.items())
+            ],
             "holders": [
                 (user.id, _told(user.grants), sorted(user.blocked_at), _told(user.usable))
                 for user in sorted(self._people.users.values(), key=lambda user: user.id)
@@ -116,7 +146,7 @@ class Grants:
     def _grant(self, event: access.PermissionGranted | access.PermissionChanged) -> None:
         holder = self._holder(event)
         rest = self._without(holder, event.permission_id)
-        if "USER" not in event.roles:  # no other role carries the right to charge
+        if _CARE.isdisjoint(event.roles) and "USER" not in event.roles:
             self._set(holder, rest)
             return
         ends = NEVER if event.valid_until is None else event.valid_until
@@ -127,7 +157,10 @@ class Grants:
             charger = self._sites.charger(event.charger_id, event.installation_id)
             grant = Grant(ends, on_charger=True, permission_id=event.permission_id, target=charger)
             self._on_chargers.setdefault(charger.id, {})[event.permission_id] = holder
-        self._set(holder, (*rest, grant))
+        if not _CARE.isdisjoint(event.roles):
+            self._care.setdefault(holder.id, {})[event.permission_id] = grant
+        # No other role carries the right to charge.
+        self._set(holder, (*rest, grant) if "USER" in event.roles else rest)
 
     def _drop(self, holder: User | Partner, permission_id: str) -> None:
         self._set(holder, self._without(holder, permission_id))
@@ -137,9 +170,12 @@ class Grants:
             self._drop(holder, permission_id)
 
     def _without(self, holder: User | Partner, permission_id: str) -> tuple[Grant, ...]:
-        for grant in holder.grants:
+        care = self._care.get(holder.id, {})
+        for grant in (*holder.grants, *care.values()):
             if grant.permission_id == permission_id and grant.on_charger:
                 self._on_chargers[grant.target.id].pop(permission_id, None)
+        if care.pop(permission_id, None) is not None and not care:
+            del self._care[holder.id]
         return tuple(grant for grant in holder.grants if grant.permission_id != permission_id)
 
     def _set(self, holder: User | Partner, grants: tuple[Grant, ...]) -> None:
@@ -196,7 +232,7 @@ class Grants:
             self._arrange(user, before)
 
     def _forget(self, user: User) -> None:
-        for grant in user.grants:
+        for grant in (*user.grants, *self._care.get(user.id, {}).values()):
             self._drop(user, grant.permission_id)
         for partner in user.partners:
             self._leave(partner.id, user.id)

@@ -67,6 +67,7 @@ class People:
         self._keyed_ids.clear()
         self._aliases.clear()
         for user in self.users.values():
+            user.local_to = None
             user.blocks = frozenset()
             user.verified = True
             self.arrange(user)
@@ -93,7 +94,13 @@ class People:
     def apply(self, event: PublishedEvent) -> None:
         """Apply a published event."""
         match event:
-            case identity.LocalUserAdded(blocked=True) | identity.UserBlocked():
+            case identity.LocalUserAdded():
+                user = self.user(event.user_id)
+                user.local_to = event.installation_id
+                if event.blocked:
+                    user.blocks |= {event.installation_id}
+                self.arrange(user)
+            case identity.UserBlocked():
                 user = self.user(event.user_id)
                 user.blocks |= {event.installation_id}
                 self.arrange(user)
@@ -147,9 +154,9 @@ class People:
         """Return all of it as plain values in a fixed order, for the digest."""
         return {
             "users": [
-                (user.id, sorted(map(str, user.blocks)), user.verified)
+                (user.id, user.local_to, sorted(map(str, user.blocks)), user.verified)
                 for user in sorted(self.users.values(), key=lambda user: user.id)
-                if user.blocks or not user.verified
+                if user.local_to is not None or user.blocks or not user.verified
             ],
             "identifications": [
                 (

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 
 import msgspec
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import Charger, Installation, Quirks
+
+# Beside a permission it takes a remote start.
+FROM_AFAR = frozenset({"APP"})
 
 
 class Sites:
@@ -123,6 +127,7 @@ class Sites:
                     on_operator_timeout=event.on_operator_timeout,
                     offline_unknown_ids=event.offline_unknown_ids,
                     offline_pins=event.offline_pins,
+                    master_pass=event.master_pass,
                 )
             case _:  # the rest of the stream is not about it
                 pass
@@ -184,7 +189,13 @@ class Sites:
 
 def _arrange(charger: Charger) -> None:
     by_permission = charger.authorisation_required and not charger.installation.external
-    charger.by_permission = charger.identification_types if by_permission else frozenset()
+    types = charger.identification_types
+    charger.by_permission = _presented_by_hand(types) if by_permission else frozenset()
+
+
+@lru_cache(maxsize=128)  # chargers of the same types share one
+def _presented_by_hand(types: frozenset[str]) -> frozenset[str]:
+    return types - FROM_AFAR
 
 
 def _quirks(event: access.ReaderQuirksSet) -> Quirks | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
@@ -22,6 +23,7 @@ from chargekey_common.published.envelope import (
 from chargekey_gateway.view.changes import Changes
 from chargekey_gateway.view.entries import Charger, Identification, Installation, User
 from chargekey_gateway.view.grants import Grants
+from chargekey_gateway.view.past import Past
 from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.progress import Progress
 from chargekey_gateway.view.sites import Sites
@@ -46,7 +48,8 @@ class View:
     speak first of a user. Not thread-safe; nothing but `wait_for` waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        """Know by `clock`, which tells nanoseconds since the epoch, what was a week ago."""
         self._sites = Sites()
         self._people = People(self._sites.installation)
         self._grants = Grants(self._people, self._sites)
@@ -56,6 +59,7 @@ class View:
         self._on_mended: list[Callable[[], None]] = []
         self._on_endpoint_change: list[Callable[[str], None]] = []
         self.changes = Changes()
+        self.past = Past(self._sites, self._people, self._grants, clock)
 
     # What the decision reads.
 
@@ -92,6 +96,10 @@ class View:
     def user(self, user_id: str) -> User | None:
         """Return the user, as far as anything is known of him."""
         return self._people.users.get(user_id)
+
+    def looks_after(self, user: User, charger: Charger, at: int) -> bool:
+        """Whether the user is owner, service or operator of the charger, or its site, at `at`."""
+        return self._grants.looks_after(user, charger, at)
 
     # What chargers' own lists are made from.
 
@@ -225,8 +233,9 @@ class View:
 
         It happened at `at`, in nanoseconds since the epoch. Raises MalformedEventError.
         """
-        # First: whoever is told of a change may ask when it was.
+        # First: whoever is told of a change may ask when it was, and how it was before.
         self.changes.note(event, at)
+        self.past.note(event, at)
         match event:
             case identity.IdentificationKey():
                 self._people.set_key(event)
@@ -252,6 +261,7 @@ class View:
                 self._people.forget()
             case _:
                 raise ValueError(service)
+        self.past.forget(service)
         self._progress.forget(service)
 
     def _poison(self, message: Message) -> None:
@@ -273,7 +283,8 @@ class View:
 
     def _decode(self, message: Message) -> None:
         if message.subject.startswith(KEY):
-            self.apply(msgspec.json.decode(message.data, type=identity.IdentificationKey))
+            key = msgspec.json.decode(message.data, type=identity.IdentificationKey)
+            self.apply(key, _time(message))
             return
         if message.subject.startswith(CREDENTIAL):
             self.apply(msgspec.json.decode(message.data, type=access.ChargerCredential))

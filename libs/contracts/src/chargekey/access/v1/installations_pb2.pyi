@@ -83,6 +83,7 @@ class Policies(_message.Message):
     OFFLINE_UNKNOWN_IDS_FIELD_NUMBER: _builtins.int
     OFFLINE_PINS_FIELD_NUMBER: _builtins.int
     PIN_LENGTH_FIELD_NUMBER: _builtins.int
+    MASTER_PASS_FIELD_NUMBER: _builtins.int
     on_block: Global___RunningSessions.ValueType
     on_revoke: Global___RunningSessions.ValueType
     on_operator_timeout: Global___OnOperatorTimeout.ValueType
@@ -92,6 +93,10 @@ class Policies(_message.Message):
     """Whether PINs go into the lists that chargers keep for when they are offline."""
     pin_length: _builtins.int
     """The fewest digits of a new PIN, 4 to 8."""
+    master_pass: _builtins.bool
+    """Whether owners, services and operators who may not charge may stop any session at a
+    charger of OCPP 2.x. One without a display then stops all that it charges.
+    """
     def __init__(
         self,
         *,
@@ -101,10 +106,11 @@ class Policies(_message.Message):
         offline_unknown_ids: _builtins.bool = ...,
         offline_pins: _builtins.bool = ...,
         pin_length: _builtins.int = ...,
+        master_pass: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["offline_pins", b"offline_pins", "offline_unknown_ids", b"offline_unknown_ids", "on_block", b"on_block", "on_operator_timeout", b"on_operator_timeout", "on_revoke", b"on_revoke", "pin_length", b"pin_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["master_pass", b"master_pass", "offline_pins", b"offline_pins", "offline_unknown_ids", b"offline_unknown_ids", "on_block", b"on_block", "on_operator_timeout", b"on_operator_timeout", "on_revoke", b"on_revoke", "pin_length", b"pin_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

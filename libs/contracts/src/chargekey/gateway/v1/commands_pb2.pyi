@@ -207,6 +207,40 @@ class ResetChargerResponse(_message.Message):
 Global___ResetChargerResponse: _TypeAlias = ResetChargerResponse  # noqa: Y015
 
 @_typing.final
+class DisconnectChargerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGER_ID_FIELD_NUMBER: _builtins.int
+    charger_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        charger_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectChargerRequest: _TypeAlias = DisconnectChargerRequest  # noqa: Y015
+
+@_typing.final
+class DisconnectChargerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectChargerResponse: _TypeAlias = DisconnectChargerResponse  # noqa: Y015
+
+@_typing.final
 class UnlockConnectorRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

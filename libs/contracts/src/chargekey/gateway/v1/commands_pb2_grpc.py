@@ -56,6 +56,11 @@ class ChargerCommandServiceStub:
                 request_serializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.ResetChargerRequest.SerializeToString,
                 response_deserializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.ResetChargerResponse.FromString,
                 _registered_method=True)
+        self.DisconnectCharger = channel.unary_unary(
+                '/chargekey.gateway.v1.ChargerCommandService/DisconnectCharger',
+                request_serializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.DisconnectChargerRequest.SerializeToString,
+                response_deserializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.DisconnectChargerResponse.FromString,
+                _registered_method=True)
         self.UnlockConnector = channel.unary_unary(
                 '/chargekey.gateway.v1.ChargerCommandService/UnlockConnector',
                 request_serializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.UnlockConnectorRequest.SerializeToString,
@@ -115,7 +120,8 @@ class ChargerCommandServiceServicer:
 
     def EndSession(self, request, context):
         """Ends a session in the books, and its lock, where the charger will not say any more: for
-        one that was taken away or lost its memory.
+        one that was taken away, lost its memory or does not stop. Who may stop it may (R22);
+        should the charger tell the end after all, that is the one that counts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +129,14 @@ class ChargerCommandServiceServicer:
 
     def ResetCharger(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisconnectCharger(self, request, context):
+        """Closes the charger's connection, though it lives, so that another one with its identity
+        can come in: a second one is refused while the first answers.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -166,7 +180,9 @@ class ChargerCommandServiceServicer:
 
     def SendAction(self, request, context):
         """Sends any other action of the charger's OCPP version that is not a charger's to send,
-        once its payload has the form the standard gives it.
+        once its payload has the form the standard gives it. By none is a charger made to obey
+        or trust somebody else, or codes are read or presented: `action_not_for_here` says what
+        to do instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +210,11 @@ def add_ChargerCommandServiceServicer_to_server(servicer, server):
                     servicer.ResetCharger,
                     request_deserializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.ResetChargerRequest.FromString,
                     response_serializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.ResetChargerResponse.SerializeToString,
+            ),
+            'DisconnectCharger': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisconnectCharger,
+                    request_deserializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.DisconnectChargerRequest.FromString,
+                    response_serializer=chargekey_dot_gateway_dot_v1_dot_commands__pb2.DisconnectChargerResponse.SerializeToString,
             ),
             'UnlockConnector': grpc.unary_unary_rpc_method_handler(
                     servicer.UnlockConnector,
@@ -341,6 +362,33 @@ class ChargerCommandService:
             '/chargekey.gateway.v1.ChargerCommandService/ResetCharger',
             chargekey_dot_gateway_dot_v1_dot_commands__pb2.ResetChargerRequest.SerializeToString,
             chargekey_dot_gateway_dot_v1_dot_commands__pb2.ResetChargerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisconnectCharger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.gateway.v1.ChargerCommandService/DisconnectCharger',
+            chargekey_dot_gateway_dot_v1_dot_commands__pb2.DisconnectChargerRequest.SerializeToString,
+            chargekey_dot_gateway_dot_v1_dot_commands__pb2.DisconnectChargerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,9 +43,14 @@ class ChargerCommandServiceStub:
     """Has the charger stop a session that runs; who began it may, owner, service, operator (R22)."""
     EndSession: _grpc.UnaryUnaryMultiCallable[_commands_pb2.EndSessionRequest, _commands_pb2.EndSessionResponse]
     """Ends a session in the books, and its lock, where the charger will not say any more: for
-    one that was taken away or lost its memory.
+    one that was taken away, lost its memory or does not stop. Who may stop it may (R22);
+    should the charger tell the end after all, that is the one that counts.
     """
     ResetCharger: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ResetChargerRequest, _commands_pb2.ResetChargerResponse]
+    DisconnectCharger: _grpc.UnaryUnaryMultiCallable[_commands_pb2.DisconnectChargerRequest, _commands_pb2.DisconnectChargerResponse]
+    """Closes the charger's connection, though it lives, so that another one with its identity
+    can come in: a second one is refused while the first answers.
+    """
     UnlockConnector: _grpc.UnaryUnaryMultiCallable[_commands_pb2.UnlockConnectorRequest, _commands_pb2.UnlockConnectorResponse]
     ChangeAvailability: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ChangeAvailabilityRequest, _commands_pb2.ChangeAvailabilityResponse]
     TriggerMessage: _grpc.UnaryUnaryMultiCallable[_commands_pb2.TriggerMessageRequest, _commands_pb2.TriggerMessageResponse]
@@ -55,7 +60,9 @@ class ChargerCommandServiceStub:
     ChangeChargerSetting: _grpc.UnaryUnaryMultiCallable[_commands_pb2.ChangeChargerSettingRequest, _commands_pb2.ChangeChargerSettingResponse]
     SendAction: _grpc.UnaryUnaryMultiCallable[_commands_pb2.SendActionRequest, _commands_pb2.SendActionResponse]
     """Sends any other action of the charger's OCPP version that is not a charger's to send,
-    once its payload has the form the standard gives it.
+    once its payload has the form the standard gives it. By none is a charger made to obey
+    or trust somebody else, or codes are read or presented: `action_not_for_here` says what
+    to do instead.
     """
 
 @_typing.type_check_only
@@ -73,9 +80,14 @@ class ChargerCommandServiceAsyncStub(ChargerCommandServiceStub):
     """Has the charger stop a session that runs; who began it may, owner, service, operator (R22)."""
     EndSession: _aio.UnaryUnaryMultiCallable[_commands_pb2.EndSessionRequest, _commands_pb2.EndSessionResponse]  # type: ignore[assignment]
     """Ends a session in the books, and its lock, where the charger will not say any more: for
-    one that was taken away or lost its memory.
+    one that was taken away, lost its memory or does not stop. Who may stop it may (R22);
+    should the charger tell the end after all, that is the one that counts.
     """
     ResetCharger: _aio.UnaryUnaryMultiCallable[_commands_pb2.ResetChargerRequest, _commands_pb2.ResetChargerResponse]  # type: ignore[assignment]
+    DisconnectCharger: _aio.UnaryUnaryMultiCallable[_commands_pb2.DisconnectChargerRequest, _commands_pb2.DisconnectChargerResponse]  # type: ignore[assignment]
+    """Closes the charger's connection, though it lives, so that another one with its identity
+    can come in: a second one is refused while the first answers.
+    """
     UnlockConnector: _aio.UnaryUnaryMultiCallable[_commands_pb2.UnlockConnectorRequest, _commands_pb2.UnlockConnectorResponse]  # type: ignore[assignment]
     ChangeAvailability: _aio.UnaryUnaryMultiCallable[_commands_pb2.ChangeAvailabilityRequest, _commands_pb2.ChangeAvailabilityResponse]  # type: ignore[assignment]
     TriggerMessage: _aio.UnaryUnaryMultiCallable[_commands_pb2.TriggerMessageRequest, _commands_pb2.TriggerMessageResponse]  # type: ignore[assignment]
@@ -85,7 +97,9 @@ class ChargerCommandServiceAsyncStub(ChargerCommandServiceStub):
     ChangeChargerSetting: _aio.UnaryUnaryMultiCallable[_commands_pb2.ChangeChargerSettingRequest, _commands_pb2.ChangeChargerSettingResponse]  # type: ignore[assignment]
     SendAction: _aio.UnaryUnaryMultiCallable[_commands_pb2.SendActionRequest, _commands_pb2.SendActionResponse]  # type: ignore[assignment]
     """Sends any other action of the charger's OCPP version that is not a charger's to send,
-    once its payload has the form the standard gives it.
+    once its payload has the form the standard gives it. By none is a charger made to obey
+    or trust somebody else, or codes are read or presented: `action_not_for_here` says what
+    to do instead.
     """
 
 class ChargerCommandServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -118,7 +132,8 @@ class ChargerCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_commands_pb2.EndSessionResponse, _abc.Awaitable[_commands_pb2.EndSessionResponse]]:
         """Ends a session in the books, and its lock, where the charger will not say any more: for
-        one that was taken away or lost its memory.
+        one that was taken away, lost its memory or does not stop. Who may stop it may (R22);
+        should the charger tell the end after all, that is the one that counts.
         """
 
     @_abc_1.abstractmethod
@@ -127,6 +142,16 @@ class ChargerCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.ResetChargerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_commands_pb2.ResetChargerResponse, _abc.Awaitable[_commands_pb2.ResetChargerResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DisconnectCharger(
+        self,
+        request: _commands_pb2.DisconnectChargerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_commands_pb2.DisconnectChargerResponse, _abc.Awaitable[_commands_pb2.DisconnectChargerResponse]]:
+        """Closes the charger's connection, though it lives, so that another one with its identity
+        can come in: a second one is refused while the first answers.
+        """
 
     @_abc_1.abstractmethod
     def UnlockConnector(
@@ -178,7 +203,9 @@ class ChargerCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_commands_pb2.SendActionResponse, _abc.Awaitable[_commands_pb2.SendActionResponse]]:
         """Sends any other action of the charger's OCPP version that is not a charger's to send,
-        once its payload has the form the standard gives it.
+        once its payload has the form the standard gives it. By none is a charger made to obey
+        or trust somebody else, or codes are read or presented: `action_not_for_here` says what
+        to do instead.
         """
 
 def add_ChargerCommandServiceServicer_to_server(servicer: ChargerCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

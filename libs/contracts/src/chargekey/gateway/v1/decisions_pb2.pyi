@@ -81,6 +81,7 @@ class PreviewChangeRequest(_message.Message):
     BLOCKED_USER_ID_FIELD_NUMBER: _builtins.int
     AUTHORISATION_REQUIRED_FIELD_NUMBER: _builtins.int
     ACCEPTED_TYPES_FIELD_NUMBER: _builtins.int
+    AUTHORISATION_OVERRIDE_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     """Where the change is made."""
     revoked_permission_id: _builtins.str
@@ -93,6 +94,10 @@ class PreviewChangeRequest(_message.Message):
     def accepted_types(self) -> Global___AcceptedTypes:
         """What a charger accepts from then on."""
 
+    @_builtins.property
+    def authorisation_override(self) -> Global___AuthorisationOverride:
+        """A charger's own deviation from the site."""
+
     def __init__(
         self,
         *,
@@ -101,12 +106,13 @@ class PreviewChangeRequest(_message.Message):
         blocked_user_id: _builtins.str = ...,
         authorisation_required: _builtins.bool = ...,
         accepted_types: Global___AcceptedTypes | None = ...,
+        authorisation_override: Global___AuthorisationOverride | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_types", b"accepted_types", "authorisation_required", b"authorisation_required", "blocked_user_id", b"blocked_user_id", "change", b"change", "revoked_permission_id", b"revoked_permission_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_types", b"accepted_types", "authorisation_override", b"authorisation_override", "authorisation_required", b"authorisation_required", "blocked_user_id", b"blocked_user_id", "change", b"change", "revoked_permission_id", b"revoked_permission_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_types", b"accepted_types", "authorisation_required", b"authorisation_required", "blocked_user_id", b"blocked_user_id", "change", b"change", "installation_id", b"installation_id", "revoked_permission_id", b"revoked_permission_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_types", b"accepted_types", "authorisation_override", b"authorisation_override", "authorisation_required", b"authorisation_required", "blocked_user_id", b"blocked_user_id", "change", b"change", "installation_id", b"installation_id", "revoked_permission_id", b"revoked_permission_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["revoked_permission_id", "blocked_user_id", "authorisation_required", "accepted_types"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["revoked_permission_id", "blocked_user_id", "authorisation_required", "accepted_types", "authorisation_override"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
@@ -136,6 +142,29 @@ class AcceptedTypes(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcceptedTypes: _TypeAlias = AcceptedTypes  # noqa: Y015
+
+@_typing.final
+class AuthorisationOverride(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGER_ID_FIELD_NUMBER: _builtins.int
+    OVERRIDE_FIELD_NUMBER: _builtins.int
+    charger_id: _builtins.str
+    override: _builtins.str
+    """INHERIT, REQUIRED or NOT_REQUIRED."""
+    def __init__(
+        self,
+        *,
+        charger_id: _builtins.str = ...,
+        override: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "override", b"override"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorisationOverride: _TypeAlias = AuthorisationOverride  # noqa: Y015
 
 @_typing.final
 class PreviewChangeResponse(_message.Message):

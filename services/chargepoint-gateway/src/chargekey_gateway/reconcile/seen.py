@@ -1,0 +1,63 @@
+"""Which cards a site has seen: others' numbers are not sent to its chargers.
+
+Whoever owns a charger can read its list. So a permission alone, which anybody may give to
+anybody, puts nobody's card there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chargekey_common.published.sessions import SessionStarted
+from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.view.entries import Identification, Installation
+from chargekey_gateway.view.view import View
+
+
+class Seen:
+    """What was presented where, from all starts that the SESSIONS stream has; memory only.
+
+    So every replica knows the same, after a restart, too, and nothing is kept of anybody
+    beside that stream.
+    """
+
+    def __init__(self, view: View, running: RunningSessions) -> None:
+        """Hear of starts from `running`."""
+        self._view = view
+        # By site and identification, as of when it last was, in nanoseconds since the epoch.
+        self._presented: dict[str, dict[str, int]] = {}
+        self._listeners: list[Callable[[Installation, Identification], None]] = []
+        running.on_told(self._started)
+
+    def on_seen(self, listener: Callable[[Installation, Identification], None]) -> None:
+        """Call `listener` with a site and what it had not seen before, or not with that code."""
+        self._listeners.append(listener)
+
+    def has(self, site: Installation, known: Identification) -> bool:
+        """Whether the site knows this card, or PIN, as it is now.
+
+        It was given there, or to one of its own people, or a session was begun with it there
+        since it has had its code.
+        """
+        if known.site is not None:
+            return known.site is site
+        if known.user.local_to == site.id:
+            return True
+        presented_at = self._presented.get(site.id, {}).get(known.id, 0)
+        return presented_at > self._view.changes.recoded(known.id)
+
+    def _started(self, event: SessionStarted) -> None:
+        """Know that a session was begun, why ever it was allowed to."""
+        identification_id = event.identification_id
+        if identification_id is None:
+            return
+        known = self._view.identification_by_id(identification_id)
+        site = self._view.installation(event.installation_id)
+        before = known is None or self.has(site, known)
+        presented = self._presented.setdefault(event.installation_id, {})
+        # Of one that was offline this is early enough: its code was looked up later.
+        at = event.inputs.at
+        presented[identification_id] = max(at, presented.get(identification_id, 0))
+        if known is not None and not before and self.has(site, known):
+            for listener in self._listeners:
+                listener(site, known)

@@ -1,0 +1,423 @@
+"""What was known at any moment of the last week, to judge starts of offline chargers by (R23).
+
+The view holds what is. Before it applies an event, whatever the event changes is put aside
+here as it was until then, by the event's own time: so every replica remembers the same,
+however its two streams met. What nothing happened to is what it is now. The two streams'
+parts of a user are put aside apart, since either may be ahead of the other.
+"""
+
+from __future__ import annotations
+
+import copy
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from chargekey_common.keyed_ids import KeyedId
+from chargekey_common.published import access, identity
+from chargekey_common.published.envelope import PublishedEvent
+from chargekey_gateway.view.entries import (
+    Charger,
+    Grant,
+    Identification,
+    Partner,
+    User,
+)
+from chargekey_gateway.view.grants import Grants
+from chargekey_gateway.view.people import People
+from chargekey_gateway.view.sites import Sites
+
+# Nanoseconds. Also as long as a charger may have been offline: nothing is judged by what was
+# known before.
+KEPT = 7 * 24 * 3600 * 10**9
+# Of all that is put aside, some 50 MB: more than a week of a large platform. What is older
+# than the oldest of these is not remembered.
+MOST = 100_000
+
+T = TypeVar("T")
+
+
+class _Person(msgspec.Struct, frozen=True, gc=False):
+    """What identity tells of a user."""
+
+    blocks: frozenset[str | None] = frozenset()
+    verified: bool = True
+
+
+class _Rights(msgspec.Struct, frozen=True, gc=False):
+    """What access tells of a user."""
+
+    grants: tuple[Grant, ...] = ()
+    partners: tuple[Partner, ...] = ()
+    blocked_at: frozenset[str] = frozenset()
+
+
+NOBODY = _Person()
+NOTHING = _Rights()
+
+
+class _Card(msgspec.Struct, frozen=True, gc=False):
+    """An identification, and what it is found by."""
+
+    identification: Identification | None
+    keyed_id: KeyedId | None
+    alias: KeyedId | None
+
+    def __repr__(self) -> str:
+        """Say nothing of what finds it."""
+        return "_Card()"
+
+    @property
+    def names(self) -> Iterable[KeyedId | str]:
+        """Whatever it is looked for by: none where there was nothing to be found."""
+        if self.identification is None:
+            return ()
+        found_by = (self.keyed_id, self.alias)
+        return (self.identification.user.id, *(each for each in found_by if each is not None))
+
+
+class _Table(Generic[T]):
+    """Things of one kind as they were: each with the times until which, exclusive."""
+
+    def __init__(self, now: Callable[[str], T]) -> None:
+        """Know by `now` how a thing is: a value that does not change with it."""
+        self._now = now
+        self._was: dict[str, list[tuple[int, T]]] = {}
+
+    def __contains__(self, thing: str) -> bool:
+        """Whether anything happened to it."""
+        return thing in self._was
+
+    def at(self, thing: str, at: int) -> T:
+        """Return how it was then, which is how it is where nothing has happened since."""
+        for until, was in self._was.get(thing, ()):
+            if at < until:
+                return was
+        return self._now(thing)
+
+    def put_aside(self, thing: str, until: int) -> T:
+        """Remember how it is now, as how it was until then, and return that."""
+        was = self._now(thing)
+        self._was.setdefault(thing, []).append((until, was))
+        return was
+
+    def forget(self, thing: str, until: int) -> T | None:
+        """Forget how it was until then, and return that; None where it is forgotten already."""
+        known = self._was.get(thing, [])
+        for number, (end, was) in enumerate(known):
+            if end == until:
+                del known[number]
+                if not known:
+                    del self._was[thing]
+                return was
+        return None
+
+    def forget_whole(self, thing: str) -> None:
+        """Forget how it ever was: it was always as it is."""
+        for until, _ in list(self._was.get(thing, ())):
+            self.forget(thing, until)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._was.clear()
+
+
+class _Cards(_Table[_Card]):
+    """Identifications as they were, by what they were found by and by whose they were, too."""
+
+    def __init__(self, now: Callable[[str], _Card]) -> None:
+        super().__init__(now)
+        self._by: dict[KeyedId | str, list[str]] = {}  # the ids, each as often as it is named so
+
+    def by(self, named: KeyedId | str) -> Collection[str]:
+        """Return the ids of those that this keyed id or alias may have found, or of the user."""
+        return sorted(set(self._by.get(named, ())))
+
+    def put_aside(self, thing: str, until: int) -> _Card:
+        """Remember how it is now, also under what names it."""
+        was = super().put_aside(thing, until)
+        for named in was.names:
+            self._by.setdefault(named, []).append(thing)
+        return was
+
+    def forget(self, thing: str, until: int) -> _Card | None:
+        """Forget how it was until then, and what named it."""
+        was = super().forget(thing, until)
+        for named in () if was is None else was.names:
+            self._by[named].remove(thing)
+            if not self._by[named]:
+                del self._by[named]
+        return was
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        super().clear()
+        self._by.clear()
+
+
+# Tables, since a view is filled with a million of these. Of what kind the thing is that an
+# event changes, and which field names it.
+_CHANGED: Mapping[type[PublishedEvent], tuple[str, str]] = {
+    **dict.fromkeys(
+        (
+            access.InstallationCreated,
+            access.AuthorisationRequiredSet,
+            access.AuthenticationTypeSet,
+            access.OperatorConnected,
+            access.OverridesAllowedSet,
+            access.OperatorDisconnected,
+        ),
+        ("installations", "installation_id"),
+    ),
+    **dict.fromkeys(
+        (
+            access.ChargerAdded,
+            access.AuthorisationOverrideSet,
+            access.IdentificationTypesSet,
+            access.ReaderQuirksSet,
+            access.ChargerMoved,
+        ),
+        ("chargers", "charger_id"),
+    ),
+    **dict.fromkeys(
+        (
+            access.PermissionGranted,
+            access.PermissionChanged,
+            access.PermissionRevoked,
+            access.PartnerMemberAdded,
+            access.PartnerMemberRemoved,
+            access.UserBlockedAtInstallation,
+            access.UserUnblockedAtInstallation,
+            access.UserForgotten,
+        ),
+        ("rights", "user_id"),
+    ),
+    **dict.fromkeys(
+        (
+            identity.LocalUserAdded,
+            identity.PendingUserAdded,
+            identity.EmailVerified,
+            identity.UserBlocked,
+            identity.UserUnblocked,
+        ),
+        ("persons", "user_id"),
+    ),
+    **dict.fromkeys(
+        (
+            identity.IdentificationKey,
+            identity.IdentificationAdded,
+            identity.IdentificationStatusChanged,
+            identity.IdentificationExpiryChanged,
+            identity.IdentificationGroupChanged,
+            identity.IdentificationRemoved,
+        ),
+        ("cards", "identification_id"),
+    ),
+    identity.UserErased: ("erased", "user_id"),
+}
+_OF_SERVICE = {
+    "access": ("installations", "chargers", "rights", "partners"),
+    "identity": ("persons", "cards", "erased"),
+}
+
+
+class Past:
+    """What the view held. Plain memory, of what changed in the last week and of nothing else.
+
+    Exact: what `then` returns is what a view would hold that knows the events up to a time.
+    But two things are not remembered: users who were erased (R20), as if what they presented
+    had never been, and codes that were erased from the stream before this replica read it.
+    """
+
+    def __init__(
+        self, sites: Sites, people: People, grants: Grants, clock: Callable[[], int]
+    ) -> None:
+        """Put aside what these three hold; `clock` tells nanoseconds since the epoch."""
+        self._people = people
+        self._grants = grants
+        self._clock = clock
+        self.chargers = _Table(lambda key: copy.copy(sites.chargers.get(key)))
+        self.installations = _Table(lambda key: copy.copy(sites.installation(key)))
+        self.partners = _Table(grants.of_partner)
+        self.rights = _Table(self._rights)
+        self.persons = _Table(self._person)
+        self.cards = _Cards(self._card)
+        self._erased: _Table[None] = _Table(lambda _: None)
+        self._tables: Mapping[str, _Table[Any]] = {
+            "chargers": self.chargers,
+            "installations": self.installations,
+            "partners": self.partners,
+            "rights": self.rights,
+            "persons": self.persons,
+            "cards": self.cards,
+            "erased": self._erased,
+        }
+        # Of all that is put aside: until when it was so, the table and the thing. A heap.
+        self._order: list[tuple[int, str, str]] = []
+        self._since = 0
+
+    def __len__(self) -> int:
+        """Return how much is remembered."""
+        return len(self._order)
+
+    def note(self, event: PublishedEvent, at: int) -> None:
+        """Put aside what this event is about to change; it happened at `at`."""
+        long_ago = self._clock() - KEPT
+        if at <= long_ago:
+            return
+        self._forget_until(long_ago)
+        changed = _CHANGED.get(type(event))
+        if changed is None:
+            return
+        table, field = changed
+        thing = getattr(event, field)
+        match table:
+            case "rights" if thing is None:  # it is a partner's
+                table, thing = "partners", getattr(event, "partner_id", None)
+            case "cards" if self._is_of_nobody(event, thing):
+                return
+            case "chargers" if isinstance(event, access.ChargerMoved):
+                for holder in self._grants.holders_on(thing):
+                    kind = "rights" if isinstance(holder, User) else "partners"
+                    self._put_aside(kind, holder.id, at)
+            case "erased":
+                self.persons.forget_whole(thing)
+                for card in self.cards.by(thing):
+                    self.cards.forget_whole(card)
+            case _:
+                pass
+        if thing is not None:  # an event about nobody is malformed
+            self._put_aside(table, thing, at)
+
+    def then(self, charger: Charger, at: int) -> Then | None:
+        """Return what was known at `at` of who may charge there.
+
+        None where the charger was not known, or where that is not remembered.
+        """
+        was = self.chargers.at(charger.id, at) if at >= self._since else None
+        return None if was is None else Then(self, self._people, was, at)
+
+    def forget_old(self) -> None:
+        """Forget what was before the last week."""
+        self._forget_until(self._clock() - KEPT)
+
+    def forget(self, service: str) -> None:
+        """Forget what one service told, to hear it again."""
+        tables = _OF_SERVICE[service]
+        for name in tables:
+            self._tables[name].clear()
+        self._order = [each for each in self._order if each[1] not in tables]
+        heapq.heapify(self._order)
+
+    def _is_of_nobody(self, event: PublishedEvent, identification_id: str) -> bool:
+        """Whether nobody presents it: a key alone finds nothing yet, and the erased are nobody."""
+        known = self._people.identifications.get(identification_id)
+        if known is None:
+            return isinstance(event, identity.IdentificationKey)
+        return known.user.id in self._erased
+
+    def _put_aside(self, name: str, thing: str, at: int) -> None:
+        self._tables[name].put_aside(thing, at)
+        heapq.heappush(self._order, (at, name, thing))
+        if len(self._order) > MOST:
+            self._since = max(self._since, self._forget_oldest())
+
+    def _forget_until(self, at: int) -> None:
+        while self._order and self._order[0][0] <= at:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> int:
+        until, name, thing = heapq.heappop(self._order)
+        self._tables[name].forget(thing, until)
+        return until
+
+    # How things are.
+
+    def _rights(self, user_id: str) -> _Rights:
+        user = self._people.users.get(user_id)
+        return NOTHING if user is None else _Rights(user.grants, user.partners, user.blocked_at)
+
+    def _person(self, user_id: str) -> _Person:
+        user = self._people.users.get(user_id)
+        return NOBODY if user is None else _Person(user.blocks, user.verified)
+
+    def _card(self, identification_id: str) -> _Card:
+        known = self._people.identifications.get(identification_id)
+        return _Card(
+            copy.copy(known),
+            self._people.keyed_id(identification_id),
+            self._people.alias(identification_id),
+        )
+
+
+class Then:
+    """What was known at one moment of who may charge at one charger, which is there as it was.
+
+    Its entries are made for it, so that being at the place is being these objects. Of what
+    is held elsewhere it knows nothing.
+    """
+
+    def __init__(self, past: Past, people: People, was: Charger, at: int) -> None:
+        self._past = past
+        self._people = people
+        self._at = at
+        self._site = copy.copy(past.installations.at(was.installation.id, at))
+        self.charger = msgspec.structs.replace(was, installation=self._site)
+
+    def identification(self, keyed_id: KeyedId) -> Identification | None:
+        """Return what was presented by the code of this keyed id."""
+        known = self._people.by_keyed_id.get(keyed_id)
+        found = self._found(keyed_id, () if known is None else (known,), lambda card: card.keyed_id)
+        return found[0] if found else None
+
+    def identifications_by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
+        """Return every card whose number a truncating reader made the same four bytes of."""
+        known = self._people.by_alias.get(alias, ())
+        return self._found(alias, known, lambda card: card.alias)
+
+    def _found(
+        self,
+        sought: KeyedId,
+        known: Iterable[Identification],
+        found_by: Callable[[_Card], KeyedId | None],
+    ) -> tuple[Identification, ...]:
+        ids = {*self._past.cards.by(sought), *(each.id for each in known)}
+        cards = [self._past.cards.at(each, self._at) for each in sorted(ids)]
+        return tuple(
+            self._as_it_was(card.identification)
+            for card in cards
+            if card.identification is not None and found_by(card) == sought
+        )
+
+    def _as_it_was(self, known: Identification) -> Identification:
+        site, here = known.site, self._site
+        return msgspec.structs.replace(
+            known,
+            user=self._user(known.user.id),
+            site=here if site is not None and site.id == here.id else site,
+        )
+
+    def _user(self, user_id: str) -> User:
+        person = self._past.persons.at(user_id, self._at)
+        rights = self._past.rights.at(user_id, self._at)
+        return User(
+            user_id,
+            blocks=person.blocks,
+            verified=person.verified,
+            blocked_at=rights.blocked_at,
+            grants=self._here(rights.grants),
+            partners=tuple(
+                Partner(each.id, self._here(self._past.partners.at(each.id, self._at)))
+                for each in rights.partners
+            ),
+        )
+
+    def _here(self, grants: Iterable[Grant]) -> tuple[Grant, ...]:
+        return tuple(
+            msgspec.structs.replace(grant, target=target)
+            for grant in grants
+            for target in (self.charger if grant.on_charger else self._site,)
+            if grant.target.id == target.id
+        )
