@@ -13,6 +13,7 @@ from chargekey_access.application.check import REACTIONS
 from chargekey_access.application.proposals import Proposals
 from chargekey_access.domain import rules
 from chargekey_access.domain.errors import (
+    ChargerPasswordReplacedError,
     LocalUserCannotOwnError,
     LocalUserElsewhereError,
     ObjectMalformedError,
@@ -28,6 +29,7 @@ from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Context, Reaction
 from chargekey_common.positions import Position
+from chargekey_common.published.access import ChargerPasswordReplaced
 from chargekey_common.published.identity import LocalUserAdded
 
 from .conftest import Access
@@ -175,6 +177,59 @@ def test_a_password_stands_in_no_event_and_only_its_hash_is_told_in_private(
     [credential] = told.private
     assert credential.subject == f"access.v1.credential.{charger_id}"
     assert b"password" not in msgspec.json.encode(told.event)
+
+
+def test_a_replaced_password_stands_nowhere_either_and_its_hash_follows_in_private(
+    access: Access, tmp_path: Path
+) -> None:
+    """O49."""
+    charger_id = access.chargers.add_charger(
+        now(), installation_id=site(access), ocpp_identity="CP-1"
+    ).result
+    context = now()
+    access.chargers.replace_charger_password(context, charger_id=charger_id)
+    password = access.chargers.password(charger_id, context.command_id)
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("access.db*"))
+    assert password.encode() not in stored
+    *_, first, last = (publication(record) for _, record, _ in access.store.read(0, 100))
+    [before], [after] = first.private, last.private
+    assert before.subject == after.subject
+    assert before != after
+    assert last.event == ChargerPasswordReplaced(
+        charger_id=charger_id, installation_id=first.event.installation_id
+    )
+
+
+def test_a_command_shows_a_password_only_while_it_is_the_charger_s(access: Access) -> None:
+    """O49: repeated as often as anybody likes, by whoever gave it."""
+    home = site(access)
+    added, replaced, again = now(), now(), now()
+
+    def add() -> str:
+        charger_id = access.chargers.add_charger(
+            added, installation_id=home, ocpp_identity="CP-1"
+        ).result
+        return access.chargers.password(charger_id, added.command_id)
+
+    def replace(context: Context) -> str:
+        access.chargers.replace_charger_password(context, charger_id=charger_id)
+        return access.chargers.password(charger_id, context.command_id)
+
+    first = add()
+    charger_id = access.directory.sites.charger_id("CP-1")
+    assert add() == first
+    second = replace(replaced)
+    assert replace(replaced) == second
+    third = replace(again)
+    assert len({first, second, third}) == 3
+    for late in (add, lambda: replace(replaced)):
+        with pytest.raises(ChargerPasswordReplacedError):
+            late()
+    assert replace(again) == third
+    other = access.chargers.add_charger(now(), installation_id=home, ocpp_identity="CP-2").result
+    for nothing in (other, charger_id):
+        with pytest.raises(ChargerPasswordReplacedError):
+            access.chargers.password(nothing, "never done")
 
 
 USER = Caller("user:u")

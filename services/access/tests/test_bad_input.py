@@ -357,6 +357,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         installations_pb2.ConnectOperatorRequest(installation_id=site, partner_id="volt"),
         installations_pb2.DisconnectOperatorRequest(installation_id=managed),
         installations_pb2.SetOverridesAllowedRequest(installation_id=managed),
+        chargers_pb2.ReplaceChargerPasswordRequest(charger_id=charger),
         chargers_pb2.MoveChargerRequest(charger_id=charger, installation_id=other),
         chargers_pb2.SetReaderQuirksRequest(
             charger_id=charger, reader_quirks=chargers_pb2.ReaderQuirks(prefix="0x")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chargekey_access.domain.events import EVENTS, ChargerAdded, ChargerMoved, ReaderQuirksSet
+from chargekey_access.domain.events import (
+    EVENTS,
+    ChargerAdded,
+    ChargerMoved,
+    ChargerPasswordReplaced,
+    ReaderQuirksSet,
+)
 from chargekey_access.published import publication
 from chargekey_common.audit.changes import Changes
 from chargekey_common.eventstore.records import DomainEvent
@@ -28,6 +34,7 @@ def test_a_charger_s_password_is_not_told_even_as_a_hash_and_a_moved_one_is_the_
         ),
         ChargerMoved(from_installation_id="home", installation_id="office"),
         ReaderQuirksSet(installation_id="office", reversed=True, truncated=False, prefix=""),
+        ChargerPasswordReplaced(installation_id="office", password_hash=HASH),
     ]
 
     def decide(work: Work) -> None:
@@ -37,12 +44,14 @@ def test_a_charger_s_password_is_not_told_even_as_a_hash_and_a_moved_one_is_the_
     changes = Changes(store, publication)
     told = {obj: changes.of(obj, 10) for obj in ("charger:cp", "installation:home")}
     assert [each.event for each in told["charger:cp"]] == [
+        "ChargerPasswordReplaced",
         "ReaderQuirksSet",
         "ChargerMoved",
         "ChargerAdded",
     ]
     assert [each.event for each in told["installation:home"]] == ["ChargerMoved", "ChargerAdded"]
-    assert told["charger:cp"][2].fields == {
+    assert told["charger:cp"][0].fields == {"installation_id": "office"}
+    assert told["charger:cp"][3].fields == {
         "installation_id": "home",
         "ocpp_identity": "CP-1",
         "authorisation_override": "INHERIT",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
+import msgspec
 import pytest
 
 from chargekey_access.domain import charger, installation
 from chargekey_access.domain.errors import (
+    ChargerUnknownError,
     InstallationUnknownError,
     OcppIdentityInUseError,
     OcppIdentityMalformedError,
@@ -18,6 +20,8 @@ from chargekey_access.domain.events import (
     AuthorisationOverrideSet,
     AuthorisationRequiredSet,
     ChargerAdded,
+    ChargerMoved,
+    ChargerPasswordReplaced,
     IdentificationTypesSet,
     InstallationCreated,
 )
@@ -65,6 +69,26 @@ def test_requiring_authorisation_is_one_event_where_it_changes_something(
 def test_what_was_never_created_cannot_be_set() -> None:
     with pytest.raises(InstallationUnknownError):
         installation.set_authorisation_required(None, required=True)
+
+
+def test_a_charger_has_the_last_password_it_was_given_and_all_else_stays() -> None:
+    """O49."""
+    given = [
+        ADDED,
+        ChargerMoved(from_installation_id="i", installation_id="j"),
+        IdentificationTypesSet(installation_id="j", identification_types=("PIN",)),
+    ]
+    before = state(charger.evolve, given)
+    [replaced] = charger.replace_password(before, "x")
+    assert replaced == ChargerPasswordReplaced(installation_id="j", password_hash="x")
+    after = charger.evolve(before, replaced)
+    assert (before.password_hash, after.password_hash) == ("h", "x")
+    assert msgspec.structs.replace(after, password_hash="h") == before
+
+
+def test_a_charger_that_was_never_added_has_no_password_to_replace() -> None:
+    with pytest.raises(ChargerUnknownError):
+        charger.replace_password(None, "x")
 
 
 def test_a_charger_is_added_once_under_its_identity() -> None:

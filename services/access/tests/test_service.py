@@ -99,6 +99,32 @@ async def test_adding_a_charger_answers_its_password_and_the_same_one_to_the_sam
     )
 
 
+async def test_a_replaced_password_is_answered_once_and_an_older_one_to_nobody(
+    administrator: Any,
+) -> None:
+    """O49."""
+    site = await an_installation(administrator)
+    add = chargers_pb2.AddChargerRequest(
+        command_id="c1", installation_id=site, ocpp_identity="CP-1"
+    )
+    added = await administrator.AddCharger(add)
+    replace, replace_again = (
+        chargers_pb2.ReplaceChargerPasswordRequest(command_id=name, charger_id=added.charger_id)
+        for name in ("c2", "c3")
+    )
+    replaced = await administrator.ReplaceChargerPassword(replace)
+    assert replaced.password != added.password
+    assert len(bytes.fromhex(replaced.password)) in range(16, 21)
+    assert await administrator.ReplaceChargerPassword(replace) == replaced
+    last = await administrator.ReplaceChargerPassword(replace_again)
+    assert last.password not in {added.password, replaced.password}
+    for late in (administrator.AddCharger(add), administrator.ReplaceChargerPassword(replace)):
+        assert await refusal(late) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "charger_password_replaced",
+        )
+
+
 async def test_a_chargers_override_decides_before_the_installation(
     administrator: Any,
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
+import msgspec
 import pytest
 
 from chargekey_access.domain import charger, installation
@@ -213,6 +214,13 @@ def test_policies_are_replaced_in_one_event_where_one_changes() -> None:
     )
     assert site(event).policies == wanted
     assert installation.set_policies(site(event), wanted) == []
+
+
+def test_policies_that_were_stored_before_there_were_master_passes_want_none() -> None:
+    """O46."""
+    before = msgspec.structs.asdict(PoliciesSet(**msgspec.structs.asdict(Policies())))
+    del before["master_pass"]
+    assert site(msgspec.convert(before, PoliciesSet)).policies == Policies()
 
 
 @pytest.mark.parametrize("length", [4, 8])

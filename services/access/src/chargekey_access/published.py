@@ -17,13 +17,12 @@ def publication(record: Record) -> Publication:
     key = record.originator_id
     event = record.event
     match event:
-        case events.ChargerAdded():
+        case events.ChargerAdded() | events.ChargerPasswordReplaced():
             credential = published.ChargerCredential(
                 charger_id=key, password_hash=event.password_hash
             )
-            return Publication(
-                retold(event, published.ChargerAdded, charger_id=key), private=[credential]
-            )
+            told = retold(event, _PUBLISHED[type(event).__name__], charger_id=key)
+            return Publication(told, private=[credential])
         case (
             events.InstallationCreated()
             | events.InstallationRenamed()

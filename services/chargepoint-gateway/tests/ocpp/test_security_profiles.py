@@ -34,7 +34,7 @@ from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.wiring import let_chargers_in
 
 from .conftest import Door
-from .test_websocket import PATIENCE, heartbeat
+from .test_websocket import PATIENCE, close_code, heartbeat
 
 if TYPE_CHECKING:
     from .conftest import GatewayInMemory
@@ -188,12 +188,12 @@ async def test_whose_certificate_it_is(
 def test_a_certificate_counts_only_where_certificates_do() -> None:
     """O14: whatever the TLS below lets through."""
     certificate = {"subject": ((("commonName", IDENTITY),),)}
-    for allowed, expected in (({2, 3}, True), ({1, 2}, False)):
+    for allowed, expected in (({2, 3}, 3), ({1, 2}, None)):
         profiles = SecurityProfiles(allowed=frozenset(allowed))
         admitted = profiles.admit(
             IDENTITY, [], tls=True, certificate=certificate, password_matches=lambda _: True
         )
-        assert admitted is expected
+        assert admitted == expected
 
 
 async def test_a_certificate_may_name_its_charger_as_an_alternative(ports: Ports) -> None:
@@ -207,6 +207,31 @@ async def test_a_certificate_may_name_its_charger_as_an_alternative(ports: Ports
     options = {"ssl": context, "server_hostname": "localhost", "additional_headers": {}}
     async with door.open("cp3.example", **options) as socket:
         await heartbeat(socket)
+
+
+async def test_a_replaced_password_closes_who_came_by_it_and_not_who_has_a_certificate(
+    ports: Ports,
+) -> None:
+    """O13, O14, O49."""
+    ports.gateway.add("neighbour", "CP-2", PASSWORD)
+    certificate = ports.theirs.sign("own", IDENTITY)
+    await ports.start(2, 3)
+    door = Door.__new__(Door)
+    door.scheme, door.port = "wss", ports.server.tls_port
+    options = {"ssl": ports.context(), "server_hostname": "localhost"}
+    for charger in ports.gateway.chargers.values():
+        charger.password_hash = "before"
+    async with (
+        ports.open(tls=True, context=ports.context(certificate)) as certified,
+        door.open("CP-2", user="CP-2", **options) as by_password,
+    ):
+        await heartbeat(certified)
+        await heartbeat(by_password)
+        for charger in ports.gateway.chargers.values():
+            charger.password_hash = "after"
+        ports.server.passwords_changed()
+        assert await close_code(by_password) == 1008
+        await heartbeat(certified)
 
 
 async def test_nothing_older_than_tls_1_2_is_spoken(ports: Ports) -> None:

@@ -187,6 +187,10 @@ class ChargerAdded(_AboutCharger, frozen=True, kw_only=True):
     identification_types: tuple[IdentificationType, ...]
 
 
+class ChargerPasswordReplaced(_AboutCharger, frozen=True, kw_only=True):
+    """The charger has another password, and the one before is none any more."""
+
+
 class AuthorisationOverrideSet(_AboutCharger, frozen=True, kw_only=True):
     """The charger deviates from its installation's setting, or no longer does."""
 
@@ -372,6 +376,7 @@ EVENTS = (
     PermissionChanged,
     PermissionRevoked,
     ChargerAdded,
+    ChargerPasswordReplaced,
     AuthorisationOverrideSet,
     IdentificationTypesSet,
     ReaderQuirksSet,

@@ -43,6 +43,21 @@ async def add(client: Client, *, installation: Installation, ocpp_identity: Ocpp
     )
 
 
+@command(app, "new-password", "chargekey charger new-password CP-1")
+async def new_password(client: Client, *, charger: Charger) -> Answer:
+    """Give a charger another password, shown this once; with the one before nobody stays."""
+    found = await client.charger(charger)
+    replaced = await client.chargers.ReplaceChargerPassword(
+        pb.ReplaceChargerPasswordRequest(charger_id=found.id)
+    )
+    return done(
+        f"{charger} now connects to {client.system.ocpp}/{charger} with the password "
+        f"{replaced.password}",
+        password=replaced.password,
+        position=replaced.position,
+    )
+
+
 @command(app, "move", "chargekey charger move CP-1 --installation 8c1d...")
 async def move(client: Client, *, charger: Charger, installation: Installation) -> Answer:
     """Move an idle charger to another installation, without the permissions on it."""

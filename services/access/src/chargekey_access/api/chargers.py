@@ -52,11 +52,24 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
             installation_id=request.installation_id,
             ocpp_identity=request.ocpp_identity,
         )
-        return pb.AddChargerResponse(
-            charger_id=answer.result,
-            password=self._chargers.password(answer.result, context.command_id),
-            position=str(answer.position),
+        password = await asyncio.to_thread(
+            self._chargers.password, answer.result, context.command_id
         )
+        return pb.AddChargerResponse(
+            charger_id=answer.result, password=password, position=str(answer.position)
+        )
+
+    async def ReplaceChargerPassword(
+        self, request: pb.ReplaceChargerPasswordRequest, _: Context
+    ) -> pb.ReplaceChargerPasswordResponse:
+        context = command_context(request)
+        answer = await asyncio.to_thread(
+            self._chargers.replace_charger_password, context, charger_id=request.charger_id
+        )
+        password = await asyncio.to_thread(
+            self._chargers.password, request.charger_id, context.command_id
+        )
+        return pb.ReplaceChargerPasswordResponse(password=password, position=str(answer.position))
 
     async def MoveCharger(
         self, request: pb.MoveChargerRequest, _: Context
@@ -140,6 +153,7 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
         """Return what each method's request is about."""
         return {
             "AddCharger": objects.installation,
+            "ReplaceChargerPassword": objects.charger,
             "MoveCharger": self._site_of_charger,
             "SetAuthorisationOverride": objects.charger,
             "SetIdentificationTypes": objects.charger,

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from chargekey_access.application import holding, operators
 from chargekey_access.domain import charger, installation
 from chargekey_access.domain.charger import ReaderQuirks
-from chargekey_access.domain.errors import PaymentOperatorConnectedError
+from chargekey_access.domain.errors import (
+    ChargerPasswordReplacedError,
+    PaymentOperatorConnectedError,
+)
 from chargekey_access.domain.events import IdentificationType, Override
 from chargekey_access.domain.permission import Target
 from chargekey_access.projections.directory import Directory
@@ -31,7 +34,7 @@ class Chargers:
         installation.existing(work.load(installation.evolve, installation_id).state)
         identity = charger.ocpp_identity(ocpp_identity)
         loaded = work.load(charger.evolve, charger.charger_id(identity))
-        password = self.password(loaded.id, work.cause)
+        password = self._passwords.derive(loaded.id, work.cause)
         events = charger.add(
             loaded.state,
             installation_id=installation_id,
@@ -41,9 +44,24 @@ class Chargers:
         work.record(loaded, *events)
         return loaded.id
 
+    @command
+    def replace_charger_password(self, work: Work, *, charger_id: str) -> None:
+        """Give a charger another password, whoever may know the one before."""
+        loaded = work.load(charger.evolve, charger_id)
+        password = self._passwords.derive(loaded.id, work.cause)
+        password_hash = self._passwords.hash(loaded.id, password)
+        work.record(loaded, *charger.replace_password(loaded.state, password_hash))
+
     def password(self, charger_id: str, command_id: str) -> str:
-        """Return the password that adding this charger by this command gave it."""
-        return self._passwords.derive(charger_id, command_id)
+        """Return the charger's password, which this command gave it.
+
+        Raises ChargerPasswordReplacedError where it is not its password, or no longer.
+        """
+        state = charger.existing(self.store.load(charger.evolve, charger_id).state)
+        password = self._passwords.derive(charger_id, command_id)
+        if not self._passwords.matches(charger_id, password, state.password_hash):
+            raise ChargerPasswordReplacedError
+        return password
 
     @command
     def move_charger(self, work: Work, *, charger_id: str, installation_id: str) -> None:

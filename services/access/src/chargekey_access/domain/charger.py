@@ -19,6 +19,7 @@ from chargekey_access.domain.events import (
     ChargerAdded,
     ChargerEvent,
     ChargerMoved,
+    ChargerPasswordReplaced,
     IdentificationType,
     IdentificationTypesSet,
     Override,
@@ -48,6 +49,7 @@ class Charger(msgspec.Struct, frozen=True):
 
     installation_id: str
     ocpp_identity: str
+    password_hash: str
     authorisation_override: Override
     identification_types: tuple[IdentificationType, ...]
     reader_quirks: ReaderQuirks = ReaderQuirks()
@@ -80,9 +82,12 @@ def evolve(state: Charger | None, event: ChargerEvent) -> Charger:
             return Charger(
                 event.installation_id,
                 event.ocpp_identity,
+                event.password_hash,
                 event.authorisation_override,
                 event.identification_types,
             )
+        case ChargerPasswordReplaced():
+            return msgspec.structs.replace(existing(state), password_hash=event.password_hash)
         case AuthorisationOverrideSet():
             return msgspec.structs.replace(
                 existing(state), authorisation_override=event.authorisation_override
@@ -131,6 +136,16 @@ def add(
             password_hash=password_hash,
             authorisation_override="INHERIT",
             identification_types=FIRST_TYPES,
+        )
+    ]
+
+
+def replace_password(state: Charger | None, password_hash: str) -> Sequence[ChargerEvent]:
+    """Give the charger another password, in place of the one it has."""
+    charger = existing(state)
+    return [
+        ChargerPasswordReplaced(
+            installation_id=charger.installation_id, password_hash=password_hash
         )
     ]
 

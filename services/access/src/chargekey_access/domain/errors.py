@@ -52,6 +52,7 @@ ChargekeyError
     ├── ExternalNeedsOperatorError   external_needs_operator
     ├── PaymentOperatorConnectedError  payment_operator_connected
     ├── ChargerBusyError             charger_busy
+    ├── ChargerPasswordReplacedError  charger_password_replaced
     ├── LastOwnerError               last_owner
     ├── NoOwnerToOfferError          no_owner_to_offer
     ├── AlreadyOwnerError            already_owner
@@ -331,6 +332,16 @@ class UserUnknownError(NotFoundError):
 
     code = "user_unknown"
     sentence = "There is no such user; `chargekey user list` shows an installation's."
+
+
+class ChargerPasswordReplacedError(FailedPreconditionError):
+    """The password that this command once gave the charger is no longer its password."""
+
+    code = "charger_password_replaced"
+    sentence = (
+        "The charger was given a newer password since; where nobody knows that one, "
+        "`chargekey charger new-password` gives it another."
+    )
 
 
 class OcppIdentityInUseError(AlreadyExistsError):

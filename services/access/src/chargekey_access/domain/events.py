@@ -151,6 +151,13 @@ class ChargerAdded(DomainEvent, frozen=True, kw_only=True):
     identification_types: tuple[IdentificationType, ...]
 
 
+class ChargerPasswordReplaced(DomainEvent, frozen=True, kw_only=True):
+    """The charger has another password, and the one before is none any more."""
+
+    installation_id: str
+    password_hash: str
+
+
 class AuthorisationOverrideSet(DomainEvent, frozen=True, kw_only=True):
     """The charger deviates from its installation, or inherits again (R1)."""
 
@@ -350,6 +357,7 @@ OwnersEvent = (
 )
 ChargerEvent = (
     ChargerAdded
+    | ChargerPasswordReplaced
     | AuthorisationOverrideSet
     | IdentificationTypesSet
     | ReaderQuirksSet
@@ -388,6 +396,7 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     OwnershipOfferWithdrawn,
     OwnershipTransferred,
     ChargerAdded,
+    ChargerPasswordReplaced,
     AuthorisationOverrideSet,
     IdentificationTypesSet,
     ReaderQuirksSet,

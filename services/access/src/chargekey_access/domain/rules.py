@@ -93,6 +93,7 @@ RULES: Mapping[str, Rule] = {
     "access.WithdrawOwnershipOffer": _may("OWNER", "OFFEREE"),
     # Chargers.
     "access.AddCharger": _may("OWNER", "SERVICE"),
+    "access.ReplaceChargerPassword": _may("OWNER", "SERVICE"),
     # Asked of the site it leaves and of the one it comes to (R11).
     "access.MoveCharger": _edits("OWNER"),
     # While an operator manages the site, the charger itself says when (R2).

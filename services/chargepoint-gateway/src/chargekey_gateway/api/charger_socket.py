@@ -93,6 +93,7 @@ class ChargerSocket(WSListener):
         "_loop",
         "_on_hold",
         "_opened_at",
+        "_password_hash",
         "_pinged_at",
         "_server",
         "_tokens",
@@ -103,11 +104,17 @@ class ChargerSocket(WSListener):
 
     _transport: WSTransport
 
-    def __init__(self, server: Server, charger: Charger, dialect: Dialect) -> None:
-        """Belong to `server`; nothing happens before `on_ws_connected`."""
+    def __init__(
+        self, server: Server, charger: Charger, dialect: Dialect, *, password_hash: str | None
+    ) -> None:
+        """Belong to `server`; nothing happens before `on_ws_connected`.
+
+        `password_hash` is of the password it was let in by; None where it was by none.
+        """
         self._server = server
         self._charger = charger
         self._dialect = dialect
+        self._password_hash = password_hash
         self._loop = asyncio.get_running_loop()
         self._connection: ChargerConnection | None = None
         self._closing = False
@@ -126,6 +133,12 @@ class ChargerSocket(WSListener):
     def charger(self) -> Charger:
         """Whose socket it is."""
         return self._charger
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it was let in by a password that its charger has another for by now."""
+        now = self._charger.password_hash  # None where access has not told of it, or not again
+        return None not in (self._password_hash, now) and self._password_hash != now
 
     @property
     def connection(self) -> ChargerConnection | None:

@@ -39,7 +39,7 @@ from chargekey_gateway.ocpp.connection import ChargerConnection
 from chargekey_gateway.ocpp.dialect import Dialect
 from chargekey_gateway.ocpp.frames import CloseCode
 from chargekey_gateway.ocpp.limits import Limits
-from chargekey_gateway.ocpp.profiles import SecurityProfiles
+from chargekey_gateway.ocpp.profiles import BY_PASSWORD, SecurityProfiles
 from chargekey_gateway.ocpp16.routes import OCPP16
 from chargekey_gateway.ocpp20.routes import OCPP20
 from chargekey_gateway.ocpp21.routes import OCPP21
@@ -59,6 +59,7 @@ FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
 BACKLOG = 1024  # chargers that come back at once wait in it
 CERTIFICATES_WATCH = 1.0  # seconds
+PASSWORD_REPLACED = "password replaced"  # noqa: S105 - a reason to close
 
 
 class OcppServer:
@@ -150,6 +151,12 @@ class OcppServer:
             raise ChargerOfflineError
         socket.disconnect()
 
+    def passwords_changed(self) -> None:
+        """Close whatever was let in by a password that is not its charger's any more."""
+        for socket in list(self._sockets):
+            if socket.outdated:
+                socket.close(CloseCode.POLICY_VIOLATION, PASSWORD_REPLACED)
+
     async def presences(self, chargers: Iterable[Charger]) -> Sequence[Presence]:
         """Return how those of the chargers are that are connected, to whichever replica."""
         if self._registry is not None:
@@ -201,13 +208,14 @@ class OcppServer:
         charger = None if identity is None else self.gateway.charger_by_identity(identity)
         if identity is None or charger is None:
             return self._failed_authentication(None, caller)
-        if not self._profiles.admit(
+        profile = self._profiles.admit(
             identity,
             request.headers.getall("Authorization", []),
             tls=caller.tls,
             certificate=caller.certificate,
             password_matches=lambda password: self.gateway.password_matches(charger, password),
-        ):
+        )
+        if profile is None:
             return self._failed_authentication(charger, caller)
         chosen = handshake.subprotocol(
             request.headers.getall("Sec-WebSocket-Protocol", []), DIALECTS
@@ -220,7 +228,12 @@ class OcppServer:
             )
         return WSUpgradeResponseWithListener(
             WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": chosen}),
-            ChargerSocket(self, charger, DIALECTS[chosen]),
+            ChargerSocket(
+                self,
+                charger,
+                DIALECTS[chosen],
+                password_hash=charger.password_hash if profile in BY_PASSWORD else None,
+            ),
         )
 
     def _failed_authentication(
@@ -248,6 +261,9 @@ class OcppServer:
         self._sockets[socket] = None
         if self._stopping:
             socket.close(CloseCode.SERVICE_RESTART, "restarting")
+            return
+        if socket.outdated:  # by now: it has waited for the place
+            socket.close(CloseCode.POLICY_VIOLATION, PASSWORD_REPLACED)
             return
         present = self._present.get(socket.charger.id)
         if present is not None:

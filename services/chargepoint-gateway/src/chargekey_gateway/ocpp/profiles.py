@@ -19,6 +19,7 @@ from chargekey_gateway.ocpp import handshake
 
 NONE, BASIC, TLS_BASIC, TLS_CERTIFICATE = range(4)
 ALL = frozenset({NONE, BASIC, TLS_BASIC, TLS_CERTIFICATE})
+BY_PASSWORD = frozenset({BASIC, TLS_BASIC})
 PLAIN = frozenset({NONE, BASIC})
 OVER_TLS = frozenset({TLS_BASIC, TLS_CERTIFICATE})
 
@@ -40,25 +41,28 @@ class SecurityProfiles(msgspec.Struct, frozen=True, kw_only=True):
         tls: bool,
         certificate: Certificate,
         password_matches: Callable[[str], bool],
-    ) -> bool:
-        """Whether whoever says that it is `identity` has shown it.
+    ) -> int | None:
+        """Return by which profile whoever says that it is `identity` has shown it, None if not.
 
         `authorization` are its headers of that name. Who has a certificate is known by it
         alone: another charger's is not made good by a password.
         """
         if certificate:
-            return TLS_CERTIFICATE in self.allowed and self._is_of(certificate, identity)
+            its_own = TLS_CERTIFICATE in self.allowed and self._is_of(certificate, identity)
+            return TLS_CERTIFICATE if its_own else None
         anybody = NONE in self.allowed and not tls
         if anybody and not authorization:
-            return True
-        if not anybody and (TLS_BASIC if tls else BASIC) not in self.allowed:
-            return False
+            return NONE
+        by_password = TLS_BASIC if tls else BASIC
+        if not anybody and by_password not in self.allowed:
+            return None
         credentials = handshake.credentials(authorization)
-        return (
+        shown = (
             credentials is not None
             and credentials.user == identity
             and any(password_matches(password) for password in credentials.passwords)
         )
+        return by_password if shown else None
 
     def _is_of(self, certificate: Certificate, identity: str) -> bool:
         subject = [pair for part in certificate.get("subject", ()) for pair in part]

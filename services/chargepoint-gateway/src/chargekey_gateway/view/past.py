@@ -35,6 +35,9 @@ KEPT = 7 * 24 * 3600 * 10**9
 # Of all that is put aside, some 50 MB: more than a week of a large platform. What is older
 # than the oldest of these is not remembered.
 MOST = 100_000
+# Of one thing: whoever switches his own to and fro takes nothing from what is remembered of
+# others', nor time from a tap. What it was after that many changes is not remembered.
+MOST_OF_ONE = 1_000
 
 T = TypeVar("T")
 
@@ -89,6 +92,10 @@ class _Table(Generic[T]):
     def __contains__(self, thing: str) -> bool:
         """Whether anything happened to it."""
         return thing in self._was
+
+    def times(self, thing: str) -> int:
+        """Return how much is remembered of it."""
+        return len(self._was.get(thing, ()))
 
     def at(self, thing: str, at: int) -> T:
         """Return how it was then, which is how it is where nothing has happened since."""
@@ -227,8 +234,9 @@ class Past:
     """What the view held. Plain memory, of what changed in the last week and of nothing else.
 
     Exact: what `then` returns is what a view would hold that knows the events up to a time.
-    But two things are not remembered: users who were erased (R20), as if what they presented
-    had never been, and codes that were erased from the stream before this replica read it.
+    But three things are not remembered: users who were erased (R20), as if what they presented
+    had never been, codes that were erased from the stream before this replica read it, and what
+    became of a thing after a thousand changes in a week, which is as it is now.
     """
 
     def __init__(
@@ -319,6 +327,8 @@ class Past:
         return known.user.id in self._erased
 
     def _put_aside(self, name: str, thing: str, at: int) -> None:
+        if self._tables[name].times(thing) >= MOST_OF_ONE:
+            return
         self._tables[name].put_aside(thing, at)
         heapq.heappush(self._order, (at, name, thing))
         if len(self._order) > MOST:

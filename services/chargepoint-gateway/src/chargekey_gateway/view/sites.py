@@ -70,12 +70,17 @@ class Sites:
         self._apply_to_installation(event)
         self._apply_to_charger(event)
 
-    def set_credential(self, event: access.ChargerCredential) -> None:
-        """Let the charger sign in with the password of this hash, and with no older one."""
+    def set_credential(self, event: access.ChargerCredential) -> bool:
+        """Let the charger sign in with the password of this hash, and with no older one.
+
+        Return whether it is there already: then it may have had another.
+        """
         self._password_hashes[event.charger_id] = event.password_hash
         charger = self.chargers.get(event.charger_id)
-        if charger is not None:
-            charger.password_hash = event.password_hash
+        if charger is None:
+            return False
+        charger.password_hash = event.password_hash
+        return True
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""

@@ -58,6 +58,7 @@ class View:
         self._whole = True
         self._on_mended: list[Callable[[], None]] = []
         self._on_endpoint_change: list[Callable[[str], None]] = []
+        self._on_password_change: list[Callable[[], None]] = []
         self.changes = Changes()
         self.past = Past(self._sites, self._people, self._grants, clock)
 
@@ -189,6 +190,14 @@ class View:
         """Call `listener` with the id of every partner that now answers elsewhere, or nowhere."""
         self._on_endpoint_change.append(listener)
 
+    def on_password_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when chargers may have other passwords, and the view is whole.
+
+        Until it is again, a charger may have passed through passwords that were its own once.
+        """
+        self._on_password_change.append(listener)
+        self._on_mended.append(listener)
+
     def on_mended(self, listener: Callable[[], None]) -> None:
         """Call `listener` when a view that was reset is whole again."""
         self._on_mended.append(listener)
@@ -240,7 +249,9 @@ class View:
             case identity.IdentificationKey():
                 self._people.set_key(event)
             case access.ChargerCredential():
-                self._sites.set_credential(event)
+                if self._sites.set_credential(event) and self._whole:
+                    for told in self._on_password_change:
+                        told()
             case access.DecisionEndpointSet() | access.DecisionEndpointRemoved():
                 for listener in self._on_endpoint_change:
                     listener(event.partner_id)

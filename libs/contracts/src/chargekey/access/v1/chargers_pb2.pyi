@@ -168,6 +168,51 @@ class AddChargerResponse(_message.Message):
 Global___AddChargerResponse: _TypeAlias = AddChargerResponse  # noqa: Y015
 
 @_typing.final
+class ReplaceChargerPasswordRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    CHARGER_ID_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    charger_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+        charger_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "command_id", b"command_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceChargerPasswordRequest: _TypeAlias = ReplaceChargerPasswordRequest  # noqa: Y015
+
+@_typing.final
+class ReplaceChargerPasswordResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    password: _builtins.str
+    """As in AddChargerResponse."""
+    position: _builtins.str
+    def __init__(
+        self,
+        *,
+        password: _builtins.str = ...,
+        position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["password", b"password", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceChargerPasswordResponse: _TypeAlias = ReplaceChargerPasswordResponse  # noqa: Y015
+
+@_typing.final
 class MoveChargerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -40,6 +40,11 @@ class ChargerServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.AddChargerRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.AddChargerResponse.FromString,
                 _registered_method=True)
+        self.ReplaceChargerPassword = channel.unary_unary(
+                '/chargekey.access.v1.ChargerService/ReplaceChargerPassword',
+                request_serializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.ReplaceChargerPasswordRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.ReplaceChargerPasswordResponse.FromString,
+                _registered_method=True)
         self.MoveCharger = channel.unary_unary(
                 '/chargekey.access.v1.ChargerService/MoveCharger',
                 request_serializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.MoveChargerRequest.SerializeToString,
@@ -88,6 +93,15 @@ class ChargerServiceServicer:
 
     def AddCharger(self, request, context):
         """Registers a charger under its OCPP identity; answers its password once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceChargerPassword(self, request, context):
+        """Gives it another password, once more answered once: the one before lets nobody in any
+        longer, and who came in by it is disconnected. A command repeated after a newer one, of
+        AddCharger too, is refused: its password is not the charger's any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +172,11 @@ def add_ChargerServiceServicer_to_server(servicer, server):
                     request_deserializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.AddChargerRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.AddChargerResponse.SerializeToString,
             ),
+            'ReplaceChargerPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceChargerPassword,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.ReplaceChargerPasswordRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.ReplaceChargerPasswordResponse.SerializeToString,
+            ),
             'MoveCharger': grpc.unary_unary_rpc_method_handler(
                     servicer.MoveCharger,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_chargers__pb2.MoveChargerRequest.FromString,
@@ -227,6 +246,33 @@ class ChargerService:
             '/chargekey.access.v1.ChargerService/AddCharger',
             chargekey_dot_access_dot_v1_dot_chargers__pb2.AddChargerRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_chargers__pb2.AddChargerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceChargerPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.ChargerService/ReplaceChargerPassword',
+            chargekey_dot_access_dot_v1_dot_chargers__pb2.ReplaceChargerPasswordRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_chargers__pb2.ReplaceChargerPasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,

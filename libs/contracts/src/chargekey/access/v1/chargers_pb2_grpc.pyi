@@ -35,6 +35,11 @@ class ChargerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ChargerServiceAsyncStub: ...
     AddCharger: _grpc.UnaryUnaryMultiCallable[_chargers_pb2.AddChargerRequest, _chargers_pb2.AddChargerResponse]
     """Registers a charger under its OCPP identity; answers its password once."""
+    ReplaceChargerPassword: _grpc.UnaryUnaryMultiCallable[_chargers_pb2.ReplaceChargerPasswordRequest, _chargers_pb2.ReplaceChargerPasswordResponse]
+    """Gives it another password, once more answered once: the one before lets nobody in any
+    longer, and who came in by it is disconnected. A command repeated after a newer one, of
+    AddCharger too, is refused: its password is not the charger's any more.
+    """
     MoveCharger: _grpc.UnaryUnaryMultiCallable[_chargers_pb2.MoveChargerRequest, _chargers_pb2.MoveChargerResponse]
     """To another installation, when nothing charges there (R11). Permissions on the charger
     and its override are dropped. The caller must own both sites, and operate them where
@@ -63,6 +68,11 @@ class ChargerServiceAsyncStub(ChargerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddCharger: _aio.UnaryUnaryMultiCallable[_chargers_pb2.AddChargerRequest, _chargers_pb2.AddChargerResponse]  # type: ignore[assignment]
     """Registers a charger under its OCPP identity; answers its password once."""
+    ReplaceChargerPassword: _aio.UnaryUnaryMultiCallable[_chargers_pb2.ReplaceChargerPasswordRequest, _chargers_pb2.ReplaceChargerPasswordResponse]  # type: ignore[assignment]
+    """Gives it another password, once more answered once: the one before lets nobody in any
+    longer, and who came in by it is disconnected. A command repeated after a newer one, of
+    AddCharger too, is refused: its password is not the charger's any more.
+    """
     MoveCharger: _aio.UnaryUnaryMultiCallable[_chargers_pb2.MoveChargerRequest, _chargers_pb2.MoveChargerResponse]  # type: ignore[assignment]
     """To another installation, when nothing charges there (R11). Permissions on the charger
     and its override are dropped. The caller must own both sites, and operate them where
@@ -94,6 +104,17 @@ class ChargerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_chargers_pb2.AddChargerResponse, _abc.Awaitable[_chargers_pb2.AddChargerResponse]]:
         """Registers a charger under its OCPP identity; answers its password once."""
+
+    @_abc_1.abstractmethod
+    def ReplaceChargerPassword(
+        self,
+        request: _chargers_pb2.ReplaceChargerPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chargers_pb2.ReplaceChargerPasswordResponse, _abc.Awaitable[_chargers_pb2.ReplaceChargerPasswordResponse]]:
+        """Gives it another password, once more answered once: the one before lets nobody in any
+        longer, and who came in by it is disconnected. A command repeated after a newer one, of
+        AddCharger too, is refused: its password is not the charger's any more.
+        """
 
     @_abc_1.abstractmethod
     def MoveCharger(
