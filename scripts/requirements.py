@@ -1,6 +1,6 @@
 """Print which tests show which promise of docs/requirements.md, and which promises none shows.
 
-Exits with 1 where a test names a promise there is not.
+Exits with 1 where a test names a promise there is not, or two promises have one number.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +21,9 @@ _ROW = re.compile(r"^\| ([RO]\d+|S[03]-\d+) \| (.*) \|$", re.MULTILINE)
 _NUMBER = re.compile(r"\b(R|O|S0-|S3-)(\d+)(?:\.{2,3}(?:R|O|S0-|S3-)?(\d+))?\b")
 
 
-def promises() -> dict[str, str]:
+def promises() -> list[tuple[str, str]]:
     """Return every number with its sentence."""
-    return dict(_ROW.findall(PROMISES.read_text(encoding="utf-8")))
+    return _ROW.findall(PROMISES.read_text(encoding="utf-8"))
 
 
 def named(text: str) -> Iterator[str]:
@@ -52,7 +52,8 @@ def main() -> None:
     shown = defaultdict(list)
     for number, test in tests():
         shown[number].append(test)
-    known = promises()
+    rows = promises()
+    known = dict(rows)
     for number, sentence in known.items():
         print(f"{number}  {sentence}")
         for test in dict.fromkeys(shown[number]):
@@ -67,7 +68,10 @@ def main() -> None:
         print(f"without a test: {', '.join(missing)}")
     if strange:
         print(f"named by a test and promised nowhere: {', '.join(strange)}")
-    sys.exit(bool(strange))
+    twice = [number for number, times in Counter(number for number, _ in rows).items() if times > 1]
+    if twice:
+        print(f"promised twice: {', '.join(twice)}")
+    sys.exit(bool(strange or twice))
 
 
 if __name__ == "__main__":

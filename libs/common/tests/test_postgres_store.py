@@ -139,6 +139,21 @@ async def test_a_save_of_one_replica_wakes_those_who_wait_at_another(
         assert await waiter == there.store.position()
 
 
+def test_a_closed_store_listens_no_longer(
+    open_postgres_store: OpenStore, postgres: Postgres
+) -> None:
+    """It is not left to the end of the patience for it."""
+    store = open_postgres_store()
+    [listening] = [each for each in threading.enumerate() if each.name == "listen"]
+    there = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'idle'"
+    listen = f'LISTEN "{postgres.schema}_shelves_saved"'
+    with postgres.connect() as looking:
+        while not looking.execute(there, (listen,)).fetchall():
+            assert listening.is_alive()
+    store.close()
+    assert not listening.is_alive()
+
+
 def test_a_save_whose_answer_got_lost_is_recognised_as_ones_own(
     open_postgres_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ COMMANDS = [
     "charger end-session",
     "charger list",
     "charger move",
+    "charger new-password",
     "charger quirks",
     "charger reset",
     "charger send",
@@ -337,14 +338,17 @@ def test_ctrl_c_while_the_rest_is_imported_is_told_by_its_name(tmp_path: Path) -
     with subprocess.Popen(
         [interpreter, "-X", "importtime", script, "installation", "list", "--data", tmp_path],
         stderr=subprocess.PIPE,
-        text=True,
+        # However slowly we read, it is not far ahead: it waits for us.
+        bufsize=0,
+        pipesize=4096,
     ) as command:
         assert command.stderr
-        while "chargekey_stack.__main__" not in command.stderr.readline():
+        while b"chargekey_stack.__main__" not in command.stderr.readline():
             pass
         command.stderr.readline()  # the first import of the rest
         command.send_signal(signal.SIGINT)
-        _, said = command.communicate(timeout=60)
+        _, told = command.communicate(timeout=60)
+    said = told.decode()
     assert command.returncode == 130, said
     assert said.endswith("Interrupted. (interrupted)\n")
     assert "Traceback" not in said

@@ -211,6 +211,8 @@ def test_a_list_that_is_cut_says_so_and_goes_on(system: RunningSystem) -> None:
     site = run("installation", "create", "--name", "Cut", "--time-zone", "Europe/Oslo")
     at_site = ("--installation", site["id"])
     charger = run("charger", "add", *at_site, "--ocpp-identity", "CP-cut")
+    ask = ("authorize", "--charger", "CP-cut", "--code", "#0000", "--explain", "--at-least")
+    run(*ask, charger["position"])
     password = ("--password", charger["password"])
     for code in ("#1111", "#2222", "#3333"):
         simulate = ("simulate", "--ocpp-identity", "CP-cut", *password, "--code", code)

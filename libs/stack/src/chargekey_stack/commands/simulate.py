@@ -114,15 +114,16 @@ async def _be_one(
         observer=Reconnections(client.tell),
     ) as charger:
         await charger.boot()
-        await charger.plug_in()
         if code is None:
-            client.tell(f"{ocpp_identity} is connected and waiting for authorisation.")
             started = None
-            with Interruptible():
+            with Interruptible():  # from before anybody can see that it waits
+                await charger.plug_in()
+                client.tell(f"{ocpp_identity} is connected and waiting for authorisation.")
                 started = await charger.started()
             if started is None:
                 return done("Nobody has started anything.", status="waiting")
         else:
+            await charger.plug_in()
             client.tell(f"{ocpp_identity} is connected and presents the code.")
             status = await charger.authorize(code)
             if status != ACCEPTED:
