@@ -142,6 +142,7 @@ def chargers(site: Site) -> Iterator[Row]:
     for key in IDS:
         unknown = "charger_unknown" if key else "charger_not_named"
         yield unknown, ("charger", "show", key)
+        yield unknown, ("charger", "new-password", key)
         yield unknown, ("charger", "convergence", "--charger", key)
         yield "installation_unknown", ("charger", "convergence", "--installation", key)
         yield unknown, ("charger", "move", key, "--installation", site.id)

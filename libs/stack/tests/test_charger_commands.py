@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chargekey_stack.errors import ChargerRefusedError
 from chargekey_stack.simulator import Version, simulated_charger
 
 from .running_system import RunningSystem
@@ -123,12 +124,40 @@ async def test_a_charger_does_as_people_say(system: RunningSystem, version: Vers
         assert await run.charger("disconnect") == "charger_offline"
 
 
+async def test_a_charger_s_password_is_replaced(system: RunningSystem) -> None:
+    """O49: the old one is out at once and lets nobody in; the new one stands in no file."""
+    site = await asyncio.to_thread(Site, system, "Stolen")
+    eli = await asyncio.to_thread(site.invite, "eli@stolen.example", "user")
+    identity, url = "CP-stolen", system.ready["ocpp"]
+    run = Remote(system, identity)
+    added = await run("charger", "add", "--installation", site.id, "--ocpp-identity", identity)
+    await run.is_known()
+    async with simulated_charger(url, identity, added["password"]) as thief:
+        await thief.boot()
+        assert await run.charger("new-password", "--as", eli) == "permission_denied"
+        replaced = await run.charger("new-password")
+        assert set(replaced) == {"password", "position"}
+        deadline = time.monotonic() + 20
+        while await run.charger("trigger", "Heartbeat") != "charger_offline":
+            assert time.monotonic() < deadline
+    with pytest.raises(ChargerRefusedError):
+        async with simulated_charger(url, identity, added["password"]):
+            pass
+    async with simulated_charger(url, identity, replaced["password"]) as charger:
+        await charger.boot()
+    passwords = {added["password"].encode(), replaced["password"].encode()}
+    for file in system.data.rglob("*"):
+        if file.is_file():
+            assert not [each for each in passwords if each in file.read_bytes()], file
+
+
 async def test_a_session_whose_charger_is_gone_is_ended_in_the_books(
     system: RunningSystem,
 ) -> None:
     """R21, R22: and its user may charge elsewhere."""
     site = await asyncio.to_thread(Site, system, "Gone")
     eli = await asyncio.to_thread(site.invite, "eli@gone.example", "user")
+    zoe = await asyncio.to_thread(site.invite, "zoe@gone.example", "user")
     run = Remote(system, "CP-remote-gone")
     added = await run(
         "charger", "add", "--installation", site.id, "--ocpp-identity", "CP-remote-gone"
@@ -144,8 +173,8 @@ async def test_a_session_whose_charger_is_gone_is_ended_in_the_books(
         sessions = ("sessions", "list", "--charger", "CP-remote-gone")
         [session] = await run.until(*sessions, "--running", give="sessions")
         ended = ("charger", "end-session", session["id"])
-        assert await run(*ended, "--as", eli) == "permission_denied"
-        assert await run(*ended) == {}
+        assert await run(*ended, "--as", zoe) == "permission_denied"
+        assert await run(*ended, "--as", eli) == {}
         deadline = time.monotonic() + 20
         while (await run(*sessions, "--running"))["sessions"]:
             assert time.monotonic() < deadline

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import commands_pb2 as pb
+from chargekey.gateway.v1 import commands_pb2_grpc
+from chargekey_common.accounts import ADMINISTRATOR
 from chargekey_stack.answers import Answer
+from chargekey_stack.client import connected
 from chargekey_stack.commands import charger_commands as commands
+from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import CommandRefusedError
+from chargekey_stack.system import System
 
 Command = Callable[..., Awaitable[Answer]]
 HERE: dict[str, Any] = {"charger": "CP-1"}
@@ -103,3 +111,39 @@ async def test_any_other_action_shows_what_was_answered_whatever_it_was(
     )
     assert answer.document == {"outcome": outcome, "status": status, "answer": {}}
     assert answer.sentence == f"CP-1{said}"
+
+
+class PatientGateway(commands_pb2_grpc.ChargerCommandServiceServicer):
+    """Remembers for how long it was asked."""
+
+    seconds = 0.0
+
+    async def ClearCache(
+        self, _: pb.ClearCacheRequest, context: aio.ServicerContext[Any, Any]
+    ) -> pb.ClearCacheResponse:
+        self.seconds = context.time_remaining()
+        return pb.ClearCacheResponse()
+
+
+async def test_a_charger_is_waited_for_until_the_gateway_says_that_it_is_silent(
+    tmp_path: Path,
+) -> None:
+    """Else whoever asked one that is slow hears of a part of the system that is none."""
+    gateway, server = PatientGateway(), aio.server()
+    commands_pb2_grpc.add_ChargerCommandServiceServicer_to_server(gateway, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    names = ("access", "identity", "gateway", "history")
+    grpc = dict.fromkeys(names, address)
+    data = DataDirectory(tmp_path)
+    data.account(ADMINISTRATOR)
+    for each in (data.secrets, data.system_file.parent):
+        each.mkdir(exist_ok=True)
+    system = System(ocpp="", portal="", nats="", grpc=grpc, data=str(tmp_path))
+    await server.start()
+    try:
+        with data.announced(msgspec.json.encode(system)):
+            async with connected(data) as client:
+                await client.charger_commands.ClearCache(pb.ClearCacheRequest())
+    finally:
+        await server.stop(None)
+    assert gateway.seconds > 28

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -16,6 +16,7 @@ from nats.js.api import StreamConfig
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.published.identity import UserErased, UserRenamed
 from chargekey_common.testing.streams import make_stream
+from chargekey_common.testing.waiting import until
 from chargekey_stack.children import ProgramChild
 from chargekey_stack.ports import HOST, Ports
 from chargekey_stack.programs import Program
@@ -67,12 +68,6 @@ def subjects(directory: Path) -> list[str]:
 async def erase(client: Client, user_id: str) -> None:
     event = UserErased(user_id=user_id)
     await client.jetstream().publish(event.subject, msgspec.json.encode(event))
-
-
-async def until(seen: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not seen():
-            await asyncio.sleep(0.02)
 
 
 async def test_every_mail_is_kept_as_a_file_of_its_own_in_order(

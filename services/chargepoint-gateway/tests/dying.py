@@ -21,11 +21,12 @@ from nats.aio.client import Client
 from chargekey_common import jetstream
 from chargekey_gateway.sessions.transactions import Phase
 
-from .replicas import NOW, Replica
+from .replicas import NOW, Replica, messages_of
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """`says` is the charger's message: `start`, `stop`, `started` or `ended` (OCPP 2.x).
+    """`says` is the charger's message: `start`, `stop`, `started`, `metered` or `ended` (OCPP
+    2.x).
 
     Dies before its write of the number `step`, counted from 1; with 0 once all is stored
     and nothing is answered, with None not at all.
@@ -93,6 +94,9 @@ async def _main(life: Life) -> None:
             decision = await replica.take(Phase.STARTED)
             assert decision is not None
             answer = 0, decision.status
+        case "metered":
+            await replica.running.follow(await messages_of(client))
+            await replica.take(Phase.UPDATED, number=1, token=None, at=NOW, meter=1_000)
         case "ended":
             await replica.take(Phase.ENDED, number=1, token=None, at=NOW, meter=900)
         case _:

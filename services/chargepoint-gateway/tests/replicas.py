@@ -121,6 +121,7 @@ class Replica:
         stops: bool = False,
         offline: bool = False,
         meter: int | None = 100,
+        meter_began: int | None = None,
         power: int | None = None,
     ) -> Decision | None:
         message = TransactionMessage(
@@ -133,9 +134,10 @@ class Replica:
             stops=stops,
             offline=offline,
             meter=meter,
+            meter_began=meter_began,
             power=power,
         )
-        return await self.gateway.charging.take(self.charger(charger_id), message)
+        return await self.gateway.transacting.take(self.charger(charger_id), message)
 
 
 def fill(view: View) -> None:

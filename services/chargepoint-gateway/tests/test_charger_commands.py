@@ -23,8 +23,8 @@ from structlog.testing import capture_logs
 from chargekey.gateway.v1 import commands_pb2 as pb
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.charger_passwords import ChargerPasswords
-from chargekey_common.errors import PermissionDeniedError
-from chargekey_common.grpc.client import remote_error
+from chargekey_common.errors import PermissionDeniedError, UnavailableError
+from chargekey_common.grpc.client import DEADLINE, remote_error
 from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.published import access, identity
 from chargekey_common.published.sessions import Inputs, SessionEnded, SessionStarted
@@ -50,7 +50,12 @@ from chargekey_gateway import remote_starts
 from chargekey_gateway.api import commands as api
 from chargekey_gateway.app_codes import AppCode
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.command_errors import AppMissingError, ChargerOfflineError
+from chargekey_gateway.command_errors import (
+    AppMissingError,
+    ChargerOfflineError,
+    ChargerSilentError,
+    StartRefusedError,
+)
 from chargekey_gateway.commands import (
     AnyCommand,
     ChangeAvailability,
@@ -118,9 +123,12 @@ class Chargers:
         self.told: list[tuple[str, AnyCommand]] = []
         self.disconnected: list[str] = []
         self.result: Result | Exception = DONE
+        self.silent = False
 
     async def carry_out(self, charger_id: str, command: AnyCommand) -> Result:
         self.told.append((charger_id, command))
+        if self.silent:
+            await asyncio.Event().wait()
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -475,8 +483,8 @@ async def test_only_people_with_an_account_start_from_here(
 
 
 def test_every_reason_of_a_refusal_has_a_sentence_of_its_own_or_says_no() -> None:
-    assert str(api.StartRefusedError.because("something new")) == "You may not charge here."
-    assert api.StartRefusedError.because("something new").code == "something new"
+    assert str(StartRefusedError.because("something new")) == "You may not charge here."
+    assert StartRefusedError.because("something new").code == "something new"
 
 
 # Who is asked about.
@@ -496,6 +504,37 @@ async def test_ones_own_session_is_asked_about_as_ones_own(world: World) -> None
         (BOB, "gateway.EndSession", "charger:garage"),
         (BOB, "ended", SESSION),
     ]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        DONE,
+        Result(outcome=Outcome.REJECTED),
+        ChargerOfflineError(),
+        ChargerSilentError(),
+        UnavailableError(),
+    ],
+)
+async def test_what_is_ended_in_the_books_is_to_stop_where_the_charger_is_there(
+    world: World, result: Result | Exception
+) -> None:
+    """R12, R21: else he could charge on, and elsewhere with the same card. Ended it is anyway."""
+    world.chargers.result = result
+    await world.call("EndSession", ADA, session_id=SESSION)
+    stop = RemoteStop(transaction_id=1, ocpp_transaction_id="own-1")
+    assert world.chargers.told == [("garage", stop)]
+    assert world.asked[-1] == (ADA, "ended", SESSION)
+
+
+async def test_a_charger_that_is_silent_does_not_keep_its_session_in_the_books(
+    world: World,
+) -> None:
+    """R21: it is asked to stop, and not for as long as whoever ends it waits."""
+    world.chargers.silent = True
+    request = pb.EndSessionRequest(session_id=SESSION)
+    await world.doors[ADA].call("EndSession", request, timeout=DEADLINE)
+    assert world.asked[-1] == (ADA, "ended", SESSION)
 
 
 OPEN = access.AuthorisationRequiredSet(installation_id="home", authorisation_required=False)

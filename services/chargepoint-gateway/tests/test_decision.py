@@ -286,9 +286,9 @@ def test_an_open_charger_of_such_a_site_is_the_operators_too() -> None:
         (answered("NO_CREDIT"), "no_credit (it said NO_CREDIT)"),
         (
             answered("ALLOWED", last_known=True),
-            "operator_accepted (it did not answer in time; the last time it said ALLOWED)",
+            "operator_accepted (it gave no answer that counts; the last time it said ALLOWED)",
         ),
-        (answered("UNREACHABLE"), "operator_unreachable (it did not answer in time)"),
+        (answered("UNREACHABLE"), "operator_unreachable (it gave no answer that counts)"),
         (
             msgspec.structs.replace(EXTERNAL, token_type=PIN),
             "operator_refused (it is never told of such a code)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -24,6 +24,7 @@ from chargekey_common.published.chargers import (
     PinLockedOutAtInstallation,
 )
 from chargekey_common.published.envelope import Catalogue, PublishedEvent
+from chargekey_common.testing.waiting import until
 from chargekey_gateway import lockouts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
 from chargekey_gateway.application.gateway import Gateway
@@ -41,7 +42,6 @@ NOW = 1_800_000_000_000_000_000
 MINUTE = 60 * 10**9
 PIN, CARD = "#2468", "04A1B2C3"
 WRONG = [f"#{number}" for number in range(5000, 5000 + MOST_AT_CHARGER)]
-SOON = 0.01
 
 
 class Clock:
@@ -157,12 +157,6 @@ async def replicas(
             await stack.enter_async_context(running(other, clock)),
         )
     await other.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(SOON)
 
 
 async def told(client: Client) -> list[tuple[str, PublishedEvent]]:

@@ -113,32 +113,49 @@ def version(request: pytest.FixtureRequest) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connected(
+async def socket_of(
     replica: Replica, version: str, charger_id: str = "first"
-) -> AsyncIterator[Charger]:
+) -> AsyncIterator[websockets.ClientConnection]:
+    """Serve, and let a charger in."""
     server = OcppServer(replica.gateway, clock=lambda: replica.now)
     await server.start("127.0.0.1:0")
-    headers = {"Authorization": build_authorization_basic(charger_id, PASSWORD)}
     try:
         async with (
             asyncio.timeout(30),
             websockets.connect(
                 f"ws://127.0.0.1:{server.port}/ocpp/{charger_id}",
                 subprotocols=[version],  # type: ignore[list-item] # a plain string
-                additional_headers=headers,
+                additional_headers={
+                    "Authorization": build_authorization_basic(charger_id, PASSWORD)
+                },
                 proxy=None,
             ) as socket,
         ):
             assert socket.subprotocol == version
-            charger = Charger(charger_id, LIBRARY[version], socket)
-            listening = asyncio.create_task(charger.peer.start())
-            try:
-                yield charger
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+            yield socket
     finally:
         await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def listening(peer: Any) -> AsyncIterator[None]:
+    """Have the library's charger take what it is told."""
+    task = asyncio.create_task(peer.start())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    replica: Replica, version: str, charger_id: str = "first"
+) -> AsyncIterator[Charger]:
+    async with socket_of(replica, version, charger_id) as socket:
+        charger = Charger(charger_id, LIBRARY[version], socket)
+        async with listening(charger.peer):
+            yield charger
 
 
 async def test_a_charge_by_pin_from_boot_to_end(replica: Replica, version: str) -> None:

@@ -14,21 +14,19 @@ import pytest
 import websockets
 from nats.aio.client import Client
 from ocpp.routing import on
-from websockets.headers import build_authorization_basic
 
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.published import access, identity
 from chargekey_common.published.sessions import SessionStarted, StartRefused
 from chargekey_gateway import guessing, lockouts
-from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.decision import Decision, Reason, Status, decided, explain
 from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
 from chargekey_gateway.sessions.transactions import Phase
 
 from .replicas import CARD, MINUTE, NOW, PIN, SECRET, Replica, Replicas, events_of, following
-from .test_ocpp20_chargers import PASSWORD, connected, pin
+from .test_ocpp20_chargers import PASSWORD, connected, listening, pin, socket_of
 
 HOUR = 60 * MINUTE
 WEEK = 7 * 24 * HOUR
@@ -324,27 +322,10 @@ async def replica(replicas: Replicas) -> Replica:
 
 @contextlib.asynccontextmanager
 async def charger_16(replica: Replica) -> AsyncIterator[Charger16]:
-    server = OcppServer(replica.gateway, clock=lambda: replica.now)
-    await server.start("127.0.0.1:0")
-    try:
-        async with (
-            asyncio.timeout(30),
-            websockets.connect(
-                f"ws://127.0.0.1:{server.port}/ocpp/first",
-                subprotocols=[websockets.Subprotocol("ocpp1.6")],
-                additional_headers={"Authorization": build_authorization_basic("first", PASSWORD)},
-                proxy=None,
-            ) as connection,
-        ):
-            charger = Charger16(connection)
-            listening = asyncio.create_task(charger.start())
-            try:
-                yield charger
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
-    finally:
-        await server.stop()
+    async with socket_of(replica, "ocpp1.6") as socket:
+        charger = Charger16(socket)
+        async with listening(charger):
+            yield charger
 
 
 async def test_a_charger_of_16_that_comes_back_is_told_to_stop_who_was_blocked_meanwhile(

@@ -477,6 +477,32 @@ def test_more_than_a_week_holds_is_forgotten_the_oldest_first(
         assert accepted(then) == (number % 2 == 1)
 
 
+def test_whoever_switches_his_own_to_and_fro_has_nothing_of_others_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does it take longer to look for what was: after so much it counts as it is now."""
+    monkeypatch.setattr(past, "MOST", 5)
+    monkeypatch.setattr(past, "MOST_OF_ONE", 3)
+    switched = [
+        (
+            NOW - HOUR + number,
+            access.AuthorisationRequiredSet(
+                installation_id="south", authorisation_required=number % 2 == 1
+            ),
+        )
+        for number in range(20)
+    ]
+    view = replica((NOW - 2 * HOUR, REMOVED), *switched)
+    assert len(view.past) == 4
+    assert accepted(inputs_then(view, "near", "#1111", NOW - 3 * HOUR))
+    required = []
+    for number in (-1, 0, 1, 2, 18):
+        then = view.past.installations.at("south", NOW - HOUR + number)
+        assert then is not None
+        required.append(then.authorisation_required)
+    assert required == [True, False, True, True, True]
+
+
 def test_of_a_service_that_is_heard_again_everything_is_remembered_anew() -> None:
     """Another generation of a store: all of the week comes again, with its own times."""
     since = [(NOW - 2 * HOUR, REMOVED), (NOW - HOUR, revoked("ada", None, "north"))]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -15,6 +14,7 @@ from chargekey_common.process import Lifetime
 from chargekey_common.published import access
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.relay import END, GENERATION
+from chargekey_common.testing.waiting import until
 from chargekey_gateway import reading
 from chargekey_gateway.guessing import MOST_AT_CHARGER
 from chargekey_gateway.lockouts import Lockouts, declare_lockouts
@@ -63,12 +63,6 @@ async def publish(client: Client, event: PublishedEvent, generation: str, number
     about = Attributes(id=f"{number}", at=0, cause="", actor="", position=position)
     told = headers(event, about, source="access")
     await client.jetstream().publish(event.subject, msgspec.json.encode(event), headers=told)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_every_bucket_is_read_that_a_decision_may_need(

@@ -6,7 +6,7 @@ Two gateways that only meet in a real nats-server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -21,8 +21,9 @@ from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
 from chargekey_common.published import access, identity
+from chargekey_common.testing.waiting import until
 from chargekey_gateway import remote_starts
-from chargekey_gateway.application.charging import LONGEST_OFFLINE
+from chargekey_gateway.application.starting import LONGEST_OFFLINE
 from chargekey_gateway.commands import Outcome, RemoteStart, Result
 from chargekey_gateway.decision import Decision, Reason
 from chargekey_gateway.ocpp.connection import ChargerConnection
@@ -90,12 +91,6 @@ async def pair(bus: Client, nats_server: NatsServer) -> AsyncIterator[tuple[Repl
     async with at_work(Replica(bus)) as one, at_work(Replica(client)) as other:
         yield one, other
     await client.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def reason(replica: Replica, charger: str = "first", token: str = CODE) -> Reason:

@@ -102,7 +102,7 @@ def test_a_status_that_was_dropped_is_told_when_it_is_said_again(
 
 
 def test_what_the_gateway_sees_is_told_however_much_the_charger_tells(told: Told) -> None:
-    """O46."""
+    """O48."""
     with capture_logs() as logs:
         for _ in range(2 * announcer.SHARE):
             told.reports.security_event(told.charger, "SettingSystemTime", seen_by="CHARGER")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import generate_latest
 
 from chargekey_common.follower import Message
@@ -21,5 +22,16 @@ def test_an_unreadable_event_is_counted_and_passed() -> None:
     running = RunningSessions()
     before = counted()
     running.handle(Message(SUBJECT, 7, b'{"session_id": 7}', {}))
+    assert counted() - before == 1
+    assert running.followed == 7
+
+
+@pytest.mark.parametrize(
+    ("subject", "data"), [("sessions.v1.register.7", b"much"), ("sessions.v1.register.x", b"7")]
+)
+def test_an_unreadable_register_is_counted_and_passed(subject: str, data: bytes) -> None:
+    running = RunningSessions()
+    before = counted()
+    running.handle(Message(subject, 7, data, {}))
     assert counted() - before == 1
     assert running.followed == 7

@@ -33,6 +33,7 @@ from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import Metered, RunningSessions
+from chargekey_gateway.sessions.transactions import Phase
 from chargekey_gateway.view.view import View
 
 from .replicas import (
@@ -604,6 +605,11 @@ async def test_a_lost_stream_is_told_of_what_still_runs(
         await replica.end(ended.transaction_id, token=OTHERS_CARD)
         started = await replica.start()
         anonymous = await replica.start("open", token=CARD)
+        await replica.take(charger_id="open", connector=2, token=None, meter=None)
+        await replica.take(
+            Phase.UPDATED, number=1, charger_id="open", token=None, at=NOW - 30, meter=1_000
+        )
+        (unmetered,) = (each for each in replica.running.of_charger("open") if each.meter_unknown)
         await lose_stream(replica)
         # Waits until the stream is back, and whole.
         assert (await replica.start("second")).decision.reason is Reason.ALREADY_CHARGING
@@ -611,6 +617,7 @@ async def test_a_lost_stream_is_told_of_what_still_runs(
     assert [event.transaction_id for event in told] == [
         started.transaction_id,
         anonymous.transaction_id,
+        unmetered.transaction_id,
     ]
 
     later = other if restarted else replica
@@ -621,9 +628,10 @@ async def test_a_lost_stream_is_told_of_what_still_runs(
         await later.end(started.transaction_id)
         await later.end(started.transaction_id)
         await later.end(anonymous.transaction_id, "open", token=None)
+        await later.take(Phase.ENDED, number=2, charger_id="open", token=None, at=NOW, meter=1_800)
         again = await later.start("second", meter_start=7)
         assert again.decision.accepted
-        assert again.transaction_id > anonymous.transaction_id
+        assert again.transaction_id > unmetered.transaction_id
         assert [each.transaction_id for each in later.running.of_user("ada")] == [
             again.transaction_id
         ]
@@ -631,7 +639,9 @@ async def test_a_lost_stream_is_told_of_what_still_runs(
     assert [event.transaction_id for event in ends] == [
         started.transaction_id,
         anonymous.transaction_id,
+        unmetered.transaction_id,
     ]
+    assert ends[-1].meter_stop == 800
 
 
 @pytest.mark.usefixtures("_watched")

@@ -97,7 +97,7 @@ async def test_of_too_many_sessions_at_a_charger_the_oldest_is_over(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21: with the last of its meter, and its lock; what ends it after all corrects that."""
-    monkeypatch.setattr("chargekey_gateway.application.charging.MOST_AT_CHARGER", 2)
+    monkeypatch.setattr("chargekey_gateway.application.starting.MOST_AT_CHARGER", 2)
     replica, other = replicas
     oldest = await replica.start(token=PIN, connector=1)
     second = await replica.start(token=CARD, connector=2)

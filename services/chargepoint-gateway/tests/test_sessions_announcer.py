@@ -98,7 +98,7 @@ def of(charger: str, *, actor: str = "") -> tuple[ChargerDisconnected, Attribute
 
 
 def test_whoever_tells_too_much_drops_his_own_and_of_that_kind() -> None:
-    """O46."""
+    """O48."""
     announcer = Announcer(Client(), capacity=SHARE + 3)
     before = dropped("share")
     with capture_logs() as logs:

@@ -77,3 +77,19 @@ async def test_a_stop_survives_its_gateway_whole_or_not_at_all(
         SessionEnded,
     ]
     assert (await other.start("second", connector=2)).decision.accepted
+
+
+@pytest.mark.parametrize("step", [1, 0])
+async def test_a_first_reading_survives_its_gateway_or_is_told_again(
+    replicas: Replicas, nats_server: NatsServer, step: int
+) -> None:
+    """R24: of a transaction that began without one, and goes on at the next gateway."""
+    replica, other = replicas
+    await replica.take(Phase.STARTED, meter=None)
+    await live(gone(nats_server, "metered", step))
+    if step:  # it has no answer
+        await live(gone(nats_server, "metered", None))
+    await other.take(Phase.ENDED, number=2, token=None, at=NOW, meter=1_800)
+    *_, ended = await events_of(replica.client)
+    assert isinstance(ended, SessionEnded)
+    assert ended.meter_stop == 800

@@ -28,6 +28,13 @@ from nats.aio.client import Client
 from chargekey_common import jetstream
 from chargekey_common.follower import Message
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.published.envelope import Catalogue
+from chargekey_common.published.sessions import (
+    EVENTS,
+    SessionCorrected,
+    SessionEnded,
+    SessionStarted,
+)
 from chargekey_gateway.decision import Reason
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.transactions import Phase
@@ -45,7 +52,11 @@ EARLIER = st.sampled_from((0, 20 * MINUTE))
 
 
 class Begun(msgspec.Struct):
-    """A start as the model knows it; `transaction` is the charger's own name in OCPP 2.x."""
+    """A start as the model knows it; `transaction` is the charger's own name in OCPP 2.x.
+
+    `metered` where its beginning has a reading; `first` is what its registers count from, None
+    where that is not known yet; `energy_wh` what its charger told by its end, so counted.
+    """
 
     charger: str
     connector: int
@@ -58,6 +69,9 @@ class Begun(msgspec.Struct):
     energy: bool = False
     transaction_id: int = 0
     transaction: str = ""
+    metered: bool = True
+    first: int | None = 0
+    energy_wh: int | None = None
 
 
 class Lifecycles(RuleBasedStateMachine):
@@ -102,6 +116,12 @@ class Lifecycles(RuleBasedStateMachine):
     def end(self, each: Begun, *, presumed: bool = False) -> None:
         each.running, each.presumed = False, presumed
 
+    def metered(self, each: Begun, meter: int) -> int:
+        """Return the reading as it counts."""
+        if each.first is None:
+            each.first = meter
+        return meter - each.first
+
     def told(self, each: Begun) -> None:
         """The charger tells the end of this one, for the first time or again."""
         if each.running:
@@ -115,6 +135,7 @@ class Lifecycles(RuleBasedStateMachine):
         for other in self.charging(each.charger):
             if other.connector == each.connector and other.at < each.at:
                 self.end(other, presumed=True)
+                self.metered(other, each.meter)
         locked = any(other.running and other.token == each.token for other in self.begun)
         each.accepted = each.running = not locked
         self.begun.append(each)
@@ -198,11 +219,13 @@ class Lifecycles(RuleBasedStateMachine):
         token=TOKENS,
         replica=REPLICAS,
         earlier=EARLIER,
+        metered=st.booleans(),
     )
     def transaction(
-        self, charger: str, connector: int, token: str, replica: int, earlier: int
+        self, charger: str, connector: int, token: str, replica: int, earlier: int, metered: bool
     ) -> Any:
         each = self._new(charger, connector, token, earlier)
+        each.metered, each.first = metered, 0 if metered else None
         each.transaction = f"tx-{each.meter}"
         decision = self.do(self._take(replica, each, Phase.STARTED, 0))
         assert decision.reason is self.begin(each)
@@ -220,7 +243,7 @@ class Lifecycles(RuleBasedStateMachine):
             at=each.at if phase is Phase.STARTED else self.now,
             connector=each.connector,
             token=each.token if token == "" else token,
-            meter=each.meter + number,
+            meter=each.meter + number if number or each.metered else None,
         )
 
     @rule(each=transactions, replica=REPLICAS, again=st.booleans())
@@ -228,10 +251,15 @@ class Lifecycles(RuleBasedStateMachine):
         """O21, O39: the same message, or the same token in a later one, begins nothing."""
         phase, number = (Phase.STARTED, 0) if again else (Phase.UPDATED, 1)
         assert self.do(self._take(replica, each, phase, number)).accepted
+        if number or each.metered:
+            self.metered(each, each.meter + number)
 
     @rule(each=transactions, replica=REPLICAS)
     def transaction_ends(self, each: Begun, replica: int) -> None:
         self.do(self._take(replica, each, Phase.ENDED, 2, token=None))
+        energy_wh = self.metered(each, each.meter + 2)
+        if each.energy_wh is None and (each.running or each.presumed):
+            each.energy_wh = energy_wh
         self.told(each)
 
     @rule(charger=CHARGERS, replica=REPLICAS)
@@ -300,6 +328,20 @@ class Lifecycles(RuleBasedStateMachine):
             accepted - sum(running.values()) + sum(each.energy for each in self.begun)
         )
         assert events.count("SessionCorrected") == self.corrected
+        told = [Catalogue(*EVENTS).decode(each.subject, each.data) for each in self.messages]
+        stops = {
+            each.session_id: each.meter_stop
+            for each in told
+            if isinstance(each, SessionEnded | SessionCorrected)
+        }
+        counted = {
+            each.ocpp_transaction_id: stops.get(each.session_id)
+            for each in told
+            if isinstance(each, SessionStarted)
+        }
+        for each in self.begun:
+            if each.energy_wh is not None:
+                assert counted[each.transaction] == each.energy_wh
 
 
 @pytest.mark.timeout(300)

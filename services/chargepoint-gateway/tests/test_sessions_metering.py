@@ -15,7 +15,6 @@ from chargekey_gateway.sessions.running import Metered
 from chargekey_gateway.sessions.transactions import Phase
 
 from .replicas import (
-    CARD,
     MINUTE,
     NOW,
     OTHERS_CARD,
@@ -43,7 +42,7 @@ def reads(
     replica: Replica,
     meter: int | None,
     *,
-    transaction: int | str | None,
+    transaction: int | None,
     at: int | None = None,
     charger_id: str = "first",
     connector: int = 1,
@@ -113,16 +112,13 @@ async def test_power_alone_leaves_the_register(replica: Replica) -> None:
     assert (event.meter, event.power) == (100, 3600)
 
 
-async def test_a_reading_finds_its_session_by_id_by_name_or_by_place(replica: Replica) -> None:
+async def test_a_reading_finds_its_session_by_id_or_by_place(replica: Replica) -> None:
     started = await replica.start(connector=2)
-    await replica.take(transaction="tx", charger_id="second", token=CARD, meter=None)
     reads(replica, 1000, transaction=None, connector=2)
-    reads(replica, 2000, transaction="tx", charger_id="second")
     replica.now += SELDOM
     reads(replica, 1001, transaction=-1, connector=2)
-    by_place, by_name, again = await told(replica)
+    by_place, again = await told(replica)
     assert (by_place.transaction_id, by_place.meter) == (started.transaction_id, 1000)
-    assert (by_name.charger_id, by_name.meter) == ("second", 2000)
     assert again.meter == 1001
 
 
@@ -130,7 +126,6 @@ async def test_a_reading_of_no_session_here_is_nobodys(replica: Replica) -> None
     started = await replica.start()
     reads(replica, 5, transaction=None, connector=0)
     reads(replica, 5, transaction=None, connector=2)
-    reads(replica, 5, transaction="tx")
     reads(replica, 5, transaction=started.transaction_id + 1)
     reads(replica, 5, transaction=started.transaction_id, charger_id="second")
     await replica.end(started.transaction_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 
 import pytest
 
@@ -21,6 +22,7 @@ from chargekey_common.published.sessions import (
     StartRefused,
 )
 from chargekey_gateway.decision import Decision, Reason, Status
+from chargekey_gateway.sessions.running import Metered
 from chargekey_gateway.sessions.transactions import (
     MOST_APART,
     MOST_REMEMBERED,
@@ -39,6 +41,7 @@ from .replicas import (
     Replicas,
     events_of,
     following,
+    messages_of,
 )
 
 STARTED, UPDATED, ENDED = Phase.STARTED, Phase.UPDATED, Phase.ENDED
@@ -206,6 +209,199 @@ async def test_a_start_without_a_reading_counts_from_the_first_that_comes(
     *_, ended = await events_of(replica.client)
     assert isinstance(ended, SessionEnded)
     assert ended.meter_stop == 124_000 - 123_456
+
+
+REGISTER = 1_234_567  # of a charger that has run for years
+
+
+async def catch_up(*replicas: Replica) -> None:
+    for replica in replicas:
+        await replica.running.follow(
+            await messages_of(replica.client, after=replica.running.followed)
+        )
+
+
+def last_end(events: Sequence[object]) -> SessionEnded | SessionCorrected:
+    *_, ended = (each for each in events if isinstance(each, SessionEnded | SessionCorrected))
+    return ended
+
+
+@pytest.mark.parametrize("charger_id", ["first", "open"])
+@pytest.mark.parametrize("cut", [1, 2, 3])
+async def test_a_start_without_a_reading_counts_the_same_wherever_it_goes_on(
+    replicas: Replicas, cut: int, charger_id: str
+) -> None:
+    """R24: what one replica heard first is what all count from, and after a restart."""
+    replica, other = replicas
+    readings = [(STARTED, None), (UPDATED, 0), (UPDATED, 300), (ENDED, 800)]
+    for number, (phase, risen) in enumerate(readings):
+        here = replica if number < cut else other
+        await catch_up(other)
+        await here.take(
+            phase,
+            number=number,
+            charger_id=charger_id,
+            token=CARD if phase is STARTED else None,
+            at=NOW - 30 + number,
+            meter=None if risen is None else REGISTER + risen,
+        )
+        running = here.running.of_transaction(charger_id, "tx")
+        if running is not None and risen is not None:
+            assert here.running.metered(running.transaction_id) == Metered(NOW - 30 + number, risen)
+    started, *_ = events = await events_of(replica.client)
+    assert isinstance(started, SessionStarted)
+    assert (started.meter_start, started.meter_unknown) == (0, True)
+    assert last_end(events).meter_stop == 800
+    await catch_up(other)
+    assert other.running.first_register(last_end(events).transaction_id) is None
+
+
+async def test_a_start_with_a_reading_counts_from_that(replicas: Replicas) -> None:
+    replica, _ = replicas
+    await replica.take(meter=REGISTER)
+    await replica.take(ENDED, number=1, token=None, at=NOW, meter=REGISTER + 800)
+    started, ended = await events_of(replica.client)
+    assert isinstance(started, SessionStarted)
+    assert not started.meter_unknown
+    assert isinstance(ended, SessionEnded)
+    assert (started.meter_start, ended.meter_stop) == (REGISTER, REGISTER + 800)
+
+
+async def test_an_end_elsewhere_counts_from_the_first_reading_too(replicas: Replicas) -> None:
+    """A gateway that has not followed the stream that far asks its leader."""
+    replica, other = replicas
+    await replica.take(meter=None)
+    await replica.take(UPDATED, number=1, token=None, at=NOW - 30, meter=REGISTER)
+    await other.take(ENDED, number=2, token=None, at=NOW, meter=REGISTER + 800)
+    assert last_end(await events_of(replica.client)).meter_stop == 800
+
+
+async def test_of_racing_first_readings_one_counts(replicas: Replicas) -> None:
+    replica, other = replicas
+    await replica.take(meter=None)
+    await catch_up(replica, other)
+    await asyncio.gather(
+        replica.take(UPDATED, number=1, token=None, at=NOW - 30, meter=REGISTER),
+        other.take(UPDATED, number=2, token=None, at=NOW - 29, meter=REGISTER + 1),
+    )
+    (started,) = replica.running.of_charger("first")
+    firsts = [each.running.first_register(started.transaction_id) for each in replicas]
+    assert firsts[0] in {REGISTER, REGISTER + 1}
+    assert firsts[0] == firsts[1]
+
+
+async def test_an_end_told_after_all_counts_from_the_first_reading_too(replicas: Replicas) -> None:
+    """R21: what was presumed of it meanwhile has the energy that was heard of."""
+    replica, other = replicas
+    await replica.take(meter=None)
+    await replica.take(UPDATED, number=1, token=None, at=NOW - 30, meter=REGISTER)
+    await replica.take(UPDATED, number=2, token=None, at=NOW - 29, meter=REGISTER + 300)
+    (session,) = replica.running.of_charger("first")
+    await replica.gateway.charging.end_in_the_books(session.session_id, "user:ada")
+    presumed = last_end(await events_of(replica.client))
+    await other.take(ENDED, number=3, token=None, at=NOW, meter=REGISTER + 800)
+    corrected = last_end(await events_of(replica.client))
+    assert isinstance(corrected, SessionCorrected)
+    assert (presumed.meter_stop, corrected.meter_stop) == (300, 800)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_what_is_left_behind_without_a_reading_counts_from_the_first(
+    replicas: Replicas, heard: bool
+) -> None:
+    """R21: the next one's register is its last; as the first that is told it is no energy."""
+    replica, other = replicas
+    await replica.take(transaction="lost", at=NOW - 2 * MINUTE, meter=None)
+    if heard:
+        await replica.take(
+            UPDATED, number=1, transaction="lost", token=None, at=NOW - 90, meter=REGISTER
+        )
+    await catch_up(other)
+    (lost,) = other.running.of_charger("first")
+    known = other.running.first_register(lost.transaction_id)
+    assert known == (REGISTER if heard else None)
+    await other.take(transaction="next", token=OTHERS_CARD, meter=REGISTER + 500)
+    assert last_end(await events_of(replica.client)).meter_stop == (500 if heard else 0)
+
+
+async def test_what_is_left_behind_ends_with_its_own_reading_where_the_next_has_none(
+    replicas: Replicas,
+) -> None:
+    """R21."""
+    replica, _ = replicas
+    await replica.take(transaction="lost", at=NOW - 2 * MINUTE, meter=REGISTER)
+    await replica.take(
+        UPDATED, number=1, transaction="lost", token=None, at=NOW - 90, meter=REGISTER + 500
+    )
+    await replica.take(transaction="next", token=OTHERS_CARD, meter=None)
+    assert last_end(await events_of(replica.client)).meter_stop == REGISTER + 500
+
+
+@pytest.mark.parametrize("meter_start", [REGISTER, None])
+@pytest.mark.parametrize("token", [CARD, None])
+async def test_an_offline_transaction_told_across_restarts_keeps_its_energy(
+    replicas: Replicas, meter_start: int | None, token: str | None
+) -> None:
+    """R23, O40: each of its messages by another gateway, the first of them twice."""
+    replica, _ = replicas
+    charger_id = "first" if token else "open"
+    messages = [
+        (STARTED, 0, meter_start),
+        (STARTED, 0, meter_start),
+        (UPDATED, 1, REGISTER),
+        (UPDATED, 2, REGISTER + 300),
+        (ENDED, 3, REGISTER + 800),
+    ]
+    for phase, number, meter in messages:
+        restarted = Replica(replica.client)
+        await catch_up(restarted)
+        await restarted.take(
+            phase,
+            number=number,
+            charger_id=charger_id,
+            token=token if phase is STARTED else None,
+            offline=True,
+            at=NOW - (10 - number) * MINUTE,
+            meter=meter,
+        )
+    started, *_ = events = await events_of(replica.client)
+    assert isinstance(started, SessionStarted)
+    assert started.offline
+    assert last_end(events).meter_stop - started.meter_start == 800
+    assert [type(event) for event in events].count(SessionEnded) == 1
+
+
+@pytest.mark.parametrize("began", ["with a reading", "without", "not heard of"])
+async def test_an_end_that_brings_the_beginning_with_it_has_the_whole_energy(
+    replicas: Replicas, began: str
+) -> None:
+    """J02: the samples of a transaction may come with its end, and with that alone."""
+    replica, other = replicas
+    if began != "not heard of":
+        await replica.take(meter=None if began == "without" else REGISTER)
+    token = CARD if began == "not heard of" else None
+    await other.take(
+        ENDED, number=1, token=token, at=NOW, meter=REGISTER + 800, meter_began=REGISTER
+    )
+    started, ended = await events_of(replica.client)
+    assert isinstance(started, SessionStarted)
+    assert isinstance(ended, SessionEnded)
+    assert ended.meter_stop - started.meter_start == 800
+
+
+def test_a_beginning_that_comes_late_says_where_the_meter_stood_only_if_it_does() -> None:
+    """O40."""
+    heard = Heard()
+    for phase, number, meter, began in (
+        (UPDATED, 1, 70, 70),
+        (STARTED, 0, None, 70),
+        (STARTED, 0, 50, 50),
+        (UPDATED, 2, 90, 50),
+    ):
+        heard.take(
+            TransactionMessage(phase=phase, transaction="tx", number=number, at=NOW, meter=meter)
+        )
+        assert heard.meter_start == began
 
 
 async def test_an_end_without_a_reading_has_the_last_one(replicas: Replicas) -> None:
@@ -415,7 +611,7 @@ async def test_energy_that_flowed_where_nobody_may_charge_is_recorded_once(
 ) -> None:
     """O25: who is refused, who presents nothing, and whoever may stop what nobody began."""
     replica, _ = replicas
-    first = meter_start or 0
+    first = REGISTER if meter_start is None else meter_start
     stopper = OTHERS_CARD if token == "stops" else None
     await replica.take(token=None if stopper else token, meter=meter_start)
     await replica.take(UPDATED, number=1, token=None, meter=first)
@@ -633,7 +829,7 @@ async def test_a_type_that_is_announced_is_held_to_its_form(replicas: Replicas) 
         phase=STARTED, transaction="tx", number=0, at=NOW, token="12 34", announced=CodeClass.PIN
     )
     assert "12 34" not in repr(message)
-    decision = await replica.gateway.charging.take(replica.charger(), message)
+    decision = await replica.gateway.transacting.take(replica.charger(), message)
     assert decision is not None
     assert decision.reason is Reason.IDENTIFICATION_MALFORMED
 

@@ -154,10 +154,15 @@ def test_chargers_are_found_by_id_and_by_ocpp_identity() -> None:
 
 def test_a_new_credential_replaces_the_old_one() -> None:
     view = loaded()
-    view.apply(msgspec.structs.replace(CREDENTIAL, password_hash="f00d"))
+    told: list[str | None] = []
     charger = view.charger("charger")
     assert charger is not None
+    view.on_password_change(lambda: told.append(charger.password_hash))
+    view.apply(msgspec.structs.replace(CREDENTIAL, password_hash="f00d"))
     assert charger.password_hash == "f00d"
+    assert told == ["f00d"]
+    view.apply(msgspec.structs.replace(CREDENTIAL, charger_id="one to come"))
+    assert told == ["f00d"]  # nobody can have come in as that one
 
 
 def test_a_changed_code_works_and_the_old_one_does_not() -> None:

@@ -63,8 +63,8 @@ FIELDS: Fields = {
     "id": bad(MISSING, "decision_unknown", *UNKNOWN_IDS),
     "GetReport.installation_id": NO_SITE,
     # Where a period begins and ends, any instant is one.
-    "ended_since": bad(INVALID, "period_malformed", NOON + 2 * HOUR + 1, 2**63 - 1),
-    "ended_before": bad(INVALID, "period_malformed", NOON - 1, -(2**63)),
+    "ended_since": bad(INVALID, "period_malformed", NOON + 2 * HOUR, 2**63 - 1),
+    "ended_before": bad(INVALID, "period_malformed", NOON, -(2**63)),
     "report": [
         *(
             Bad(reports_pb2.GetReportRequest(installation_id=each.value), each.status, each.code)

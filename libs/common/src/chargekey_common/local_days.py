@@ -27,7 +27,7 @@ class DateMalformedError(InvalidArgumentError):
     """Not a date."""
 
     code = "date_malformed"
-    sentence = "Give the last day as YYYY-MM-DD."
+    sentence = "Give days as YYYY-MM-DD."
 
 
 class DateTooLateError(InvalidArgumentError):

@@ -51,6 +51,8 @@ from chargekey_stack.login import Token
 from chargekey_stack.system import System
 
 ADMINISTRATOR_WORD = "administrator"
+# Seconds. The gateway gives a charger 28 to answer, and then says that it was silent.
+CHARGER_DEADLINE = 30.0
 
 
 class Client:
@@ -89,7 +91,7 @@ class Client:
         self.people = PeopleServiceStub(channels["identity"])
         self.gateway = GatewayServiceStub(channels["gateway"])
         self.convergence = ConvergenceServiceStub(channels["gateway"])
-        self.charger_commands = ChargerCommandServiceStub(channels["gateway"])
+        self.charger_commands = ChargerCommandServiceStub(channels["chargers"])
         self.previews = PreviewServiceStub(channels["gateway"])
         self.history = HistoryServiceStub(channels["history"])
         self.decisions = DecisionServiceStub(channels["history"])
@@ -158,6 +160,9 @@ async def connected(
         elif as_ not in (None, ADMINISTRATOR_WORD):
             credential, user_id = await _token_of(as_, system, administrator), as_
         channels |= {name: channel(address, credential) for name, address in system.grpc.items()}
+        channels["chargers"] = channel(
+            system.grpc["gateway"], credential, deadline=CHARGER_DEADLINE
+        )
         yield Client(system, channels, for_people=for_people, user_id=user_id)
     except (aio.AioRpcError, UnavailableError):
         # What a killed system left behind says where it was, and there may be others by now.

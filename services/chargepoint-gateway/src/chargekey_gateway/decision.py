@@ -307,9 +307,9 @@ def _with_answer(inputs: Inputs, reason: Reason) -> str:
     if answer is None:
         return f"{reason} (it is never told of such a code)"
     if answer.status == "UNREACHABLE":
-        return f"{reason} (it did not answer in time)"
+        return f"{reason} (it gave no answer that counts)"
     if answer.last_known:
-        return f"{reason} (it did not answer in time; the last time it said {answer.status})"
+        return f"{reason} (it gave no answer that counts; the last time it said {answer.status})"
     return f"{reason} (it said {answer.status})"
 
 

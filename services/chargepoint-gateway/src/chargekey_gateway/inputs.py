@@ -22,13 +22,15 @@ TYPES = {
 class Presented(msgspec.Struct, frozen=True, gc=False):
     """What was presented; `token` is what the charger sent, with its reader's quirks undone.
 
-    `ambiguous` where it may be the code of several identifications.
+    `ambiguous` where it may be the code of several identifications, `shortened` where it is
+    the beginning of a card's number, as a truncating reader tells it.
     """
 
     token: str
     code_class: CodeClass
     identification: Identification | None
     ambiguous: bool = False
+    shortened: bool = False
 
     def __repr__(self) -> str:
         """Say of what class, never what."""
@@ -66,6 +68,7 @@ def gather(
         # Also of what is known, so that finding a PIN takes as long as not finding it.
         token_malformed=bool(presented.token) and is_malformed(presented.token, announced),
         token_ambiguous=presented.ambiguous,
+        token_shortened=presented.shortened,
         nothing_presented=nothing,
         type_enabled=nothing or presented.type in charger.identification_types,
         locked_out=locked_out,

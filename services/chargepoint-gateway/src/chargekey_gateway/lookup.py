@@ -49,7 +49,9 @@ class Lookup:
             found = (*found, *self._view.identifications_by_alias(alias))
         if len(found) > 1:
             return Presented(token, code_class, None, ambiguous=True)
-        return Presented(token, code_class, _here(charger, found[0] if found else None))
+        known = _here(charger, found[0] if found else None)
+        shortened = known is not None and exact is None
+        return Presented(token, code_class, known, shortened=shortened)
 
 
 def _here(charger: Charger, known: Identification | None) -> Identification | None:

@@ -147,9 +147,11 @@ def ocpp_server(
     """Return what chargers connect to, known to the other replicas; nobody is let in yet."""
     registry = Registry(client, patience=settings.displacement_timeout)
     lifetime.own(registry.run(), "registry")
-    return OcppServer(
+    chargers = OcppServer(
         gateway, limits=settings.limits, profiles=settings.profiles, registry=registry
     )
+    gateway.view.on_password_change(chargers.passwords_changed)
+    return chargers
 
 
 async def let_chargers_in(

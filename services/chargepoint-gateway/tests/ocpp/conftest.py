@@ -75,7 +75,7 @@ class GatewayInMemory:
     """Answers as the real one promises to, and remembers what it was told."""
 
     def __init__(self) -> None:
-        self.deciding = self.charging = self.reports = self
+        self.deciding = self.charging = self.transacting = self.reports = self
         self.chargers: dict[str, Charger] = {}
         self.passwords: dict[str, str] = {}
         self.decisions: dict[str, Decision] = {}

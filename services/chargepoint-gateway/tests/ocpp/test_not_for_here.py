@@ -230,6 +230,8 @@ KEPT_16 = {
         "CpoName",
         "AdditionalRootCertificateCheck",
         "CentralSystemUrl",
+        "BackOfficeName",
+        "OcppAddress",
         "OcppServerHost2",
         "WifiPassword",
         "WiFi-SSID",
@@ -295,11 +297,12 @@ async def test_a_setting_that_is_not_peoples_is_changed_by_neither_door(
         assert await new_end(version).carry_out(ChangeSetting(name=name, value="1")) == refused
 
 
+@pytest.mark.parametrize("value", ["wss://evil.example/ocpp", "203.0.113.7:8080/ocpp"])
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_address_of_another_server_is_set_under_no_name(
-    new_end: Callable[..., ChargerEnd], version: str
+    new_end: Callable[..., ChargerEnd], version: str, value: str
 ) -> None:
-    name, value = ("Harmless" if version == "1.6" else "A.Harmless"), "wss://evil.example/ocpp"
+    name = "Harmless" if version == "1.6" else "A.Harmless"
     refused = Result(outcome=Outcome.NOT_FOR_HERE, instead=CONNECTION)
     assert await new_end(version).carry_out(setting(version, name, value)) == refused
     assert await new_end(version).carry_out(ChangeSetting(name=name, value=value)) == refused
@@ -357,7 +360,8 @@ def test_what_keeps_a_charger_running_is_peoples_to_set(name: str) -> None:
 
 SECRETS_16 = (
     *("AuthorizationKey", "AUTHORIZATION KEY", "WifiPassword", "Wifi_Pwd", "SimPin", "ApiKey2"),
-    *("MasterIdTag", "FreevendRFID", "Whitelist", "\uff30assword"),
+    *("MasterIdTag", "FreevendRFID", "Whitelist", "\uff30assword", "WifiPass", "AdminTag"),
+    *("Auth-PlugAndChargeIdentifier", "FreeChargingId", "DefaultUserId1"),
 )
 SECRETS_20 = (
     *("SecurityCtrlr.BasicAuthPassword", "Vendor.WIFIPASSWORD", "Vendor.Login:Password"),

@@ -415,6 +415,17 @@ def test_of_all_that_is_metered_register_and_power_are_read(
     assert (readings.register(values), readings.power(values)) == (register, power)
 
 
+def test_what_the_register_was_at_the_beginning_may_come_with_the_end() -> None:
+    begin, end = {"context": "Transaction.Begin"}, {"context": "Transaction.End"}
+    later = "2026-11-20T10:00:01Z"
+    whole = [metered({"value": 900, **end}, at=later), metered({"value": 100, **begin})]
+    assert (readings.register(whole), readings.register_at_begin(whole)) == (900, 100)
+    assert (
+        readings.register_at_begin([metered({"value": 900}, {"value": 2, **POWER, **begin})])
+        is None
+    )
+
+
 # The rest.
 
 

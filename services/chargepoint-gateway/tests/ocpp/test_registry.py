@@ -27,6 +27,7 @@ from chargekey_common import jetstream
 from chargekey_common.errors import UnavailableError
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
+from chargekey_common.testing.waiting import until
 from chargekey_gateway import lockouts, registry
 from chargekey_gateway.announcer import declare_chargers_stream
 from chargekey_gateway.api.websocket import OcppServer
@@ -115,12 +116,6 @@ async def answer(socket: ClientConnection, payload: dict[str, Any]) -> str:
             pass
     await socket.send(json.dumps([3, call[1], payload]))
     return str(call[2])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 # Commands.

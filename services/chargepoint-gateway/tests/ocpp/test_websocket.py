@@ -704,10 +704,29 @@ async def test_a_newcomer_gets_the_place_of_who_is_disconnected_by_hand(
     assert [each.kind for each in gateway.events] == ["disconnected_by_hand"]
 
 
+async def test_a_newcomer_by_a_password_that_is_replaced_meanwhile_gets_no_place(
+    door: Door, gateway: GatewayInMemory
+) -> None:
+    """O9, O49: the place is free, and not for a moment his."""
+    charger = gateway.chargers["CP/1 ä"]
+    charger.password_hash = "before"
+    async with raw(door) as first:
+        first.send(OP_TEXT, HEARTBEAT.encode())
+        assert (await first.receive())[0] == OP_TEXT
+        async with door.open() as newcomer:
+            assert (await first.receive())[0] == OP_PING
+            charger.password_hash = "after"
+            door.server.passwords_changed()
+            assert [await first.close_code(), await close_code(newcomer)] == [1008, 1008]
+    assert gateway.told == [("connected", "charger-1"), ("disconnected", "charger-1")]
+
+
 async def test_a_newcomer_that_gave_up_gets_no_place(door: Door, gateway: GatewayInMemory) -> None:
     """Not noticed on a plain socket, which nobody reads from while it waits."""
     charger = gateway.chargers["CP/1 ä"]
-    first, second = (ChargerSocket(door.server, charger, OCPP16) for _ in range(2))
+    first, second = (
+        ChargerSocket(door.server, charger, OCPP16, password_hash=None) for _ in range(2)
+    )
     first.on_ws_connected(Tcp())
     second.on_ws_connected(Tcp())
     second.on_ws_disconnected(Tcp())

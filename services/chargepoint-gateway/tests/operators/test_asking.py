@@ -259,7 +259,7 @@ ODD = {
 async def test_who_can_make_nothing_of_a_token_is_asked_about_the_next(
     asking: Asking, volt: OperatorServer, behave: Behave
 ) -> None:
-    """O46: odd cards at one charger would close the operator's other sites, too."""
+    """O48: odd cards at one charger would close the operator's other sites, too."""
     volt.behave = behave
     for number in range(MOST + 1):
         assert await asking.ask(token=f"odd {number}") == UNREACHABLE
@@ -282,7 +282,7 @@ async def test_an_answer_that_says_nothing_ends_a_row_of_failures(
 async def test_an_operator_that_breaks_on_tokens_of_one_charger_is_asked_by_the_others(
     asking: Asking, volt: OperatorServer
 ) -> None:
-    """O46."""
+    """O48."""
     volt.behave = answer(b"", "500 Oh no")
     for number in range(3 * MOST):
         assert await asking.ask(token=f"odd {number}") == UNREACHABLE
@@ -418,7 +418,7 @@ async def test_what_one_operator_does_is_nothing_to_the_chargers_of_another(
 async def test_one_charger_takes_no_room_from_the_operators_others(
     asking: Asking, volt: OperatorServer
 ) -> None:
-    """O46."""
+    """O48."""
     volt.behave = never
     hanging = [asyncio.create_task(asking.ask()) for _ in range(AT_ONCE_FROM_CHARGER)]
     await volt.has_been_asked(AT_ONCE_FROM_CHARGER)

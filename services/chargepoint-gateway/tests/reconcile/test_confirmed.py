@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -14,6 +14,7 @@ from chargekey_common import jetstream
 from chargekey_common.follower import Follower, Message
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
+from chargekey_common.testing.waiting import until
 from chargekey_gateway.reconcile import confirmed
 from chargekey_gateway.reconcile.confirmed import (
     MOST_REMEMBERED,
@@ -28,12 +29,6 @@ from .conftest import ADA, BOB, Replica, Site, StandardCharger
 FIRST = Record(version="1.6", list_version=1, list_content={"card": "mark"}, list_entries=1)
 SECOND = msgspec.structs.replace(FIRST, list_version=2)
 THIRD = msgspec.structs.replace(FIRST, list_version=3)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class Buckets:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chargekey_common.testing.waiting import until
 from chargekey_gateway.commands import (
     GetLocalListVersion,
     Outcome,
@@ -22,12 +23,6 @@ from .conftest import ADA, BOB, LONG, SOON, Replica, Site, SomeCodes, StandardCh
 
 NewReplica = Callable[..., Replica]
 NEVER_AGAIN = 10 * LONG
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG):
-        while not condition():
-            await asyncio.sleep(SOON)
 
 
 async def a_while() -> None:

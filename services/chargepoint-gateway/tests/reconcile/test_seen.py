@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 
@@ -176,6 +177,46 @@ async def test_the_first_session_puts_the_card_into_the_lists_of_all_chargers_th
     assert [len(charger.lists()) for charger in chargers] == sent
 
 
+async def test_four_bytes_of_a_card_tell_no_other_charger_the_rest(
+    new_replica: NewReplica,
+) -> None:
+    """R15, R17: four bytes can be tried out at a truncating reader, or seen there."""
+    site = Site("plain", "short", guests=["ada"])
+    site.quirks("short", reversed=False, truncated=True, prefix="")
+    card = site.resident("ada", "04A1B2C3D4E5F6")
+    replica = new_replica(site)
+    chargers = [StandardCharger(site.charger(each)) for each in ("plain", "short")]
+    for charger in chargers:
+        replica.reconciler.connected(charger)
+    for number, (reader, code, plain) in enumerate(
+        [
+            ("short", "04A1B2C3", {}),
+            ("plain", "04A1B2C3D4E5F6", {"04A1B2C3D4E5F6": "Accepted"}),
+            ("short", "04A1B2C3", {"04A1B2C3D4E5F6": "Accepted"}),
+        ]
+    ):
+        site.at += 1
+        here = site.charger(reader)
+        presented = site.look_up(here, code)
+        inputs = gather(here, presented, at=site.at, positions=())
+        assert inputs.identification_id == card
+        site.start(number, identification_id=card, inputs=inputs)
+        await replica.settled()
+        assert [charger.statuses() for charger in chargers] == [plain, {"04A1B2C3": "Accepted"}]
+
+
+async def test_a_whole_number_is_known_to_readers_that_truncate_too() -> None:
+    """A card of just four bytes is whole where it is shortened."""
+    site = Site("first", "short", guests=["ada", "bob"])
+    site.quirks("short", reversed=False, truncated=True, prefix="")
+    seven, four = site.resident("ada", "04A1B2C3D4E5F6"), site.resident("bob", BOB)
+    site.start(1, identification_id=seven)
+    here = site.charger("short")
+    inputs = gather(here, site.look_up(here, BOB), at=site.at, positions=())
+    site.start(2, "bob", identification_id=four, inputs=inputs)
+    assert listed(site) == listed(site, "short") == {seven: "Accepted", four: "Accepted"}
+
+
 @pytest.mark.parametrize("type_", ["RFID", "APP"])
 async def test_only_what_a_list_may_hold_has_chargers_looked_at(type_: str) -> None:
     site = Site("first", "second", guests=["ada"])
@@ -221,5 +262,6 @@ async def test_a_replica_that_starts_knows_what_was_seen_from_the_stream(
     known = site.view.identification_by_id(card)
     assert known is not None
     for seen in (site.seen, early, late):
-        assert seen.has(here.installation, known)
-    assert not early.has(site.view.installation("another"), known)
+        assert seen.has(here, known)
+    elsewhere = msgspec.structs.replace(here, installation=site.view.installation("another"))
+    assert not early.has(elsewhere, known)

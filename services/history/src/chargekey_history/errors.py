@@ -19,7 +19,7 @@ from chargekey_common.errors import InvalidArgumentError, NotFoundError, Unavail
 
 
 class PeriodMalformedError(InvalidArgumentError):
-    """It ends before it begins."""
+    """It ends before, or as, it begins: no day is so short."""
 
     code = "period_malformed"
     sentence = "The period ends before it begins; give its first day and then its last."

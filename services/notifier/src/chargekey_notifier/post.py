@@ -14,6 +14,7 @@ from chargekey_notifier.letters import Letter
 DEADLINE = 20.0  # seconds for one letter, from connecting to the last answer
 PERMANENT = 500
 ABOUT = "Chargekey-About"
+LONGEST_LINE = 998  # RFC 5322 §2.1.1, without its end
 
 
 class RefusedError(Exception):
@@ -48,8 +49,8 @@ class Post:
         message["Message-ID"] = f"<{key}@{self._domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message[ABOUT] = about
-        message.set_content(letter.text)
-        message.add_alternative(letter.html, subtype="html")
+        message.set_content(letter.text, cte=_encoding(letter.text))
+        message.add_alternative(letter.html, subtype="html", cte=_encoding(letter.html))
         try:
             async with asyncio.timeout(DEADLINE):
                 await aiosmtplib.send(
@@ -59,3 +60,12 @@ class Post:
             if error.code >= PERMANENT:
                 raise RefusedError(str(error.code)) from None
             raise
+
+
+def _encoding(text: str) -> str:
+    """Return how to write it: as it stands wherever that can be.
+
+    The mail may be read as the file that it is, and a link be copied from there.
+    """
+    fits = text.isascii() and all(len(line) <= LONGEST_LINE for line in text.splitlines())
+    return "7bit" if fits else "quoted-printable"

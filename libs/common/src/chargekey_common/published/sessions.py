@@ -34,8 +34,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a decision was made from, so that "why" can run the same decision again.
 
     No code and no keyed id: an identification is named by its id; `token_malformed` is
-    what can be nobody's code, `token_ambiguous` what several may have, `nothing_presented`
-    where there is no token at all. Times are in nanoseconds since the epoch, `positions`
+    what can be nobody's code, `token_ambiguous` what several may have, `token_shortened`
+    where a reader told four bytes of a longer number, `nothing_presented` where there is no
+    token at all. Times are in nanoseconds since the epoch, `positions`
     those of the view. `managed_externally` where an operator decides. `user_blocked` is any
     block that holds here, `user_blocked_everywhere` one of the whole platform, the only one
     that holds at an open charger too. What a user is given does not count until he is
@@ -54,6 +55,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_type: str = ""
     token_malformed: bool = False
     token_ambiguous: bool = False
+    token_shortened: bool = False
     nothing_presented: bool = False
     type_enabled: bool = True
     locked_out: bool = False
@@ -105,6 +107,7 @@ class _Start(_AtCharger, frozen=True, kw_only=True):
     identification_id: str | None = None
     offline: bool = False
     ocpp_transaction_id: str | None = None
+    meter_unknown: bool = False
 
 
 class SessionStarted(_Start, frozen=True, kw_only=True):
@@ -112,6 +115,8 @@ class SessionStarted(_Start, frozen=True, kw_only=True):
 
     `offline`: it began while the charger had no connection, and was judged as of then (R23).
     `ocpp_transaction_id` is the charger's own name for it, which OCPP 2.x has.
+    `meter_unknown`: nobody told where the meter stood. Then `meter_start` is 0, and what the
+    session's updates and its end tell of the meter counts from the first reading on.
     `transaction_id` is there in a stream that was lost and made again, where the start
     of a session that still runs is told again: it keeps its id.
     """

@@ -46,9 +46,9 @@ async def stop(client: Client, *, session: Session) -> Answer:
 
 @command(app, "end-session", "chargekey charger end-session 9b2e...")
 async def end_session(client: Client, *, session: Session) -> Answer:
-    """End a session in the books alone, your own too, where its charger will not say any more."""
+    """End a session in the books, your own too, where its charger will not say any more."""
     await client.charger_commands.EndSession(pb.EndSessionRequest(session_id=session))
-    return done("Ended in the books; the charger was told nothing.")
+    return done("Ended in the books; the charger was asked to stop, if it is there.")
 
 
 @command(app, "reset", "chargekey charger reset CP-1 --at-once")

@@ -165,7 +165,7 @@ async def policies(
     if offline_pins is not None:
         wanted.offline_pins = offline_pins == "yes"
     if master_pass is not None:
-        wanted.master_pass = master_pass == "yes"
+        wanted.master_pass = master_pass == "yes"  # noqa: S105 - no password
     if pin_length is not None:
         wanted.pin_length = pin_length
     shown = _policies(wanted)

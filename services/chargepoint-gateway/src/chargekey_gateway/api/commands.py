@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from grpc import aio
 
 from chargekey.gateway.v1 import commands_pb2 as pb
 from chargekey.gateway.v1 import commands_pb2_grpc
+from chargekey_common.errors import UnavailableError
 from chargekey_common.grpc.server import Objects, Service, current_caller
 from chargekey_gateway.app_codes import AppCode
 from chargekey_gateway.application.gateway import Gateway
@@ -28,7 +28,6 @@ from chargekey_gateway.command_errors import (
     SessionUnknownError,
     SettingMalformedError,
     SettingsNotToldError,
-    StartRefusedError,
 )
 from chargekey_gateway.commands import (
     AnyCommand,
@@ -37,7 +36,6 @@ from chargekey_gateway.commands import (
     ClearCache,
     Outcome,
     ReadSettings,
-    RemoteStart,
     RemoteStop,
     Reset,
     Result,
@@ -45,20 +43,20 @@ from chargekey_gateway.commands import (
     Trigger,
     Unlock,
 )
-from chargekey_gateway.decision import Decision, Reason
-from chargekey_gateway.inputs import grant_here
 from chargekey_gateway.sessions.running import RunningSession
 from chargekey_gateway.view.entries import Charger
 
 NAME = "chargekey.gateway.v1.ChargerCommandService"
 # Seconds for a charger to answer, calls that wait before included: less than the gate's.
 DEADLINE = 28.0
+# Seconds for a charger to be asked to stop what is ended without it. That is ended after, and
+# most callers wait 5 s for everything: a silent charger must not keep its session.
+LAST_WORD = 2.0
 LONGEST_PAYLOAD = 60_000  # bytes, within what a frame holds
 MOST_SETTINGS = 50
 LONGEST_NAME = 203  # `component:instance.variable:instance`, 50 each
 LONGEST_VALUE = 2500
 PERSON = "user:"
-LATEST_REQUEST_ID = 2**31 - 1
 
 Context = aio.ServicerContext[Any, Any]
 AppCodes = Callable[[str], Awaitable[AppCode]]
@@ -91,28 +89,18 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         connector = _connector(request.connector)
         charger = self._charger(request.charger_id)
         app = await self._app_codes(caller.removeprefix(PERSON))
-        self._require_permission(charger, app)
-        command = RemoteStart(
-            token=app.code,
-            connector=connector,
-            request_id=secrets.randbelow(LATEST_REQUEST_ID) + 1,
-            identification_id=app.identification_id,
-            asked_at=await self._gateway.remote_starts.ask(charger.id, app.identification_id),
-        )
+        command = await self._gateway.starting_from_afar.command(charger, app, connector)
         return pb.StartSessionResponse(outcome=await self._have(charger.id, command))
 
     async def StopSession(
         self, request: pb.StopSessionRequest, _: Context
     ) -> pb.StopSessionResponse:
         session = self._session(request.session_id)
-        command = RemoteStop(
-            transaction_id=session.transaction_id,
-            ocpp_transaction_id=session.ocpp_transaction_id,
-        )
-        return pb.StopSessionResponse(outcome=await self._have(session.charger_id, command))
+        return pb.StopSessionResponse(outcome=await self._have(session.charger_id, _stop(session)))
 
     async def EndSession(self, request: pb.EndSessionRequest, _: Context) -> pb.EndSessionResponse:
         session = self._session(request.session_id)
+        await self._last_word(session)
         await self._gateway.charging.end_in_the_books(session.session_id, current_caller())
         return pb.EndSessionResponse()
 
@@ -213,22 +201,11 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         }
 
     def _himself_or_charger(self, request: pb.StartSessionRequest) -> str:
-        """Say whom a start is about: where permissions decide, whoever was given one.
-
-        The decision tells him why not, if so. Access would tell somebody who is blocked, or
-        whose permission has ended, no more than a stranger.
-        """
-        caller, charger = current_caller(), self._gateway.view.charger(request.charger_id)
-        user = self._gateway.view.user(caller.removeprefix(PERSON))
-        if (
-            charger is not None
-            and user is not None
-            and charger.authorisation_required
-            and not charger.installation.external
-            and grant_here(charger, user) is not None
-        ):
-            return caller
-        return _charger_object(request)
+        caller = current_caller()
+        his_own = self._gateway.starting_from_afar.is_his_own(
+            caller.removeprefix(PERSON), request.charger_id
+        )
+        return caller if his_own else _charger_object(request)
 
     def _own_or_charger(self, request: pb.StopSessionRequest | pb.EndSessionRequest) -> str:
         session = self._session(request.session_id)
@@ -247,17 +224,17 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
             raise SessionUnknownError
         return session
 
-    def _require_permission(self, charger: Charger, app: AppCode) -> None:
-        """Decide as if it were presented; what an operator decides he does at the charger."""
-        decision = self._gateway.deciding.dry_run(charger, app.code, from_afar=True).decision
-        if not isinstance(decision, Decision):
-            return
-        if not decision.accepted:
-            raise StartRefusedError.because(decision.reason)
-        held = decision.identification_id
-        needs_lock = decision.reason is not Reason.OPEN_CHARGER and held is not None
-        if needs_lock and self._gateway.running.lock(held or "").held:
-            raise StartRefusedError.because(Reason.ALREADY_CHARGING)
+    async def _last_word(self, session: RunningSession) -> None:
+        """Have a charger stop what is over in the books, where it still listens, whatever it says.
+
+        Else its driver could go on, with his card free for another charger, and nothing stopped
+        him once he is blocked: what does not run is not stopped.
+        """
+        try:
+            async with asyncio.timeout(LAST_WORD):
+                await self._chargers.carry_out(session.charger_id, _stop(session))
+        except (TimeoutError, ChargerOfflineError, ChargerSilentError, UnavailableError):
+            pass  # that is what ending in the books is for
 
     async def _have(self, charger_id: str, command: AnyCommand) -> pb.CommandOutcome:
         return _outcome(await self._carry_out(charger_id, command))
@@ -293,6 +270,12 @@ class _HasChargerId(Protocol):
 
 def _charger_object(request: _HasChargerId) -> str:
     return f"charger:{request.charger_id}"
+
+
+def _stop(session: RunningSession) -> RemoteStop:
+    return RemoteStop(
+        transaction_id=session.transaction_id, ocpp_transaction_id=session.ocpp_transaction_id
+    )
 
 
 def _outcome(result: Result) -> pb.CommandOutcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache, partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from nats.aio.client import Client
@@ -33,6 +33,7 @@ from chargekey_gateway.inputs import Presented, gather
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import COUNT_DECISION
+from chargekey_gateway.operators.question import Stage
 from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.unknown_codes import UnknownCode
 from chargekey_gateway.view.entries import Charger
@@ -74,7 +75,7 @@ class Operators(Protocol):
         presented: Presented,
         *,
         at: int,
-        stage: Literal["authorize", "start"] = "authorize",
+        stage: Stage = "authorize",
         connector: int | None = None,
     ) -> OperatorAnswer:
         """Return what the operator says of who presents something there; never raises."""
@@ -89,7 +90,7 @@ class NobodyToAsk:
         presented: Presented,  # noqa: ARG002
         *,
         at: int,  # noqa: ARG002
-        stage: Literal["authorize", "start"] = "authorize",  # noqa: ARG002
+        stage: Stage = "authorize",  # noqa: ARG002
         connector: int | None = None,  # noqa: ARG002
     ) -> OperatorAnswer:
         """Say so."""

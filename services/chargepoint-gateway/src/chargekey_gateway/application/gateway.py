@@ -16,6 +16,9 @@ from chargekey_gateway.application.free_vending import FreeVending
 from chargekey_gateway.application.metering import Metering
 from chargekey_gateway.application.presuming import GRACE, Presuming
 from chargekey_gateway.application.reports import Reports
+from chargekey_gateway.application.starting import Starting
+from chargekey_gateway.application.starting_from_afar import StartingFromAfar
+from chargekey_gateway.application.transacting import Transacting
 from chargekey_gateway.charger_states import ChargerStates
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
@@ -102,18 +105,37 @@ class Gateway:
         )
         self.reports.on_boot(self.presuming.booted)
         self.reports.on_status(self.presuming.status)
-        self.charging = Charging(
+        starting = Starting(
             deciding=self.deciding,
             look_up=look_up,
             journal=self.journal,
             running=running,
-            start_keys=start_keys,
             states=states,
-            metering=self.metering,
-            presuming=self.presuming,
             clock=clock,
             patience=patience,
         )
+        self.charging = Charging(
+            starting=starting,
+            look_up=look_up,
+            journal=self.journal,
+            running=running,
+            start_keys=start_keys,
+            metering=self.metering,
+            presuming=self.presuming,
+            clock=clock,
+        )
+        self.transacting = Transacting(
+            deciding=self.deciding,
+            starting=starting,
+            look_up=look_up,
+            journal=self.journal,
+            running=running,
+            start_keys=start_keys,
+            metering=self.metering,
+            presuming=self.presuming,
+            clock=clock,
+        )
+        self.starting_from_afar = StartingFromAfar(view, running, self.deciding, self.remote_starts)
         seen = Seen(view, running)
         lists = Lists(view, seen, keyed_ids.group_token)
         self.convergence = Convergence(view, running, self.confirmed, lists, clock=clock)

@@ -16,7 +16,7 @@ from chargekey_gateway.reconcile.reconciler import GREETING
 from chargekey_gateway.sessions.batches import End
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.journal import Journal
-from chargekey_gateway.sessions.running import RunningSession, RunningSessions
+from chargekey_gateway.sessions.running import Metered, RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
 
 # Seconds. A charger that comes back first says that it has booted and how it is, and then
@@ -185,15 +185,13 @@ class Presuming:
         self._proofs[session.transaction_id] = _Proof(at, unless, task)
 
     async def _end(self, session: RunningSession, proven_at: int) -> None:
-        end = End(ended_at=proven_at, meter_stop=0, reason="Other", presumed=True)
         own = asyncio.current_task()
         try:
             while True:
                 await asyncio.sleep(self._grace)
                 known = self._running.metered(session.transaction_id)
-                end = msgspec.structs.replace(end, meter_stop=last_meter(session, known))
                 try:
-                    await self._journal.end(session, end)
+                    await self._journal.end(session, presumed_end(session, known, proven_at))
                 except SessionsUnavailableError:
                     continue  # it waits as long again, and so does whoever it keeps from charging
                 log.info("session_presumed_over", transaction=session.transaction_id)
@@ -209,6 +207,12 @@ class Presuming:
         if proof is not None and proof.task is not asyncio.current_task():
             del self._proofs[transaction_id]
             proof.task.cancel()
+
+
+def presumed_end(session: RunningSession, known: Metered | None, at: int) -> End:
+    """Return an end that the charger has not told of, with what was last heard of its meter."""
+    meter_stop = last_meter(session, known)
+    return End(ended_at=at, meter_stop=meter_stop, reason="Other", presumed=True)
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:

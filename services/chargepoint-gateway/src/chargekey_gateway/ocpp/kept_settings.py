@@ -29,7 +29,7 @@ _KEPT = (
             "password|passwd|passphrase|secret|credential|authorizationkey|(key|pwd|psk)$"
             "|security|certificate|tls|ssl|ssh|telnet"
             "|cponame|organi[sz]ation|identity|(chargepoint|chargebox|station)id"
-            "|url|uri$|endpoint|server|host|backend|centralsystem|csms"
+            "|url|uri$|endpoint|server|host|backend|backoffice|address|centralsystem|csms"
             "|apn|vpn|proxy|dns|ssid|networkprofile|networkconfiguration"
         ),
     ),
@@ -46,9 +46,13 @@ _KEPT = (
 # vehicle's address is one of these, too (EVCCID, MacAddress, VIN).
 _SECRET = re.compile(
     "password|passwd|passphrase|secret|credential|authorizationkey|masterpass|whitelist"
-    "|((?<!public)key|pwd|psk|pin|token|idtag|rfid|uid|vehicleid|evccid|vin|macaddress)$"
+    "|((?<!public)key|pwd|psk|pass|pin|token|tag|rfid|uid|vehicleid|evccid|vin|macaddress)$"
+    # Whom a charger takes everybody for who presents nothing.
+    "|(free|default|plugand|auto)[a-z]*id(entifier)?$"
 )
 _WITH_PASSWORD = re.compile(r"://[^/\s]*@")
+# Without a word in front of it, perhaps with a port or a path behind.
+_ADDRESS = re.compile(r"\s*\d{1,3}(\.\d{1,3}){3}(?![\d.])")
 
 
 def why_kept(names: Iterable[str], value: str) -> str:
@@ -57,7 +61,7 @@ def why_kept(names: Iterable[str], value: str) -> str:
     In OCPP 2.x a setting has up to four names: its component's and its variable's, with
     instances. No word is needed to tell an address.
     """
-    if "://" in value:
+    if "://" in value or _ADDRESS.match(value):
         return CONNECTION
     plain = [_plain(name) for name in names]
     for why, words in _KEPT:

@@ -9,6 +9,7 @@ from chargekey_gateway.ocpp import timestamps
 from chargekey_gateway.ocpp20.messages import MeterValue, SampledValue
 
 REGISTER = "Energy.Active.Import.Register"
+BEGIN = "Transaction.Begin"
 POWER = "Power.Active.Import"
 # What one phase says is a part of the whole; between two of them flows nothing else.
 PHASES = frozenset({"L1", "L2", "L3", "L1-N", "L2-N", "L3-N"})
@@ -23,17 +24,29 @@ def register(values: Sequence[MeterValue]) -> int | None:
     return _last(values, REGISTER, "kwh")
 
 
+def register_at_begin(values: Sequence[MeterValue]) -> int | None:
+    """Return what the energy register was when the transaction began, if it is told.
+
+    Also by its end, with which all its samples may come (J02, SampledDataCtrlr.TxEnded…).
+    """
+    return _last(values, REGISTER, "kwh", context=BEGIN)
+
+
 def power(values: Sequence[MeterValue]) -> int | None:
     """Return the power in watts as it was told last, if it is told."""
     return _last(values, POWER, "kw")
 
 
-def _last(values: Sequence[MeterValue], measurand: str, thousands: str) -> int | None:
+def _last(
+    values: Sequence[MeterValue], measurand: str, thousands: str, *, context: str | None = None
+) -> int | None:
     for value in sorted(values, key=_time, reverse=True):
         told = [
             each
             for each in value.sampled_value
-            if each.measurand == measurand and each.location == OUTLET
+            if each.measurand == measurand
+            and each.location == OUTLET
+            and context in {None, each.context}
         ]
         whole = [each for each in told if each.phase is None]
         parts = whole[-1:] or [each for each in told if each.phase in PHASES]

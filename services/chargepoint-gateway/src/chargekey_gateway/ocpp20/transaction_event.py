@@ -55,7 +55,7 @@ async def answer(peer: Peer, request: TransactionEvent) -> TransactionEventRespo
     where a token was presented, and nowhere else.
     """
     presented = request.id_token
-    decision = await peer.gateway.charging.take(peer.charger, _message(peer, request))
+    decision = await peer.gateway.transacting.take(peer.charger, _message(peer, request))
     if presented is None:
         return TransactionEventResponse()
     if decision is None and id_tokens.read(presented) is id_tokens.NOTHING:
@@ -96,6 +96,7 @@ def _message(peer: Peer, request: TransactionEvent) -> TransactionMessage:
         stops=presented is not None and request.trigger_reason == STOPS,
         offline=request.offline,
         meter=readings.register(request.meter_value),
+        meter_began=readings.register_at_begin(request.meter_value),
         power=readings.power(request.meter_value),
         reason=reason if reason in REASONS else "Other",
     )

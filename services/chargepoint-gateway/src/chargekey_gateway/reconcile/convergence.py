@@ -80,17 +80,17 @@ class Convergence:
         self._confirmed = confirmed
         self._lists = lists
         self._clock = clock
-        self._turns = Turns()
+        self.turns = Turns()  # of all work for chargers here
 
     async def prepare(self, charger: Charger) -> None:
         """Have `of` find, right after this, what it would have to work out in one go.
 
         Returns in a turn of its own.
         """
-        await self._turns.mine()
+        await self.turns.mine()
         if self._view.whole:
             capacity = self._confirmed.of(charger.id).limits.capacity
-            await self._lists.prepare(charger, capacity, self._clock(), self._turns)
+            await self._lists.prepare(charger, capacity, self._clock(), self.turns)
 
     def to_stop(self, charger: Charger) -> Sequence[RunningSession]:
         """Return the sessions that must not go on there."""

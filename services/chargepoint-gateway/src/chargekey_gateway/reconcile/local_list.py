@@ -18,7 +18,6 @@ from chargekey_gateway.reconcile.turns import Work
 from chargekey_gateway.view.entries import (
     Charger,
     Identification,
-    Installation,
     Quirks,
     User,
 )
@@ -35,8 +34,8 @@ _ACCEPTED_LAST = 3
 
 # From a group, a user and a site to what chargers know their cards' common right to stop by.
 GroupToken = Callable[[str | None, str | None, str], str | None]
-# Whether a site has seen an identification.
-HasSeen = Callable[[Installation, Identification], bool]
+# Whether the site of a charger has seen an identification, as far as that one tells it.
+HasSeen = Callable[[Charger, Identification], bool]
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -106,7 +105,7 @@ def wishes(
     types = listed_types(charger)
     for user in users:
         for known in view.identifications_of(user.id):
-            if known.type in types and has_seen(charger.installation, known):
+            if known.type in types and has_seen(charger, known):
                 wish = _wish(charger, known, view, group_token, at)
                 if wish is not None:
                     yield wish

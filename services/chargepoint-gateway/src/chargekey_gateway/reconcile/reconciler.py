@@ -33,7 +33,6 @@ from chargekey_gateway.reconcile.list_sending import LOSSES, ListSending
 from chargekey_gateway.reconcile.lists import Lists
 from chargekey_gateway.reconcile.seen import Seen
 from chargekey_gateway.reconcile.stopping import next_end
-from chargekey_gateway.reconcile.turns import Turns
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -95,7 +94,7 @@ class Reconciler:
         self._greeting = greeting
         self._quiet = quiet
         self._kept: dict[str, Kept] = {}
-        self._turns = Turns()
+        self._turns = convergence.turns
         self._changes = Changes(view, running, lists, seen, self._kept, self.reconcile)
         self._list_sending = ListSending(
             view,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chargekey_common.published.sessions import SessionStarted
+from chargekey_gateway.reconcile.local_list import truncates
 from chargekey_gateway.sessions.running import RunningSessions
-from chargekey_gateway.view.entries import Identification, Installation
+from chargekey_gateway.view.entries import Charger, Identification, Installation
 from chargekey_gateway.view.view import View
 
 
@@ -26,6 +27,8 @@ class Seen:
         self._view = view
         # By site and identification, as of when it last was, in nanoseconds since the epoch.
         self._presented: dict[str, dict[str, int]] = {}
+        # The same of four bytes, as readers that truncate tell them: others may be tried out.
+        self._shortened: dict[str, dict[str, int]] = {}
         self._listeners: list[Callable[[Installation, Identification], None]] = []
         running.on_told(self._started)
 
@@ -33,17 +36,23 @@ class Seen:
         """Call `listener` with a site and what it had not seen before, or not with that code."""
         self._listeners.append(listener)
 
-    def has(self, site: Installation, known: Identification) -> bool:
-        """Whether the site knows this card, or PIN, as it is now.
+    def has(self, charger: Charger, known: Identification) -> bool:
+        """Whether the charger's site knows this card, or PIN, as it is now.
 
         It was given there, or to one of its own people, or a session was begun with it there
-        since it has had its code.
+        since it has had its code. Where a reader told four bytes of its number, they are all
+        that is known: to chargers whose readers tell no more.
         """
+        return self._knows(charger.installation, known, shortened=truncates(charger))
+
+    def _knows(self, site: Installation, known: Identification, *, shortened: bool) -> bool:
         if known.site is not None:
             return known.site is site
         if known.user.local_to == site.id:
             return True
         presented_at = self._presented.get(site.id, {}).get(known.id, 0)
+        if shortened:
+            presented_at = max(presented_at, self._shortened.get(site.id, {}).get(known.id, 0))
         return presented_at > self._view.changes.recoded(known.id)
 
     def _started(self, event: SessionStarted) -> None:
@@ -53,11 +62,13 @@ class Seen:
             return
         known = self._view.identification_by_id(identification_id)
         site = self._view.installation(event.installation_id)
-        before = known is None or self.has(site, known)
-        presented = self._presented.setdefault(event.installation_id, {})
+        shortened = event.inputs.token_shortened
+        before = known is None or self._knows(site, known, shortened=shortened)
+        told = self._shortened if shortened else self._presented
+        presented = told.setdefault(event.installation_id, {})
         # Of one that was offline this is early enough: its code was looked up later.
         at = event.inputs.at
         presented[identification_id] = max(at, presented.get(identification_id, 0))
-        if known is not None and not before and self.has(site, known):
+        if known is not None and not before and self._knows(site, known, shortened=shortened):
             for listener in self._listeners:
                 listener(site, known)

@@ -6,6 +6,7 @@
     start, again:     the same as accepted, in a stream that was lost
     end:              lock of the identification · mark of the transaction · SessionEnded
     end, told later:  mark of the correction · SessionCorrected
+    first register:   its mark alone, where the start had none
 
 At an open charger nothing is locked, nor is a group card. The event comes last, so the
 sequence that the batch is acknowledged with is the transaction id.
@@ -36,6 +37,7 @@ from chargekey_gateway.sessions.stream import (
     charge_subject,
     correction_subject,
     lock_subject,
+    register_subject,
     start_subject,
     stop_subject,
 )
@@ -46,6 +48,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
     `charge_key` is there in OCPP 2.x, where one transaction holds one charge and may hold
     several refused starts. `offline` where the charger had no connection (R23).
+    `meter_start` is None where it does not say.
     """
 
     key: str
@@ -53,7 +56,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     installation_id: str
     connector: int
     started_at: int
-    meter_start: int
+    meter_start: int | None
     ocpp_transaction_id: str | None = None
     charge_key: str | None = None
     offline: bool = False
@@ -104,7 +107,8 @@ def start_batch(start: Start, inputs: Inputs, lock: Lock, *, now: int) -> Batch:
         "session_id": keys.session_id(start.key),
         "connector": start.connector,
         "started_at": min(start.started_at, now),
-        "meter_start": start.meter_start,
+        "meter_start": start.meter_start or 0,
+        "meter_unknown": start.meter_start is None,
         "ocpp_transaction_id": start.ocpp_transaction_id,
         "status": decision.status,
         "reason": decision.reason,
@@ -187,6 +191,12 @@ def correction_batch(session: RunningSession, end: End, *, now: int) -> Batch:
     mark = OutMessage(subject, b"", expected_subject_sequence=0)
     event_id = keys.correction_event_id(session.transaction_id)
     return Batch((mark, _message(corrected, event_id, session.charger_id, now)), corrected)
+
+
+def first_register(transaction_id: int, register: int) -> OutMessage:
+    """Return the mark of the first register, in watt-hours, of a transaction."""
+    subject = register_subject(transaction_id)
+    return OutMessage(subject, str(register).encode(), expected_subject_sequence=0)
 
 
 def _ended_at(session: RunningSession, end: End, now: int) -> int:

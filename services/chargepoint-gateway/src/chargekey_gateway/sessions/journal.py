@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from chargekey_common.jetstream import (
     WRONG_LAST_SEQUENCE,
     BatchRefusedError,
     BatchUnansweredError,
+    OutMessage,
     publish_atomically,
 )
 from chargekey_common.published.envelope import Catalogue, PublishedEvent
@@ -42,6 +43,7 @@ from chargekey_gateway.sessions.batches import (
     Start,
     correction_batch,
     end_batch,
+    first_register,
     start_batch,
     started_again_batch,
 )
@@ -62,6 +64,7 @@ from chargekey_gateway.sessions.stream import (
     charge_subject,
     correction_subject,
     lock_subject,
+    register_subject,
     start_subject,
     stop_subject,
 )
@@ -204,6 +207,32 @@ class Journal:
 
         await self._insist(attempt)
 
+    async def counted(self, session: RunningSession, register: int) -> int:
+        """Return a register as the session counts it, in watt-hours.
+
+        One that began without counts from the first that was told, on whatever replica: from
+        this one if there was none. Durable when this returns; raises
+        `SessionsUnavailableError`.
+        """
+        if not session.meter_unknown:
+            return register
+
+        async def attempt(*, first: bool) -> int:
+            mark = None
+            if not first:
+                mark = await self._last(register_subject(session.transaction_id))
+            if mark is not None:
+                return int(mark.data or b"")
+            await self._writable.wait()
+            await self._store([first_register(session.transaction_id, register)])
+            return register
+
+        counted_from = self._running.first_register(session.transaction_id)
+        if counted_from is None:
+            counted_from = await self._insist(attempt)
+            self._running.counted_from(session.transaction_id, counted_from)
+        return register - counted_from
+
     async def find(self, transaction_id: int, charger_id: str) -> Recorded | None:
         """Return the start that got this id at this charger, ended or not, from the leader.
 
@@ -223,6 +252,9 @@ class Journal:
             lock = await self._lock_of(locked_by(beginning.event), remembered=False)
             await self._publish(started_again_batch(transaction_id, beginning, lock))
             log.info("session_told_again", transaction=transaction_id)
+        register = self._running.first_register(transaction_id)
+        if register is not None and await self._last(register_subject(transaction_id)) is None:
+            await self._store([first_register(transaction_id, register)])
 
     async def _correct(self, session: RunningSession, end: End, stop_mark: int) -> None:
         """Tell the end after all, where the one behind the mark was presumed."""
@@ -238,9 +270,7 @@ class Journal:
         return await self._publish(batch)
 
     async def _publish(self, batch: Batch) -> int:
-        sequence = await publish_atomically(
-            self._client, batch.messages, batch_id=uuid.uuid4().hex, timeout=ATTEMPT
-        )
+        sequence = await self._store(batch.messages)
         if batch.locks is not None:
             self._running.locked(batch.locks, Lock(sequence - LOCK_BEFORE_EVENT, batch.held))
         match batch.event:
@@ -251,6 +281,12 @@ class Journal:
             case StartRefused() | SessionCorrected():
                 pass
         return sequence
+
+    async def _store(self, messages: Sequence[OutMessage]) -> int:
+        """Store all of them or none; return the sequence of the last."""
+        return await publish_atomically(
+            self._client, messages, batch_id=uuid.uuid4().hex, timeout=ATTEMPT
+        )
 
     async def _lock_of(self, identification_id: str | None, *, remembered: bool) -> Lock:
         """Return the lock; from memory only where that says it is free.

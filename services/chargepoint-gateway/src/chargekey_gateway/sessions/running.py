@@ -19,7 +19,7 @@ from chargekey_common.published.sessions import (
     StartRefused,
 )
 from chargekey_gateway.decision import PERMITTED, Reason
-from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX, START_PREFIX
+from chargekey_gateway.sessions.stream import HELD, LOCK_PREFIX, REGISTER_PREFIX, START_PREFIX
 
 _UNREADABLE = Counter(
     "running_sessions_events_skipped_total", "Events that cannot be read.", ["why"]
@@ -35,6 +35,7 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     identification cannot start another one meanwhile (R21). At an open charger nothing is
     asked for, so nothing is locked; nor is a group card. `sequence` is where its start
     stands in the stream, which is its transaction id unless it was told again.
+    `meter_unknown` where its registers count from the first that is told.
     """
 
     transaction_id: int
@@ -51,6 +52,7 @@ class RunningSession(msgspec.Struct, frozen=True, gc=False):
     sequence: int
     ocpp_transaction_id: str | None = None
     meter_start: int = 0
+    meter_unknown: bool = False
 
 
 class Metered(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +92,7 @@ class RunningSessions:
         self._by_charger: dict[str, set[int]] = {}
         self._by_transaction: dict[tuple[str, str], int] = {}  # OCPP 2.x: charger and its name
         self._metered: dict[int, Metered] = {}
+        self._first_registers: dict[int, int] = {}  # of those that began without one
         self._by_user: dict[str, set[int]] = {}
         self._locks: dict[str, Lock] = {}
         self._beginnings: dict[int, Beginning] = {}
@@ -137,6 +140,10 @@ class RunningSessions:
         """Return what a running session's meter said last, as far as it is known here."""
         return self._metered.get(transaction_id)
 
+    def first_register(self, transaction_id: int) -> int | None:
+        """Return what a running session counts from that began without a register."""
+        return self._first_registers.get(transaction_id)
+
     def start_key(self, transaction_id: int) -> str | None:
         """Return the key of a running session's start."""
         beginning = self._beginnings.get(transaction_id)
@@ -175,8 +182,12 @@ class RunningSessions:
             self._mark = message.sequence, message.subject.removeprefix(START_PREFIX)
             return
         try:
+            if message.subject.startswith(REGISTER_PREFIX):
+                transaction_id = int(message.subject.removeprefix(REGISTER_PREFIX))
+                self.counted_from(transaction_id, int(message.data))
+                return
             event = self._catalogue.decode(message.subject, message.data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError):
             _UNREADABLE.inc()
             log.error("poison_event", subject=message.subject, sequence=message.sequence)  # noqa: TRY400 - the error may quote the payload
             return
@@ -230,6 +241,7 @@ class RunningSessions:
             self._ended_ahead.discard(event.transaction_id)
         self._beginnings.pop(event.transaction_id, None)
         self._metered.pop(event.transaction_id, None)
+        self._first_registers.pop(event.transaction_id, None)
         session = self._by_id.pop(event.transaction_id, None)
         if session is None:
             return
@@ -247,6 +259,11 @@ class RunningSessions:
         known = self._metered.get(transaction_id)
         if transaction_id in self._by_id and (known is None or known.at < metered.at):
             self._metered[transaction_id] = metered
+
+    def counted_from(self, transaction_id: int, register: int) -> None:
+        """Know the first register, in watt-hours, of a running session that began without one."""
+        if transaction_id in self._by_id:
+            self._first_registers[transaction_id] = register
 
     def locked(self, identification_id: str, lock: Lock) -> None:
         """Know a lock, unless a newer one is known."""
@@ -285,6 +302,7 @@ def running_session(sequence: int, event: SessionStarted | StartRefused) -> Runn
         sequence=sequence,
         ocpp_transaction_id=event.ocpp_transaction_id,
         meter_start=event.meter_start,
+        meter_unknown=event.meter_unknown,
     )
 
 

@@ -1,9 +1,10 @@
 """The SESSIONS stream: its subjects and how the gateway declares it.
 
-Beside the published events it holds five kinds of marks, each on a subject of its
+Beside the published events it holds six kinds of marks, each on a subject of its
 own so that the stream itself can refuse a second one: the lock of an identification,
 the start of a start key, the charge of a transaction of OCPP 2.x (its payload is the start
-key), the stop of a transaction, and the correction of a stop that was presumed.
+key), the stop of a transaction, the correction of a stop that was presumed, and the first
+register of a transaction that began without one (its payload is the watt-hours).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ STREAM = "SESSIONS"
 SOURCE = "chargepoint-gateway"
 LOCK_PREFIX = "sessions.v1.lock."
 START_PREFIX = "sessions.v1.start."
+REGISTER_PREFIX = "sessions.v1.register."
 
 # Payloads of a lock: an identification is charging, or is not any more.
 HELD = b"held"
@@ -55,6 +57,11 @@ def correction_subject(transaction_id: int) -> str:
 def stop_subject(transaction_id: int) -> str:
     """Return where the mark of a stop is."""
     return f"sessions.v1.stop.{transaction_id}"
+
+
+def register_subject(transaction_id: int) -> str:
+    """Return where the mark of a transaction's first register is."""
+    return f"{REGISTER_PREFIX}{transaction_id}"
 
 
 async def declare(js: JetStreamContext, *, now: int, replicas: int, last_known: int = 0) -> None:

@@ -30,7 +30,8 @@ class TransactionMessage(msgspec.Struct, frozen=True, kw_only=True):
     `transaction` is the charger's own name for it, `number` counts its messages from 0
     (seqNo). `at` in nanoseconds since the epoch, `connector` the EVSE, 0 where it is not
     told. `token` is there where somebody was presented by this message: who starts it or,
-    with `stops`, who ends it. `meter` is the energy register in watt-hours, `power` in watts.
+    with `stops`, who ends it. `meter` is the energy register in watt-hours, `meter_began` what
+    it was when the transaction began, where the message says so; `power` in watts.
     """
 
     phase: Phase
@@ -43,6 +44,7 @@ class TransactionMessage(msgspec.Struct, frozen=True, kw_only=True):
     stops: bool = False
     offline: bool = False
     meter: int | None = None
+    meter_began: int | None = None
     power: int | None = None
     reason: str = "Local"
 
@@ -69,7 +71,6 @@ class Heard:
         self._from: int | None = None
         self._next = 0
         self._apart: set[int] = set()
-        self._meter_before = 0
 
     def take(self, message: TransactionMessage) -> None:
         """Hear a message, in whatever order and however often it comes."""
@@ -77,22 +78,17 @@ class Heard:
         self.connector = self.connector or message.connector
         if message.phase is Phase.STARTED:
             self.began_at = message.at
-            self.meter_start = message.meter
-        elif self.meter_start is None:
-            self.meter_start = message.meter
+        if message.meter_began is not None:
+            self.meter_start = message.meter_began
         if message.meter is not None:
+            if self.meter_start is None or message.phase is Phase.STARTED:
+                self.meter_start = message.meter
             known = message.meter if self.meter_highest is None else self.meter_highest
             self.meter_highest = max(message.meter, known)
 
-    def begun_without_meter(self) -> None:
-        """Count energy from the first word of the meter on: nobody knows where it stood."""
-        self._meter_before = -1
-
-    def energy(self, meter: int) -> int:
-        """Return the register as the session counts it."""
-        if self._meter_before < 0:
-            self._meter_before = meter
-        return meter - self._meter_before
+    def counted(self, meter: int) -> int:
+        """Return the register as it counts from the first that was heard here."""
+        return meter if self.meter_start is None else meter - self.meter_start
 
     @property
     def flowed(self) -> bool:

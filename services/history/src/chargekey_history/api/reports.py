@@ -91,7 +91,7 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
             raise InstallationUnknownError
         since = request.ended_since if request.HasField("ended_since") else None
         before = request.ended_before if request.HasField("ended_before") else None
-        if since is not None and before is not None and before < since:
+        if since is not None and before is not None and before <= since:
             raise PeriodMalformedError
         period = Period(
             installation_id=request.installation_id,
