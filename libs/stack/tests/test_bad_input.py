@@ -297,7 +297,7 @@ def people(site: Site) -> Iterator[Row]:
         yield "date_malformed", (*report, "--from", day)
         yield "date_malformed", (*report, "--to", day)
     yield "date_too_late", (*report, "--to", "9999-12-31")
-    yield "period_malformed", (*report, "--from", "2026-03-02", "--to", "2026-02-28")
+    yield "period_malformed", (*report, "--from", "2026-03-02", "--to", "2026-03-01")
     for option in ("--csv", "--xlsx"):
         yield "file_unwritable", (*report, option, "/nowhere/at/all")
     dry = ("--dry-run",)

@@ -74,7 +74,7 @@ async def takes_nothing_from_anybody(run: Remote, version: Version) -> None:
 
 @pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
 async def test_a_charger_does_as_people_say(system: RunningSystem, version: Version) -> None:
-    """R10, R22: started from afar as oneself, and stopped again; and everything else."""
+    """R10, R22, S3-12: started from afar as oneself, and stopped again; and everything else."""
     name = f"Remote-{version}"
     site = await asyncio.to_thread(Site, system, name)
     eli = await asyncio.to_thread(site.invite, f"eli@{name.lower()}.example", "user")

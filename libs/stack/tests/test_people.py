@@ -95,18 +95,12 @@ def test_by_the_portal_and_by_a_card_the_approved_are_let_in_and_nobody_else(sit
     site.run(
         *("identification", "add", "--user", eli, "--type", "rfid", "--code", card, "--as", eli)
     )
-    [app] = [
-        each
-        for each in site.run("identification", "list", "--user", eli, "--as", eli)[
-            "identifications"
-        ]
-        if each["type"] == "app"
-    ]
-    by_portal = site.run("identification", "reveal", app["id"], "--as", eli)["code"]
     stranger = "04FFEEDDCCBBAA"
     for _ in range(2):
-        for code, status in ((card, "Accepted"), (by_portal, "Accepted"), (stranger, "Invalid")):
+        for code, status in ((card, "Accepted"), (stranger, "Invalid")):
             site.becomes(code, status)
+        # The charger is not there, but she might start.
+        assert site.run("charger", "start", site.charger, "--as", eli) == "charger_offline"
         site.run("installation", "set", site.id, "--authorisation-required", "no")
         site.becomes(stranger, "Accepted")
         site.run("installation", "set", site.id, "--authorisation-required", "yes")

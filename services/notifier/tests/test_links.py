@@ -69,6 +69,21 @@ async def test_a_member_of_a_partner_is_invited_by_the_partners_name(
     assert "You were made a member of Volt AS." in part(mail, "plain")
 
 
+async def test_a_link_stands_whole_in_the_mail_as_it_is_sent(
+    running: Running, stream: IdentityStream, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    """R7: where it is kept as a file, it is copied from there, its `=` as one."""
+    token = "a" * 43 + "="
+    invite(neighbours, token, partner_id="p1", language="en")
+    async with running():
+        await stream.tell(
+            1,
+            InvitationCreated(user_id="u1", invitation_id="i1", partner_id="p1", expires_at=NOON),
+        )
+        await mailbox.wait(1)
+    assert mailbox.raw[0].count(f"https://charge.test/invitation#{token}".encode()) >= 2
+
+
 async def test_who_is_offered_a_site_is_told_that_it_is_his_when_he_accepts(
     running: Running, stream: IdentityStream, neighbours: Neighbours, mailbox: Mailbox
 ) -> None:

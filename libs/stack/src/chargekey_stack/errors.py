@@ -143,7 +143,8 @@ class DryRunImpossibleError(InvalidArgumentError):
     code = "dry_run_impossible"
     sentence = (
         "What this would do cannot be shown beforehand; a dry run shows what a revoked permission, "
-        "a block at one installation, --authorisation-required and a charger's types would do."
+        "a block at one installation, --authorisation-required, and a charger's --authorisation "
+        "and types would do."
     )
 
 

@@ -62,10 +62,10 @@ class Post:
             raise
 
 
-def _encoding(text: str) -> str:
-    """Return how to write it: as it stands wherever that can be.
+def _encoding(text: str) -> str | None:
+    """Return that it is written as it stands, where every server takes that; else None.
 
-    The mail may be read as the file that it is, and a link be copied from there.
+    Mails may be kept as files, and links be copied from these.
     """
-    fits = text.isascii() and all(len(line) <= LONGEST_LINE for line in text.splitlines())
-    return "7bit" if fits else "quoted-printable"
+    fits = text.isascii() and all(len(line) <= LONGEST_LINE for line in text.split("\n"))
+    return "7bit" if fits else None
