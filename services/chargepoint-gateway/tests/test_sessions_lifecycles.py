@@ -135,7 +135,8 @@ class Lifecycles(RuleBasedStateMachine):
         for other in self.charging(each.charger):
             if other.connector == each.connector and other.at < each.at:
                 self.end(other, presumed=True)
-                self.metered(other, each.meter)
+                if each.metered:
+                    self.metered(other, each.meter)
         locked = any(other.running and other.token == each.token for other in self.begun)
         each.accepted = each.running = not locked
         self.begun.append(each)
@@ -177,10 +178,7 @@ class Lifecycles(RuleBasedStateMachine):
 
     @rule(each=starts, replica=REPLICAS)
     def start_again(self, each: Begun, replica: int) -> None:
-        """O21: the same id and verdict, whatever has happened since."""
-        for other in self.charging(each.charger):
-            if other is not each and other.connector == each.connector and other.at < each.at:
-                self.end(other, presumed=True)  # it is proven over once more
+        """O21: the same id and verdict, whatever has happened since; and it proves nothing more."""
         started = self.do(self._start(replica, each))
         assert (started.transaction_id, started.decision.accepted) == (
             each.transaction_id,
