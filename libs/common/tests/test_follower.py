@@ -42,6 +42,12 @@ async def running(follower: Follower) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def until_whole(follower: Follower) -> None:
+    async with asyncio.timeout(20):
+        while await follower.ahead() != 0:
+            await asyncio.sleep(0.01)
+
+
 async def fill(client: Client, numbers: range) -> None:
     js = client.jetstream()
     for number in numbers:
@@ -140,6 +146,53 @@ async def test_a_stream_that_lost_its_tail_is_read_from_its_beginning(things: Cl
     seen = Seen()
     async with running(Follower(things, "THINGS", seen.handle, after=7)):
         assert await seen.wait(2) == [b"0", b"1"]
+
+
+async def test_it_tells_how_far_the_stream_is_ahead(things: Client) -> None:
+    """O50."""
+    await fill(things, range(3))
+    go_on = asyncio.Event()
+    seen = Seen()
+
+    async def handle(batch: Sequence[Message]) -> None:
+        await seen.handle(batch)
+        await go_on.wait()
+
+    follower = Follower(things, "THINGS", handle)
+    assert await follower.ahead() is None, "nothing was read of whatever stream that is"
+    async with running(follower):
+        await seen.wait(1)
+        assert await follower.ahead() == 3, "handed over, and not handled"
+        go_on.set()
+        await until_whole(follower)
+        go_on.clear()
+        await fill(things, range(3, 5))
+        await seen.wait(4)
+        assert await follower.ahead() == 2
+
+
+async def test_what_was_deleted_keeps_nobody_from_having_read_everything(things: Client) -> None:
+    """O50: keys of who is erased are."""
+    await fill(things, range(3))
+    await things.jetstream().delete_msg("THINGS", 3)
+    async with running(follower := Follower(things, "THINGS", Seen().handle)):
+        await until_whole(follower)
+    await things.jetstream().purge_stream("THINGS")
+    async with running(follower := Follower(things, "THINGS", Seen().handle)):
+        await until_whole(follower)
+
+
+async def test_a_stream_that_is_another_one_now_tells_nothing(things: Client) -> None:
+    """O50: else one that was made again, and is shorter, would seem to be read to its end."""
+    await fill(things, range(3))
+    async with running(follower := Follower(things, "THINGS", Seen().handle)):
+        await until_whole(follower)
+    js = things.jetstream()
+    await js.delete_stream("THINGS")
+    await make_stream(js, StreamConfig(name="THINGS", subjects=["things.>"]))
+    assert await follower.ahead() is None
+    async with running(follower):
+        await until_whole(follower)
 
 
 async def test_a_restarted_server_is_followed_on(things: Client, nats_server: NatsServer) -> None:

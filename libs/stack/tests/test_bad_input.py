@@ -91,6 +91,8 @@ def installations(site: Site) -> Iterator[Row]:
         yield "installation_unknown", ("installation", "transfer", key, "--user", site.user)
     yield "usage", ("installation", "policies", site.id, "--pin-length", "3")
     yield "usage", ("installation", "policies", site.id, "--on-block", "explode")
+    yield "usage", ("installation", "policies", site.id, "--view-bound-minutes", "0")
+    yield "usage", ("installation", "policies", site.id, "--on-view-behind", "guess")
     yield "subject_missing", ("installation", "transfer", site.id)
     yield "local_user_cannot_own", ("installation", "transfer", site.id, "--user", site.user)
     yield "ownership_not_offered", ("installation", "withdraw", site.id)

@@ -69,6 +69,8 @@ def test_what_is_created_answers_with_id_and_position(system: RunningSystem) -> 
         "offline_unknown_ids": False,
         "offline_pins": False,
         "master_pass": False,
+        "view_bound_minutes": 1440,
+        "on_view_behind": "deny",
         "pin_length": 4,
     }
     changed = run("installation", "policies", installation["id"], "--pin-length", "6")
@@ -76,6 +78,9 @@ def test_what_is_created_answers_with_id_and_position(system: RunningSystem) -> 
     run("installation", "policies", installation["id"], "--master-pass", "yes")
     shown = run("installation", "policies", installation["id"])
     assert (shown["master_pass"], shown["offline_pins"], shown["pin_length"]) == (True, False, 6)
+    bound = ("--view-bound-minutes", "60", "--on-view-behind", "last-known")
+    shown = run("installation", "policies", installation["id"], *bound)
+    assert (shown["view_bound_minutes"], shown["on_view_behind"]) == (60, "last-known")
 
 
 def test_installations_and_chargers_are_opened_and_restricted(site: Site) -> None:

@@ -111,6 +111,15 @@ FOR_EVERYBODY = {
 }
 ZONES = ("", "Mars/Olympus", "europe/oslo", "EUROPE/OSLO", "America", "Europe/Oslo ", "localtime")
 
+
+def policies(**changes: int) -> installations_pb2.Policies:
+    """Return policies that can be, with these changes."""
+    possible = dict.fromkeys(("on_block", "on_revoke", "on_operator_timeout", "on_view_behind"), 1)
+    return installations_pb2.Policies(
+        **{**possible, "view_bound_minutes": 60, "pin_length": 4, **changes}
+    )
+
+
 FIELDS: Fields = {
     "page_size": bad(INVALID, "page_size_malformed", -1, -(2**31)),
     "page_token": bad(
@@ -220,19 +229,21 @@ FIELDS: Fields = {
             INVALID,
             "policy_missing",
             installations_pb2.Policies(),
-            installations_pb2.Policies(on_block=3, on_revoke=1, on_operator_timeout=1),
-            installations_pb2.Policies(on_block=1, on_revoke=-1, on_operator_timeout=1),
-            installations_pb2.Policies(on_block=1, on_revoke=1, on_operator_timeout=2**31 - 1),
+            *(
+                policies(**{name: number})
+                for name in ("on_block", "on_revoke", "on_operator_timeout", "on_view_behind")
+                for number in (0, -1, 3, 2**31 - 1)
+            ),
         ),
         *bad(
             INVALID,
             "pin_length_malformed",
-            *(
-                installations_pb2.Policies(
-                    on_block=1, on_revoke=1, on_operator_timeout=1, pin_length=length
-                )
-                for length in (0, -1, 3, 9, 2**31 - 1)
-            ),
+            *(policies(pin_length=length) for length in (0, -1, 3, 9, 2**31 - 1)),
+        ),
+        *bad(
+            INVALID,
+            "view_bound_malformed",
+            *(policies(view_bound_minutes=minutes) for minutes in (0, -1, 10_081, 2**31 - 1)),
         ),
     ],
     "reader_quirks": [
@@ -350,9 +361,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         installations_pb2.SetAuthenticationTypeRequest(installation_id=site, authentication_type=1),
         installations_pb2.SetPoliciesRequest(
             installation_id=site,
-            policies=installations_pb2.Policies(
-                on_block=1, on_revoke=1, on_operator_timeout=1, pin_length=8
-            ),
+            policies=policies(pin_length=8),
         ),
         installations_pb2.ConnectOperatorRequest(installation_id=site, partner_id="volt"),
         installations_pb2.DisconnectOperatorRequest(installation_id=managed),

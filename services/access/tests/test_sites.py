@@ -158,6 +158,8 @@ async def test_policies_are_replaced_as_a_whole_and_told(callers: Callers) -> No
         offline_unknown_ids=True,
         offline_pins=True,
         master_pass=True,
+        view_bound_minutes=60,
+        on_view_behind=installations_pb2.ON_VIEW_BEHIND_LAST_KNOWN,
         pin_length=6,
     )
     request = installations_pb2.SetPoliciesRequest(installation_id=site, policies=policies)
@@ -370,7 +372,12 @@ async def test_a_managed_site_refuses_whoever_is_not_its_operator_and_says_whom_
     policies = installations_pb2.SetPoliciesRequest(
         installation_id=site,
         policies=installations_pb2.Policies(
-            on_block=1, on_revoke=1, on_operator_timeout=1, pin_length=4
+            on_block=1,
+            on_revoke=1,
+            on_operator_timeout=1,
+            view_bound_minutes=1,
+            on_view_behind=1,
+            pin_length=4,
         ),
     )
     edits: list[tuple[str, Any]] = [

@@ -17,6 +17,7 @@ from chargekey_access.domain.errors import (
     OperatorNotConnectedError,
     PinLengthMalformedError,
     ReaderPrefixMalformedError,
+    ViewBoundMalformedError,
 )
 from chargekey_access.domain.events import (
     AuthenticationTypeSet,
@@ -188,6 +189,8 @@ def test_a_site_begins_with_the_policies_of_the_rules() -> None:
         offline_unknown_ids=False,
         offline_pins=False,
         master_pass=False,
+        view_bound_minutes=1440,
+        on_view_behind="DENY",
         pin_length=4,
     )
 
@@ -200,6 +203,8 @@ def test_policies_are_replaced_in_one_event_where_one_changes() -> None:
         offline_unknown_ids=True,
         offline_pins=True,
         master_pass=True,
+        view_bound_minutes=60,
+        on_view_behind="LAST_KNOWN",
         pin_length=6,
     )
     [event] = installation.set_policies(site(), wanted)
@@ -210,16 +215,19 @@ def test_policies_are_replaced_in_one_event_where_one_changes() -> None:
         offline_unknown_ids=True,
         offline_pins=True,
         master_pass=True,
+        view_bound_minutes=60,
+        on_view_behind="LAST_KNOWN",
         pin_length=6,
     )
     assert site(event).policies == wanted
     assert installation.set_policies(site(event), wanted) == []
 
 
-def test_policies_that_were_stored_before_there_were_master_passes_want_none() -> None:
-    """O46."""
+def test_policies_that_were_stored_before_there_were_some_have_these_defaults() -> None:
+    """O46, O50: no master pass, and a view that is a day old counts no more."""
     before = msgspec.structs.asdict(PoliciesSet(**msgspec.structs.asdict(Policies())))
-    del before["master_pass"]
+    for later in ("master_pass", "view_bound_minutes", "on_view_behind"):
+        del before[later]
     assert site(msgspec.convert(before, PoliciesSet)).policies == Policies()
 
 
@@ -234,6 +242,19 @@ def test_a_length_that_no_pin_has_is_refused(length: int) -> None:
     """R13."""
     with pytest.raises(PinLengthMalformedError):
         installation.set_policies(site(), Policies(pin_length=length))
+
+
+@pytest.mark.parametrize("minutes", [1, 7 * 24 * 60])
+def test_a_site_says_how_far_behind_a_gateway_may_be(minutes: int) -> None:
+    """O50."""
+    assert installation.set_policies(site(), Policies(view_bound_minutes=minutes))
+
+
+@pytest.mark.parametrize("minutes", [-1, 0, 7 * 24 * 60 + 1])
+def test_less_than_a_gateway_can_tell_and_more_than_a_week_are_refused(minutes: int) -> None:
+    """O50."""
+    with pytest.raises(ViewBoundMalformedError):
+        installation.set_policies(site(), Policies(view_bound_minutes=minutes))
 
 
 def test_how_a_reader_deviates_is_one_event_with_the_new_whole() -> None:

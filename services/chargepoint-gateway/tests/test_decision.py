@@ -56,6 +56,7 @@ OBSTACLES: list[tuple[dict[str, Any], Reason]] = [
     ({"permission_id": None}, Reason.NO_PERMISSION),
     ({"permission_valid_until": 1_000}, Reason.PERMISSION_EXPIRED),
     ({"charging_elsewhere": True}, Reason.ALREADY_CHARGING),
+    ({"view_behind": True}, Reason.VIEW_BEHIND),
 ]
 
 
@@ -148,7 +149,7 @@ def test_the_explanation_ends_with_the_step_that_hit() -> None:
 
 def test_the_explanation_of_an_acceptance_has_every_step() -> None:
     lines = explain(ACCEPTABLE)
-    assert len(lines) == 13
+    assert len(lines) == 14
     assert lines[-1].endswith("yes: installation_permission")
 
 

@@ -59,6 +59,9 @@ NOBODYS = ["#87654321", "0102030405", "08A1B2C3", "NO-TAP-0001", "x" * 255, " "]
 STRANGE = [NOTHING, *IMPOSSIBLE, *NOBODYS]
 CODES = ["#9999", *(code for *_, codes in IDENTIFICATIONS.values() for code in codes)]
 ENDS = (None, 1_000, 2_000)
+# Minutes for which the view was not known to be complete, and what sites allow.
+STALE = (0.0, 0.0, 0.0, 0.0, 1.0, 1.1, 60.0, 60.1, 1_440.0, 1_440.1, 100_000.0)
+BOUNDS = (1, 60)
 TIMES = (0, 999, 1_000, 1_001, 1_999, 2_000, 2_001)
 ANSWERS = [
     *(
@@ -124,6 +127,18 @@ def revoked(holder: str, charger_id: str | None, installation_id: str) -> Publis
         user_id=holder if holder in USERS else None,
         partner_id=holder if holder in PARTNERS else None,
         charger_id=charger_id,
+    )
+
+
+def policies(installation_id: str, bound: int, goes_on: bool) -> access.PoliciesSet:
+    return access.PoliciesSet(
+        installation_id=installation_id,
+        on_block="STOP",
+        on_revoke="FINISH",
+        on_operator_timeout="DENY",
+        view_bound_minutes=bound,
+        on_view_behind="LAST_KNOWN" if goes_on else "DENY",
+        pin_length=4,
     )
 
 
@@ -255,6 +270,7 @@ def about_sites() -> st.SearchStrategy[PublishedEvent]:
             lambda i: access.OperatorDisconnected(installation_id=i, partner_id="fleet"),
             installations,
         ),
+        st.builds(policies, installations, st.sampled_from(BOUNDS), st.booleans()),
         st.builds(
             lambda c, override: access.AuthorisationOverrideSet(
                 **at(c), authorisation_override=override
@@ -459,10 +475,12 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
     charging: bool,
     said: OperatorAnswer | None = None,
     asked_for: bool = True,
+    stale: float = 0.0,
 ) -> tuple[str, str, int | None]:
     """Return status, reason and end; `said` is the operator's word where it was asked.
 
-    `asked_for` where a remote start was, so that the portal's code counts.
+    `asked_for` where a remote start was, so that the portal's code counts. For `stale`
+    minutes nobody knew whether the log is all there is.
     """
     site = last(log, (access.ChargerAdded, access.ChargerMoved), charger_id=charger_id)
     site = site.installation_id
@@ -558,6 +576,10 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
         return "Invalid", "permission_expired", None
     if charging:
         return "ConcurrentTx", "already_charging", None
+    rules = last(log, access.PoliciesSet, installation_id=site)
+    allowed = 1_440 if rules is None else rules.view_bound_minutes
+    if stale > allowed and (rules is None or rules.on_view_behind == "DENY"):
+        return "Invalid", "view_behind", None
     forever = [p for p in good if p.valid_until is None]
     until = None if forever else max(p.valid_until or 0 for p in good)
     on_charger = any(p.charger_id is not None for p in good if p.valid_until == until)
@@ -588,6 +610,7 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
             st.booleans(),
             st.sampled_from(ANSWERS),
             st.booleans(),
+            st.sampled_from(STALE),
         ),
         min_size=1,
         max_size=4,  # a fifth wrong PIN would lock the charger (R14)
@@ -596,9 +619,9 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
 def test_the_decision_agrees_with_the_model(
     beginning: list[PublishedEvent],
     events: list[PublishedEvent],
-    taps: list[tuple[str, str, int, bool, OperatorAnswer, bool]],
+    taps: list[tuple[str, str, int, bool, OperatorAnswer, bool, float]],
 ) -> None:
-    """R1 to R4, R7 to R12, R15, R18, R19, R20."""
+    """R1 to R4, R7 to R12, R15, R18, R19, R20, O50."""
     view = View()
     log = placed(possible([*beginning, *events]))
     for event in log:
@@ -617,16 +640,18 @@ def test_the_decision_agrees_with_the_model(
     )
     look_up = Lookup(view, KEYED_IDS)
     asked_for: set[str] = set()
-    for charger_id, code, at, charging, answer, from_afar in taps:
+    for charger_id, code, at, charging, answer, from_afar, stale in taps:
+        view.set_staleness(stale * 60)
         charger = view.charger(charger_id)
         assert charger is not None
         if from_afar:
             gateway.remote_starts.hear(charger_id, "ada-app", at)
             asked_for.add(charger_id)
-        agrees = partial(expected, asked_for=charger_id in asked_for)
+        agrees = partial(expected, asked_for=charger_id in asked_for, stale=stale)
         token = as_sent(log, charger_id, code)
         presented = gateway.deciding.expected(charger, look_up(charger, token), at)
-        inputs = gather(charger, presented, at=at, positions=())
+        behind = view.is_behind(charger)
+        inputs = gather(charger, presented, at=at, positions=(), view_behind=behind)
         assert not inputs.charging_elsewhere
         decision = decide(inputs)
         if isinstance(decision, AskOperator):

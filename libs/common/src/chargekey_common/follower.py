@@ -67,6 +67,7 @@ class Follower:
         self.sequence = after
         self.made = made
         self.caught_up = asyncio.Event()
+        self._read_to = 0  # of the stream's own count: handled, or gone before it could be
         self._client = client
         self._js = client.jetstream()
         self._handle = handle
@@ -83,6 +84,18 @@ class Follower:
             except (_InterruptedError, nats.errors.Error, OSError) as error:
                 log.debug("follower_interrupted", stream=self.stream, error=type(error).__name__)
                 await asyncio.sleep(RETRY)
+
+    async def ahead(self) -> int | None:
+        """Ask the stream how many sequences it holds that are not handled yet; 0: none.
+
+        None where it is not the stream that is read from, or not any more. Only the stream's
+        leader answers, so a server that is cut off from the others tells nothing. Whoever
+        follows a part of the subjects is ahead of nobody by this. Raises nats' errors and OSError.
+        """
+        info = await self._js.stream_info(self.stream)
+        if str(info.created) != self.made:
+            return None
+        return max(0, info.state.last_seq - self._read_to)
 
     async def _follow(self) -> None:
         consumer = await self._make_consumer()
@@ -113,6 +126,7 @@ class Follower:
         if self.made not in (None, made) or self.sequence > info.state.last_seq:
             log.info("stream_made_again", stream=self.stream)
             self.sequence = 0
+            self._read_to = 0
         self.made = made
         self._target = info.state.last_seq
         created = await self._js.add_consumer(
@@ -129,6 +143,7 @@ class Follower:
         )
         # Not by sequences: an empty stream may begin high, and end on others' subjects.
         if created.num_pending == 0:
+            self._read_to = max(self._read_to, self._target)
             self.caught_up.set()
         return created.name
 
@@ -171,6 +186,9 @@ class Follower:
                 wanted -= len(batch)
                 await self._handle(batch)
                 self.sequence = batch[-1].sequence
+                self._read_to = max(self._read_to, self.sequence)
+                if pending == "0":  # what ended the stream may have been deleted since
+                    self._read_to = max(self._read_to, self._target)
                 if self.sequence >= self._target or pending == "0":
                     self.caught_up.set()
 

@@ -95,6 +95,12 @@ RUNNING = Words(
         "finish": installations_pb2.RUNNING_SESSIONS_FINISH,
     }
 )
+ON_VIEW_BEHIND = Words(
+    {
+        "deny": installations_pb2.ON_VIEW_BEHIND_DENY,
+        "last-known": installations_pb2.ON_VIEW_BEHIND_LAST_KNOWN,
+    }
+)
 ON_OPERATOR_TIMEOUT = Words(
     {
         "deny": installations_pb2.ON_OPERATOR_TIMEOUT_DENY,

@@ -164,5 +164,6 @@ _WHAT_TO_DO = {
     "type_disabled": "This charger does not let sessions be started from here; present a card "
     "or a PIN at it instead.",
     "user_blocked": "You are blocked here; ask the owner of the site.",
-    "view_behind": "Something has changed a moment ago; try again in a moment.",
+    "view_behind": "This site's charging service has not heard of changes for too long; "
+    "try again later.",
 }

@@ -228,6 +228,15 @@ def _charging(inputs: Inputs) -> Reason | None:
     return Reason.ALREADY_CHARGING if inputs.charging_elsewhere else None
 
 
+def _view_behind(inputs: Inputs) -> Reason | None:
+    """Let nobody in by a permission that may have been taken away unheard (O50).
+
+    The last step before that: whom the view refuses hears why. Open chargers and sites where
+    an operator decides need no permission, and go on.
+    """
+    return Reason.VIEW_BEHIND if inputs.view_behind else None
+
+
 def _permitted(inputs: Inputs) -> Reason:
     if inputs.permission_on == "charger":
         return Reason.CHARGER_PERMISSION
@@ -252,6 +261,10 @@ STEPS: tuple[tuple[str, Callable[[Inputs], Reason | AskOperator | None]], ...] =
     ("Has the identification expired?", _expired),
     ("Is there no permission to charge here, or has it ended?", _not_permitted),
     ("Is it charging elsewhere already?", _charging),
+    (
+        "Has the view not been heard to be complete for longer than the site allows?",
+        _view_behind,
+    ),
     ("Nothing is against it?", _permitted),
 )
 
@@ -317,7 +330,11 @@ PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION
 # A PIN that is refused for these is a guess (R14).
 GUESSED = frozenset({Reason.IDENTIFICATION_UNKNOWN, Reason.IDENTIFICATION_MALFORMED})
 # From the step that asks for a permission on, the decision names the one it found.
-BY_PERMISSION = PERMITTED | {Reason.PERMISSION_EXPIRED, Reason.ALREADY_CHARGING}
+BY_PERMISSION = PERMITTED | {
+    Reason.PERMISSION_EXPIRED,
+    Reason.ALREADY_CHARGING,
+    Reason.VIEW_BEHIND,
+}
 
 
 def _decision(inputs: Inputs, reason: Reason) -> Decision:

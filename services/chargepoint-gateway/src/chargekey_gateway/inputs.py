@@ -51,12 +51,14 @@ def gather(
     positions: tuple[str, ...],
     locked_out: bool = False,
     announced: CodeClass | None = None,
+    view_behind: bool = False,
 ) -> Inputs:
     """Collect what is known at `at` (nanoseconds since the epoch) of who presents what where.
 
     `locked_out` where PINs are locked there (R14); `announced` is what it is said to be,
-    where anything is said. A token that is empty is nobody's, and of no type; callers who
-    know whose it is without a token have presented it all the same.
+    where anything is said; `view_behind` where the site allows no view this old. A token that
+    is empty is nobody's, and of no type; callers who know whose it is without a token have
+    presented it all the same.
     """
     nothing = not presented.token and presented.identification is None
     here = Inputs(
@@ -72,6 +74,7 @@ def gather(
         nothing_presented=nothing,
         type_enabled=nothing or presented.type in charger.identification_types,
         locked_out=locked_out,
+        view_behind=view_behind,
         positions=positions,
     )
     identification = presented.identification

@@ -24,7 +24,13 @@ async def start(lifetime: Lifetime) -> None:
     view = View()
     ready = asyncio.Event()
     health = HealthServer(
-        lambda: Readiness(ready.is_set(), {"positions": " ".join(view.positions)})
+        lambda: Readiness(
+            ready.is_set(),
+            {
+                "positions": " ".join(view.positions),
+                "view_staleness_seconds": f"{view.staleness:.0f}",
+            },
+        )
     )
     await lifetime.serve(health, settings.health_address)
     client = await jetstream.connect(settings.nats_url, "gateway", token=settings.nats_token)

@@ -63,6 +63,12 @@ CERTIFICATE_EXPIRY = Gauge(
     "tls_cert_expiry_seconds",
     "When the certificate that chargers are shown expires, in seconds since the epoch.",
 )
+VIEW_STALENESS = Gauge(
+    "view_staleness_seconds", "Since when the view is not known to hold all that was published."
+)
+VIEW_LAG = Gauge(
+    "view_lag_events", "Events that the stream was last known to be ahead of the view.", ["service"]
+)
 _MESSAGES = _Counts("ocpp_messages_total", "Calls of chargers.", ["action", "result"])
 
 

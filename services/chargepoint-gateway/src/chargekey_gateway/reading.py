@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from chargekey_common.follower import Follower
 from chargekey_common.process import Lifetime
 from chargekey_gateway import lockouts, remote_starts
+from chargekey_gateway.freshness import Freshness
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.operators import last_known
 from chargekey_gateway.operators.last_known import LastKnown
@@ -38,8 +39,10 @@ class Reading:
     ) -> None:
         self._client = client
         self._view = view
+        of_view = [Follower(client, service.upper(), view.follow) for service in SERVICES]
+        self._freshness = Freshness(view, of_view)
         self._followers = [
-            *(Follower(client, service.upper(), view.follow) for service in SERVICES),
+            *of_view,
             Follower(client, STREAM, running.follow),
             Follower(client, lockouts.STREAM, locks.follow),
             Follower(client, last_known.STREAM, answers.follow),
@@ -52,6 +55,7 @@ class Reading:
         for follower in self._followers:
             lifetime.own(follower.run(), f"follow {follower.stream}")
         lifetime.own(self._mend(), "mend the view")
+        lifetime.own(self._freshness.run(), "freshness of the view")
 
     async def caught_up(self) -> None:
         """Return once everything that was there is known, also where it is being refilled."""

@@ -48,6 +48,17 @@ def test_who_may_charge_there_is_in_the_list_until_he_may_not_and_with_his_group
     assert (entries[bob].expires, entries[bob].group) == (None, site_group(None, "bob"))
 
 
+def test_a_list_stays_as_it_is_where_the_view_is_behind() -> None:
+    """O50: an offline charger would refuse everybody for good, and may go by what it has."""
+    site = Site()
+    site.resident("bob", BOB)
+    before = wanted(site)
+    assert before.entries
+    site.view.set_staleness(8 * 24 * 3600)
+    assert site.view.is_behind(site.charger())
+    assert wanted(site) == before
+
+
 def site_group(group_id: str | None, user_id: str) -> str | None:
     return KEYED_IDS.group_token(group_id, user_id, "site")
 

@@ -13,6 +13,7 @@ AuthenticationType = Literal["NATIVE", "EXTERNAL"]
 PartnerKind = Literal["SERVICE_PARTNER", "PAYMENT_OPERATOR"]
 RunningSessions = Literal["STOP", "FINISH"]
 OnOperatorTimeout = Literal["DENY", "LAST_KNOWN"]
+OnViewBehind = Literal["DENY", "LAST_KNOWN"]
 
 
 class _AboutInstallation(PublishedEvent, frozen=True, kw_only=True):
@@ -51,7 +52,8 @@ class AuthenticationTypeSet(_AboutInstallation, frozen=True, kw_only=True):
 class PoliciesSet(_AboutInstallation, frozen=True, kw_only=True):
     """What follows from a block, a revocation, silence; the fields are the new whole.
 
-    `pin_length` is the fewest digits of a new PIN.
+    `pin_length` is the fewest digits of a new PIN. A view that was not heard to be complete for
+    `view_bound_minutes` is behind, and `on_view_behind` says whether it counts all the same.
     """
 
     on_block: RunningSessions
@@ -60,6 +62,8 @@ class PoliciesSet(_AboutInstallation, frozen=True, kw_only=True):
     offline_unknown_ids: bool = False
     offline_pins: bool = False
     master_pass: bool = False
+    view_bound_minutes: int = 1440
+    on_view_behind: OnViewBehind = "DENY"
     pin_length: int
 
 

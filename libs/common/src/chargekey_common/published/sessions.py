@@ -45,7 +45,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop each other's sessions; a `group_card` may charge several times at once.
     `operator_answer` is there once the operator of a managed site has been asked. What was
     known at `at` and was `withdrawn` before the decision counts for what began then, and for
-    nothing after it.
+    nothing after it. `view_behind` where the view that the decision was made from was not known
+    to be complete for longer than the site allows.
     """
 
     at: int
@@ -74,6 +75,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     charging_elsewhere: bool = False
     operator_answer: OperatorAnswer | None = None
     withdrawn: bool = False
+    view_behind: bool = False
     positions: tuple[str, ...] = ()
 
 

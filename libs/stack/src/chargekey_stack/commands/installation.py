@@ -21,7 +21,7 @@ from chargekey_stack.options import Email, OptionalUser, given
 from chargekey_stack.options import InstallationArgument as Id
 from chargekey_stack.paging import every
 from chargekey_stack.preview import DryRun, preview
-from chargekey_stack.words import AUTHENTICATIONS, ON_OPERATOR_TIMEOUT, RUNNING
+from chargekey_stack.words import AUTHENTICATIONS, ON_OPERATOR_TIMEOUT, ON_VIEW_BEHIND, RUNNING
 
 app = group("installation", "Sites: the top unit, with a time zone and who must show something.")
 
@@ -144,6 +144,19 @@ async def policies(
             "--master-pass", help="Whether owners who may not charge stop sessions by a card."
         ),
     ] = None,
+    view_bound_minutes: Annotated[
+        int | None,
+        typer.Option(
+            "--view-bound-minutes",
+            min=1,
+            max=10_080,
+            help="How long gateways may hear of no changes and still let people charge.",
+        ),
+    ] = None,
+    on_view_behind: Annotated[
+        Literal["deny", "last-known"] | None,
+        typer.Option("--on-view-behind", help="What counts when that is over."),
+    ] = None,
     pin_length: Annotated[
         int | None,
         typer.Option("--pin-length", min=4, max=8, help="The fewest digits of a new PIN."),
@@ -154,18 +167,23 @@ async def policies(
     wanted = (await client.installations.GetInstallation(request)).installation.policies
     before = pb.Policies()
     before.CopyFrom(wanted)
-    if on_block is not None:
-        wanted.on_block = RUNNING.number(on_block)
-    if on_revoke is not None:
-        wanted.on_revoke = RUNNING.number(on_revoke)
-    if on_operator_timeout is not None:
-        wanted.on_operator_timeout = ON_OPERATOR_TIMEOUT.number(on_operator_timeout)
-    if offline_unknown_ids is not None:
-        wanted.offline_unknown_ids = offline_unknown_ids == "yes"
-    if offline_pins is not None:
-        wanted.offline_pins = offline_pins == "yes"
-    if master_pass is not None:
-        wanted.master_pass = master_pass == "yes"  # noqa: S105 - no password
+    for name, words, word in (
+        ("on_block", RUNNING, on_block),
+        ("on_revoke", RUNNING, on_revoke),
+        ("on_operator_timeout", ON_OPERATOR_TIMEOUT, on_operator_timeout),
+        ("on_view_behind", ON_VIEW_BEHIND, on_view_behind),
+    ):
+        if word is not None:
+            setattr(wanted, name, words.number(word))
+    for name, answer in (
+        ("offline_unknown_ids", offline_unknown_ids),
+        ("offline_pins", offline_pins),
+        ("master_pass", master_pass),
+    ):
+        if answer is not None:
+            setattr(wanted, name, answer == "yes")
+    if view_bound_minutes is not None:
+        wanted.view_bound_minutes = view_bound_minutes
     if pin_length is not None:
         wanted.pin_length = pin_length
     shown = _policies(wanted)
@@ -255,5 +273,7 @@ def _policies(policies: pb.Policies) -> Document:
         "offline_unknown_ids": policies.offline_unknown_ids,
         "offline_pins": policies.offline_pins,
         "master_pass": policies.master_pass,
+        "view_bound_minutes": policies.view_bound_minutes,
+        "on_view_behind": ON_VIEW_BEHIND.word(policies.on_view_behind),
         "pin_length": policies.pin_length,
     }

@@ -16,6 +16,8 @@ from chargekey_access.api.words import (
     AUTHENTICATION_TYPES,
     ON_OPERATOR_TIMEOUT,
     ON_OPERATOR_TIMEOUT_NUMBERS,
+    ON_VIEW_BEHIND,
+    ON_VIEW_BEHIND_NUMBERS,
     RUNNING_SESSIONS,
     RUNNING_SESSIONS_NUMBERS,
 )
@@ -261,6 +263,7 @@ def _policies(policies: pb.Policies) -> Policies:
         (policies.on_block, RUNNING_SESSIONS),
         (policies.on_revoke, RUNNING_SESSIONS),
         (policies.on_operator_timeout, ON_OPERATOR_TIMEOUT),
+        (policies.on_view_behind, ON_VIEW_BEHIND),
     ):
         if given not in words:
             raise PolicyMissingError
@@ -271,6 +274,8 @@ def _policies(policies: pb.Policies) -> Policies:
         offline_unknown_ids=policies.offline_unknown_ids,
         offline_pins=policies.offline_pins,
         master_pass=policies.master_pass,
+        view_bound_minutes=policies.view_bound_minutes,
+        on_view_behind=ON_VIEW_BEHIND[policies.on_view_behind],
         pin_length=policies.pin_length,
     )
 
@@ -283,5 +288,7 @@ def _told(policies: Policies) -> pb.Policies:
         offline_unknown_ids=policies.offline_unknown_ids,
         offline_pins=policies.offline_pins,
         master_pass=policies.master_pass,
+        view_bound_minutes=policies.view_bound_minutes,
+        on_view_behind=ON_VIEW_BEHIND_NUMBERS[policies.on_view_behind],
         pin_length=policies.pin_length,
     )

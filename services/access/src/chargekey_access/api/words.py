@@ -19,6 +19,7 @@ from chargekey_access.domain.events import (
     DecisionEndpointKind,
     IdentificationType,
     OnOperatorTimeout,
+    OnViewBehind,
     Override,
     PartnerKind,
     Role,
@@ -36,6 +37,10 @@ RUNNING_SESSIONS: dict[int, RunningSessions] = {
 ON_OPERATOR_TIMEOUT: dict[int, OnOperatorTimeout] = {
     installations_pb2.ON_OPERATOR_TIMEOUT_DENY: "DENY",
     installations_pb2.ON_OPERATOR_TIMEOUT_LAST_KNOWN: "LAST_KNOWN",
+}
+ON_VIEW_BEHIND: dict[int, OnViewBehind] = {
+    installations_pb2.ON_VIEW_BEHIND_DENY: "DENY",
+    installations_pb2.ON_VIEW_BEHIND_LAST_KNOWN: "LAST_KNOWN",
 }
 OVERRIDES: dict[int, Override] = {
     chargers_pb2.AUTHORISATION_OVERRIDE_INHERIT: "INHERIT",
@@ -79,6 +84,9 @@ RUNNING_SESSIONS_NUMBERS: dict[RunningSessions, Any] = {
 }
 ON_OPERATOR_TIMEOUT_NUMBERS: dict[OnOperatorTimeout, Any] = {
     word: number for number, word in ON_OPERATOR_TIMEOUT.items()
+}
+ON_VIEW_BEHIND_NUMBERS: dict[OnViewBehind, Any] = {
+    word: number for number, word in ON_VIEW_BEHIND.items()
 }
 OVERRIDE_NUMBERS: dict[Override, Any] = {word: number for number, word in OVERRIDES.items()}
 ROLE_NUMBERS: dict[Role, Any] = {word: number for number, word in ROLES.items()}

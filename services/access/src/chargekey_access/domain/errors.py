@@ -25,6 +25,7 @@ ChargekeyError
 │   ├── AuthenticationTypeMissingError  authentication_type_missing
 │   ├── PolicyMissingError           policy_missing
 │   ├── PinLengthMalformedError      pin_length_malformed
+│   ├── ViewBoundMalformedError      view_bound_malformed
 │   ├── ReaderPrefixMalformedError   reader_prefix_malformed
 │   ├── ForeignPositionError         position_foreign
 │   └── ObjectMalformedError         object_malformed
@@ -239,7 +240,7 @@ class PolicyMissingError(InvalidArgumentError):
     code = "policy_missing"
     sentence = (
         "Choose stop or finish for blocks and for revocations, and deny or last-known for "
-        "an operator that does not answer."
+        "an operator that does not answer and for a gateway that is behind."
     )
 
 
@@ -248,6 +249,13 @@ class PinLengthMalformedError(InvalidArgumentError):
 
     code = "pin_length_malformed"
     sentence = "A PIN has at least 4 to 8 digits."
+
+
+class ViewBoundMalformedError(InvalidArgumentError):
+    """Less than gateways can tell, or more than a week."""
+
+    code = "view_bound_malformed"
+    sentence = "Gateways may be behind for 1 to 10080 minutes."
 
 
 class ReaderPrefixMalformedError(InvalidArgumentError):

@@ -14,6 +14,7 @@ PartnerKind = Literal["SERVICE_PARTNER", "PAYMENT_OPERATOR"]
 DecisionEndpointKind = Literal["OCPI", "WEBHOOK"]
 RunningSessions = Literal["STOP", "FINISH"]
 OnOperatorTimeout = Literal["DENY", "LAST_KNOWN"]
+OnViewBehind = Literal["DENY", "LAST_KNOWN"]
 
 
 class InstallationCreated(DomainEvent, frozen=True, kw_only=True):
@@ -45,7 +46,8 @@ class AuthenticationTypeSet(DomainEvent, frozen=True, kw_only=True):
 class PoliciesSet(DomainEvent, frozen=True, kw_only=True):
     """What follows from a block, a revocation, silence; the fields are the new whole.
 
-    `pin_length` is the fewest digits of a new PIN.
+    `pin_length` is the fewest digits of a new PIN. Gateways that were not known to have heard
+    everything for `view_bound_minutes` are behind; `on_view_behind` says what then counts.
     """
 
     on_block: RunningSessions
@@ -54,6 +56,8 @@ class PoliciesSet(DomainEvent, frozen=True, kw_only=True):
     offline_unknown_ids: bool
     offline_pins: bool
     master_pass: bool = False
+    view_bound_minutes: int = 1440
+    on_view_behind: OnViewBehind = "DENY"
     pin_length: int
 
 

@@ -13,6 +13,7 @@ from chargekey_access.domain.errors import (
     OperatorConnectedAlreadyError,
     OperatorNotConnectedError,
     PinLengthMalformedError,
+    ViewBoundMalformedError,
 )
 from chargekey_access.domain.events import (
     AuthenticationType,
@@ -22,6 +23,7 @@ from chargekey_access.domain.events import (
     InstallationEvent,
     InstallationRenamed,
     OnOperatorTimeout,
+    OnViewBehind,
     OperatorConnected,
     OperatorDisconnected,
     OverridesAllowedSet,
@@ -31,10 +33,16 @@ from chargekey_access.domain.events import (
 
 SHORTEST_PIN = 4
 LONGEST_PIN = 8
+SHORTEST_VIEW_BOUND = 1
+LONGEST_VIEW_BOUND = 7 * 24 * 60
 
 
 class Policies(msgspec.Struct, frozen=True):
-    """What follows from a block, a revocation, silence; `pin_length` is the fewest digits."""
+    """What follows from a block, a revocation, silence; `pin_length` is the fewest digits.
+
+    Gateways that were not known to have heard everything for `view_bound_minutes` are behind,
+    and do as `on_view_behind` says.
+    """
 
     on_block: RunningSessions = "STOP"
     on_revoke: RunningSessions = "FINISH"
@@ -42,6 +50,8 @@ class Policies(msgspec.Struct, frozen=True):
     offline_unknown_ids: bool = False
     offline_pins: bool = False
     master_pass: bool = False
+    view_bound_minutes: int = 1440
+    on_view_behind: OnViewBehind = "DENY"
     pin_length: int = 4
 
 
@@ -135,9 +145,11 @@ def set_authentication_type(
 
 
 def set_policies(state: Installation | None, policies: Policies) -> Sequence[InstallationEvent]:
-    """Replace all policies in one step; raises PinLengthMalformedError."""
+    """Replace all policies in one step; raises PinLengthMalformedError, ViewBoundMalformedError."""
     if not SHORTEST_PIN <= policies.pin_length <= LONGEST_PIN:
         raise PinLengthMalformedError
+    if not SHORTEST_VIEW_BOUND <= policies.view_bound_minutes <= LONGEST_VIEW_BOUND:
+        raise ViewBoundMalformedError
     if existing(state).policies == policies:
         return []
     return [PoliciesSet(**msgspec.structs.asdict(policies))]

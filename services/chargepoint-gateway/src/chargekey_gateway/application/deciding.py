@@ -299,7 +299,8 @@ class Deciding:
         """Return what is known at `at` of who presents what where; `was` is the charger then.
 
         PINs that are locked now are locked, whatever time a charger gives for its start:
-        whoever chooses that could guess on in the past (R14).
+        whoever chooses that could guess on in the past (R14). So is a view that is behind now:
+        what it holds of the past may lack something, too (O50).
         """
         return gather(
             charger if was is None else was,
@@ -309,6 +310,7 @@ class Deciding:
             locked_out=presented.code_class is _PIN
             and self._lockouts.locked(charger, self._clock()),
             announced=announced,
+            view_behind=self._view.is_behind(charger),
         )
 
     def let_in_then(

@@ -11,7 +11,12 @@ import operator
 
 import msgspec
 
-from chargekey_common.published.access import OnOperatorTimeout, Override, RunningSessions
+from chargekey_common.published.access import (
+    OnOperatorTimeout,
+    OnViewBehind,
+    Override,
+    RunningSessions,
+)
 
 # "No end" as a number, so that a deadline is one comparison of integers.
 NEVER = 2**63 - 1
@@ -25,6 +30,8 @@ class Installation(msgspec.Struct, gc=False):
     what becomes of running sessions (R12); `offline_unknown_ids` and `offline_pins` what a
     charger without a connection may do: serve who is in no list, know PINs at all. With
     `master_pass`, chargers of OCPP 2.x let who looks after them and may not charge stop (C16).
+    A view that was not known to be complete for `view_bound_minutes` lets nobody charge by a
+    permission, unless it is to go on by what it knows (`on_view_behind`).
     """
 
     id: str
@@ -38,6 +45,8 @@ class Installation(msgspec.Struct, gc=False):
     offline_unknown_ids: bool = False
     offline_pins: bool = False
     master_pass: bool = False
+    view_bound_minutes: int = 1440
+    on_view_behind: OnViewBehind = "DENY"
 
     @property
     def overrides_count(self) -> bool:
@@ -59,7 +68,7 @@ class Charger(msgspec.Struct, gc=False):
     `registered` is false while access has not (or, in a new generation, not yet
     again) told of it. `by_permission` are the types with which a permission is all it
     takes: the enabled ones but for what takes a remote start besides, or none where the charger
-    is open or an operator decides.
+    is open, an operator decides, or the view is older than the site allows.
     `moves` counts how often it was moved: what holds until the next move holds for these.
     """
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 
 import msgspec
+import structlog
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
@@ -13,6 +14,10 @@ from chargekey_gateway.view.entries import Charger, Installation, Quirks
 
 # Beside a permission it takes a remote start.
 FROM_AFAR = frozenset({"APP"})
+# Seconds: no site allows less, so that a view that is younger is behind nowhere.
+LEAST_BOUND = 60.0
+
+log = structlog.get_logger()
 
 
 class Sites:
@@ -25,6 +30,9 @@ class Sites:
         self._standing: dict[str, dict[str, Charger]] = {}  # by installation
         # A credential comes before its charger.
         self._password_hashes: dict[str, str] = {}
+        # Where the view is older than it may be. Of this replica alone, and no event's doing:
+        # no part of the entries, nor of the digest.
+        self._behind: frozenset[str] = frozenset()
         self._listeners: list[Callable[[str], None]] = []
         self._charger_listeners: list[Callable[[str], None]] = []
 
@@ -55,6 +63,26 @@ class Sites:
     def chargers_at(self, installation_id: str) -> Collection[Charger]:
         """Return what stands there, also what is not registered."""
         return self._standing.get(installation_id, {}).values()
+
+    def is_behind(self, installation_id: str) -> bool:
+        """Whether the site allows no view as old as this one."""
+        return installation_id in self._behind
+
+    def set_staleness(self, seconds: float) -> None:
+        """Have permissions count only where a view of this age may be gone by."""
+        if seconds <= LEAST_BOUND and not self._behind:
+            return
+        behind = frozenset(
+            site.id
+            for site in self._installations.values()
+            if site.on_view_behind == "DENY" and seconds > site.view_bound_minutes * 60
+        )
+        if bool(behind) != bool(self._behind):
+            log.warning("view_behind" if behind else "view_fresh_again", sites=len(behind))
+        changed, self._behind = behind ^ self._behind, behind
+        for installation_id in changed:
+            for charger in self.chargers_at(installation_id):
+                self._arrange(charger)
 
     def forget(self) -> None:
         """Drop what access told; a Charger that connections hold is the same when it is back."""
@@ -96,7 +124,7 @@ class Sites:
                     charger.ocpp_identity,
                     charger.authorisation_override,
                     sorted(charger.identification_types),
-                    sorted(charger.by_permission),
+                    sorted(_by_permission(charger)),
                     charger.quirks,
                     charger.password_hash,
                     charger.moves,
@@ -133,6 +161,8 @@ class Sites:
                     offline_unknown_ids=event.offline_unknown_ids,
                     offline_pins=event.offline_pins,
                     master_pass=event.master_pass,
+                    view_bound_minutes=event.view_bound_minutes,
+                    on_view_behind=event.on_view_behind,
                 )
             case _:  # the rest of the stream is not about it
                 pass
@@ -161,12 +191,12 @@ class Sites:
             case _:  # the rest of the stream is not about it
                 pass
 
-    def _set(self, installation_id: str, **settings: str | bool | None) -> None:
+    def _set(self, installation_id: str, **settings: str | bool | int | None) -> None:
         installation = self.installation(installation_id)
         for name, value in settings.items():
             setattr(installation, name, value)
         for charger in self.chargers_at(installation.id):
-            _arrange(charger)
+            self._arrange(charger)
         for listener in self._listeners:
             listener(installation.id)
 
@@ -187,15 +217,19 @@ class Sites:
         self._changed(charger)
 
     def _changed(self, charger: Charger) -> None:
-        _arrange(charger)
+        self._arrange(charger)
         for listener in self._charger_listeners:
             listener(charger.id)
 
+    def _arrange(self, charger: Charger) -> None:
+        behind = charger.installation.id in self._behind
+        charger.by_permission = frozenset() if behind else _by_permission(charger)
 
-def _arrange(charger: Charger) -> None:
+
+def _by_permission(charger: Charger) -> frozenset[str]:
+    """Return the types with which a permission is all it takes while the view is fresh."""
     by_permission = charger.authorisation_required and not charger.installation.external
-    types = charger.identification_types
-    charger.by_permission = _presented_by_hand(types) if by_permission else frozenset()
+    return _presented_by_hand(charger.identification_types) if by_permission else frozenset()
 
 
 @lru_cache(maxsize=128)  # chargers of the same types share one

@@ -56,6 +56,7 @@ class View:
         self._progress = Progress(SERVICES)
         self._catalogue = Catalogue(*access.EVENTS, *identity.EVENTS)
         self._whole = True
+        self._staleness = 0.0
         self._on_mended: list[Callable[[], None]] = []
         self._on_endpoint_change: list[Callable[[str], None]] = []
         self._on_password_change: list[Callable[[], None]] = []
@@ -156,6 +157,20 @@ class View:
     def whole(self) -> bool:
         """False between a reset and `mended`: what is not there may be on its way."""
         return self._whole
+
+    @property
+    def staleness(self) -> float:
+        """For how many seconds it has not been known to hold all that the streams do."""
+        return self._staleness
+
+    def set_staleness(self, seconds: float) -> None:
+        """Know this; where a site allows no view this old permissions do not count (O50)."""
+        self._staleness = seconds
+        self._sites.set_staleness(seconds)
+
+    def is_behind(self, charger: Charger) -> bool:
+        """Whether the view is older than the charger's site allows."""
+        return self._sites.is_behind(charger.installation.id)
 
     async def wait_for(self, positions: Iterable[Position], within: float) -> None:
         """Return once the view includes `positions`, at most `within` seconds from now.

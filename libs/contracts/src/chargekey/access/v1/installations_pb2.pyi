@@ -73,6 +73,25 @@ ON_OPERATOR_TIMEOUT_LAST_KNOWN: OnOperatorTimeout.ValueType  # 2
 """As the operator answered last for the same identification there."""
 Global___OnOperatorTimeout: _TypeAlias = OnOperatorTimeout  # noqa: Y015
 
+class _OnViewBehind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnViewBehindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnViewBehind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_VIEW_BEHIND_UNSPECIFIED: _OnViewBehind.ValueType  # 0
+    ON_VIEW_BEHIND_DENY: _OnViewBehind.ValueType  # 1
+    ON_VIEW_BEHIND_LAST_KNOWN: _OnViewBehind.ValueType  # 2
+    """As what was heard last says."""
+
+class OnViewBehind(_OnViewBehind, metaclass=_OnViewBehindEnumTypeWrapper): ...
+
+ON_VIEW_BEHIND_UNSPECIFIED: OnViewBehind.ValueType  # 0
+ON_VIEW_BEHIND_DENY: OnViewBehind.ValueType  # 1
+ON_VIEW_BEHIND_LAST_KNOWN: OnViewBehind.ValueType  # 2
+"""As what was heard last says."""
+Global___OnViewBehind: _TypeAlias = OnViewBehind  # noqa: Y015
+
 @_typing.final
 class Policies(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -84,6 +103,8 @@ class Policies(_message.Message):
     OFFLINE_PINS_FIELD_NUMBER: _builtins.int
     PIN_LENGTH_FIELD_NUMBER: _builtins.int
     MASTER_PASS_FIELD_NUMBER: _builtins.int
+    VIEW_BOUND_MINUTES_FIELD_NUMBER: _builtins.int
+    ON_VIEW_BEHIND_FIELD_NUMBER: _builtins.int
     on_block: Global___RunningSessions.ValueType
     on_revoke: Global___RunningSessions.ValueType
     on_operator_timeout: Global___OnOperatorTimeout.ValueType
@@ -97,6 +118,10 @@ class Policies(_message.Message):
     """Whether owners, services and operators who may not charge may stop any session at a
     charger of OCPP 2.x. One without a display then stops all that it charges.
     """
+    view_bound_minutes: _builtins.int
+    """For how long a gateway may not be known to have heard every change, 1 to 10080."""
+    on_view_behind: Global___OnViewBehind.ValueType
+    """What counts beyond that where a permission would let somebody charge."""
     def __init__(
         self,
         *,
@@ -107,10 +132,12 @@ class Policies(_message.Message):
         offline_pins: _builtins.bool = ...,
         pin_length: _builtins.int = ...,
         master_pass: _builtins.bool = ...,
+        view_bound_minutes: _builtins.int = ...,
+        on_view_behind: Global___OnViewBehind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["master_pass", b"master_pass", "offline_pins", b"offline_pins", "offline_unknown_ids", b"offline_unknown_ids", "on_block", b"on_block", "on_operator_timeout", b"on_operator_timeout", "on_revoke", b"on_revoke", "pin_length", b"pin_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["master_pass", b"master_pass", "offline_pins", b"offline_pins", "offline_unknown_ids", b"offline_unknown_ids", "on_block", b"on_block", "on_operator_timeout", b"on_operator_timeout", "on_revoke", b"on_revoke", "on_view_behind", b"on_view_behind", "pin_length", b"pin_length", "view_bound_minutes", b"view_bound_minutes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
