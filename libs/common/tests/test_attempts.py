@@ -108,6 +108,16 @@ def test_whoever_is_refused_is_told_when_to_try_again_and_nothing_else(
     assert str(refused.value) == f"There were too many attempts; try again {said}"
 
 
+def test_one_that_tells_an_earlier_time_than_the_one_before_is_counted_with_it(
+    attempts: Attempts, clock: Clock
+) -> None:
+    """Of two at once either may come first to the table."""
+    attempts.spend("key", most=1, within=60)
+    clock.now -= 1
+    with pytest.raises(TooManyAttemptsError):
+        attempts.spend("key", most=1, within=60)
+
+
 def test_nobody_waits_longer_because_the_clock_was_set_back(
     attempts: Attempts, clock: Clock
 ) -> None:

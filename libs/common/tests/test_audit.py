@@ -26,6 +26,7 @@ from chargekey_common.eventstore.store import Context, EventStore
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.jetstream import OutMessage, publish_atomically
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.process import cancel
 from chargekey_common.relay import Relay, record_hash
 from chargekey_common.settings import ServiceSettings
 from chargekey_common.testing.grpc import served
@@ -88,8 +89,7 @@ async def relay(client: Client, store: EventStore) -> None:
             if (last.headers or {})["Chargekey-Position"] == str(end):
                 return
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
 
 
 async def nth(client: Client, number: int) -> int:

@@ -11,6 +11,7 @@ from nats.js.api import StreamConfig
 from chargekey_common import jetstream
 from chargekey_common.follower import BATCH, Follower, Message
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.process import cancel
 from chargekey_common.testing.streams import make_stream
 
 
@@ -38,8 +39,7 @@ async def running(follower: Follower) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
 
 
 async def until_whole(follower: Follower) -> None:

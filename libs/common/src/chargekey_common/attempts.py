@@ -35,6 +35,9 @@ from chargekey_common.postgres import Postgres
 __all__ = ["Attempts", "TooManyAttemptsError"]
 
 _SECOND = 10**9
+# Of two at once, or of two replicas, one may tell an earlier time than what is counted
+# already; it is no clock that was set back unless it is behind by more than this.
+_APART = 60 * _SECOND
 # Old rows that one attempt takes away at the most.
 _SWEPT = 100
 
@@ -92,8 +95,8 @@ class Attempts:
             count=1,
             ends_at=now + round(within * _SECOND),
         )
-        # One that ends later than a new one would: the clock was set back.
-        over = or_(_ATTEMPTS.c.ends_at <= now, _ATTEMPTS.c.ends_at > new.excluded.ends_at)
+        # One that ends much later than a new one would: the clock was set back.
+        over = or_(_ATTEMPTS.c.ends_at <= now, _ATTEMPTS.c.ends_at > new.excluded.ends_at + _APART)
         counted = new.on_conflict_do_update(
             index_elements=[_ATTEMPTS.c.digest],
             set_={
