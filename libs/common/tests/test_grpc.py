@@ -387,8 +387,40 @@ async def test_access_that_starts_again_is_waited_for(tmp_path: Path) -> None:
                 assert not asked.done()
                 server = Server(CHECK, Verifier(accounts, Issuer().keys()), Asked())
                 await server.start(address)
-                await asked
-                await server.stop(grace=0)
+                try:
+                    await asked
+                finally:
+                    await server.stop(grace=0)
+
+
+async def test_a_question_whose_connection_ends_under_it_is_asked_again(tmp_path: Path) -> None:
+    """Access was killed while it was asked; while that goes on there is no answer."""
+    endings = 1
+
+    class Ending(CheckServiceServicer):
+        async def Check(self, _: check_pb2.CheckRequest, context: Any) -> check_pb2.CheckResponse:
+            nonlocal endings
+            endings -= 1
+            if endings >= 0:
+                # As the library says it, without a reason of access' own.
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+            return check_pb2.CheckResponse(allowed=True)
+
+    server = aio.server()
+    add_CheckServiceServicer_to_server(Ending(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    key = make_account(ADMINISTRATOR, keys=tmp_path / "keys", accounts=tmp_path / "accounts")
+    try:
+        async with channel(f"127.0.0.1:{port}", Signer.from_file(key)) as access:
+            check = RemoteCheck(access, patience=0.2)
+            await check(Caller("user:u"), "access.Read", "system")
+            endings = 1000
+            with pytest.raises(UnavailableError):
+                await check(Caller("user:u"), "access.Read", "system")
+    finally:
+        await server.stop(grace=0)
+    assert 0 < endings < 999
 
 
 async def test_what_access_says_of_itself_is_passed_on_in_its_words(tmp_path: Path) -> None:

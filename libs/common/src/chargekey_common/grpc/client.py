@@ -31,6 +31,8 @@ SHORTEST_BACKOFF = 100
 LONGEST_BACKOFF = 2000
 # Seconds that access may be away, as it is while it starts again, without a call failing.
 PATIENCE = 3.0
+# Seconds until it is asked again where the connection ended under the question.
+ASKED_AGAIN = 0.05
 # Seconds that identity has to tell its keys: whoever is calling waits for them.
 KEYS_DEADLINE = 2.0
 # For answers that come one after the other, for as long as there is something to tell.
@@ -181,12 +183,9 @@ class RemoteCheck:
         """Return when allowed, and raise what `Check` says when not."""
         request = pb.CheckRequest(caller=caller, action=action, object=obj)
         try:
-            async with asyncio.timeout(self._patience):
-                await self._channel.channel_ready()
+            answer = await self._ask(request)
         except TimeoutError:
             raise UnavailableError from None
-        try:
-            answer = await self._access.Check(request)
         except aio.AioRpcError as error:
             if error.code() in AWAY:
                 raise unavailable(error) from None
@@ -197,6 +196,24 @@ class RemoteCheck:
             told = RemoteError(answer.refusal_code, answer.refusal_sentence)
             raise _passed_on(ManagedByThirdPartyError, told)
         raise PermissionDeniedError
+
+    async def _ask(self, request: pb.CheckRequest) -> pb.CheckResponse:
+        """Ask, and again where the connection ended under the question.
+
+        A channel may take one for ready that has ended already.
+        """
+        clock = asyncio.get_running_loop().time
+        patient_until = clock() + self._patience
+        while True:
+            async with asyncio.timeout_at(patient_until):
+                await self._channel.channel_ready()
+            try:
+                return await self._access.Check(request)
+            except aio.AioRpcError as error:
+                lost = error.code() is grpc.StatusCode.UNAVAILABLE and _named(error) is None
+                if not lost or clock() >= patient_until:
+                    raise
+            await asyncio.sleep(ASKED_AGAIN)
 
 
 def issued_keys(identity: aio.Channel) -> KeySet:
