@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PROMISES = ROOT / "docs" / "requirements.md"
 TESTS = ("libs", "services", "tests")
 
-_ROW = re.compile(r"^\| ([RO]\d+|S[03]-\d+) \| (.*) \|$", re.MULTILINE)
+_KIND = "R|O|F|P|M|S0-|S3-"
+_ROW = re.compile(rf"^\| ((?:{_KIND})\d+) \| (.*) \|$", re.MULTILINE)
 # `R13`, `S0-21`, and the ranges `S0-16...23`, `R1..R4`.
-_NUMBER = re.compile(r"\b(R|O|S0-|S3-)(\d+)(?:\.{2,3}(?:R|O|S0-|S3-)?(\d+))?\b")
+_NUMBER = re.compile(rf"\b({_KIND})(\d+)(?:\.{{2,3}}(?:{_KIND})?(\d+))?\b")
 
 
 def promises() -> list[tuple[str, str]]:

@@ -304,6 +304,7 @@ def test_what_a_killed_system_left_behind_is_not_taken_for_it(
         system = System(
             ocpp=f"ws://{nobody}/ocpp",
             portal=f"http://{nobody}",
+            partners=f"http://{nobody}",
             nats=f"nats://{nobody}",
             grpc=dict.fromkeys(("access", "identity", "gateway", "history"), nobody),
             data=str(tmp_path),

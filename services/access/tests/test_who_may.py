@@ -40,6 +40,7 @@ from chargekey.identity.v1 import (
     sign_in_pb2,
     users_pb2,
 )
+from chargekey.notifier.v1 import feeds_pb2, mails_pb2, ocpi_pb2, webhooks_pb2
 from chargekey_access.application import holding
 from chargekey_access.domain.permission import Subject, Target, permission_id
 from chargekey_common.accounts import ADMINISTRATOR, NOBODY, Caller
@@ -75,6 +76,10 @@ CONTRACTS = (
     scans_pb2,
     sign_in_pb2,
     users_pb2,
+    feeds_pb2,
+    mails_pb2,
+    ocpi_pb2,
+    webhooks_pb2,
 )
 SERVICES = ("access", "identity", "gateway", "history", "notifier", "portal")
 KINDS = {"installation", "charger", "permission", "partner", "access_request", "user", "system"}

@@ -18,6 +18,7 @@ from websockets.headers import build_authorization_basic
 
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds, classify
+from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import cancel
 from chargekey_common.published import access, identity
 from chargekey_common.published.sessions import (
@@ -30,7 +31,6 @@ from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.decision import AskOperator, Decision, Reason, Status, decided
 from chargekey_gateway.operators.asking import AskingOperators
 from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
-from chargekey_gateway.operators.outgoing import Outgoing
 from chargekey_gateway.operators.question import Endpoint
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.transactions import Phase

@@ -13,14 +13,14 @@ from nats.aio.client import Client
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
-from chargekey_notifier.outbox import Outbox
-from chargekey_notifier.post import Post
+from chargekey_notifier.mails.outbox import Outbox
+from chargekey_notifier.mails.post import Post
+from chargekey_notifier.mails.sending import Sender
+from chargekey_notifier.mails.writing import Writer
 from chargekey_notifier.reactions.on_invitation_created import on_invitation_created
 from chargekey_notifier.reactions.on_invitation_renewed import on_invitation_renewed
 from chargekey_notifier.reactions.on_sign_in_link_requested import on_sign_in_link_requested
 from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
-from chargekey_notifier.sending import Sender
-from chargekey_notifier.writing import Writer
 
 from .neighbours import IdentityStream, Neighbours
 from .smtp import Mailbox

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargekey_common.settings import load
-from chargekey_notifier.letters import LANGUAGES, letter, local_time, one_line
+from chargekey_notifier.mails.letters import LANGUAGES, letter, local_time, one_line
 from chargekey_notifier.settings import NotifierSettings
 
 NOON = 1_772_539_200_000_000_000  # 2026-03-03T12:00Z
@@ -79,6 +79,11 @@ def test_an_address_that_is_none_is_refused_at_the_start(
         "SENDER_ADDRESS": "chargekey@chargekey.test",
         "ADMINISTRATOR_ADDRESS": address,
         "PORTAL_URL": "https://charge.test",
+        "GATEWAY_ADDRESS": "localhost:4",
+        "HTTP_ADDRESS": "localhost:5",
+        "PUBLIC_URL": "https://partners.test",
+        "PARTNERS_NATS_URL": "nats://partners.test",
+        "SECRET_FILE": "secret",
     }.items():
         monkeypatch.setenv(f"CHARGEKEY_NOTIFIER_{name}", value)
     with pytest.raises(SystemExit):

@@ -10,7 +10,7 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from chargekey_common.published.identity import UserBlocked
-from chargekey_notifier.outbox import Outbox
+from chargekey_notifier.mails.outbox import Outbox
 from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
 
 from .conftest import Running

@@ -18,7 +18,7 @@ from chargekey_common.eventstore.recorder import Handled, StoreInUseError
 from chargekey_common.positions import Position
 from chargekey_common.postgres import NotMigratedError, Postgres
 from chargekey_common.testing.tables import execute
-from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
+from chargekey_notifier.mails.outbox import ADMINISTRATOR, Mail, Outbox
 
 MAIL = Mail("e1", ADMINISTRATOR, "user_blocked", "u1", 5, "home")
 

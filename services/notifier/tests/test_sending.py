@@ -14,9 +14,9 @@ from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import Lifetime
-from chargekey_notifier import sending as module
-from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
-from chargekey_notifier.sending import Sender
+from chargekey_notifier.mails import sending as module
+from chargekey_notifier.mails.outbox import ADMINISTRATOR, Mail, Outbox
+from chargekey_notifier.mails.sending import Sender
 
 from .neighbours import NOON, Neighbours, event_id
 from .smtp import TAKEN, Mailbox, part, subjects, text

@@ -8,7 +8,7 @@ from chargekey_common.accounts import Caller, Verifier
 from chargekey_common.grpc.server import Server, Service
 from chargekey_common.testing.grpc import Issuer
 
-NAMES = ("access", "identity", "gateway", "history")
+NAMES = ("access", "identity", "gateway", "history", "notifier")
 
 
 class Neighbours:

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from chargekey_common.http_server import HttpServer
 from chargekey_portal.app import portal
 from chargekey_portal.guard import Guard
-from chargekey_portal.http_server import HttpServer
 from chargekey_portal.services import Service
 
 OCPP_URL = "ws://127.0.0.1:8887/ocpp"

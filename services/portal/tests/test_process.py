@@ -110,7 +110,7 @@ async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
             answer = asyncio.create_task(run.pages.get("/"))
             await asked.wait()
             run.process.send_signal(how)
-            assert "4 of 4 services cannot be used now." in (await answer).body
+            assert "5 of 5 services cannot be used now." in (await answer).body
             assert await run.process.wait() == 0
             assert run.process.stderr is not None
             assert await run.process.stderr.read() == b""

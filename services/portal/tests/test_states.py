@@ -54,7 +54,7 @@ async def test_the_page_tells_each_state_in_words_and_the_rest_goes_on(
         "history": "NOT_SERVING",
     }
     text = Outline((await served.get("/")).body).text
-    assert "2 of 4 services cannot be used now." in text
+    assert "2 of 5 services cannot be used now." in text
     for name, state in told.items():
         assert f"{name}\n{WORDS[state]}" in text
 

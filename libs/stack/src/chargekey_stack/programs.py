@@ -14,7 +14,7 @@ from chargekey_common.accounts import service_account
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.ports import HOST, Ports
 
-GRPC_SERVICES = ("access", "identity", "gateway", "history")
+GRPC_SERVICES = ("access", "identity", "gateway", "history", "notifier")
 ADMINISTRATOR_ADDRESS = "administrator@chargekey.example"
 SENDER_ADDRESS = "chargekey@chargekey.example"
 
@@ -27,12 +27,15 @@ class Addresses(msgspec.Struct, frozen=True):
 
     ocpp: str
     http: str
+    partners: str
     smtp: str
     grpc: Mapping[str, str]
     health: Mapping[str, str]
 
     @classmethod
-    def reserve(cls, ports: Ports, *, ocpp_port: int, portal_port: int = 0) -> Addresses:
+    def reserve(
+        cls, ports: Ports, *, ocpp_port: int, portal_port: int = 0, partners_port: int = 0
+    ) -> Addresses:
         """Reserve a port for each; raises PortTakenError."""
 
         def address(port: int = 0) -> str:
@@ -41,9 +44,10 @@ class Addresses(msgspec.Struct, frozen=True):
         return cls(
             ocpp=address(ocpp_port),
             http=address(portal_port),
+            partners=address(partners_port),
             smtp=address(),
             grpc={name: address() for name in GRPC_SERVICES},
-            health={name: address() for name in (*GRPC_SERVICES, "notifier", "portal")},
+            health={name: address() for name in (*GRPC_SERVICES, "portal")},
         )
 
     @property
@@ -77,8 +81,8 @@ def programs(
     """Return every process but NATS, which all of them need.
 
     `postgres` is the file with the URL of the database that they keep things in, if not in files;
-    `operators_anywhere` is the gateway's setting of that name, `keep_history` history's
-    RETENTION_DAYS.
+    `operators_anywhere` is the gateway's setting of that name and the notifier's for partners,
+    `keep_history` history's RETENTION_DAYS.
     """
     store: Mapping[str, Path] = {} if postgres is None else {_DATABASE: postgres}
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
@@ -121,6 +125,12 @@ def programs(
             "SENDER_ADDRESS": SENDER_ADDRESS,
             "ADMINISTRATOR_ADDRESS": ADMINISTRATOR_ADDRESS,
             "PORTAL_URL": f"http://{addresses.http}",
+            "GATEWAY_ADDRESS": addresses.grpc["gateway"],
+            "HTTP_ADDRESS": addresses.partners,
+            "PUBLIC_URL": f"http://{addresses.partners}",
+            "PARTNERS_NATS_URL": nats_url,
+            "SECRET_FILE": data.secret("notifier"),
+            "PARTNERS_ANYWHERE": str(operators_anywhere),
         },
     }
     port = addresses.smtp.rpartition(":")[2]

@@ -39,6 +39,7 @@ async def running(
     *,
     ocpp_port: int = 0,
     portal_port: int = 0,
+    partners_port: int = 0,
     store: str | None = None,
     operators_anywhere: bool = False,
     keep_history: int = 0,
@@ -58,7 +59,9 @@ async def running(
         lock = held.enter_context(data.locked())
         postgres = held.enter_context(database(data, store, tell))
         ports = held.enter_context(contextlib.closing(Ports()))
-        addresses = Addresses.reserve(ports, ocpp_port=ocpp_port, portal_port=portal_port)
+        addresses = Addresses.reserve(
+            ports, ocpp_port=ocpp_port, portal_port=portal_port, partners_port=partners_port
+        )
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file, tell)))
         data.account(ADMINISTRATOR)
         server = NatsServer(data.nats, token=data.token("nats_token").read_text())
@@ -81,6 +84,7 @@ async def running(
             system = System(
                 ocpp=addresses.ocpp_url,
                 portal=f"http://{addresses.http}",
+                partners=f"http://{addresses.partners}",
                 nats=server.url,
                 grpc=dict(addresses.grpc),
                 data=str(data.path),

@@ -11,6 +11,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = True
     ocpp: str
     portal: str
+    partners: str
     nats: str
     grpc: dict[str, str]
     data: str

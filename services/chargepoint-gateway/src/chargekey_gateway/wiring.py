@@ -16,6 +16,7 @@ from chargekey_common.errors import CannotRunError
 from chargekey_common.grpc.client import channel
 from chargekey_common.grpc.server import Service
 from chargekey_common.keyed_ids import KeyedIds
+from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import Lifetime
 from chargekey_gateway.api import commands, convergence, decisions
 from chargekey_gateway.api import service as gateway_service
@@ -27,7 +28,6 @@ from chargekey_gateway.ocpp.certificates import Certificates
 from chargekey_gateway.operators.asking import AskingOperators
 from chargekey_gateway.operators.endpoints import Endpoints
 from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
-from chargekey_gateway.operators.outgoing import Outgoing
 from chargekey_gateway.reading import Reading
 from chargekey_gateway.reconcile.codes import IdentityCodes
 from chargekey_gateway.registry import Registry

@@ -20,10 +20,12 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 from standardwebhooks import Webhook
 
+from chargekey_common import outgoing
+from chargekey_common.host_names import Names
 from chargekey_common.keyed_ids import classify
+from chargekey_common.outgoing import Outgoing, Request, Said, UnsafeAddressError, is_outside
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.inputs import Presented
-from chargekey_gateway.operators import outgoing
 from chargekey_gateway.operators.asking import (
     AT_ONCE_FROM_CHARGER,
     JUST_NOW,
@@ -33,9 +35,7 @@ from chargekey_gateway.operators.asking import (
 )
 from chargekey_gateway.operators.breaker import MOST, SHORTEST
 from chargekey_gateway.operators.last_known import KEPT, AnswerKeys, LastKnown
-from chargekey_gateway.operators.names import Names
-from chargekey_gateway.operators.outgoing import Outgoing, UnsafeAddressError, is_outside
-from chargekey_gateway.operators.question import Endpoint, Post, Said
+from chargekey_gateway.operators.question import Endpoint
 from chargekey_gateway.view.entries import Charger, Installation
 
 from .operator_server import (
@@ -602,9 +602,9 @@ async def test_nobody_is_connected_to_in_the_own_network(volt: OperatorServer, h
     """A name that leads here is as good as the address; also where TLS would be spoken."""
     async with Outgoing(deadline=LONG) as guarded:
         with pytest.raises(UnsafeAddressError):
-            await guarded.post(Post(f"https://{host}:{volt.port}/", {}, b""))
+            await guarded.send(Request(f"https://{host}:{volt.port}/", {}, b""))
         with pytest.raises(UnsafeAddressError):
-            await guarded.post(Post(f"http://{host}:{volt.port}/", {}, b""))
+            await guarded.send(Request(f"http://{host}:{volt.port}/", {}, b""))
     assert volt.asked == []
 
 
@@ -622,7 +622,7 @@ async def test_what_is_connected_to_is_what_was_checked(
     async with Outgoing(deadline=SHORT, names=Names(look_up)) as guarded:
         # The server speaks no TLS: that it was reached is all there is to see.
         with pytest.raises(httpx2.TimeoutException):
-            await guarded.post(Post(f"https://operator.example:{volt.port}/", {}, b""))
+            await guarded.send(Request(f"https://operator.example:{volt.port}/", {}, b""))
     assert volt.connected == 1
     assert looked_up == ["operator.example"]
 
@@ -633,7 +633,7 @@ async def test_one_address_inside_among_those_of_a_name_is_enough_to_refuse(
     names = Names(lambda *_, **__: leads_to("93.184.216.34", "127.0.0.1"))
     async with Outgoing(deadline=LONG, names=names) as guarded:
         with pytest.raises(UnsafeAddressError):
-            await guarded.post(Post(f"https://operator.example:{volt.port}/", {}, b""))
+            await guarded.send(Request(f"https://operator.example:{volt.port}/", {}, b""))
 
 
 @pytest.mark.parametrize("how", ["unknown", "endless"])
@@ -669,7 +669,7 @@ async def test_cookies_of_operators_are_not_kept(volt: OperatorServer) -> None:
     volt.behave = answer(ALLOWED, "200 OK", "set-cookie: volt=1; Path=/")
     async with Outgoing(deadline=LONG, anywhere=True) as sender:
         for _ in range(2):
-            await sender.post(Post(volt.url, {}, b""))
+            await sender.send(Request(volt.url, {}, b""))
     assert len(volt.asked) == 2
     assert "cookie" not in volt.asked[1].headers
 

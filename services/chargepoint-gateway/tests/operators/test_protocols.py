@@ -14,14 +14,10 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from chargekey_common.outgoing import Request
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.operators import ocpi, webhook
-from chargekey_gateway.operators.question import (
-    Endpoint,
-    MalformedAnswerError,
-    Post,
-    Question,
-)
+from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question
 
 NOW = 1_795_000_000_123_456_789
 KEY = "whsec_" + base64.b64encode(b"x" * 24).decode()
@@ -41,9 +37,9 @@ def question(**changes: Any) -> Question:
     return Question(**given | changes)
 
 
-def asked(**changes: Any) -> Post:
+def asked(**changes: Any) -> Request:
     post = ocpi.compose(OCPI, question(**changes))
-    assert isinstance(post, Post)
+    assert isinstance(post, Request)
     return post
 
 

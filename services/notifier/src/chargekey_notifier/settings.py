@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -16,16 +17,27 @@ MailAddress = Annotated[
 
 
 class NotifierSettings(ServiceSettings):
-    """The notifier's own settings beside every service's; the first three are `host:port`."""
+    """The notifier's own settings beside every service's; addresses are `host:port`."""
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_NOTIFIER_")
 
     # Asked for users' and sites' names at the moment a mail is sent.
     identity_address: str
     access_address: str
+    # Asked who may charge, and told to start and stop, for operators that speak OCPI.
+    gateway_address: str
     smtp_address: str
     sender_address: MailAddress
     # Who is told what no owner can be mailed about: local users have no address.
     administrator_address: MailAddress
     # Where people find the portal, as in `https://charge.example`: what links begin with.
     portal_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
+    # Where partners' programs and unsubscribe links are answered, and what it is called outside.
+    http_address: str
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
+    # Where partners pull their feeds by NATS, as it is called outside.
+    partners_nats_url: str
+    # Seals what webhooks and operators are called with: 32 bytes or more.
+    secret_file: Path
+    # Lets webhooks and operators be called without TLS, and in our own network: for development.
+    partners_anywhere: bool = False

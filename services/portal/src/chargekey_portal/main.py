@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from chargekey_common import process
+from chargekey_common.http_server import HttpServer
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
 from chargekey_portal.app import portal
 from chargekey_portal.guard import Guard
-from chargekey_portal.http_server import HttpServer
 from chargekey_portal.services import Services
 from chargekey_portal.settings import PortalSettings
 
@@ -23,6 +23,7 @@ async def start(lifetime: Lifetime) -> None:
             "identity": settings.identity_address,
             "gateway": settings.gateway_address,
             "history": settings.history_address,
+            "notifier": settings.notifier_address,
         }
     )
     lifetime.closing.push_async_callback(services.close)

@@ -21,3 +21,4 @@ class PortalSettings(ProcessSettings):
     identity_address: str
     gateway_address: str
     history_address: str
+    notifier_address: str

@@ -18,6 +18,7 @@ import httpx2
 import msgspec
 import structlog
 
+from chargekey_common.outgoing import Request, Said, UnsafeAddressError
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.decision import APP
 from chargekey_gateway.inputs import Presented
@@ -26,15 +27,7 @@ from chargekey_gateway.operators import breaker as breakers
 from chargekey_gateway.operators import ocpi, webhook
 from chargekey_gateway.operators.breaker import CLOSED, Breaker
 from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
-from chargekey_gateway.operators.outgoing import UnsafeAddressError
-from chargekey_gateway.operators.question import (
-    Endpoint,
-    MalformedAnswerError,
-    Post,
-    Question,
-    Said,
-    Stage,
-)
+from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question, Stage
 from chargekey_gateway.view.entries import Charger
 
 DEADLINE = 2.0  # seconds for an answer
@@ -63,8 +56,8 @@ log = structlog.get_logger()
 class Sender(Protocol):
     """Whatever sends requests."""
 
-    async def post(self, post: Post) -> Said:
-        """Return what comes back; raises what `Outgoing.post` does."""
+    async def send(self, request: Request) -> Said:
+        """Return what comes back; raises what `Outgoing.send` does."""
 
 
 class _Why(enum.StrEnum):
@@ -274,15 +267,15 @@ class AskingOperators:
         except MalformedAnswerError:
             raise _NoAnswerError(_Why.MALFORMED) from None
 
-    def _composed(self, endpoint: Endpoint, question: Question) -> Post | OperatorAnswer:
+    def _composed(self, endpoint: Endpoint, question: Question) -> Request | OperatorAnswer:
         if endpoint.kind == "OCPI":
             return ocpi.compose(endpoint, question)
         return webhook.compose(endpoint, question, now=self._clock())
 
-    async def _sent(self, post: Post) -> Said:
+    async def _sent(self, post: Request) -> Said:
         """Return what comes back from an operator that is there; raises _NoAnswerError."""
         try:
-            said = await self._sender.post(post)
+            said = await self._sender.send(post)
         except UnsafeAddressError:
             raise _NoAnswerError(_Why.UNSAFE_ADDRESS) from None
         except (httpx2.HTTPError, httpx2.InvalidURL):

@@ -9,13 +9,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from chargekey_common.outgoing import Request
 from chargekey_common.published.sessions import OperatorAnswer
-from chargekey_gateway.operators.question import (
-    Endpoint,
-    MalformedAnswerError,
-    Post,
-    Question,
-)
+from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question
 
 OK = 200
 NOT_FOUND = 404
@@ -47,7 +43,7 @@ class _Told(msgspec.Struct):
     data: _AuthorizationInfo
 
 
-def compose(endpoint: Endpoint, question: Question) -> Post | OperatorAnswer:
+def compose(endpoint: Endpoint, question: Question) -> Request | OperatorAnswer:
     """Return the request, or the answer to what OCPI has no way to ask.
 
     A location is our installation, an EVSE our charger: OCPI knows them by these ids.
@@ -57,7 +53,7 @@ def compose(endpoint: Endpoint, question: Question) -> Post | OperatorAnswer:
         return _REFUSED
     token_type = _TYPES.get(question.type, "OTHER")
     references = _LocationReferences(question.installation_id, (question.charger_id,))
-    return Post(
+    return Request(
         f"{endpoint.url.rstrip('/')}/{quote(question.code, safe='')}/authorize?type={token_type}",
         {
             # 2.2.1 §4.1.1: base64 since 2.2-d2.

@@ -44,27 +44,5 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return f"Question({self.charger_id}, {self.stage})"
 
 
-class Post(msgspec.Struct, frozen=True):
-    """A request to be sent; nothing of it may be logged."""
-
-    url: str
-    headers: dict[str, str]
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Post({len(self.body)} bytes)"
-
-
-class Said(msgspec.Struct, frozen=True):
-    """What came back; `retry_after` is the header of that name."""
-
-    status: int
-    body: bytes
-    retry_after: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Said({self.status}, {len(self.body)} bytes)"
-
-
 class MalformedAnswerError(Exception):
     """Not what the protocol calls an answer."""

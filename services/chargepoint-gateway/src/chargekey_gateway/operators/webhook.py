@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 import msgspec
 from standardwebhooks import Webhook
 
+from chargekey_common.outgoing import Request
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.operators.question import (
     LONGEST_REFERENCE,
     Endpoint,
     MalformedAnswerError,
-    Post,
     Question,
     Stage,
 )
@@ -50,7 +50,7 @@ class _Answer(msgspec.Struct):
     ) = None
 
 
-def compose(endpoint: Endpoint, question: Question, *, now: int) -> Post:
+def compose(endpoint: Endpoint, question: Question, *, now: int) -> Request:
     """Return the request, signed at `now` in nanoseconds since the epoch."""
     at = dt.datetime.fromtimestamp(question.at // _SECOND, tz=dt.UTC)
     body = msgspec.json.encode(
@@ -73,7 +73,7 @@ def compose(endpoint: Endpoint, question: Question, *, now: int) -> Post:
         "webhook-timestamp": str(now // _SECOND),
         "webhook-signature": signature,
     }
-    return Post(endpoint.url, headers, body)
+    return Request(endpoint.url, headers, body)
 
 
 def read(status: int, body: bytes) -> OperatorAnswer:

@@ -7,7 +7,7 @@ import asyncio
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.identity import SignInLinkRequested
 from chargekey_common.reactions import On
-from chargekey_notifier.outbox import USER, Mail, Outbox
+from chargekey_notifier.mails.outbox import USER, Mail, Outbox
 
 
 def on_sign_in_link_requested(outbox: Outbox) -> On:

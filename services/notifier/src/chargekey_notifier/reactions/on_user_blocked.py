@@ -7,7 +7,7 @@ import asyncio
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.identity import UserBlocked
 from chargekey_common.reactions import On
-from chargekey_notifier.outbox import ADMINISTRATOR, Mail, Outbox
+from chargekey_notifier.mails.outbox import ADMINISTRATOR, Mail, Outbox
 
 
 def on_user_blocked(outbox: Outbox) -> On:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chargekey_gateway.operators.names import AT_ONCE, KEPT, Names
+from chargekey_common.host_names import AT_ONCE, KEPT, Names
 
 ADDRESS = ipaddress.ip_address("93.184.216.34")
 PATIENCE = 30  # seconds
@@ -119,7 +119,7 @@ def test_a_slow_name_keeps_no_loop_from_ending(server: NameServer) -> None:
                 await asking
 
     asyncio.run(give_up())
-    looking_up = [each for each in threading.enumerate() if each.name == "operator-name"]
+    looking_up = [each for each in threading.enumerate() if each.name == "host-name"]
     assert looking_up
     server.go_on.set()
     for thread in looking_up:

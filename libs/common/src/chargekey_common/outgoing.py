@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import httpcore2
 import httpx2
+import msgspec
 
-from chargekey_gateway.operators.names import IpAddress, Names
-from chargekey_gateway.operators.question import Post, Said
+from chargekey_common.host_names import IpAddress, Names
 
 LONGEST_ANSWER = 64 * 1024  # bytes
 
@@ -37,8 +37,32 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 logging.getLogger("httpcore2").setLevel(logging.WARNING)
 
 
+class Request(msgspec.Struct, frozen=True):
+    """What is to be sent; nothing of it may be logged."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes = b""
+    method: str = "POST"
+
+    def __repr__(self) -> str:
+        return f"Request({self.method}, {len(self.body)} bytes)"
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What came back; `retry_after` and `link` are the headers of these names."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    link: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Said({self.status}, {len(self.body)} bytes)"
+
+
 class UnsafeAddressError(Exception):
-    """Not an address outside: the gateway's own network is not for others to ask questions in."""
+    """Not an address outside: our own network is not for others to send requests into."""
 
 
 def is_outside(address: IpAddress) -> bool:
@@ -98,7 +122,7 @@ class _Transport(httpx2.AsyncHTTPTransport):
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
-            # How many are asked at once is bounded for each operator, where it is asked.
+            # How many are asked at once is bounded where they are asked.
             max_connections=None,
             max_keepalive_connections=100,
             keepalive_expiry=30.0,
@@ -114,7 +138,7 @@ class Outgoing:
     ) -> None:
         """Give every step of a request `deadline` seconds.
 
-        `anywhere`, also without TLS and in the gateway's own network: for development.
+        `anywhere`, also without TLS and in our own network: for development.
         """
         backend = _Guarded(
             Names() if names is None else names, _anybody if anywhere else is_outside
@@ -128,7 +152,7 @@ class Outgoing:
             # And what is compressed all the same is not unpacked: it could become endless.
             headers={"accept-encoding": "identity", "user-agent": "chargekey"},
         )
-        # One operator's cookies could be sent to another whose address has the same end.
+        # One party's cookies could be sent to another whose address has the same end.
         self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     async def __aenter__(self) -> Self:
@@ -145,23 +169,27 @@ class Outgoing:
         """Close every connection."""
         await self._http.__aexit__(kind, error, trace)
 
-    async def post(self, post: Post) -> Said:
-        """Send it, and return what comes back; the body of an answer too long for one is empty.
+    async def send(self, request: Request, *, longest: int = LONGEST_ANSWER) -> Said:
+        """Send it, and return what comes back; a body of more than `longest` bytes is empty.
 
         Raises UnsafeAddressError, httpx2.HTTPError or httpx2.InvalidURL.
         """
-        if not self._anywhere and not post.url.lower().startswith("https://"):
+        if not self._anywhere and not request.url.lower().startswith("https://"):
             raise UnsafeAddressError
-        sent = self._http.stream("POST", post.url, headers=post.headers, content=post.body)
+        sent = self._http.stream(
+            request.method, request.url, headers=request.headers, content=request.body
+        )
         async with sent as response:
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > LONGEST_ANSWER:
+                if len(body) > longest:
                     body.clear()
                     break
-            retry_after = response.headers.get("retry-after")
-            return Said(response.status_code, bytes(body), retry_after)
+            headers = response.headers
+            return Said(
+                response.status_code, bytes(body), headers.get("retry-after"), headers.get("link")
+            )
 
 
 def _anybody(_: IpAddress) -> bool:

@@ -1,4 +1,4 @@
-"""Host names of operators, looked up: apart from everybody else's threads, and not for ever.
+"""Host names that others have chosen: looked up apart from everybody else, and not kept for ever.
 
 A look-up blocks, for as long as the name servers of whoever owns the name please. In the
 event loop's own few threads one operator's would keep those of everybody else waiting.
@@ -60,7 +60,7 @@ class Names:
             # No executor: the process would wait for its threads when it ends, and nobody
             # can make a thread leave the resolver.
             asking = threading.Thread(
-                target=self._ask, args=(host, answer), name="operator-name", daemon=True
+                target=self._ask, args=(host, answer), name="host-name", daemon=True
             )
             asking.start()
             self._under_way[host] = answer

@@ -27,8 +27,8 @@ from chargekey.identity.v1 import (
     users_pb2_grpc,
 )
 from chargekey_common.grpc.client import remote_error
-from chargekey_notifier.letters import Letter, letter, local_time
-from chargekey_notifier.outbox import Mail
+from chargekey_notifier.mails.letters import Letter, letter, local_time
+from chargekey_notifier.mails.outbox import Mail
 
 _UTC = "UTC"
 # What it was about is not there any more, or not in a state to be told of.

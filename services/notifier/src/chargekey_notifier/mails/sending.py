@@ -11,9 +11,9 @@ from grpc import aio
 from prometheus_client import Counter, Gauge
 
 from chargekey_common.database import DatabaseUnavailableError
-from chargekey_notifier.outbox import Mail, Outbox
-from chargekey_notifier.post import Post, RefusedError
-from chargekey_notifier.writing import DroppedError, Writer
+from chargekey_notifier.mails.outbox import Mail, Outbox
+from chargekey_notifier.mails.post import Post, RefusedError
+from chargekey_notifier.mails.writing import DroppedError, Writer
 
 FIRST_DELAY = 0.5  # seconds before a mail is tried again, doubled each time
 LONGEST_DELAY = 60.0

@@ -20,7 +20,7 @@ from chargekey_common import local_days
 
 ENGLISH = "en"
 LANGUAGES = (ENGLISH, "nb")
-_TEMPLATES = files("chargekey_notifier") / "templates"
+_TEMPLATES = files("chargekey_notifier.mails") / "templates"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 

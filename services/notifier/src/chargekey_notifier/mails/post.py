@@ -9,7 +9,7 @@ from email.utils import localtime
 
 import aiosmtplib
 
-from chargekey_notifier.letters import Letter
+from chargekey_notifier.mails.letters import Letter
 
 DEADLINE = 20.0  # seconds for one letter, from connecting to the last answer
 PERMANENT = 500

@@ -1,0 +1,1 @@
+"""Mails: what waits to be sent, what is written, and how it goes out."""
