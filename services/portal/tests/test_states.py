@@ -52,6 +52,7 @@ async def test_the_page_tells_each_state_in_words_and_the_rest_goes_on(
         "identity": "UNREACHABLE",
         "gateway": "SERVING",
         "history": "NOT_SERVING",
+        "notifier": "SERVING",
     }
     text = Outline((await served.get("/")).body).text
     assert "2 of 5 services cannot be used now." in text
