@@ -64,7 +64,7 @@ def test_history_keeps_what_has_ended_for_as_long_as_is_said(tmp_path: Path) -> 
             assert history.environment["CHARGEKEY_HISTORY_RETENTION_DAYS"] == days
 
 
-@pytest.mark.parametrize("option", ["--ocpp-port", "--portal-port"])
+@pytest.mark.parametrize("option", ["--ocpp-port", "--portal-port", "--partners-port"])
 def test_a_taken_port_is_refused(tmp_path: Path, option: str) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))

@@ -147,11 +147,21 @@ PortalPort = Annotated[
         help="Where people find the portal; 0 for any free port.",
     ),
 ]
+PartnersPort = Annotated[
+    int,
+    typer.Option(
+        "--partners-port",
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="Where partners' programs read their feeds and speak OCPI; 0 for any free port.",
+    ),
+]
 OperatorsAnywhere = Annotated[
     bool,
     typer.Option(
         "--operators-anywhere",
-        help="Ask payment operators without TLS and on this machine, too: to try one out.",
+        help="Call payment operators and webhooks without TLS and on this machine, too.",
     ),
 ]
 KeepHistory = Annotated[

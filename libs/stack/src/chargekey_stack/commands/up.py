@@ -12,7 +12,14 @@ from chargekey_stack.answers import Answer, show, tell
 from chargekey_stack.command import DEFAULT_DATA, Data, Json, example
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
-from chargekey_stack.options import KeepHistory, OcppPort, OperatorsAnywhere, PortalPort, Store
+from chargekey_stack.options import (
+    KeepHistory,
+    OcppPort,
+    OperatorsAnywhere,
+    PartnersPort,
+    PortalPort,
+    Store,
+)
 from chargekey_stack.progress import working
 from chargekey_stack.system import System
 
@@ -24,6 +31,7 @@ def up(
     *,
     ocpp_port: OcppPort = 0,
     portal_port: PortalPort = 0,
+    partners_port: PartnersPort = 0,
     store: Store = None,
     operators_anywhere: OperatorsAnywhere = False,
     keep_history: KeepHistory = 0,
@@ -38,6 +46,7 @@ def up(
         DataDirectory(data),
         ocpp_port=ocpp_port,
         portal_port=portal_port,
+        partners_port=partners_port,
         store=store,
         operators_anywhere=operators_anywhere,
         keep_history=keep_history,
@@ -57,8 +66,8 @@ async def _serve(starting: AbstractAsyncContextManager[System], *, as_json: bool
             with working("Starting everything", shown=not as_json):
                 system = await running_system.enter_async_context(starting)
             ready = (
-                f"Ready. Chargers connect to {system.ocpp}/<identity>, people to {system.portal}; "
-                "Ctrl-C ends everything."
+                f"Ready. Chargers connect to {system.ocpp}/<identity>, people to {system.portal}, "
+                f"partners' programs to {system.partners}; Ctrl-C ends everything."
             )
             show(Answer(msgspec.to_builtins(system), ready), as_json=as_json)
             await asyncio.Event().wait()
