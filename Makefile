@@ -29,7 +29,7 @@ test: setup ## run every test, on every core
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 .PHONY: check
-check: setup ## ruff, mypy, import-linter, buf, generated code up to date
+check: setup ## ruff, mypy, import-linter, buf, what is generated up to date, no contract broken
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,6 +37,8 @@ check: setup ## ruff, mypy, import-linter, buf, generated code up to date
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python scripts/generate_contracts.py --check
+	$(BIN)/python scripts/generate_asyncapi.py --check
+	$(BIN)/python scripts/check_compatibility.py
 
 .PHONY: requirements
 requirements: setup ## which tests show which promise of docs/requirements.md
@@ -55,6 +57,15 @@ format: setup ## let ruff and buf put the code in order
 .PHONY: contracts
 contracts: setup ## generate libs/contracts from proto/
 	$(BIN)/python scripts/generate_contracts.py
+
+.PHONY: api
+api: setup ## write docs/api/asyncapi.json, the partners' contract, from what feeds tell
+	$(BIN)/python scripts/generate_asyncapi.py
+
+.PHONY: release-api
+release-api: api ## let the partners' contract be as released: from then on it only grows
+	$(BIN)/python scripts/check_compatibility.py
+	cp docs/api/asyncapi.json docs/api/released/asyncapi.json
 
 .PHONY: lock
 lock: $(BIN)/uv ## pin every dependency again, with hashes

@@ -1,7 +1,8 @@
-"""One name per fact, from the stored event to whoever reacts to it."""
+"""One name per fact, from the stored event to whoever reacts to it, and to partners' programs."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,13 +11,14 @@ from pathlib import Path
 from pkgutil import iter_modules, walk_packages
 from typing import cast
 
+import msgspec
 import pytest
 from google.protobuf.descriptor import FileDescriptor
 
 import chargekey
 from chargekey_access.domain import events as access_events
 from chargekey_access.domain.rules import RULES
-from chargekey_common.published import access, chargers, identity, sessions
+from chargekey_common.published import access, chargers, feed, identity, sessions
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.reactions import On
 from chargekey_identity.api.access import ON_LOCAL_USER_ADDED
@@ -24,10 +26,12 @@ from chargekey_identity.domain import events as identity_events
 from chargekey_stack.events import EVENTS as SHOWN
 
 REACTING = ("access", "identity", "notifier")
-SERVICES = Path(__file__).parents[2] / "services"
+ROOT = Path(__file__).parents[2]
+SERVICES = ROOT / "services"
 PUBLISHED = {"ACCESS": access, "IDENTITY": identity, "SESSIONS": sessions, "CHARGERS": chargers}
 # What readers alone are told, on subjects of their own.
 PRIVATE = {access.ChargerCredential, identity.IdentificationKey}
+ONLY_IN_FEEDS = {"AccessStarted", "AccessChanged", "AccessEnded"}
 # Who publishes what by name in its README; access publishes its domain's events, all of them.
 TOLD_IN = {
     "IDENTITY": "identity",
@@ -109,3 +113,36 @@ def test_the_table_of_who_may_do_what_has_every_method_and_nothing_else() -> Non
         for method in service.methods_by_name
     }
     assert set(RULES) == methods
+
+
+def test_what_feeds_tell_has_one_name_in_catalogue_envelope_contract_and_example() -> None:
+    """Class = CloudEvents type = AsyncAPI message = its schema = its example."""
+    declared = {
+        each.__name__
+        for name, each in vars(feed).items()
+        if isinstance(each, type)
+        and issubclass(each, feed.FeedEvent)
+        and each is not feed.FeedEvent
+        and not name.startswith("_")
+    }
+    names = [event.__name__ for event in feed.EVENTS]
+    assert sorted(names) == sorted(declared)
+    contract = json.loads((ROOT / "docs" / "api" / "asyncapi.json").read_bytes())
+    schemas, messages = (contract["components"][each] for each in ("schemas", "messages"))
+    assert {name for name in messages if name in schemas} == declared
+    for event in feed.EVENTS:
+        name, message = event.__name__, messages[event.__name__]
+        assert event.cloudevents_type() == f"chargekey.feed.v1.{name}"
+        properties = message["payload"]["properties"]
+        assert message["name"] == name
+        assert properties["type"] == {"const": event.cloudevents_type()}
+        assert properties["data"] == {"$ref": f"#/components/schemas/{name}"}
+        [example] = message["examples"]
+        assert example["payload"]["type"] == event.cloudevents_type()
+        msgspec.convert(example["payload"]["data"], event)
+
+
+def test_what_feeds_tell_of_a_published_fact_is_called_like_it() -> None:
+    """What only a feed tells is how access begins, changes and ends."""
+    published = {event.__name__ for module in PUBLISHED.values() for event in module.EVENTS}
+    assert {event.__name__ for event in feed.EVENTS} - published == ONLY_IN_FEEDS

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from nats.aio.client import Client
@@ -13,6 +14,7 @@ from chargekey_common.follower import BATCH, Follower, Message
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
 from chargekey_common.testing.streams import make_stream
+from chargekey_common.testing.waiting import until
 
 
 class Seen:
@@ -169,6 +171,32 @@ async def test_it_tells_how_far_the_stream_is_ahead(things: Client) -> None:
         await fill(things, range(3, 5))
         await seen.wait(4)
         assert await follower.ahead() == 2
+
+
+async def test_it_knows_how_many_messages_have_yet_to_come(things: Client) -> None:
+    """F4: and, without a consumer, that it does not know."""
+    await fill(things, range(BATCH + 1))
+    go_on = asyncio.Event()
+    seen = Seen()
+
+    async def handle(batch: Sequence[Message]) -> None:
+        await seen.handle(batch)
+        await go_on.wait()
+
+    follower = Follower(things, "THINGS", handle)
+    assert _is_unknown(follower)
+    async with running(follower):
+        await seen.wait(1)
+        assert follower.pending == BATCH + 1 - len(seen.messages)
+        go_on.set()
+        await seen.wait(BATCH + 1)
+        await until(lambda: follower.pending == 0)
+        await things.jetstream().delete_stream("THINGS")
+        await until(partial(_is_unknown, follower))
+
+
+def _is_unknown(follower: Follower) -> bool:
+    return follower.pending is None
 
 
 async def test_what_was_deleted_keeps_nobody_from_having_read_everything(things: Client) -> None:

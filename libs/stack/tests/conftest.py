@@ -13,5 +13,9 @@ from .running_system import RunningSystem, up
 @pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     directory = tmp_path_factory.mktemp("system")
-    with up(directory / "data", directory / "said", working_directory=Path("/")) as running:
+    # Partners' programs that tests run are on this machine.
+    anywhere = "--operators-anywhere"
+    with up(
+        directory / "data", directory / "said", anywhere, working_directory=Path("/")
+    ) as running:
         yield running

@@ -22,13 +22,19 @@ def mails(data: Path, address: str) -> list[EmailMessage]:
 
 
 def token(data: Path, address: str, number: int = 1) -> str:
-    """Return what the link of somebody's mail carries, once he has that many mails."""
+    """Return what the link of somebody's mail carries, once he has that many such mails."""
     deadline = time.monotonic() + 30
-    while len(found := mails(data, address)) < number:
-        assert time.monotonic() < deadline, f"{address} has {len(found)} mails"
+    while len(found := tokens(data, address)) < number:
+        assert time.monotonic() < deadline, f"{address} has {len(found)} links"
         time.sleep(0.05)
-    text = found[number - 1].get_body(("plain",))
-    assert text is not None
-    link = LINK.search(text.get_content())
-    assert link is not None
-    return link[1]
+    return found[number - 1]
+
+
+def tokens(data: Path, address: str) -> list[str]:
+    """Return what the links of somebody's mails carry, the oldest first."""
+    links = []
+    for mail in mails(data, address):
+        text = mail.get_body(("plain",))
+        assert text is not None
+        links.append(LINK.search(text.get_content()))
+    return [link[1] for link in links if link is not None]

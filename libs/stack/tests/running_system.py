@@ -34,6 +34,16 @@ class RunningSystem:
 
     def chargekey(self, *arguments: str) -> Any:
         """Run a command on this system, here; return its document, or its error's code."""
+        return _answer(*self._run(arguments))
+
+    def refusal(self, *arguments: str) -> str:
+        """Run a command that is refused; return the sentence that the person is told."""
+        out, err = self._run(arguments)
+        assert out == ""
+        sentence: str = json.loads(err)["error"]["message"]
+        return sentence
+
+    def _run(self, arguments: tuple[str, ...]) -> tuple[str, str]:
         out, err = io.StringIO(), io.StringIO()
         command_line = ["chargekey", *arguments, "--json", "--data", str(self.data)]
         with (
@@ -43,7 +53,7 @@ class RunningSystem:
             contextlib.suppress(SystemExit),
         ):
             cli.main()
-        return _answer(out.getvalue(), err.getvalue())
+        return out.getvalue(), err.getvalue()
 
     def end(self, how: signal.Signals) -> int:
         """End it; return the exit status."""

@@ -61,8 +61,17 @@ def rows(site: Site) -> Iterator[Row]:
     yield from permissions(site)
     yield from people(site)
     yield from partners(site)
+    yield from webhooks(site)
+    yield from ocpi(site)
+    yield from mails(site)
     yield from requests(site)
     yield from questions(site)
+
+
+PLACE = (
+    *("--address", "Storgata 1", "--postal-code", "0155", "--city", "Oslo"),
+    *("--country", "NOR", "--latitude", "59.913868", "--longitude", "10.752245"),
+)
 
 
 def installations(site: Site) -> Iterator[Row]:
@@ -85,10 +94,14 @@ def installations(site: Site) -> Iterator[Row]:
         yield "name_malformed", ("installation", "rename", site.id, "--name", name)
     for key in IDS:
         yield "installation_unknown", ("installation", "rename", key, "--name", "New")
+        yield "installation_unknown", ("installation", "address", key, *PLACE)
         yield "installation_unknown", ("installation", "policies", key)
         for verb in ("accept", "withdraw"):
             yield "installation_unknown", ("installation", verb, key)
         yield "installation_unknown", ("installation", "transfer", key, "--user", site.user)
+    yield "address_malformed", ("installation", "address", site.id, *PLACE, "--country", "Norway")
+    yield "address_malformed", ("installation", "address", site.id, *PLACE, "--latitude", "91")
+    yield "usage", ("installation", "address", site.id, "--city", "Oslo")
     yield "usage", ("installation", "policies", site.id, "--pin-length", "3")
     yield "usage", ("installation", "policies", site.id, "--on-block", "explode")
     yield "usage", ("installation", "policies", site.id, "--view-bound-minutes", "0")
@@ -336,6 +349,7 @@ def partners(site: Site) -> Iterator[Row]:
         yield "partner_unknown", ("partner", "member", "list", key)
         yield "partner_unknown", ("partner", "credentials", "issue", key, "--label", "x")
         yield "partner_unknown", ("partner", "credentials", "list", key)
+        yield "partner_unknown", ("partner", "credentials", "nats", key, "x")
         yield "credential_unknown", ("partner", "credentials", "revoke", key)
         yield "partner_unknown", ("partner", "connect", key, "ZZZZ")
         yield "installation_unknown", ("partner", "disconnect", key)
@@ -355,6 +369,49 @@ def partners(site: Site) -> Iterator[Row]:
     yield "operator_not_connected", ("partner", "disconnect", site.id)
     yield "operator_not_connected", ("partner", "overrides", site.id, "--allowed", "no")
     yield "usage", ("partner", "list", "extra")
+
+
+def mails(site: Site) -> Iterator[Row]:
+    for key in ("", "x", "1", "../up", UNKNOWN):
+        yield "mail_unknown", ("mail", "show", key)
+    yield "not_signed_in", ("mail", "choices")
+    yield "not_signed_in", ("mail", "choose", "--decline", "reminders")
+    yield "mail_choice_unknown", ("mail", "choose", site.user, "--decline", SECRET)
+    yield "usage", ("mail", "choices", site.user, "extra")
+    yield "usage", ("mail", "list", "extra")
+
+
+def webhooks(site: Site) -> Iterator[Row]:
+    there = ("--url", "https://volt.example/hook")
+    for key in IDS:
+        yield "partner_unknown", ("webhook", "add", key, *there)
+        yield "partner_unknown", ("webhook", "list", key)
+        yield "partner_unknown", ("feed", "show", key)
+        yield "partner_unknown", ("feed", "events", key)
+        for verb in ("enable", "disable", "remove", "rotate", "attempts", "replay"):
+            yield "webhook_unknown", ("webhook", verb, key)
+        yield "webhook_unknown", ("webhook", "change", key, *there)
+    yield "usage", ("feed", "events", UNKNOWN, "--limit", "0")
+    yield "usage", ("feed", "events", UNKNOWN, "--limit", "1001")
+    add = ("webhook", "add", UNKNOWN)
+    for url in ("volt", "ftp://volt.example/", "https://a:b@volt.example/", ENDLESS):
+        yield "url_malformed", (*add, "--url", url)
+    for names in ("sessionstarted", "SessionStarted,Nothing", ENDLESS):
+        yield "event_unknown", (*add, *there, "--events", names)
+    yield "nothing_to_change", ("webhook", "change", UNKNOWN)
+    yield "usage", add
+    yield "usage", ("webhook", "attempts", UNKNOWN, "--limit", "0")
+    yield "usage", ("webhook", "list", UNKNOWN, site.id)
+
+
+def ocpi(site: Site) -> Iterator[Row]:
+    url = ("--url", "https://volt.example/ocpi/versions")
+    for key in IDS:
+        for verb in ("offer", "show", "disconnect", "pull"):
+            yield "partner_unknown", ("ocpi", verb, key)
+        yield "file_unreadable", ("ocpi", "connect", key, *url, "--token-file", "/nowhere/at/all")
+    yield "usage", ("ocpi", "connect", UNKNOWN, *url)
+    yield "usage", ("ocpi", "offer", UNKNOWN, site.id)
 
 
 def requests(site: Site) -> Iterator[Row]:

@@ -202,3 +202,37 @@ def test_errors_have_their_names(site: Site) -> None:
         ),
     }.items():
         assert site.run(*arguments) == code
+
+
+def test_webhooks_from_beginning_to_end(system: RunningSystem) -> None:
+    run = system.chargekey
+    named = ("--name", "Hook AS", "--kind", "payment-operator", "--contact", "help@hook.example")
+    partner = run("partner", "create", *named)["id"]
+    # Where nobody listens.
+    url = "https://127.0.0.1:1/hook"
+    added = run("webhook", "add", partner, "--url", url, "--events", "SessionStarted,SessionEnded")
+    webhook = added["id"]
+    assert added["secret"].startswith("whsec_")
+    shown = {
+        "id": webhook,
+        "url": url,
+        "events": ["SessionEnded", "SessionStarted"],
+        "enabled": True,
+        "disabled_because": None,
+        "delivered_sequence": None,
+        "failing_since": None,
+        "next_attempt_at": None,
+    }
+    assert run("webhook", "list", partner) == {"webhooks": [shown]}
+    run("webhook", "change", webhook, "--events", "")
+    run("webhook", "disable", webhook)
+    assert run("webhook", "list", partner) == {
+        "webhooks": [{**shown, "events": [], "enabled": False, "disabled_because": "by_hand"}]
+    }
+    assert run("webhook", "rotate", webhook)["secret"] != added["secret"]
+    run("webhook", "enable", webhook)
+    run("webhook", "replay", webhook)
+    assert run("webhook", "attempts", webhook) == {"attempts": []}
+    assert run("webhook", "replay", webhook, "--after", "7") == "cursor_malformed"
+    run("webhook", "remove", webhook)
+    assert run("webhook", "list", partner) == {"webhooks": []}

@@ -83,12 +83,12 @@ async def test_every_mail_is_kept_as_a_file_of_its_own_in_order(
 async def test_mails_about_somebody_who_is_erased_go_and_none_come_any_more(
     mails: Path, nats_server: NatsServer, nats_client: Client
 ) -> None:
-    """R20: also those that were kept by a sink before this one, and those that come late."""
+    """R20, M19: also those that were kept by a sink before this one, and those that come late."""
     config = StreamConfig(name="IDENTITY", subjects=["identity.v1.>"])
     await make_stream(nats_client.jetstream(), config)
     async with serving(mails, nats_server) as port:
         for about in ("ada", "grace", "", "katherine"):
-            await asyncio.to_thread(send, port, f"about-{about}", about)
+            await asyncio.to_thread(send, port, f"about-{about}", f"charles {about}")
         renamed = UserRenamed(user_id="katherine")
         await nats_client.jetstream().publish(renamed.subject, msgspec.json.encode(renamed))
         await erase(nats_client, "ada")

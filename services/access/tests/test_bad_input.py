@@ -112,6 +112,19 @@ FOR_EVERYBODY = {
 ZONES = ("", "Mars/Olympus", "europe/oslo", "EUROPE/OSLO", "America", "Europe/Oslo ", "localtime")
 
 
+def an_address(**changes: str) -> installations_pb2.Address:
+    """Return an address that can be, with these changes."""
+    good = {
+        "address": "Storgata 1",
+        "postal_code": "0155",
+        "city": "Oslo",
+        "country": "NOR",
+        "latitude": "59.913868",
+        "longitude": "10.752245",
+    }
+    return installations_pb2.Address(**good | changes)
+
+
 def policies(**changes: int) -> installations_pb2.Policies:
     """Return policies that can be, with these changes."""
     possible = dict.fromkeys(("on_block", "on_revoke", "on_operator_timeout", "on_view_behind"), 1)
@@ -246,6 +259,22 @@ FIELDS: Fields = {
             *(policies(view_bound_minutes=minutes) for minutes in (0, -1, 10_081, 2**31 - 1)),
         ),
     ],
+    "address": [
+        *bad(
+            INVALID,
+            "address_malformed",
+            installations_pb2.Address(),
+            *(
+                an_address(**{name: text})
+                for name in ("address", "city", "country", "latitude", "longitude")
+                for text in ("", " ", "x" * 46, "a\u202eb")
+            ),
+            *(an_address(postal_code=text) for text in ("12345678901", "\u202e")),
+            *(an_address(country=text) for text in ("NO", "Norway", "N0R", *STRANGE)),
+            *(an_address(latitude=text) for text in ("90.1", "nan", "1e1", "5,9", *STRANGE)),
+        ),
+        *bad(INVALID, "text_malformed", an_address(city="a\0b")),
+    ],
     "reader_quirks": [
         *bad(
             INVALID,
@@ -358,6 +387,10 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         installations_pb2.GetInstallationRequest(installation_id=site),
         installations_pb2.ListInstallationsRequest(),
         installations_pb2.RenameInstallationRequest(installation_id=site, name="Cabin"),
+        installations_pb2.SetInstallationAddressRequest(
+            installation_id=site,
+            address=an_address(),
+        ),
         installations_pb2.SetAuthenticationTypeRequest(installation_id=site, authentication_type=1),
         installations_pb2.SetPoliciesRequest(
             installation_id=site,
@@ -394,6 +427,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         owners_pb2.BlockUserAtInstallationRequest(installation_id=owned, user_id="bo"),
         owners_pb2.UnblockUserAtInstallationRequest(installation_id=owned, user_id="bo"),
         owners_pb2.ListBlockedUsersRequest(installation_id=owned),
+        owners_pb2.GetOwnersRequest(installation_id=owned),
         owners_pb2.OfferOwnershipRequest(installation_id=owned, user_id="bo"),
         owners_pb2.AcceptOwnershipRequest(installation_id=offered),
         owners_pb2.WithdrawOwnershipOfferRequest(installation_id=offered),
@@ -426,6 +460,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
             access_request_id=asked, installation_id=site
         ),
         access_requests_pb2.DenyAccessRequestRequest(access_request_id=asked, installation_id=site),
+        access_requests_pb2.FindAccessRequestRequest(access_request_id=asked),
         access_requests_pb2.WithdrawAccessRequestRequest(access_request_id=asked),
         check_pb2.FindUserRequest(user_id="ada"),
         check_pb2.CheckRequest(caller=ADMINISTRATOR, action="access.GetCharger", object="system"),

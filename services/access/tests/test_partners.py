@@ -26,7 +26,7 @@ from chargekey_access.domain.errors import (
 )
 from chargekey_access.domain.events import PartnerMemberAdded
 from chargekey_access.domain.permission import Subject, Target
-from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.postgres import Postgres
 from chargekey_common.testing.grpc import stubs
@@ -408,6 +408,11 @@ async def test_a_partner_sends_a_link_and_whichever_owner_gets_it_lets_it_in(
         made.partner_id,
         "Volt",
     )
+    # Who writes to owners reads it by its id; nobody else does.
+    found = access_requests_pb2.FindAccessRequestRequest(access_request_id=told.id)
+    notifier = service_account("notifier")
+    assert (await as_(notifier).FindAccessRequest(found)).access_request == told
+    assert await refusal(as_("ola").FindAccessRequest(found)) == DENIED
     assert told.state == access_requests_pb2.ACCESS_REQUEST_STATE_WAITING
     assert told.expires_at - told.requested_at == 14 * 24 * 3600 * 10**9
     assert made.partner_id not in holders(access, Target(site))

@@ -366,9 +366,15 @@ async def test_ownership_is_offered_by_address_and_accepted_over_grpc(
         owners_pb2.OfferOwnershipRequest(installation_id=site, email="kari@example.org")
     )
     kari = access.people["kari@example.org"]
+    # Who writes to owners reads who they are; nobody else does.
+    owned = owners_pb2.GetOwnersRequest(installation_id=site)
+    notifier = doors.of("service:notifier")
+    assert list((await notifier.GetOwners(owned)).user_ids) == ["ola"]
+    assert await refusal(doors.ola.GetOwners(owned)) == "permission_denied"
     accepting = owners_pb2.AcceptOwnershipRequest(installation_id=site)
     assert await refusal(doors.per.AcceptOwnership(accepting)) == "permission_denied"
     await doors.of(f"user:{kari}").AcceptOwnership(accepting)
+    assert list((await notifier.GetOwners(owned)).user_ids) == [kari]
     assert holders(access, Target(site)) == {"ola": {"USER"}, kari: {"OWNER", "USER"}}
     withdrawing = owners_pb2.WithdrawOwnershipOfferRequest(installation_id=site)
     assert await refusal(doors.of(f"user:{kari}").WithdrawOwnershipOffer(withdrawing)) == (

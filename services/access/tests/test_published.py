@@ -14,8 +14,9 @@ from chargekey_common.testing.examples import example
 
 CATALOGUE = Catalogue(*published.EVENTS)
 # Nobody outside finds a partner by its key, or needs to know that a user is local or where
-# a secret is kept.
-PRIVATE = {"password_hash", "lookup_key", "local", "secret_id"}
+# a secret is kept; whoever may know where a site is asks for it.
+ADDRESS = {"address", "postal_code", "city", "country", "latitude", "longitude"}
+PRIVATE = {"password_hash", "lookup_key", "local", "secret_id", *ADDRESS}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)

@@ -149,6 +149,24 @@ async def test_an_owner_renames_his_site_and_nobody_else_does(callers: Callers) 
     assert (await shown(callers, site)).name == "Cabin"
 
 
+async def test_who_runs_a_site_says_where_it_is(callers: Callers) -> None:
+    """P20."""
+    site = await a_site(callers)
+    assert not (await shown(callers, site)).HasField("address")
+    address = installations_pb2.Address(
+        address="Storgata 1",
+        postal_code="0155",
+        city="Oslo",
+        country="NOR",
+        latitude="59.913868",
+        longitude="10.752245",
+    )
+    request = installations_pb2.SetInstallationAddressRequest(installation_id=site, address=address)
+    assert await refused(callers[EVE].SetInstallationAddress(request)) == DENIED
+    await callers[ADA].SetInstallationAddress(request)
+    assert (await shown(callers, site)).address == address
+
+
 async def test_policies_are_replaced_as_a_whole_and_told(callers: Callers) -> None:
     site = await a_site(callers)
     policies = installations_pb2.Policies(

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from chargekey_access.domain import charger, installation
+from chargekey_access.domain.address import Address, address
 from chargekey_access.domain.charger import ReaderQuirks
 from chargekey_access.domain.errors import (
+    AddressMalformedError,
     ExternalNeedsOperatorError,
     OperatorConnectedAlreadyError,
     OperatorNotConnectedError,
@@ -26,6 +28,7 @@ from chargekey_access.domain.events import (
     ChargerAdded,
     ChargerMoved,
     IdentificationTypesSet,
+    InstallationAddressSet,
     InstallationCreated,
     InstallationRenamed,
     OperatorConnected,
@@ -67,9 +70,65 @@ def connect(given: Sequence[Any], **choices: Any) -> Sequence[Any]:
     return installation.connect_operator(site(*given), partner_id="volt", **chosen)
 
 
+def an_address(**choices: str) -> Address:
+    given = {
+        "address": "Storgata 1",
+        "postal_code": "0155",
+        "city": "Oslo",
+        "country": "NOR",
+        "latitude": "59.913868",
+        "longitude": "10.752245",
+    }
+    return address(**given | choices)
+
+
 def test_another_name_is_one_event() -> None:
     assert installation.rename(site(), "Work") == [InstallationRenamed(name="Work")]
     assert installation.rename(site(), "Home") == []
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "kept"),
+    [
+        ("59.913868", "10.752245", ("59.913868", "10.752245")),
+        ("-90", "+180", ("-90.000000", "180.000000")),
+        (" 0.5 ", "-0.1234567", ("0.500000", "-0.123457")),
+    ],
+)
+def test_where_a_site_is_is_one_event_in_ocpis_form(
+    latitude: str, longitude: str, kept: tuple[str, str]
+) -> None:
+    """P20."""
+    place = an_address(latitude=latitude, longitude=longitude, country="nor")
+    assert (place.latitude, place.longitude, place.country) == (*kept, "NOR")
+    told = InstallationAddressSet(**msgspec.structs.asdict(place))
+    assert installation.set_address(site(), place) == [told]
+    assert installation.set_address(site(told), place) == []
+    assert site(told).address == place
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"address": ""},
+        {"address": "x" * 46},
+        {"address": "Under\nline"},
+        {"city": " "},
+        {"postal_code": "12345678901"},
+        {"country": "NO"},
+        {"country": "Norway"},
+        {"latitude": ""},
+        {"latitude": "90.1"},
+        {"latitude": "1e1"},
+        {"latitude": "nan"},
+        {"longitude": "-180.000001"},
+        {"longitude": "10,75"},
+    ],
+    ids=str,
+)
+def test_what_ocpi_could_not_tell_of_is_no_address(wrong: dict[str, str]) -> None:
+    with pytest.raises(AddressMalformedError):
+        an_address(**wrong)
 
 
 def test_a_new_site_is_native_restricted_and_managed_by_nobody() -> None:

@@ -25,7 +25,7 @@ from chargekey.access.v1 import (
     permissions_pb2,
 )
 from chargekey.audit.v1 import audit_pb2
-from chargekey.gateway.v1 import commands_pb2, convergence_pb2, gateway_pb2
+from chargekey.gateway.v1 import commands_pb2, convergence_pb2, gateway_pb2, operators_pb2
 from chargekey.gateway.v1 import decisions_pb2 as gateway_decisions_pb2
 from chargekey.history.v1 import decisions_pb2 as history_decisions_pb2
 from chargekey.history.v1 import history_pb2, reports_pb2
@@ -64,6 +64,7 @@ CONTRACTS = (
     convergence_pb2,
     gateway_decisions_pb2,
     gateway_pb2,
+    operators_pb2,
     history_decisions_pb2,
     history_pb2,
     reports_pb2,

@@ -7,8 +7,10 @@ import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import grpc
 import msgspec
 import pytest
 import pytest_asyncio
@@ -16,7 +18,11 @@ import websockets
 from nats.aio.client import Client
 from websockets.headers import build_authorization_basic
 
+from chargekey.gateway.v1 import operators_pb2, operators_pb2_grpc
+from chargekey_common.accounts import Caller, service_account
 from chargekey_common.charger_passwords import ChargerPasswords
+from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.grpc.client import remote_error
 from chargekey_common.keyed_ids import KeyedIds, classify
 from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import cancel
@@ -27,7 +33,11 @@ from chargekey_common.published.sessions import (
     SessionStarted,
     StartRefused,
 )
+from chargekey_common.testing.grpc import served
+from chargekey_gateway.api import operators
 from chargekey_gateway.api.websocket import OcppServer
+from chargekey_gateway.application.operating import Verdict
+from chargekey_gateway.command_errors import ChargerUnknownError, OperatorNotDecidingError
 from chargekey_gateway.decision import AskOperator, Decision, Reason, Status, decided
 from chargekey_gateway.operators.asking import AskingOperators
 from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
@@ -416,3 +426,131 @@ async def test_a_charger_that_piles_up_questions_is_refused_the_rest(
         while (await charger.next_answer())[0] != "id-41":
             pass
     assert len(volt.asked) < 40
+
+
+async def test_what_the_operator_starts_begins_without_a_question_and_with_its_reference(
+    replica: Replica, volt: OperatorServer, tmp_path: Path
+) -> None:
+    """P11: by gRPC to a charger over a real socket; nobody else's, and nothing it may not have."""
+    hashed = ChargerPasswords(SECRET).hash("first", "a long enough password")
+    replica.view.apply(access.ChargerCredential(charger_id="first", password_hash=hashed))
+    server = OcppServer(replica.gateway)
+    await server.start("127.0.0.1:0")
+    url = f"ws://127.0.0.1:{server.port}/ocpp/first"
+    authorization = build_authorization_basic("first", "a long enough password")
+
+    async def only_the_notifier(caller: Caller, _: str, obj: str) -> None:
+        if (caller, obj) != (service_account("notifier"), "partner:volt"):
+            raise PermissionDeniedError
+
+    async with (
+        served(
+            operators.service(replica.gateway, server), tmp_path, only_the_notifier
+        ) as as_caller,
+        websockets.connect(
+            url,
+            proxy=None,
+            subprotocols=["ocpp1.6"],  # type: ignore[list-item]
+            additional_headers={"Authorization": authorization},
+        ) as socket,
+    ):
+        stub = operators_pb2_grpc.OperatorServiceStub(as_caller(service_account("notifier")))
+        start = operators_pb2.StartForOperatorRequest(
+            partner_id="volt",
+            installation_id="site",
+            charger_id="first",
+            connector=1,
+            token=NOBODYS,
+            authorization_reference="volt-77",
+        )
+        answering = asyncio.ensure_future(stub.StartForOperator(start, timeout=20))
+        frame = json.loads(await socket.recv())
+        assert frame[2:] == ["RemoteStartTransaction", {"idTag": NOBODYS, "connectorId": 1}]
+        await socket.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
+        assert (await answering).outcome.outcome == "accepted"
+        charger = Charger(socket)
+        begun = {
+            "connectorId": 1,
+            "idTag": NOBODYS,
+            "meterStart": 0,
+            "timestamp": "2027-01-15T08:00:00Z",
+        }
+        await charger.send("StartTransaction", **begun)
+        _, answer = await charger.next_answer()
+        assert answer["idTagInfo"]["status"] == "Accepted"
+        assert not volt.asked
+        (session,) = replica.running.of_charger("first")
+        beginning = replica.running.beginning(session.transaction_id)
+        assert beginning is not None
+        said = beginning.event.inputs.operator_answer
+        assert said == OperatorAnswer(status="ALLOWED", reference="volt-77")
+
+        async def refused(call: Any) -> str:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            return remote_error(raised.value).code
+
+        for changed, code in (
+            ({"installation_id": "elsewhere"}, "charger_unknown"),
+            ({"charger_id": "none"}, "charger_unknown"),
+            ({"charger_id": ""}, "charger_unknown"),
+            ({"token": "#1234"}, "operator_refused"),
+            ({"token": APP_CODE}, "operator_refused"),
+            ({"token": ""}, "tokens_malformed"),
+            ({"connector": -1}, "connector_malformed"),
+            ({"authorization_reference": "x" * 37}, "authorization_reference_malformed"),
+        ):
+            other = operators_pb2.StartForOperatorRequest()
+            other.CopyFrom(start)
+            for name, value in changed.items():
+                setattr(other, name, value)
+            assert await refused(stub.StartForOperator(other, timeout=20)) == code
+        watt = operators_pb2.StopForOperatorRequest(
+            partner_id="volt", session_id=session.session_id
+        )
+        stopping = asyncio.ensure_future(stub.StopForOperator(watt, timeout=20))
+        frame = json.loads(await socket.recv())
+        assert frame[2] == "RemoteStopTransaction"
+        await socket.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
+        assert (await stopping).outcome.outcome == "accepted"
+        # At a site that is not the operator's any more.
+        replica.view.apply(
+            access.AuthenticationTypeSet(installation_id="site", authentication_type="NATIVE")
+        )
+        assert await refused(stub.StartForOperator(start, timeout=20)) == "operator_not_deciding"
+        replica.view.apply(access.OperatorDisconnected(installation_id="site", partner_id="volt"))
+        assert await refused(stub.StopForOperator(watt, timeout=20)) == "session_unknown"
+        assert await refused(stub.StartForOperator(start, timeout=20)) == "charger_unknown"
+        unlock = operators_pb2.UnlockForOperatorRequest(
+            partner_id="volt", installation_id="site", charger_id="first", connector=1
+        )
+        assert await refused(stub.UnlockForOperator(unlock, timeout=20)) == "charger_unknown"
+    await server.stop()
+
+
+async def test_an_operator_hears_whose_cards_may_charge_where_permissions_decide(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    """P10: at its own sites, of no PIN and no app, and nothing is told of it."""
+    operating = replica.gateway.operating
+    chargers = operating.chargers("volt", "site", ["first"])
+    with pytest.raises(OperatorNotDecidingError):
+        operating.authorize(chargers, CARD)
+    replica.view.apply(
+        access.AuthenticationTypeSet(installation_id="site", authentication_type="NATIVE")
+    )
+    verdict = operating.authorize(chargers, CARD)
+    assert (verdict.allowed, verdict.charger_ids) == ("ALLOWED", ["first"])
+    assert verdict.identification_id
+    for unknown in (NOBODYS, "#1234", APP_CODE):
+        assert operating.authorize(chargers, unknown) == Verdict()
+    replica.view.apply(identity.UserBlocked(user_id="ada", installation_id=None))
+    assert operating.authorize(chargers, CARD).allowed == "BLOCKED"
+    for partner_id, installation_id, charger_ids in (
+        ("watt", "site", ["first"]),
+        ("volt", "nowhere", []),
+        ("volt", "site", ["first", "none"]),
+    ):
+        with pytest.raises(ChargerUnknownError):
+            operating.chargers(partner_id, installation_id, charger_ids)
+    assert not volt.asked

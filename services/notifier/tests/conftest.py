@@ -13,17 +13,19 @@ from nats.aio.client import Client
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
+from chargekey_notifier.mails.choices import Choices
 from chargekey_notifier.mails.outbox import Outbox
 from chargekey_notifier.mails.post import Post
 from chargekey_notifier.mails.sending import Sender
+from chargekey_notifier.mails.unsubscribing import Unsubscribing
 from chargekey_notifier.mails.writing import Writer
-from chargekey_notifier.reactions.on_invitation_created import on_invitation_created
-from chargekey_notifier.reactions.on_invitation_renewed import on_invitation_renewed
-from chargekey_notifier.reactions.on_sign_in_link_requested import on_sign_in_link_requested
-from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
+from chargekey_notifier.reactions.on_user_erased import on_user_erased
+from chargekey_notifier.wiring import MAILS
 
 from .neighbours import IdentityStream, Neighbours
 from .smtp import Mailbox
+
+SECRET = b"a secret of thirty-two bytes, ok"
 
 Running = Callable[[], AbstractAsyncContextManager[Outbox]]
 
@@ -57,7 +59,10 @@ def sender(mailbox: Mailbox, neighbours: Neighbours) -> Callable[[Outbox], Sende
         writer = Writer(
             identity=neighbours.identity_channel,
             access=neighbours.access_channel,
+            choices=Choices(outbox, SECRET),
+            unsubscribing=Unsubscribing(SECRET, "https://partners.test"),
             administrator="admin@chargekey.test",
+            administrator_language="en",
             portal_url="https://charge.test",
         )
         return Sender(outbox, writer, Post(mailbox.address, "chargekey@chargekey.test"))
@@ -79,10 +84,8 @@ def running(tmp_path: Path, nats_server: NatsServer, sender: Callable[[Outbox], 
             nats_server.url,
             nats_server.token,
             outbox,
-            on_user_blocked(outbox),
-            on_invitation_created(outbox),
-            on_invitation_renewed(outbox),
-            on_sign_in_link_requested(outbox),
+            *(each(outbox) for each in MAILS),
+            on_user_erased(Choices(outbox, SECRET)),
         )
         lifetime.own(sender(outbox).run(), "sender")
         lifetime.own(reactions.run(), "reactions")

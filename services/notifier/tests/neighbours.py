@@ -12,12 +12,22 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
 from chargekey.access.v1 import (
+    access_requests_pb2,
+    access_requests_pb2_grpc,
+    chargers_pb2,
+    chargers_pb2_grpc,
     installations_pb2,
     installations_pb2_grpc,
+    owners_pb2,
+    owners_pb2_grpc,
     partners_pb2,
     partners_pb2_grpc,
+    permissions_pb2,
+    permissions_pb2_grpc,
 )
 from chargekey.identity.v1 import (
+    identifications_pb2,
+    identifications_pb2_grpc,
     invitations_pb2,
     invitations_pb2_grpc,
     sign_in_pb2,
@@ -56,6 +66,13 @@ async def only_the_notifier(caller: Caller, action: str, obj: str) -> None:
         "identity.IssueSignInLink",
         "access.GetInstallation",
         "access.GetPartner",
+        "access.GetCharger",
+        "access.GetPermission",
+        "access.GetOwners",
+        "access.ListBlockedUsers",
+        "access.FindAccessRequest",
+        "access.ListPartnerMembers",
+        "identity.ListIdentifications",
     }
     if caller != service_account("notifier") or action not in allowed or not obj:
         raise PermissionDeniedError
@@ -75,6 +92,18 @@ class Identity(users_pb2_grpc.UserServiceServicer):
             blocked_everywhere=True,
         )
 
+    def sign_up(self, user_id: str, first_name: str, language: str = "en") -> None:
+        """Let somebody have an account."""
+        self.users[user_id] = users_pb2.User(
+            id=user_id,
+            first_name=first_name,
+            last_name="Berg",
+            kind=users_pb2.USER_KIND_ACCOUNT,
+            email=f"{user_id}@people.test",
+            time_zone="Europe/Oslo",
+            language=language,
+        )
+
     async def GetUser(
         self, request: users_pb2.GetUserRequest, _: Context
     ) -> users_pb2.GetUserResponse:
@@ -84,6 +113,17 @@ class Identity(users_pb2_grpc.UserServiceServicer):
         if request.user_id not in self.users:
             raise UserUnknownError
         return users_pb2.GetUserResponse(user=self.users[request.user_id])
+
+
+class Identifications(identifications_pb2_grpc.IdentificationServiceServicer):
+    def __init__(self) -> None:
+        self.held: dict[str, identifications_pb2.Identification] = {}
+
+    async def ListIdentifications(
+        self, request: identifications_pb2.ListIdentificationsRequest, _: Context
+    ) -> identifications_pb2.ListIdentificationsResponse:
+        held = [each for each in self.held.values() if each.user_id == request.user_id]
+        return identifications_pb2.ListIdentificationsResponse(identifications=held)
 
 
 class InvitationUnknownError(NotFoundError):
@@ -125,20 +165,92 @@ class Partners(partners_pb2_grpc.PartnerServiceServicer):
         partner = partners_pb2.Partner(id=request.partner_id, name="Volt AS")
         return partners_pb2.GetPartnerResponse(partner=partner)
 
+    async def ListPartnerMembers(
+        self, request: partners_pb2.ListPartnerMembersRequest, _: Context
+    ) -> partners_pb2.ListPartnerMembersResponse:
+        """Answer a page of one each."""
+        people = [("manager", True), ("member", False), ("other-manager", True)]
+        number = int(request.page_token or 0)
+        user_id, manages = people[number]
+        return partners_pb2.ListPartnerMembersResponse(
+            members=[partners_pb2.PartnerMember(user_id=user_id, manages=manages)],
+            next_page_token=str(number + 1) if number + 1 < len(people) else "",
+        )
+
+
+class PermissionUnknownError(NotFoundError):
+    code = "permission_unknown"
+    sentence = "There is no such permission."
+
+
+class Permissions(permissions_pb2_grpc.PermissionServiceServicer):
+    def __init__(self) -> None:
+        self.held: dict[str, permissions_pb2.Permission] = {}
+
+    async def GetPermission(
+        self, request: permissions_pb2.GetPermissionRequest, _: Context
+    ) -> permissions_pb2.GetPermissionResponse:
+        if request.permission_id not in self.held:
+            raise PermissionUnknownError
+        return permissions_pb2.GetPermissionResponse(permission=self.held[request.permission_id])
+
+
+class Owners(owners_pb2_grpc.OwnersServiceServicer):
+    def __init__(self) -> None:
+        self.owners: list[str] = []
+        self.blocked: list[str] = []
+
+    async def GetOwners(
+        self, _: owners_pb2.GetOwnersRequest, __: Context
+    ) -> owners_pb2.GetOwnersResponse:
+        return owners_pb2.GetOwnersResponse(user_ids=self.owners)
+
+    async def ListBlockedUsers(
+        self, _: owners_pb2.ListBlockedUsersRequest, __: Context
+    ) -> owners_pb2.ListBlockedUsersResponse:
+        return owners_pb2.ListBlockedUsersResponse(user_ids=self.blocked)
+
+
+class AccessRequests(access_requests_pb2_grpc.AccessRequestServiceServicer):
+    def __init__(self) -> None:
+        self.asked = access_requests_pb2.AccessRequest()
+
+    async def FindAccessRequest(
+        self, _: access_requests_pb2.FindAccessRequestRequest, __: Context
+    ) -> access_requests_pb2.FindAccessRequestResponse:
+        return access_requests_pb2.FindAccessRequestResponse(access_request=self.asked)
+
+
+class Chargers(chargers_pb2_grpc.ChargerServiceServicer):
+    async def GetCharger(
+        self, request: chargers_pb2.GetChargerRequest, _: Context
+    ) -> chargers_pb2.GetChargerResponse:
+        charger = chargers_pb2.Charger(id=request.charger_id, ocpp_identity="CP-1")
+        return chargers_pb2.GetChargerResponse(charger=charger)
+
 
 class Access(installations_pb2_grpc.InstallationServiceServicer):
     def __init__(self) -> None:
         self.sites = {"home": ("Home", "Europe/Oslo")}
+        self.offered_to = ""
+        self.addresses: dict[str, installations_pb2.Address] = {}
+        self.away = False
 
     async def GetInstallation(
         self, request: installations_pb2.GetInstallationRequest, _: Context
     ) -> installations_pb2.GetInstallationResponse:
+        if self.away:
+            raise UnavailableError
         if request.installation_id not in self.sites:
             raise InstallationUnknownError
         name, time_zone = self.sites[request.installation_id]
         return installations_pb2.GetInstallationResponse(
             installation=installations_pb2.Installation(
-                id=request.installation_id, name=name, time_zone=time_zone
+                id=request.installation_id,
+                name=name,
+                time_zone=time_zone,
+                address=self.addresses.get(request.installation_id),
+                ownership_offered_to=self.offered_to,
             )
         )
 
@@ -151,6 +263,10 @@ class Neighbours:
         self.invitations = Invitations()
         self.sign_in = SignIn()
         self.access = Access()
+        self.identifications = Identifications()
+        self.permissions = Permissions()
+        self.owners = Owners()
+        self.access_requests = AccessRequests()
         self.identity_channel: aio.Channel
         self.access_channel: aio.Channel
 
@@ -183,28 +299,74 @@ class Neighbours:
             "chargekey.access.v1.PartnerService",
             partners_pb2_grpc.add_PartnerServiceServicer_to_server,
             Partners(),
-            {"GetPartner": lambda request: f"partner:{request.partner_id}"},
+            {
+                "GetPartner": lambda request: f"partner:{request.partner_id}",
+                "ListPartnerMembers": lambda request: f"partner:{request.partner_id}",
+            },
+        )
+        identifications = Service(
+            "chargekey.identity.v1.IdentificationService",
+            identifications_pb2_grpc.add_IdentificationServiceServicer_to_server,
+            self.identifications,
+            {"ListIdentifications": lambda request: f"user:{request.user_id}"},
+        )
+        permissions = Service(
+            "chargekey.access.v1.PermissionService",
+            permissions_pb2_grpc.add_PermissionServiceServicer_to_server,
+            self.permissions,
+            {"GetPermission": lambda request: f"permission:{request.permission_id}"},
+        )
+        owners = Service(
+            "chargekey.access.v1.OwnersService",
+            owners_pb2_grpc.add_OwnersServiceServicer_to_server,
+            self.owners,
+            dict.fromkeys(
+                ("GetOwners", "ListBlockedUsers"),
+                lambda request: f"installation:{request.installation_id}",
+            ),
+        )
+        access_requests = Service(
+            "chargekey.access.v1.AccessRequestService",
+            access_requests_pb2_grpc.add_AccessRequestServiceServicer_to_server,
+            self.access_requests,
+            {"FindAccessRequest": lambda request: f"access_request:{request.access_request_id}"},
+        )
+        chargers = Service(
+            "chargekey.access.v1.ChargerService",
+            chargers_pb2_grpc.add_ChargerServiceServicer_to_server,
+            Chargers(),
+            {"GetCharger": lambda request: f"charger:{request.charger_id}"},
         )
         me = service_account("notifier")
         as_caller = await until.enter_async_context(
-            served(identity, directory, only_the_notifier, invitations, sign_in)
+            served(identity, directory, only_the_notifier, invitations, sign_in, identifications)
         )
         self.identity_channel = as_caller(me)
         as_caller = await until.enter_async_context(
-            served(access, directory, only_the_notifier, partners)
+            served(
+                access,
+                directory,
+                only_the_notifier,
+                partners,
+                permissions,
+                owners,
+                access_requests,
+                chargers,
+            )
         )
         self.access_channel = as_caller(me)
 
 
 class IdentityStream:
-    """The IDENTITY stream, as identity's relay fills it under one generation."""
+    """The streams that reactions follow, as the services fill them under one generation."""
 
     def __init__(self, client: Client, generation: str = "00000000000000a1") -> None:
         self._js = client.jetstream()
         self.generation = generation
 
     async def make(self) -> None:
-        await make_stream(self._js, StreamConfig(name="IDENTITY", subjects=["identity.v1.>"]))
+        for name in ("identity", "access", "chargers"):
+            await make_stream(self._js, StreamConfig(name=name.upper(), subjects=[f"{name}.v1.>"]))
 
     async def lose(self) -> None:
         await self._js.delete_stream("IDENTITY")
@@ -215,19 +377,26 @@ class IdentityStream:
         """Publish the block that is event `number` of identity's store."""
         await self.tell(number, UserBlocked(user_id=user_id, installation_id=installation_id))
 
-    async def tell(self, number: int, event: PublishedEvent) -> None:
-        """Publish what is event `number` of identity's store."""
+    async def tell(
+        self,
+        number: int,
+        event: PublishedEvent,
+        *,
+        at: int = NOON,
+        actor: str = "administrator:local",
+    ) -> None:
+        """Publish what is event `number` of its service's store."""
         about = Attributes(
             id=event_id(number),
-            at=NOON,
+            at=at,
             cause="a-command",
-            actor="administrator:local",
-            position=Position("identity", self.generation, number),
+            actor=actor,
+            position=Position(event.stream, self.generation, number),
         )
         await self._js.publish(
             event.subject,
             msgspec.json.encode(event),
-            headers=headers(event, about, source="identity"),
+            headers=headers(event, about, source=event.stream),
         )
 
 

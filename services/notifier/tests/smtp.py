@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -21,6 +21,10 @@ class Mailbox:
         self.raw: list[bytes] = []
         self.recipients: list[list[str]] = []
         self.answer: Callable[[EmailMessage], str] = lambda _: TAKEN
+        # Who is refused at once, and with what.
+        self.refused: dict[str, str] = {}
+        self.before: Callable[[], Awaitable[object]] | None = None
+        self.eight_bit = True
         self.port = 0
         self._grown = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -42,8 +46,24 @@ class Mailbox:
             await self._server.wait_closed()
             self._server = None
 
+    async def handle_EHLO(
+        self, _: SMTP, session: Session, __: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [each for each in responses if self.eight_bit or "8BITMIME" not in each]
+
+    async def handle_RCPT(
+        self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return TAKEN
+
     async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
+        if self.before is not None:
+            await self.before()
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
         answer = self.answer(mail)

@@ -47,7 +47,9 @@ async def test_a_blocked_user_is_told_of_by_name_and_site(
         (mail,) = await mailbox.wait(1)
     assert mail["Subject"] == "Anna Berg was blocked at Home"
     assert mail["From"] == "chargekey@chargekey.test"
-    assert mail["Message-ID"].strip() == f"<{event_id(4)}.administrator@chargekey.test>"
+    assert (
+        mail["Message-ID"].strip() == f"<{event_id(4)}.user_blocked.administrator@chargekey.test>"
+    )
     assert mailbox.recipients == [["admin@chargekey.test"]]
     assert "Anna Berg was blocked at Home on 2026-03-03 at 13:00 (Europe/Oslo)." in text(mail)
 

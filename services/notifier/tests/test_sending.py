@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -14,8 +15,10 @@ from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import Lifetime
+from chargekey_common.testing.waiting import until
 from chargekey_notifier.mails import sending as module
-from chargekey_notifier.mails.outbox import ADMINISTRATOR, Mail, Outbox
+from chargekey_notifier.mails.kinds import ADMINISTRATOR, Mail, to_user
+from chargekey_notifier.mails.outbox import Outbox
 from chargekey_notifier.mails.sending import Sender
 
 from .neighbours import NOON, Neighbours, event_id
@@ -33,7 +36,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 def put(outbox: Outbox, number: int, user_id: str, installation_id: str | None = "home") -> None:
     mail = Mail(event_id(number), ADMINISTRATOR, "user_blocked", user_id, NOON, installation_id)
     position = Position("identity", "00000000000000a1", number)
-    outbox.add(mail, Handled("notifier-on-user-blocked", position))
+    outbox.add(Handled("notifier-on-user-blocked", position), mail)
 
 
 @asynccontextmanager
@@ -53,21 +56,24 @@ async def until_settled(outbox: Outbox) -> None:
 
 
 async def test_a_crash_between_sending_and_marking_sends_again_under_the_same_message_id(
-    outbox: Outbox, sender: MakeSender, neighbours: Neighbours, mailbox: Mailbox
+    outbox: Outbox,
+    sender: MakeSender,
+    neighbours: Neighbours,
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """M12."""
     neighbours.identity.add("u1", "Anna")
     put(outbox, 1, "u1")
-    task = asyncio.create_task(sender(outbox).run())
 
-    def crash(_: object) -> str:
-        task.cancel()
-        return TAKEN
+    def never_marked(*_: object) -> None:
+        raise DatabaseUnavailableError
 
-    mailbox.answer = crash
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    with monkeypatch.context() as crashing:
+        crashing.setattr(outbox, "settle", never_marked)
+        async with sending(sender(outbox)):
+            await mailbox.wait(1)
     assert outbox.waiting() == 1
-    mailbox.answer = lambda _: TAKEN
     async with sending(sender(outbox)):
         first, second = await mailbox.wait(2)
         await until_settled(outbox)
@@ -215,3 +221,75 @@ async def test_a_mail_that_another_replica_added_is_found(
             (mail,) = await mailbox.wait(1)
             await until_settled(other)
     assert mail["Subject"] == "Anna Berg was blocked at Home"
+
+
+def to(outbox: Outbox, number: int, user_id: str) -> None:
+    """Queue a link to sign in."""
+    now = time.time_ns()
+    mail = Mail(event_id(number), to_user(user_id), "sign_in_link", user_id, now)
+    position = Position("identity", "00000000000000a1", number)
+    outbox.add(Handled("notifier-on-sign-in-link-requested", position), mail)
+
+
+async def test_whoever_cannot_be_reached_delays_nobody_else(
+    outbox: Outbox, sender: MakeSender, mailbox: Mailbox
+) -> None:
+    """M13: an address that is refused is tried again, for days: it may be our own settings."""
+    mailbox.refused = {"gone@people.test": "550 no such mailbox"}
+    mailbox.answer = lambda mail: "451 later" if mail["To"].startswith("slow") else TAKEN
+    for number, user_id in enumerate(("gone", "slow", *"abcdefghij"), start=1):
+        to(outbox, number, user_id)
+    async with sending(sender(outbox)):
+        mails = await mailbox.wait(10)
+        await until(lambda: outbox.waiting() == 2)
+    assert {mail["To"] for mail in mails} == {f"{each}@people.test" for each in "abcdefghij"}
+
+
+async def test_an_address_that_is_refused_for_days_is_given_up(
+    outbox: Outbox, sender: MakeSender, mailbox: Mailbox
+) -> None:
+    """M13: NOON is long ago."""
+    mailbox.refused = {"gone@people.test": "550 no such mailbox"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.time_ns", lambda: NOON)
+        to(outbox, 1, "gone")
+    async with sending(sender(outbox)):
+        await until_settled(outbox)
+    assert not mailbox.mails
+
+
+async def test_several_mails_are_on_their_way_at_once(
+    outbox: Outbox, sender: MakeSender, mailbox: Mailbox
+) -> None:
+    """M13."""
+    together = asyncio.Barrier(module.AT_ONCE)
+    mailbox.before = together.wait
+    for number in range(module.AT_ONCE):
+        to(outbox, number + 1, f"u{number}")
+    async with sending(sender(outbox)):
+        await mailbox.wait(module.AT_ONCE)
+
+
+@pytest.mark.parametrize("eight_bit", [True, False])
+async def test_letters_are_readable_whatever_the_server_takes(
+    outbox: Outbox,
+    sender: MakeSender,
+    neighbours: Neighbours,
+    mailbox: Mailbox,
+    *,
+    eight_bit: bool,
+) -> None:
+    """M16: as they stand where it takes 8BITMIME (RFC 6152), encoded where it does not."""
+    mailbox.eight_bit = eight_bit
+    neighbours.sign_in.language = "nb"
+    to(outbox, 1, "u1")
+    async with sending(sender(outbox)):
+        (mail,) = await mailbox.wait(1)
+    link = f"https://charge.test/sign-in#token-of-{event_id(1)}"
+    assert link in text(mail)
+    assert "Følg lenken" in text(mail)
+    assert mailbox.raw[0].isascii() is not eight_bit
+    if eight_bit:
+        assert f"\r\n{link}\r\n".encode() in mailbox.raw[0]
+    message_id = f"<{event_id(1)}.sign_in_link.user.u1@chargekey.test>"
+    assert f"\r\nMessage-ID: {message_id}\r\n".encode() in mailbox.raw[0]

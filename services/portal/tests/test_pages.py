@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from chargekey_common import asyncapi
+from chargekey_common.published.feed import EVENTS
 from chargekey_portal.services import Service
 
 from .neighbours import NAMES
 from .outline import Outline
 from .portal import OCPP_URL, Portal, serving
 
-PATHS = ("/", "/api/v1/status", "/assets/portal.css", "/nowhere", "/api/v1/nowhere")
+FEEDS = "/api/v1/feeds/docs"
+CONTRACT = "/api/v1/feeds/asyncapi.json"
+PATHS = (
+    "/",
+    "/api/v1/status",
+    FEEDS,
+    CONTRACT,
+    "/assets/portal.css",
+    "/nowhere",
+    "/api/v1/nowhere",
+)
 
 # One portal for all, which changes nothing by being asked.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,7 +55,27 @@ async def test_the_page_says_where_chargers_connect_and_how_to_begin(served: Por
     assert 'export PATH="$PWD/.venv/bin:$PATH"' in text
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere"])
+async def test_the_partners_contract_is_shown_whole_and_told_as_it_is_checked_in(
+    served: Portal,
+) -> None:
+    """F17."""
+    told = await served.get(CONTRACT)
+    assert told.json() == msgspec.json.decode(asyncapi.encoded())
+    assert "access-control-allow-origin" not in told.headers
+    shown = Outline((await served.get(FEEDS)).body)
+    assert {"href": CONTRACT} in shown.all("a")
+    assert {"href": FEEDS} in Outline((await served.get("/")).body).all("a")
+    for event in EVENTS:
+        assert {"id": event.__name__} in shown.all("h2")
+        assert {"href": f"#{event.__name__}"} in shown.all("a")
+        for name in event.__struct_fields__:
+            assert name in shown.text
+    assert "`" not in shown.text
+    for words in ("unless false", "where known", "ACTIVE | BLOCKED | INACTIVE", "list of OPERATOR"):
+        assert words in shown.text
+
+
+@pytest.mark.parametrize("path", ["/", FEEDS, "/nowhere"])
 async def test_a_page_is_whole_html_with_a_language_a_title_and_landmarks(
     served: Portal, path: str
 ) -> None:
@@ -59,7 +92,7 @@ async def test_a_page_is_whole_html_with_a_language_a_title_and_landmarks(
     assert metas["color-scheme"] == "light dark"
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", FEEDS, "/nowhere"])
 async def test_a_page_needs_no_script_and_nothing_from_elsewhere(served: Portal, path: str) -> None:
     page = Outline((await served.get(path)).body)
     assert page.all("script") == page.all("style") == []

@@ -82,9 +82,14 @@ class Verifier:
         Raises UnauthenticatedError on any doubt, and UnavailableError where identity,
         which does not answer, would have to be asked.
         """
+        caller, _ = await self.verified(token)
+        return caller
+
+    async def verified(self, token: str) -> tuple[Caller, float]:
+        """Return whose token it is, and until when, in seconds since the epoch; raises the same."""
         verified = self._verified.get(token)
         if verified is not None and time.time() < verified[1]:
-            return verified[0]
+            return verified
         kid = tokens.key_id(token)
         if not kid:
             raise UnauthenticatedError
@@ -100,8 +105,8 @@ class Verifier:
         caller = Caller(claims.subject)
         if len(self._verified) >= MAX_VERIFIED:
             self._verified.clear()
-        self._verified[token] = caller, float(claims.expires_at)
-        return caller
+        self._verified[token] = verified = caller, float(claims.expires_at)
+        return verified
 
     def _account_key(self, account: re.Match[str]) -> bytes:
         try:

@@ -67,6 +67,9 @@ class Follower:
         self.sequence = after
         self.made = made
         self.caught_up = asyncio.Event()
+        # How many messages the server has yet to hand over, as it said last: 0 is the end of
+        # the stream. None while there is no consumer, and so nobody who would say it.
+        self.pending: int | None = None
         self._read_to = 0  # of the stream's own count: handled, or gone before it could be
         self._client = client
         self._js = client.jetstream()
@@ -115,6 +118,7 @@ class Follower:
         try:
             await self._read(subject, request, inbox)
         finally:
+            self.pending = None
             with contextlib.suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
             with contextlib.suppress(nats.errors.Error, OSError):
@@ -142,6 +146,7 @@ class Follower:
             ),
         )
         # Not by sequences: an empty stream may begin high, and end on others' subjects.
+        self.pending = created.num_pending
         if created.num_pending == 0:
             self._read_to = max(self._read_to, self._target)
             self.caught_up.set()
@@ -184,6 +189,7 @@ class Follower:
                 )
             if batch:
                 wanted -= len(batch)
+                self.pending = int(pending)
                 await self._handle(batch)
                 self.sequence = batch[-1].sequence
                 self._read_to = max(self._read_to, self.sequence)

@@ -16,6 +16,11 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
 
+# Who signs in at the server: our services to the streams that they share, and whoever fills
+# partners' feeds to an account in which there is nothing else.
+SERVICES = "chargekey"
+FEEDS = "feeds"
+
 # Server error codes (nats-server's errors.json).
 STREAM_NOT_FOUND = 10059
 WRONG_LAST_SEQUENCE = 10071
@@ -46,8 +51,12 @@ class BatchUnansweredError(Exception):
     """No answer in time: the batch may be stored or not; read before going on."""
 
 
-async def connect(url: str, name: str, *, token: str | None = None) -> Client:
-    """Connect, waiting quietly for a server that is not there yet, for as long as it takes."""
+async def connect(url: str, name: str, *, token: str | None = None, user: str = SERVICES) -> Client:
+    """Connect, waiting quietly for a server that is not there yet, for as long as it takes.
+
+    The token is the password of `user`, which says whose streams these are; without one
+    nothing is told, for a server that asks for nothing.
+    """
 
     async def on_error(error: Exception) -> None:
         log.debug("nats_error", error=type(error).__name__)
@@ -65,7 +74,8 @@ async def connect(url: str, name: str, *, token: str | None = None) -> Client:
             await client.connect(
                 url,
                 name=name,
-                token=token,
+                user=None if token is None else user,
+                password=token,
                 error_cb=on_error,
                 disconnected_cb=on_disconnected,
                 reconnected_cb=on_reconnected,

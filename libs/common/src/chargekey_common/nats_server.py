@@ -12,15 +12,48 @@ from urllib.parse import urlsplit
 
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
+# Seconds within which a partner's credential is known or refused.
+ASKING_TIMEOUT = 5.0
 
 # js_ack_fc_v2 would give acknowledgement subjects a form that nats-py 2.16 cannot read.
+# Partners are in an account without JetStream, which is let pull and acknowledge in FEEDS: a
+# pull names the subject that it is answered on, whatever its sender may publish to, and among
+# streams one answered on `$JS.API.STREAM.DELETE.<another's>` deletes it.
 _CONFIGURATION = """\
 listen: "127.0.0.1:{port}"
 server_name: "chargekey"
 ports_file_dir: "{directory}"
 jetstream {{ store_dir: "{directory}", sync_interval: {sync} }}
 feature_flags {{ js_ack_fc_v2: false }}
-authorization {{ token: "{token}" }}
+accounts {{
+  CHARGEKEY {{
+    jetstream: enabled
+    users: [ {{ user: "chargekey", password: "{token}" }} ]
+  }}
+  FEEDS {{
+    jetstream: enabled
+    users: [ {{ user: "feeds", password: "{token}" }} ]
+    exports: [
+      {{ service: "$JS.API.CONSUMER.MSG.NEXT.*.*", response_type: stream }}
+      {{ service: "$JS.ACK.>" }}
+    ]
+  }}
+  PARTNERS {{
+    limits {{ max_payload: 4096 }}
+    imports: [
+      {{ service: {{ account: FEEDS, subject: "$JS.API.CONSUMER.MSG.NEXT.*.*" }} }}
+      {{ service: {{ account: FEEDS, subject: "$JS.ACK.>" }} }}
+    ]
+  }}
+}}
+{callout}"""
+
+# Whoever is not among the accounts' own users is asked about in CHARGEKEY, where no partner is.
+_CALLOUT = """\
+authorization {{
+  timeout: {timeout:g}
+  auth_callout {{ account: CHARGEKEY, issuer: {issuer}, auth_users: [ chargekey, feeds ] }}
+}}
 """
 
 
@@ -32,16 +65,26 @@ class NatsServer:
     """One nats-server process with JetStream on loopback, in a directory of its own.
 
     Port 0 lets the system choose at the first start; later starts keep the port,
-    so that clients find it again. Only clients with `token` are let in.
+    so that clients find it again. `token` is the password of our own users; partners are
+    let in by whoever holds the seed of `issuer`, an account's public nkey, or not at all.
     `sync` is JetStream's sync_interval: `always` survives a power cut.
     """
 
-    def __init__(self, directory: Path, *, token: str, port: int = 0, sync: str = "always") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        token: str,
+        issuer: str | None = None,
+        port: int = 0,
+        sync: str = "always",
+    ) -> None:
         self.directory = directory
         self.token = token
         self.port = port
         self.log = directory / "nats-server.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._issuer = issuer
         self._sync = sync
 
     @property
@@ -68,6 +111,7 @@ class NatsServer:
                     directory=self.directory,
                     sync=self._sync,
                     token=self.token,
+                    callout=self._callout(),
                 )
             )
             binary = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -81,6 +125,11 @@ class NatsServer:
         except OSError as error:
             message = f"nats-server did not start: {error.strerror}"
             raise NatsServerError(message) from None
+
+    def _callout(self) -> str:
+        if self._issuer is None:
+            return ""
+        return _CALLOUT.format(issuer=self._issuer, timeout=ASKING_TIMEOUT)
 
     def wait_until_serving(self) -> None:
         """Return once clients are served; raises NatsServerError, and then it has ended."""

@@ -25,7 +25,7 @@ import structlog
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from faststream.nats.security import NatsToken
+from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 from nats.js.client import JetStreamContext
@@ -37,7 +37,7 @@ from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
-from chargekey_common.jetstream import close
+from chargekey_common.jetstream import SERVICES, close
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel
 from chargekey_common.published.envelope import PublishedEvent, attributes
@@ -158,7 +158,7 @@ class Reactions:
     def _broker(self) -> NatsBroker:
         broker = NatsBroker(
             self._url,
-            security=None if self._token is None else NatsToken(self._token),
+            security=None if self._token is None else SASLPlaintext(SERVICES, self._token),
             name=f"{self._service}-reactions",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,

@@ -25,11 +25,14 @@ from chargekey_stack.commands import (
     charger,
     demo,
     events,
+    feed,
     history,
     identification,
     installation,
     invitation,
     login,
+    mail,
+    ocpi,
     partner,
     permission,
     refusals,
@@ -38,6 +41,7 @@ from chargekey_stack.commands import (
     simulate,
     up,
     user,
+    webhook,
     why,
 )
 from chargekey_stack.data_directory import VERSION
@@ -51,7 +55,7 @@ app = typer.Typer(
 # In the order in which a person meets them.
 for _each in (up, demo, installation, charger, user, identification, permission):
     app.add_typer(_each.app)
-for _each in (invitation, partner, access_request, login):
+for _each in (invitation, partner, feed, ocpi, webhook, access_request, login, mail):
     app.add_typer(_each.app)
 for _each in (authorize, sessions, refusals, why, events, simulate, history, audit, restored):
     app.add_typer(_each.app)

@@ -35,6 +35,10 @@ from chargekey.identity.v1.privacy_pb2_grpc import PrivacyServiceStub
 from chargekey.identity.v1.scans_pb2_grpc import ScanServiceStub
 from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
 from chargekey.identity.v1.users_pb2_grpc import UserServiceStub
+from chargekey.notifier.v1.feeds_pb2_grpc import FeedServiceStub
+from chargekey.notifier.v1.mails_pb2_grpc import MailServiceStub
+from chargekey.notifier.v1.ocpi_pb2_grpc import OcpiServiceStub
+from chargekey.notifier.v1.webhooks_pb2_grpc import WebhookServiceStub
 from chargekey_common.accounts import Signer
 from chargekey_common.errors import UnavailableError
 from chargekey_common.grpc.client import Credential, channel
@@ -96,6 +100,10 @@ class Client:
         self.history = HistoryServiceStub(channels["history"])
         self.decisions = DecisionServiceStub(channels["history"])
         self.reports = ReportServiceStub(channels["history"])
+        self.feeds = FeedServiceStub(channels["notifier"])
+        self.mails = MailServiceStub(channels["notifier"])
+        self.ocpi = OcpiServiceStub(channels["notifier"])
+        self.webhooks = WebhookServiceStub(channels["notifier"])
         # Of every service that has a store.
         self.audits = {name: AuditServiceStub(channels[name]) for name in ("access", "identity")}
 

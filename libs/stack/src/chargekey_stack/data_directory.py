@@ -22,6 +22,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import nkeys
+
 from chargekey_common import whole_files
 from chargekey_common.accounts import ADMINISTRATOR, Caller, make_account
 from chargekey_stack.errors import (
@@ -31,7 +33,7 @@ from chargekey_stack.errors import (
     DataVersionError,
 )
 
-VERSION = "3"
+VERSION = "4"
 ENVIRONMENT = "CHARGEKEY_DATA"
 DEFAULT = "~/.local/share/chargekey"
 SECRET_BYTES = 32
@@ -110,6 +112,11 @@ class DataDirectory:
     def token(self, name: str) -> Path:
         """Return the file of a secret in letters, made at the first call ever."""
         return self._once(self.secrets / name, secrets.token_hex(SECRET_BYTES).encode())
+
+    def nats_issuer(self) -> Path:
+        """Return the file of the seed that signs for partners at NATS, made at the first call."""
+        seed = nkeys.encode_seed(secrets.token_bytes(SECRET_BYTES), nkeys.PREFIX_BYTE_ACCOUNT)
+        return self._once(self.secrets / "nats_issuer", seed)
 
     def remember_postgres(self, url: str) -> None:
         """Keep the URL of the database that has this system's events."""

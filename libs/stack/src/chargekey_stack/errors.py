@@ -12,6 +12,8 @@ ChargekeyError
 │   ├── SubjectMissingError       subject_missing
 │   ├── TargetMissingError        target_missing
 │   └── TypeTwiceError            type_twice
+├── NotFoundError
+│   └── MailUnknownError          mail_unknown
 ├── FailedPreconditionError
 │   ├── FileUnreadableError       file_unreadable
 │   ├── ImportRefusedError        import_refused
@@ -50,6 +52,7 @@ from __future__ import annotations
 from chargekey_common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
+    NotFoundError,
     UnavailableError,
 )
 
@@ -167,6 +170,13 @@ class NotSignedInError(FailedPreconditionError):
 
     code = "not_signed_in"
     sentence = "Nobody is signed in; `chargekey login --email ADDRESS` begins."
+
+
+class MailUnknownError(NotFoundError):
+    """None was caught by that id, or it is kept no longer."""
+
+    code = "mail_unknown"
+    sentence = "There is no such mail here; use an id that `chargekey mail list` shows."
 
 
 class ScanFailedError(FailedPreconditionError):

@@ -3,7 +3,7 @@
 `python -m chargekey_stack.mail_sink PORT DIRECTORY NATS_URL NATS_TOKEN_FILE` serves on
 loopback until told to stop; each mail becomes one `.eml` file, named so that the files
 sort by arrival. Mails about somebody who was erased are deleted, and none is kept any
-more: their header `Chargekey-About` names the user, and IDENTITY tells of the erasure.
+more: their header `Chargekey-About` names the users, and IDENTITY tells of the erasure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Mails:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Keep one mail; a reader never sees half of it."""
         content = envelope.original_content or b""
-        if _about(content) in self._erased:
+        if not _about(content).isdisjoint(self._erased):
             return "250 not kept"
         mail = self._directory / f"{time.time_ns()}.eml"
         half = mail.with_suffix(".part")
@@ -61,12 +61,13 @@ class Mails:
 
     def _delete(self, erased: AbstractSet[str]) -> None:
         for mail in self._directory.glob("*.eml"):
-            if _about(mail.read_bytes()) in erased:
+            if not _about(mail.read_bytes()).isdisjoint(erased):
                 mail.unlink()
 
 
-def _about(content: bytes) -> str | None:
-    return BytesHeaderParser().parsebytes(content)[ABOUT]
+def _about(content: bytes) -> AbstractSet[str]:
+    """Return the ids of those whose names or addresses may be in it."""
+    return set((BytesHeaderParser().parsebytes(content)[ABOUT] or "").split())
 
 
 async def serve(port: int, directory: Path, nats_url: str, token: str) -> None:

@@ -129,6 +129,7 @@ def programs(
             "HTTP_ADDRESS": addresses.partners,
             "PUBLIC_URL": f"http://{addresses.partners}",
             "PARTNERS_NATS_URL": nats_url,
+            "NATS_ISSUER_FILE": data.nats_issuer(),
             "SECRET_FILE": data.secret("notifier"),
             "PARTNERS_ANYWHERE": str(operators_anywhere),
         },

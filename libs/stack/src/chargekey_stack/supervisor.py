@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import nkeys
 
 from chargekey_common.accounts import ADMINISTRATOR
 from chargekey_common.nats_server import NatsServer
@@ -64,7 +65,11 @@ async def running(
         )
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file, tell)))
         data.account(ADMINISTRATOR)
-        server = NatsServer(data.nats, token=data.token("nats_token").read_text())
+        server = NatsServer(
+            data.nats,
+            token=data.token("nats_token").read_text(),
+            issuer=nkeys.from_seed(data.nats_issuer().read_bytes()).public_key.decode(),
+        )
         async with _supervised(guard, tell) as supervisor:
             await supervisor.start([NatsChild(server)])
             ours = programs(

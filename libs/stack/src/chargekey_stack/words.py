@@ -117,6 +117,7 @@ PARTNERS = Words(
 DECISION_ENDPOINTS = Words(
     {
         "ocpi": decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI,
+        "ocpi-plain": decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI_PLAIN,
         "webhook": decision_endpoints_pb2.DECISION_ENDPOINT_KIND_WEBHOOK,
     }
 )

@@ -26,6 +26,7 @@ def publication(record: Record) -> Publication:
         case (
             events.InstallationCreated()
             | events.InstallationRenamed()
+            | events.InstallationAddressSet()
             | events.AuthorisationRequiredSet()
             | events.AuthenticationTypeSet()
             | events.PoliciesSet()

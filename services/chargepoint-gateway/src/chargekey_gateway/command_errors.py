@@ -12,6 +12,7 @@ ChargekeyError
 ├── FailedPreconditionError
 │   ├── NotAPersonError           not_a_person
 │   ├── AppMissingError           app_missing
+│   ├── OperatorNotDecidingError  operator_not_deciding
 │   ├── StartRefusedError         the reason of the decision
 │   ├── ChargerOfflineError       charger_offline
 │   ├── SettingsNotToldError      settings_not_told
@@ -108,6 +109,13 @@ class StartRefusedError(FailedPreconditionError):
         kind = type(cls.__name__, (cls,), {"code": reason, "sentence": sentence})
         error: StartRefusedError = kind()
         return error
+
+
+class OperatorNotDecidingError(FailedPreconditionError):
+    """Who decides there is somebody else than is asked; the detail says who."""
+
+    code = "operator_not_deciding"
+    sentence = "This does not go with who decides at the site."
 
 
 class ChargerOfflineError(FailedPreconditionError):

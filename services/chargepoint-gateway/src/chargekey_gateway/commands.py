@@ -32,7 +32,8 @@ class RemoteStart(Command, frozen=True, kw_only=True, tag=True):
 
     `connector` None leaves the choice to the charger. `request_id` comes back in OCPP 2.x
     with the transaction (remoteStartId). `identification_id` is whose token it is, where it is
-    anybody's, and `asked_at` when that began to count (`remote_starts`).
+    anybody's, and `asked_at` when that began to count (`remote_starts`). `allowed_by` is the
+    operator that had it sent and so allows it, under its own name `reference` for that.
     """
 
     token: str
@@ -41,6 +42,8 @@ class RemoteStart(Command, frozen=True, kw_only=True, tag=True):
     request_id: int = 0
     identification_id: str | None = None
     asked_at: int = 0
+    allowed_by: str | None = None
+    reference: str | None = None
 
 
 class RemoteStop(Command, frozen=True, kw_only=True, tag=True):

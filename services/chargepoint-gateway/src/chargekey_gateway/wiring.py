@@ -18,7 +18,7 @@ from chargekey_common.grpc.server import Service
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import Lifetime
-from chargekey_gateway.api import commands, convergence, decisions
+from chargekey_gateway.api import commands, convergence, decisions, operators
 from chargekey_gateway.api import service as gateway_service
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.app_codes import AppCodes
@@ -46,6 +46,7 @@ def services(gateway: Gateway, chargers: OcppServer, identity: aio.Channel) -> S
     return (
         gateway_service.service(gateway, chargers),
         commands.service(gateway, chargers, AppCodes(identity)),
+        operators.service(gateway, chargers),
         decisions.service(gateway),
         convergence.service(gateway, chargers),
     )
@@ -98,7 +99,7 @@ async def begin(
     lifetime.own(unknown_codes.run(), "unknown codes")
     running = RunningSessions()
     keyed_id_secret = settings.keyed_id_secret_file.read_bytes()
-    operators, answers = await ask_operators(lifetime, settings, client, access, view)
+    asking, answers = await ask_operators(lifetime, settings, client, access, view)
     gateway = Gateway(
         client,
         view=view,
@@ -108,7 +109,7 @@ async def begin(
         passwords=ChargerPasswords(settings.charger_password_secret_file.read_bytes()),
         unknown=unknown_codes.report,
         clock=time.time_ns,
-        operators=operators,
+        operators=asking,
         codes=IdentityCodes(identity),
     )
     lifetime.own(

@@ -30,11 +30,12 @@ from chargekey_gateway.operators.asking import (
     AT_ONCE_FROM_CHARGER,
     JUST_NOW,
     OFFLINE,
+    SENT_FOR,
     AskingOperators,
     retry_after,
 )
 from chargekey_gateway.operators.breaker import MOST, SHORTEST
-from chargekey_gateway.operators.last_known import KEPT, AnswerKeys, LastKnown
+from chargekey_gateway.operators.last_known import KEPT, AnswerKeys, LastKnown, Whitelisted
 from chargekey_gateway.operators.question import Endpoint
 from chargekey_gateway.view.entries import Charger, Installation
 
@@ -539,6 +540,85 @@ class TestLastKnown:
         assert (await asking.ask(stage="start", at=NOW - 1, charger="c2")).status == "BLOCKED"
         assert (await asking.ask(stage="start", at=then, charger="c2")).status == "BLOCKED"
         assert len(volt.asked) == 3
+
+
+async def told(asking: Asking, status: Any, *, always: bool = False, at: int = NOW) -> None:
+    """Have volt say something of the card by itself."""
+    said = Whitelisted(OperatorAnswer(status=status), at, always=always)
+    asking.asking.remember_tokens("volt", [("04:a1:b2:c3", said)])
+    asking.now += 1
+
+
+async def test_who_is_whitelisted_always_is_decided_without_a_question(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """P9: OCPI 2.2.1 §12.4.6, and as long as the operator says so."""
+    await told(asking, "ALLOWED", always=True)
+    for stage in ("authorize", "start"):
+        assert (await asking.ask(stage=stage)).status == "ALLOWED"
+    await told(asking, "BLOCKED", always=True, at=NOW + 1)
+    assert (await asking.ask(charger="c2")).status == "BLOCKED"
+    await told(asking, "ALLOWED", always=True, at=NOW)
+    assert (await asking.ask()).status == "BLOCKED"
+    asking.endpoints["watt"] = None
+    assert await asking.ask("watt") == UNREACHABLE
+    assert not volt.asked
+    asking.asking.remember_tokens("volt", [("04A1B2C3", None)])
+    assert (await asking.ask()).status == "ALLOWED"
+    assert len(volt.asked) == 1
+
+
+async def test_what_is_said_beforehand_counts_where_nothing_is_answered(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """P9: the newer of both words, under LAST_KNOWN alone, and never against NEVER."""
+    await volt.stop()
+    await told(asking, "ALLOWED")
+    assert await asking.ask() == UNREACHABLE
+    asking.sites["volt"].on_operator_timeout = "LAST_KNOWN"
+    assert await asking.ask() == OperatorAnswer(status="ALLOWED", last_known=True)
+    key = AnswerKeys(b"a secret of 24 bytes, so").of("volt", "site-volt", "04A1B2C3")
+    asking.last_known.remember(key, OperatorAnswer(status="NO_CREDIT"), NOW + 10)
+    assert (await asking.ask()).status == "NO_CREDIT"
+    asking.now = NOW + 20
+    await told(asking, "BLOCKED", at=NOW + 15)
+    assert (await asking.ask()).status == "BLOCKED"
+    await told(asking, "UNREACHABLE", at=NOW + 16)
+    assert await asking.ask() == UNREACHABLE
+    then = NOW + 12
+    asking.now = NOW + 3 * OFFLINE
+    assert await asking.ask(stage="start", at=then) == UNREACHABLE
+    asking.asking.remember_tokens("volt", [("04A1B2C3", None)])
+    assert (await asking.ask(stage="start", at=then)).status == "NO_CREDIT"
+    asking.now = NOW + KEPT + 100
+    await told(asking, "ALLOWED", at=NOW)
+    asking.now += KEPT
+    assert await asking.ask() == UNREACHABLE
+
+
+async def test_what_an_operator_sent_a_charger_it_is_not_asked_about(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """P11: there, once, for three minutes, and while it manages the site."""
+    sent = OperatorAnswer(status="ALLOWED", reference="volt-77")
+    site = asking.sites["volt"]
+
+    def send(partner_id: str = "volt") -> None:
+        there = Charger("c1", site, registered=True)
+        asking.asking.allow(there, "04A1B2C3", sent, partner_id=partner_id, at=asking.now)
+
+    send()
+    assert await asking.ask() == sent
+    assert await asking.ask(stage="start") == sent
+    assert not volt.asked
+    assert (await asking.ask(stage="start")).reference == "ref-1"
+    send()
+    assert (await asking.ask(charger="c2")).reference == "ref-1"
+    asking.now += SENT_FOR
+    assert (await asking.ask()).reference == "ref-1"
+    send("watt")
+    assert (await asking.ask(stage="start", charger="c3")).reference == "ref-1"
+    assert len(volt.asked) == 4
 
 
 async def test_nothing_that_is_logged_has_a_token_or_an_address_in_it(

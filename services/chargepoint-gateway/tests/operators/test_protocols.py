@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx2
+import msgspec
 import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -37,6 +38,10 @@ def question(**changes: Any) -> Question:
     return Question(**given | changes)
 
 
+CHARGER = "71aa0c44-1d5e-4a0b-9d3e-6b8f2c4e5d33"
+EVSE = "71aa0c441d5e4a0b9d3e6b8f2c4e5d33*2"
+
+
 def asked(**changes: Any) -> Request:
     post = ocpi.compose(OCPI, question(**changes))
     assert isinstance(post, Request)
@@ -53,7 +58,9 @@ def test_ocpi_is_asked_about_the_token_at_the_location() -> None:
     """OCPI 2.2.1 Tokens, POST; §4.1.1 of the transport."""
     post = asked()
     assert post.url == "https://volt.example/ocpi/2.2.1/tokens/04A1B2C3/authorize?type=RFID"
-    assert json.loads(post.body) == {"location_id": "home", "evse_uids": ["c1"]}
+    assert json.loads(post.body) == {"location_id": "home", "evse_uids": []}
+    there = asked(charger_id=CHARGER, connector=2).body
+    assert json.loads(there) == {"location_id": "home", "evse_uids": [EVSE]}
     scheme, _, token = post.headers["authorization"].partition(" ")
     assert (scheme, base64.b64decode(token)) == ("Token", b"s3cr3t")
     assert post.headers["content-type"] == "application/json"
@@ -104,6 +111,22 @@ def test_a_token_that_ocpi_does_not_know_is_not_allowed(status: int) -> None:
     """2004: no failure of the operator's."""
     body = b'{"status_code": 2004, "timestamp": "2026-11-21T05:00:00Z"}'
     assert ocpi.read(status, body, question()) == OperatorAnswer(status="NOT_ALLOWED")
+
+
+def test_allowed_at_another_connector_is_not_allowed_at_this() -> None:
+    """P14: an EVSE is a connector."""
+    body = info(allowed="ALLOWED", location={"location_id": "home", "evse_uids": [EVSE.upper()]})
+    for connector, status in ((2, "ALLOWED"), (None, "ALLOWED"), (1, "NOT_ALLOWED")):
+        there = question(charger_id=CHARGER, connector=connector)
+        assert ocpi.read(200, body, there).status == status
+
+
+def test_an_older_system_gets_its_token_plain() -> None:
+    """P14: §4.1.1, as it was before 2.2-d2."""
+    plain = msgspec.structs.replace(OCPI, kind="OCPI_PLAIN")
+    post = ocpi.compose(plain, question())
+    assert isinstance(post, Request)
+    assert post.headers["authorization"] == "Token s3cr3t"
 
 
 @pytest.mark.parametrize(

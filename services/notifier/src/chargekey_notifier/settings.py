@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -30,14 +30,25 @@ class NotifierSettings(ServiceSettings):
     sender_address: MailAddress
     # Who is told what no owner can be mailed about: local users have no address.
     administrator_address: MailAddress
+    administrator_language: Literal["en", "nb"] = "en"
     # Where people find the portal, as in `https://charge.example`: what links begin with.
     portal_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
     # Where partners' programs and unsubscribe links are answered, and what it is called outside.
     http_address: str
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
+    # For how long a feed can be read again.
+    feed_days: Annotated[int, Field(ge=30, le=3650)] = 35
     # Where partners pull their feeds by NATS, as it is called outside.
     partners_nats_url: str
+    # Signs who of them is let in there: the seed of an account, as `nk -gen account` makes it.
+    nats_issuer_file: Path
     # Seals what webhooks and operators are called with: 32 bytes or more.
     secret_file: Path
+    # As whom we speak OCPI: as registered for charge point operators. XX is nobody's country.
+    ocpi_country_code: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "XX"
+    ocpi_party_id: Annotated[str, Field(pattern=r"^[A-Z0-9]{3}$")] = "CKY"
+    ocpi_name: Annotated[str, Field(min_length=1, max_length=64)] = "Chargekey"
+    # What OCPI's sessions and CDRs are told in, although they cost nothing: ISO 4217.
+    ocpi_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     # Lets webhooks and operators be called without TLS, and in our own network: for development.
     partners_anywhere: bool = False

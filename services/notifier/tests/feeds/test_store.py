@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
-from pathlib import Path
+import time
 
 import pytest
 
-from chargekey_common.postgres import Postgres
-from chargekey_common.published.feed import AuthorisationRequiredSet, SessionEnded, moment
+from chargekey_common.process import cancel
+from chargekey_common.published.feed import (
+    AuthorisationRequiredSet,
+    ChargerDisconnected,
+    SessionEnded,
+    moment,
+)
+from chargekey_common.testing.waiting import until
+from chargekey_notifier.feeds import retention
+from chargekey_notifier.feeds.retention import Retention
 from chargekey_notifier.feeds.store import Ends, Feeds, Telling
 
 AT = 1_800_000_000_123_456_789
@@ -19,17 +27,6 @@ VOLT, WATT = "volt", "watt"
 def required(partner_id: str, event_id: str, *, required: bool = True) -> Telling:
     event = AuthorisationRequiredSet(installation_id="home", authorisation_required=required)
     return Telling(partner_id, event_id, AT, event)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def feeds(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Feeds]:
-    where: Path | Postgres = tmp_path / "feeds.db"
-    if request.param == "postgres":
-        where = request.getfixturevalue("postgres")
-        Feeds.migrate(where)
-    feeds = Feeds(where)
-    yield feeds
-    feeds.close()
 
 
 def test_each_partner_has_numbers_of_its_own_without_a_gap(feeds: Feeds) -> None:
@@ -111,3 +108,39 @@ def test_an_event_is_one_cloudevents_document(feeds: Feeds) -> None:
             "reason": "Local",
         },
     }
+
+
+def test_what_is_old_is_kept_no_longer_and_not_told_again(feeds: Feeds) -> None:
+    """F9: but for what SESSIONS and CHARGERS told, which nobody ever tells again."""
+    online = ChargerDisconnected(installation_id="home", charger_id="left")
+    with feeds.telling() as (_, told):
+        told += [required(VOLT, "a"), Telling(VOLT, "b", AT, online), required(WATT, "c")]
+    middle = time.time_ns()
+    with feeds.telling() as (_, told):
+        told.append(required(VOLT, "d"))
+    assert feeds.forget(0, 10) == 0
+    assert [feeds.forget(middle, 2) for _ in range(3)] == [2, 1, 0]
+    assert [(each.id, each.number) for each in feeds.read(VOLT)] == [("d", 3)]
+    assert feeds.read(WATT) == []
+    assert feeds.ends(VOLT) == Ends(first=3, last=3)
+    assert feeds.ends(WATT) == Ends(first=2, last=1)
+    assert (feeds.number_of(VOLT, "a"), feeds.number_of(VOLT, "b")) == (1, None)
+    with feeds.telling() as (_, told):
+        told += [required(VOLT, "a"), required(VOLT, "e")]
+    assert [(each.id, each.number) for each in feeds.read(VOLT)] == [("d", 3), ("e", 4)]
+
+
+async def test_retention_forgets_all_that_is_old(
+    feeds: Feeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F9."""
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    with feeds.telling() as (_, told):
+        told += [required(VOLT, each) for each in "abcde"]
+    in_a_month = time.time_ns() + 31 * retention.A_DAY
+    for days, left in ((35, 5), (30, 0)):
+        task = asyncio.create_task(
+            Retention(feeds, days=days, clock=lambda: in_a_month, every=0.01).run()
+        )
+        await until(lambda left=left: len(feeds.read(VOLT)) == left)  # type: ignore[misc]
+        await cancel(task)

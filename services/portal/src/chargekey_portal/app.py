@@ -11,7 +11,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from chargekey_common.asyncapi import contract
 from chargekey_portal.answers import Refusal, document, page, refused
+from chargekey_portal.feeds import events
 from chargekey_portal.services import Service
 
 READING = ["GET", "HEAD"]
@@ -42,6 +44,8 @@ def portal(ask: Callable[[], Awaitable[tuple[Service, ...]]], ocpp_url: str) -> 
     """Return the application; `ask` tells the services' states anew at every look."""
     # Without its documentation pages, which load their parts from elsewhere.
     app = FastAPI(openapi_url=None, redirect_slashes=False)
+    feeds = contract()
+    events_of_feeds = events(feeds)
 
     @app.api_route("/", methods=READING)
     async def what_runs_here() -> Response:
@@ -50,6 +54,14 @@ def portal(ask: Callable[[], Awaitable[tuple[Service, ...]]], ocpp_url: str) -> 
     @app.api_route("/api/v1/status", methods=READING)
     async def status() -> Response:
         return document(Status(await ask(), ocpp_url))
+
+    @app.api_route("/api/v1/feeds/asyncapi.json", methods=READING)
+    async def feeds_contract() -> Response:
+        return document(feeds)
+
+    @app.api_route("/api/v1/feeds/docs", methods=READING)
+    async def feeds_page() -> Response:
+        return page("feeds", contract=feeds, events=events_of_feeds)
 
     @app.exception_handler(HTTPException)
     async def no_answer(request: Request, error: HTTPException) -> Response:

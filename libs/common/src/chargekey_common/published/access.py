@@ -37,6 +37,10 @@ class InstallationRenamed(_AboutInstallation, frozen=True, kw_only=True):
     name: str
 
 
+class InstallationAddressSet(_AboutInstallation, frozen=True, kw_only=True):
+    """The site is somewhere else, or was given its first address; ask access where."""
+
+
 class AuthorisationRequiredSet(_AboutInstallation, frozen=True, kw_only=True):
     """Something must, or need no longer, be presented at inheriting chargers."""
 
@@ -269,7 +273,7 @@ class DecisionEndpointSet(_AboutPartner, frozen=True, kw_only=True):
     Also told again where only what it is called with has changed.
     """
 
-    kind: Literal["OCPI", "WEBHOOK"]
+    kind: Literal["OCPI", "OCPI_PLAIN", "WEBHOOK"]
     url: str
 
 
@@ -362,6 +366,7 @@ class ChargerCredential(PublishedEvent, frozen=True, kw_only=True):
 EVENTS = (
     InstallationCreated,
     InstallationRenamed,
+    InstallationAddressSet,
     AuthorisationRequiredSet,
     AuthenticationTypeSet,
     PoliciesSet,

@@ -46,8 +46,8 @@ class FeedEvent(
 class AccessStarted(FeedEvent, frozen=True, kw_only=True):
     """From here on the feed tells of this site, or of this charger of it alone.
 
-    What is so already follows at once: an event for each setting, charger and permission
-    that the partner can see.
+    What is so already follows at once: an event for each setting, charger, permission and
+    running session that the partner can see and does not see by another access yet.
     """
 
     installation_id: str
@@ -56,7 +56,7 @@ class AccessStarted(FeedEvent, frozen=True, kw_only=True):
 
 
 class AccessChanged(FeedEvent, frozen=True, kw_only=True):
-    """The partner holds other roles there."""
+    """The partner holds other roles there; what they let it see in addition follows at once."""
 
     installation_id: str
     charger_id: str | None = None
@@ -71,6 +71,12 @@ class AccessEnded(FeedEvent, frozen=True, kw_only=True):
 
     installation_id: str
     charger_id: str | None = None
+
+
+class InstallationAddressSet(FeedEvent, frozen=True, kw_only=True):
+    """The site has an address, or another one; which, OCPI tells whoever operates it."""
+
+    installation_id: str
 
 
 class AuthorisationRequiredSet(FeedEvent, frozen=True, kw_only=True):
@@ -243,12 +249,16 @@ class UserErased(FeedEvent, frozen=True, kw_only=True):
 
 
 class IdentificationAdded(FeedEvent, frozen=True, kw_only=True):
-    """A user who holds something there can present something; `valid_until` is exclusive."""
+    """A user who holds something there can present something; `valid_until` is exclusive.
+
+    At one site only, where one is named, as a PIN is.
+    """
 
     identification_id: str
     user_id: str
     type: IdentificationType
     status: IdentificationStatus
+    installation_id: str | None = None
     valid_until: Time | None = None
 
 
@@ -369,6 +379,7 @@ EVENTS: tuple[type[FeedEvent], ...] = (
     AccessStarted,
     AccessChanged,
     AccessEnded,
+    InstallationAddressSet,
     AuthorisationRequiredSet,
     AuthenticationTypeSet,
     PoliciesSet,

@@ -9,11 +9,13 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import nkeys
 import psycopg
 import pytest
 import pytest_asyncio
 import structlog
 from nats.aio.client import Client
+from nkeys import KeyPair
 from psycopg import sql
 
 from chargekey_common import jetstream
@@ -46,10 +48,21 @@ def _logging_by_default() -> None:
 
 
 @pytest.fixture
-def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+def nats_issuer() -> KeyPair:
+    """Return what signs for the partners that the test's own server lets in."""
+    return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_ACCOUNT))
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path, nats_issuer: KeyPair) -> Iterator[NatsServer]:
     """Yield a server with JetStream that this test alone uses, and end it afterwards."""
-    # No test cuts the power: what is written outlives a killed server all the same.
-    server = NatsServer(tmp_path / "nats", token=secrets.token_hex(16), sync="2m")
+    server = NatsServer(
+        tmp_path / "nats",
+        token=secrets.token_hex(16),
+        issuer=nats_issuer.public_key.decode(),
+        # No test cuts the power: what is written outlives a killed server all the same.
+        sync="2m",
+    )
     server.start()
     yield server
     server.stop()

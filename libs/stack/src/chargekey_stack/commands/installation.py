@@ -60,6 +60,40 @@ async def rename(
     return done("Renamed.", position=renamed.position)
 
 
+@command(
+    app,
+    "address",
+    "chargekey installation address 3f0c... --address 'Storgata 1' --postal-code 0155"
+    " --city Oslo --country NOR --latitude 59.913868 --longitude 10.752245",
+)
+async def address(
+    client: Client,
+    *,
+    installation: Id,
+    address: Annotated[str, typer.Option("--address", help="Street and number.")],
+    city: Annotated[str, typer.Option("--city", help="City or town.")],
+    country: Annotated[str, typer.Option("--country", help="Three letters, as in NOR.")],
+    latitude: Annotated[str, typer.Option("--latitude", help="Decimal degrees north.")],
+    longitude: Annotated[str, typer.Option("--longitude", help="Decimal degrees east.")],
+    postal_code: Annotated[str, typer.Option("--postal-code", help="Where there is one.")] = "",
+) -> Answer:
+    """Say where an installation is: what OCPI tells its operator needs an address."""
+    placed = await client.installations.SetInstallationAddress(
+        pb.SetInstallationAddressRequest(
+            installation_id=installation,
+            address=pb.Address(
+                address=address,
+                postal_code=postal_code,
+                city=city,
+                country=country,
+                latitude=latitude,
+                longitude=longitude,
+            ),
+        )
+    )
+    return done("The installation is there.", position=placed.position)
+
+
 @command(app, "set", "chargekey installation set 3f0c... --authorisation-required no")
 async def set_(
     client: Client,
@@ -262,7 +296,14 @@ def _document(installation: pb.Installation) -> Document:
         "overrides_allowed": managed and managed.overrides_allowed,
         "open_chargers": installation.open_chargers,
         "ownership_offered_to": installation.ownership_offered_to or None,
+        "address": _place(installation.address) if installation.HasField("address") else None,
     }
+
+
+def _place(address: pb.Address) -> str:
+    town = f"{address.postal_code} {address.city}".strip()
+    where = f"{address.latitude} {address.longitude}"
+    return f"{address.address}, {town}, {address.country} ({where})"
 
 
 def _policies(policies: pb.Policies) -> Document:

@@ -10,6 +10,7 @@ import typer
 from chargekey.access.v1 import decision_endpoints_pb2, installations_pb2
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey.identity.v1 import credentials_pb2
+from chargekey.notifier.v1 import feeds_pb2
 from chargekey_stack.answers import Answer, Document, done, fields, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -36,6 +37,9 @@ app.add_typer(member)
 app.add_typer(decision_endpoint)
 app.add_typer(credentials)
 
+CredentialArgument = Annotated[
+    str, typer.Argument(metavar="CREDENTIAL", help="The credential's id.")
+]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The lookup key, as in K7Q2.")]
 
 
@@ -265,13 +269,36 @@ async def credentials_list(client: Client, *, partner: PartnerArgument) -> Answe
     )
 
 
+@command(credentials, "nats", "chargekey partner credentials nats 2c9e... 77b0...")
+async def credentials_nats(
+    client: Client,
+    *,
+    partner: PartnerArgument,
+    credential: CredentialArgument,
+) -> Answer:
+    """Show what a NATS client pulls the partner's feed with, beside the secret."""
+    feed = await client.feeds.GetFeed(feeds_pb2.GetFeedRequest(partner_id=partner))
+    return fields(
+        {
+            "url": feed.nats_url,
+            "user": credential,
+            "stream": feed.nats_stream,
+            "consumer": credential,
+            "inbox_prefix": feed.nats_inbox_prefix + credential,
+        }
+    )
+
+
 @command(credentials, "revoke", "chargekey partner credentials revoke 77b0...")
 async def credentials_revoke(
     client: Client,
     *,
-    credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="The credential's id.")],
+    credential: CredentialArgument,
 ) -> Answer:
-    """Make a credential useless; tokens it was exchanged for end with their minutes."""
+    """Make a credential useless; tokens it was exchanged for end with their minutes.
+
+    A NATS client that has signed in with it pulls nothing more.
+    """
     revoked = await client.credentials.RevokePartnerCredential(
         credentials_pb2.RevokePartnerCredentialRequest(credential_id=credential)
     )
@@ -288,8 +315,12 @@ async def decision_endpoint_set(
     *,
     partner: PartnerArgument,
     kind: Annotated[
-        Literal["ocpi", "webhook"],
-        typer.Option("--kind", help="OCPI 2.2.1's real-time authorization, or a signed webhook."),
+        Literal["ocpi", "ocpi-plain", "webhook"],
+        typer.Option(
+            "--kind",
+            help="OCPI 2.2.1's real-time authorization (`ocpi-plain`: the token not in base64), "
+            "or a signed webhook.",
+        ),
     ],
     url: Annotated[
         str,

@@ -73,6 +73,13 @@ class AccessRequestServicer(access_requests_pb2_grpc.AccessRequestServiceService
             access_request=await asyncio.to_thread(self._access_request, key)
         )
 
+    async def FindAccessRequest(
+        self, request: pb.FindAccessRequestRequest, _: Context
+    ) -> pb.FindAccessRequestResponse:
+        return pb.FindAccessRequestResponse(
+            access_request=await asyncio.to_thread(self._access_request, request.access_request_id)
+        )
+
     async def ListAccessRequests(
         self, request: pb.ListAccessRequestsRequest, _: Context
     ) -> pb.ListAccessRequestsResponse:
@@ -124,10 +131,11 @@ class AccessRequestServicer(access_requests_pb2_grpc.AccessRequestServiceService
         return {
             "RequestAccess": _partner_or_system,
             "GetAccessRequest": objects.system,
+            "FindAccessRequest": _access_request_object,
             "ListAccessRequests": objects.installation,
             "ApproveAccessRequest": target_object,
             "DenyAccessRequest": objects.installation,
-            "WithdrawAccessRequest": lambda request: f"access_request:{request.access_request_id}",
+            "WithdrawAccessRequest": _access_request_object,
         }
 
     def _which(self, request: pb.ApproveAccessRequestRequest | pb.DenyAccessRequestRequest) -> str:
@@ -196,6 +204,12 @@ def _subject(request: pb.RequestAccessRequest, caller: Caller) -> Subject:
     if user_id is None:
         raise SubjectMissingError
     return Subject(user_id)
+
+
+def _access_request_object(
+    request: pb.FindAccessRequestRequest | pb.WithdrawAccessRequestRequest,
+) -> str:
+    return f"access_request:{request.access_request_id}"
 
 
 def _partner_or_system(request: pb.RequestAccessRequest) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 from grpc import aio
 
 from chargekey.access.v1 import installations_pb2 as pb
@@ -24,6 +25,7 @@ from chargekey_access.api.words import (
 from chargekey_access.application import callers
 from chargekey_access.application.installations import Installations
 from chargekey_access.application.partners import LookupKeys
+from chargekey_access.domain.address import Address, address
 from chargekey_access.domain.errors import (
     AuthenticationTypeMissingError,
     OperatorNotNamedError,
@@ -81,6 +83,25 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
             name=request.name,
         )
         return pb.RenameInstallationResponse(position=str(answer.position))
+
+    async def SetInstallationAddress(
+        self, request: pb.SetInstallationAddressRequest, _: Context
+    ) -> pb.SetInstallationAddressResponse:
+        given = request.address
+        answer = await asyncio.to_thread(
+            self._installations.set_address,
+            command_context(request),
+            installation_id=request.installation_id,
+            address=address(
+                address=given.address,
+                postal_code=given.postal_code,
+                city=given.city,
+                country=given.country,
+                latitude=given.latitude,
+                longitude=given.longitude,
+            ),
+        )
+        return pb.SetInstallationAddressResponse(position=str(answer.position))
 
     async def GetInstallation(
         self, request: pb.GetInstallationRequest, _: Context
@@ -184,6 +205,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
         return {
             "CreateInstallation": objects.system,
             "RenameInstallation": objects.installation,
+            "SetInstallationAddress": objects.installation,
             "GetInstallation": objects.installation,
             "ListInstallations": objects.system,
             "SetAuthorisationRequired": objects.installation,
@@ -232,6 +254,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
                 managed_by=self._managed_by(site.managed_by, allowed=site.overrides_allowed),
                 open_chargers=self._directory.sites.open_chargers(key),
                 ownership_offered_to=owners.offer.to_user_id if owns and owners.offer else "",
+                address=_place(site.address),
             )
 
     def _managed_by(self, partner_id: str | None, *, allowed: bool) -> pb.ManagedBy | None:
@@ -278,6 +301,10 @@ def _policies(policies: pb.Policies) -> Policies:
         on_view_behind=ON_VIEW_BEHIND[policies.on_view_behind],
         pin_length=policies.pin_length,
     )
+
+
+def _place(place: Address | None) -> pb.Address | None:
+    return None if place is None else pb.Address(**msgspec.structs.asdict(place))
 
 
 def _told(policies: Policies) -> pb.Policies:

@@ -63,6 +63,9 @@ class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
     ) -> pb.ListBlockedUsersResponse:
         return await asyncio.to_thread(self._list_blocked, request)
 
+    async def GetOwners(self, request: pb.GetOwnersRequest, _: Context) -> pb.GetOwnersResponse:
+        return await asyncio.to_thread(self._get_owners, request.installation_id)
+
     async def OfferOwnership(
         self, request: pb.OfferOwnershipRequest, _: Context
     ) -> pb.OfferOwnershipResponse:
@@ -111,10 +114,17 @@ class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
             "BlockUserAtInstallation": objects.installation,
             "UnblockUserAtInstallation": objects.installation,
             "ListBlockedUsers": objects.installation,
+            "GetOwners": objects.installation,
             "OfferOwnership": objects.installation,
             "AcceptOwnership": objects.installation,
             "WithdrawOwnershipOffer": objects.installation,
         }
+
+    def _get_owners(self, installation_id: str) -> pb.GetOwnersResponse:
+        with self._directory.caught_up():
+            self._directory.sites.installation(installation_id)  # it must exist
+            found = self._directory.holdings.owners(installation_id).owners
+        return pb.GetOwnersResponse(user_ids=sorted(found))
 
     def _list_blocked(self, request: pb.ListBlockedUsersRequest) -> pb.ListBlockedUsersResponse:
         installation_id = request.installation_id

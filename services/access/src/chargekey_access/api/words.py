@@ -67,6 +67,7 @@ PARTNER_KINDS: dict[int, PartnerKind] = {
 }
 ENDPOINT_KINDS: dict[int, DecisionEndpointKind] = {
     decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI: "OCPI",
+    decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI_PLAIN: "OCPI_PLAIN",
     decision_endpoints_pb2.DECISION_ENDPOINT_KIND_WEBHOOK: "WEBHOOK",
 }
 ACCESS_REQUEST_STATE_NUMBERS: dict[AccessRequestState, Any] = {

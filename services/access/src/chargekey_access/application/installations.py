@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chargekey_access.application import holding, operators
 from chargekey_access.domain import installation
+from chargekey_access.domain.address import Address
 from chargekey_access.domain.errors import OperatorNotConnectedError
 from chargekey_access.domain.events import AuthenticationType
 from chargekey_access.domain.installation import Policies
@@ -51,6 +52,12 @@ class Installations:
         """Give a site another name."""
         site = work.load(installation.evolve, installation_id)
         work.record(site, *installation.rename(site.state, names.name(name)))
+
+    @command
+    def set_address(self, work: Work, *, installation_id: str, address: Address) -> None:
+        """Say where a site is."""
+        site = work.load(installation.evolve, installation_id)
+        work.record(site, *installation.set_address(site.state, address))
 
     @command
     def set_authorisation_required(

@@ -27,6 +27,7 @@ ChargekeyError
 │   ├── PinLengthMalformedError      pin_length_malformed
 │   ├── ViewBoundMalformedError      view_bound_malformed
 │   ├── ReaderPrefixMalformedError   reader_prefix_malformed
+│   ├── AddressMalformedError        address_malformed
 │   ├── ForeignPositionError         position_foreign
 │   └── ObjectMalformedError         object_malformed
 ├── NotFoundError
@@ -256,6 +257,16 @@ class ViewBoundMalformedError(InvalidArgumentError):
 
     code = "view_bound_malformed"
     sentence = "Gateways may be behind for 1 to 10080 minutes."
+
+
+class AddressMalformedError(InvalidArgumentError):
+    """Not a place that OCPI could tell of."""
+
+    code = "address_malformed"
+    sentence = (
+        "An address has a street and a city of 1 to 45 printable characters, a postal code of"
+        " at most 10, a country as in NOR, and latitude and longitude as in 59.913869."
+    )
 
 
 class ReaderPrefixMalformedError(InvalidArgumentError):

@@ -11,7 +11,7 @@ IdentificationType = Literal["RFID", "PIN", "APP", "VEHICLE_ID", "SMS", "CREDIT_
 Role = Literal["OWNER", "USER", "SERVICE", "OPERATOR"]
 AuthenticationType = Literal["NATIVE", "EXTERNAL"]
 PartnerKind = Literal["SERVICE_PARTNER", "PAYMENT_OPERATOR"]
-DecisionEndpointKind = Literal["OCPI", "WEBHOOK"]
+DecisionEndpointKind = Literal["OCPI", "OCPI_PLAIN", "WEBHOOK"]
 RunningSessions = Literal["STOP", "FINISH"]
 OnOperatorTimeout = Literal["DENY", "LAST_KNOWN"]
 OnViewBehind = Literal["DENY", "LAST_KNOWN"]
@@ -29,6 +29,21 @@ class InstallationRenamed(DomainEvent, frozen=True, kw_only=True):
     """The site has another name."""
 
     name: str
+
+
+class InstallationAddressSet(DomainEvent, frozen=True, kw_only=True):
+    """Where the site is; the fields are the new whole.
+
+    `country` is ISO 3166-1 alpha-3; latitude and longitude are decimal degrees with six
+    places, as text.
+    """
+
+    address: str
+    postal_code: str
+    city: str
+    country: str
+    latitude: str
+    longitude: str
 
 
 class AuthorisationRequiredSet(DomainEvent, frozen=True, kw_only=True):
@@ -342,6 +357,7 @@ class UserArrived(DomainEvent, frozen=True, kw_only=True):
 InstallationEvent = (
     InstallationCreated
     | InstallationRenamed
+    | InstallationAddressSet
     | AuthorisationRequiredSet
     | AuthenticationTypeSet
     | PoliciesSet
@@ -385,6 +401,7 @@ AccessRequestEvent = (
 EVENTS: tuple[type[DomainEvent], ...] = (
     InstallationCreated,
     InstallationRenamed,
+    InstallationAddressSet,
     AuthorisationRequiredSet,
     AuthenticationTypeSet,
     PoliciesSet,

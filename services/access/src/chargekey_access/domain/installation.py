@@ -7,6 +7,7 @@ from typing import assert_never
 
 import msgspec
 
+from chargekey_access.domain.address import Address
 from chargekey_access.domain.errors import (
     ExternalNeedsOperatorError,
     InstallationUnknownError,
@@ -19,6 +20,7 @@ from chargekey_access.domain.events import (
     AuthenticationType,
     AuthenticationTypeSet,
     AuthorisationRequiredSet,
+    InstallationAddressSet,
     InstallationCreated,
     InstallationEvent,
     InstallationRenamed,
@@ -65,6 +67,7 @@ class Installation(msgspec.Struct, frozen=True):
     policies: Policies = Policies()
     managed_by: str | None = None
     overrides_allowed: bool = True
+    address: Address | None = None
 
     @property
     def overrides_count(self) -> bool:
@@ -83,6 +86,9 @@ def evolve(state: Installation | None, event: InstallationEvent) -> Installation
             )
         case InstallationRenamed():
             return msgspec.structs.replace(existing(state), name=event.name)
+        case InstallationAddressSet():
+            address = Address(**msgspec.structs.asdict(event))
+            return msgspec.structs.replace(existing(state), address=address)
         case AuthenticationTypeSet():
             return msgspec.structs.replace(
                 existing(state), authentication_type=event.authentication_type
@@ -130,6 +136,13 @@ def set_authorisation_required(
 def rename(state: Installation | None, name: str) -> Sequence[InstallationEvent]:
     """Give the site another name."""
     return [] if existing(state).name == name else [InstallationRenamed(name=name)]
+
+
+def set_address(state: Installation | None, address: Address) -> Sequence[InstallationEvent]:
+    """Say where the site is."""
+    if existing(state).address == address:
+        return []
+    return [InstallationAddressSet(**msgspec.structs.asdict(address))]
 
 
 def set_authentication_type(

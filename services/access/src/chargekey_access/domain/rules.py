@@ -75,6 +75,7 @@ RULES: Mapping[str, Rule] = {
     # Sites.
     "access.CreateInstallation": _may(everybody=True),
     "access.RenameInstallation": _may("OWNER"),
+    "access.SetInstallationAddress": _may("OWNER", "SERVICE", "OPERATOR"),
     "access.GetInstallation": _may(
         "OWNER", "USER", "SERVICE", "OPERATOR", services={"history", "identity", "notifier"}
     ),
@@ -87,7 +88,8 @@ RULES: Mapping[str, Rule] = {
     "access.SetOverridesAllowed": _may("OPERATOR"),
     "access.BlockUserAtInstallation": _edits("OWNER", "OPERATOR"),
     "access.UnblockUserAtInstallation": _edits("OWNER", "OPERATOR"),
-    "access.ListBlockedUsers": _may("OWNER", "OPERATOR"),
+    "access.ListBlockedUsers": _may("OWNER", "OPERATOR", services={"notifier"}),
+    "access.GetOwners": _may(services={"notifier"}),
     "access.OfferOwnership": _may("OWNER"),
     "access.AcceptOwnership": _may("OFFEREE"),
     "access.WithdrawOwnershipOffer": _may("OWNER", "OFFEREE"),
@@ -101,7 +103,7 @@ RULES: Mapping[str, Rule] = {
     "access.SetIdentificationTypes": _edits("OWNER", "SERVICE", "OPERATOR"),
     "access.SetReaderQuirks": _may("OWNER", "SERVICE"),
     "access.GetCharger": _may(
-        "OWNER", "USER", "SERVICE", "OPERATOR", services={"history", "identity"}
+        "OWNER", "USER", "SERVICE", "OPERATOR", services={"history", "identity", "notifier"}
     ),
     "access.ListChargers": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
     "access.ListUsableChargers": _may("OWNER", "SELF", everybody=True),
@@ -112,7 +114,9 @@ RULES: Mapping[str, Rule] = {
     "access.RevokePermission": Rule(
         frozenset({"OWNER", "OPERATOR", "SELF"}), edits_access=True, own_excepted=True
     ),
-    "access.GetPermission": _may("OWNER", "SERVICE", "OPERATOR", "SELF", services={"identity"}),
+    "access.GetPermission": _may(
+        "OWNER", "SERVICE", "OPERATOR", "SELF", services={"identity", "notifier"}
+    ),
     "access.ListPermissions": _may("OWNER", "SERVICE", "OPERATOR", services={"identity"}),
     "access.ListPermissionsOfUser": _may("OWNER", "SELF", everybody=True),
     "access.ForgetUser": _may(services={"identity"}),
@@ -124,15 +128,17 @@ RULES: Mapping[str, Rule] = {
     "access.RemovePartnerMember": _may("MANAGER", "SELF"),
     "access.GetPartner": _may("MEMBER", services={"identity", "notifier"}),
     "access.ListPartners": _may(everybody=True),
-    "access.ListPartnerMembers": _may("MEMBER"),
+    "access.ListPartnerMembers": _may("MEMBER", services={"notifier"}),
     "access.ListPartnerPermissions": _may("MEMBER"),
     "access.SearchPartner": _may(everybody=True),
-    "access.SetDecisionEndpoint": _may("MANAGER"),
-    "access.RemoveDecisionEndpoint": _may("MANAGER"),
-    "access.GetDecisionEndpoint": _may(services={"gateway"}),
+    # Where an operator connects by OCPI, the notifier has it asked there.
+    "access.SetDecisionEndpoint": _may("MANAGER", services={"notifier"}),
+    "access.RemoveDecisionEndpoint": _may("MANAGER", services={"notifier"}),
+    "access.GetDecisionEndpoint": _may(services={"gateway", "notifier"}),
     # Asking for access.
     "access.RequestAccess": _may("MEMBER", everybody=True),
     "access.GetAccessRequest": _may(everybody=True),
+    "access.FindAccessRequest": _may(services={"notifier"}),
     "access.ListAccessRequests": _may("OWNER", "OPERATOR"),
     "access.ApproveAccessRequest": _edits("OWNER", "OPERATOR"),
     "access.DenyAccessRequest": _may("OWNER", "OPERATOR"),
@@ -180,7 +186,7 @@ RULES: Mapping[str, Rule] = {
         frozenset({"OWNER", "OPERATOR", "SELF", "PARTED"}), edits_access=True, own_excepted=True
     ),
     "identity.RevealCode": _may("OWNER", "OPERATOR", "SELF"),
-    "identity.ListIdentifications": _may("OWNER", "OPERATOR", "SELF"),
+    "identity.ListIdentifications": _may("OWNER", "OPERATOR", "SELF", services={"notifier"}),
     "identity.GeneratePins": _may("OWNER", "OPERATOR", "USER"),
     "identity.StartScan": _edits("OWNER", "OPERATOR", "SELF"),
     "identity.GetScan": _may("OWNER", "OPERATOR", "SELF"),
@@ -203,6 +209,12 @@ RULES: Mapping[str, Rule] = {
     "gateway.ListConvergence": _may("OWNER", "SERVICE", "OPERATOR"),
     "gateway.PreviewChange": _may("OWNER", "OPERATOR"),
     "gateway.ReplayDecision": _may(services={"history"}),
+    # What operators do by OCPI, at the sites they manage alone.
+    "gateway.RememberTokens": _may(services={"notifier"}),
+    "gateway.AuthorizeForOperator": _may(services={"notifier"}),
+    "gateway.StartForOperator": _may(services={"notifier"}),
+    "gateway.StopForOperator": _may(services={"notifier"}),
+    "gateway.UnlockForOperator": _may(services={"notifier"}),
     # Commands to chargers. Whoever may charge is decided at the charger, as with a card (R22).
     "gateway.StartSession": _may("OWNER", "USER", "SERVICE", "OPERATOR", "SELF"),
     "gateway.StopSession": _may("OWNER", "SERVICE", "OPERATOR", "SELF"),

@@ -86,7 +86,7 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         caller = current_caller()
         if not caller.startswith(PERSON):
             raise NotAPersonError
-        connector = _connector(request.connector)
+        connector = connector_of(request.connector)
         charger = self._charger(request.charger_id)
         app = await self._app_codes(caller.removeprefix(PERSON))
         command = await self._gateway.starting_from_afar.command(charger, app, connector)
@@ -96,7 +96,7 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         self, request: pb.StopSessionRequest, _: Context
     ) -> pb.StopSessionResponse:
         session = self._session(request.session_id)
-        return pb.StopSessionResponse(outcome=await self._have(session.charger_id, _stop(session)))
+        return pb.StopSessionResponse(outcome=await self._have(session.charger_id, stop(session)))
 
     async def EndSession(self, request: pb.EndSessionRequest, _: Context) -> pb.EndSessionResponse:
         session = self._session(request.session_id)
@@ -120,7 +120,7 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
     async def UnlockConnector(
         self, request: pb.UnlockConnectorRequest, _: Context
     ) -> pb.UnlockConnectorResponse:
-        connector = _connector(request.connector)
+        connector = connector_of(request.connector)
         if connector is None:
             raise ConnectorMalformedError
         charger = self._charger(request.charger_id)
@@ -130,7 +130,7 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
     async def ChangeAvailability(
         self, request: pb.ChangeAvailabilityRequest, _: Context
     ) -> pb.ChangeAvailabilityResponse:
-        connector = _connector(request.connector)
+        connector = connector_of(request.connector)
         charger = self._charger(request.charger_id)
         command = ChangeAvailability(operative=request.operative, connector=connector)
         return pb.ChangeAvailabilityResponse(outcome=await self._have(charger.id, command))
@@ -138,7 +138,7 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
     async def TriggerMessage(
         self, request: pb.TriggerMessageRequest, _: Context
     ) -> pb.TriggerMessageResponse:
-        connector = _connector(request.connector)
+        connector = connector_of(request.connector)
         charger = self._charger(request.charger_id)
         command = Trigger(message=request.message, connector=connector)
         return pb.TriggerMessageResponse(outcome=await self._have(charger.id, command))
@@ -232,36 +232,45 @@ class CommandServicer(commands_pb2_grpc.ChargerCommandServiceServicer):
         """
         try:
             async with asyncio.timeout(LAST_WORD):
-                await self._chargers.carry_out(session.charger_id, _stop(session))
+                await self._chargers.carry_out(session.charger_id, stop(session))
         except (TimeoutError, ChargerOfflineError, ChargerSilentError, UnavailableError):
             pass  # that is what ending in the books is for
 
     async def _have(self, charger_id: str, command: AnyCommand) -> pb.CommandOutcome:
-        return _outcome(await self._carry_out(charger_id, command))
+        return await have(self._chargers, charger_id, command)
 
     async def _carry_out(self, charger_id: str, command: AnyCommand) -> Result:
-        """Return what the charger answered; raises what is told where it gave no answer."""
-        try:
-            async with asyncio.timeout(DEADLINE):
-                result = await self._chargers.carry_out(charger_id, command)
-        except TimeoutError:
-            raise ChargerSilentError from None
-        match result.outcome:
-            case Outcome.TIMED_OUT:
-                raise ChargerSilentError
-            case Outcome.DISCONNECTED:
-                raise ChargerOfflineError
-            case Outcome.TOO_MANY_QUEUED:
-                raise ChargerBusyError
-            case Outcome.ACTION_UNKNOWN:
-                raise ActionUnknownError
-            case Outcome.PAYLOAD_INVALID:
-                detail = f"{result.where}."
-                raise PayloadInvalidError(detail)
-            case Outcome.NOT_FOR_HERE:
-                raise ActionNotForHereError(result.instead)
-            case _:
-                return result
+        return await carried_out(self._chargers, charger_id, command)
+
+
+async def have(chargers: Chargers, charger_id: str, command: AnyCommand) -> pb.CommandOutcome:
+    """Return what the charger answered, to be told; raises what `carried_out` does."""
+    return _outcome(await carried_out(chargers, charger_id, command))
+
+
+async def carried_out(chargers: Chargers, charger_id: str, command: AnyCommand) -> Result:
+    """Return what the charger answered; raises what is told where it gave no answer."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            result = await chargers.carry_out(charger_id, command)
+    except TimeoutError:
+        raise ChargerSilentError from None
+    match result.outcome:
+        case Outcome.TIMED_OUT:
+            raise ChargerSilentError
+        case Outcome.DISCONNECTED:
+            raise ChargerOfflineError
+        case Outcome.TOO_MANY_QUEUED:
+            raise ChargerBusyError
+        case Outcome.ACTION_UNKNOWN:
+            raise ActionUnknownError
+        case Outcome.PAYLOAD_INVALID:
+            detail = f"{result.where}."
+            raise PayloadInvalidError(detail)
+        case Outcome.NOT_FOR_HERE:
+            raise ActionNotForHereError(result.instead)
+        case _:
+            return result
 
 
 class _HasChargerId(Protocol):
@@ -272,7 +281,8 @@ def _charger_object(request: _HasChargerId) -> str:
     return f"charger:{request.charger_id}"
 
 
-def _stop(session: RunningSession) -> RemoteStop:
+def stop(session: RunningSession) -> RemoteStop:
+    """Return what ends the session."""
     return RemoteStop(
         transaction_id=session.transaction_id, ocpp_transaction_id=session.ocpp_transaction_id
     )
@@ -282,7 +292,8 @@ def _outcome(result: Result) -> pb.CommandOutcome:
     return pb.CommandOutcome(outcome=result.outcome, status=result.status)
 
 
-def _connector(number: int) -> int | None:
+def connector_of(number: int) -> int | None:
+    """Return the connector, None for 0; raises ConnectorMalformedError."""
     if number < 0:
         raise ConnectorMalformedError
     return number or None

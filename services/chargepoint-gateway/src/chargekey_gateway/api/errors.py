@@ -9,7 +9,9 @@ ChargekeyError
     ├── InputsMalformedError   inputs_malformed
     ├── ChangeMissingError     change_missing
     ├── OverrideMissingError   override_missing
-    └── TypesMalformedError    identification_types_malformed
+    ├── TypesMalformedError    identification_types_malformed
+    ├── TokensMalformedError   tokens_malformed
+    └── ReferenceMalformedError  authorization_reference_malformed
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from chargekey_common.errors import InvalidArgumentError
 from chargekey_common.published.access import IdentificationType
 
 MOST_POSITIONS = 16
+MOST_TOKENS = 1000
 
 
 class TypeMismatchError(InvalidArgumentError):
@@ -76,3 +79,19 @@ class TypesMalformedError(InvalidArgumentError):
 
     code = "identification_types_malformed"
     sentence = f"Name identification types out of {', '.join(get_args(IdentificationType))}."
+
+
+class TokensMalformedError(InvalidArgumentError):
+    """Not what an operator can have said of tokens."""
+
+    code = "tokens_malformed"
+    sentence = (
+        f"Send up to {MOST_TOKENS} tokens of up to 36 characters, each with its OCPI whitelisting."
+    )
+
+
+class ReferenceMalformedError(InvalidArgumentError):
+    """Not what an operator can call its consent."""
+
+    code = "authorization_reference_malformed"
+    sentence = "An authorization reference has up to 36 printable characters."

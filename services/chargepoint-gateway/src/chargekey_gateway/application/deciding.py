@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from chargekey_common.published.sessions import AuthorizationRefused, Inputs, Op
 from chargekey_gateway.announcer import Announcer
 from chargekey_gateway.application.reports import of, told_now
 from chargekey_gateway.charger_states import ChargerStates
-from chargekey_gateway.commands import ANONYMOUS
+from chargekey_gateway.commands import ANONYMOUS, RemoteStart
 from chargekey_gateway.decision import (
     APP,
     GUESSED,
@@ -33,6 +33,7 @@ from chargekey_gateway.inputs import Presented, gather
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.metrics import COUNT_DECISION
+from chargekey_gateway.operators.last_known import Whitelisted
 from chargekey_gateway.operators.question import Stage
 from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.unknown_codes import UnknownCode
@@ -80,6 +81,16 @@ class Operators(Protocol):
     ) -> OperatorAnswer:
         """Return what the operator says of who presents something there; never raises."""
 
+    def allow(
+        self, charger: Charger, token: str, answer: OperatorAnswer, *, partner_id: str, at: int
+    ) -> None:
+        """Hear what the operator says of a token that it has the charger start with."""
+
+    def remember_tokens(
+        self, partner_id: str, tokens: Iterable[tuple[str, Whitelisted | None]]
+    ) -> None:
+        """Remember what the operator says of tokens wherever they are presented; never raises."""
+
 
 class NobodyToAsk:
     """No operator can be reached from here."""
@@ -95,6 +106,16 @@ class NobodyToAsk:
     ) -> OperatorAnswer:
         """Say so."""
         return OperatorAnswer(status="UNREACHABLE")
+
+    def allow(
+        self, charger: Charger, token: str, answer: OperatorAnswer, *, partner_id: str, at: int
+    ) -> None:
+        """Hear nothing: nobody asks for it."""
+
+    def remember_tokens(
+        self, partner_id: str, tokens: Iterable[tuple[str, Whitelisted | None]]
+    ) -> None:
+        """Remember nothing."""
 
 
 class Asking:
@@ -126,10 +147,10 @@ class Deciding:
         states: ChargerStates,
         unknown: Callable[[UnknownCode], None],
         clock: Callable[[], int],
-        operators: Operators | None = None,
+        operators: Operators,
     ) -> None:
         """Publish refusals over `client`; `clock` tells nanoseconds since the epoch."""
-        self._operators = NobodyToAsk() if operators is None else operators
+        self._operators = operators
         self._view = view
         self._look_up = look_up
         # Of whoever taps every day, so that his tap does not pay for it.
@@ -229,6 +250,25 @@ class Deciding:
                 presented = self.expected(charger, presented, now)
             inputs = self.inputs(charger, presented, now, announced)
         return DryRun(decide(inputs), explain(inputs), inputs.positions)
+
+    def if_allowed(self, charger: Charger, token: str) -> Decision:
+        """Decide as if the operator of the charger's site had allowed it; leaves no trace."""
+        now = self._clock()
+        presented = self.expected(charger, self._look_up(charger, token), now)
+        allowed = OperatorAnswer(status="ALLOWED")
+        inputs = self.inputs(charger, presented, now)
+        return decided(msgspec.structs.replace(inputs, operator_answer=allowed))
+
+    def allowed_from_afar(self, charger: Charger, start: RemoteStart) -> None:
+        """Go by it, when the token comes back from the charger, that its operator sent it."""
+        if start.allowed_by is not None:
+            self._operators.allow(
+                charger,
+                self._look_up(charger, start.token).token,
+                OperatorAnswer(status="ALLOWED", reference=start.reference),
+                partner_id=start.allowed_by,
+                at=start.asked_at,
+            )
 
     # What a start is decided with, too.
 

@@ -11,9 +11,10 @@ from nats.aio.client import Client
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_gateway.application.charging import Charging
-from chargekey_gateway.application.deciding import Deciding, Operators
+from chargekey_gateway.application.deciding import Deciding, NobodyToAsk, Operators
 from chargekey_gateway.application.free_vending import FreeVending
 from chargekey_gateway.application.metering import Metering
+from chargekey_gateway.application.operating import Operating
 from chargekey_gateway.application.presuming import GRACE, Presuming
 from chargekey_gateway.application.reports import Reports
 from chargekey_gateway.application.starting import Starting
@@ -84,6 +85,7 @@ class Gateway:
         self.reports = Reports(client, states, clock=clock)
         self.lockouts = Lockouts(client, tell=self.reports.tell, clock=clock)
         self.remote_starts = RemoteStarts(client, clock=clock)
+        self.operators = NobodyToAsk() if operators is None else operators
         self.confirmed = Confirmed(client)
         self.deciding = Deciding(
             client,
@@ -96,7 +98,7 @@ class Gateway:
             states=states,
             unknown=unknown,
             clock=clock,
-            operators=operators,
+            operators=self.operators,
         )
         self.journal = Journal(client, running, clock=clock, patience=patience)
         self.metering = Metering(client, running, clock=clock)
@@ -135,6 +137,7 @@ class Gateway:
             presuming=self.presuming,
             clock=clock,
         )
+        self.operating = Operating(view, running, self.deciding, clock=clock)
         self.starting_from_afar = StartingFromAfar(view, running, self.deciding, self.remote_starts)
         seen = Seen(view, running)
         lists = Lists(view, seen, keyed_ids.group_token)

@@ -154,6 +154,8 @@ class ChargerConnection:
             self.gateway.remote_starts.hear(
                 self.charger.id, command.identification_id, command.asked_at
             )
+        if isinstance(command, RemoteStart) and command.allowed_by is not None:
+            self.gateway.deciding.allowed_from_afar(self.charger, command)
         return await carry(self, command)
 
     def close(self, code: CloseCode, reason: str) -> None:

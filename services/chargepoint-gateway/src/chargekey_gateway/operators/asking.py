@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from chargekey_gateway.metrics import OPERATOR_ANSWERS
 from chargekey_gateway.operators import breaker as breakers
 from chargekey_gateway.operators import ocpi, webhook
 from chargekey_gateway.operators.breaker import CLOSED, Breaker
-from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
+from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown, Whitelisted
 from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question, Stage
 from chargekey_gateway.view.entries import Charger
 
@@ -40,6 +40,9 @@ _SECOND = 10**9
 # is a cable to be plugged in between.
 JUST_NOW = 120 * _SECOND
 REMEMBERED = 10_000
+# What an operator has a charger start with it is not asked about when that comes back: as long
+# as a start from the portal counts.
+SENT_FOR = 180 * _SECOND
 # A start that is reported later than this happened without a connection.
 OFFLINE = 60 * _SECOND
 
@@ -119,6 +122,8 @@ class AskingOperators:
         self._operators: dict[str, _Operator] = {}
         # What was allowed at a charger and has not begun there, in the order it was.
         self._allowed: OrderedDict[tuple[str, str], tuple[int, OperatorAnswer]] = OrderedDict()
+        # What it had a charger start with, and has not begun there.
+        self._had_started: OrderedDict[tuple[str, str], tuple[int, OperatorAnswer]] = OrderedDict()
 
     async def ask(
         self,
@@ -141,10 +146,10 @@ class AskingOperators:
             OPERATOR_ANSWERS.labels(_Why.NO_OPERATOR).inc()
             return UNREACHABLE
         key = self._keys.of(partner_id, charger.installation.id, presented.token)
-        if stage == "start":
-            known = self._known_already(charger, key, at)
-            if known is not None:
-                return known
+        told = self._last_known.told_of(self._keys.of_all_sites(partner_id, presented.token))
+        known = self._known_already(charger, key, at, stage, told)
+        if known is not None:
+            return known
         app = presented.identification if presented.type == APP else None
         question = Question(
             charger_id=charger.id,
@@ -161,7 +166,7 @@ class AskingOperators:
         except _NoAnswerError as error:
             OPERATOR_ANSWERS.labels(error.why).inc()
             log.warning("operator_unreachable", partner=partner_id, why=error.why)
-            return self._instead(charger, key, at)
+            return self._instead(charger, key, at, told)
         OPERATOR_ANSWERS.labels(answer.status.lower()).inc()
         now = self._clock()
         if charger.installation.on_operator_timeout == "LAST_KNOWN":
@@ -170,34 +175,78 @@ class AskingOperators:
             self._remember(charger, key, answer, now)
         return answer
 
-    def _known_already(self, charger: Charger, key: str, at: int) -> OperatorAnswer | None:
-        """Return what needs no question: allowed just now, or known when it began offline."""
+    def allow(
+        self, charger: Charger, token: str, answer: OperatorAnswer, *, partner_id: str, at: int
+    ) -> None:
+        """Hear what the operator says of a token that it has the charger start with.
+
+        It counts while that operator manages the site: its key is of both. `at` in nanoseconds
+        since the epoch.
+        """
+        key = self._keys.of(partner_id, charger.installation.id, token)
+        _put(self._had_started, (charger.id, key), at, answer)
+
+    def remember_tokens(
+        self, partner_id: str, tokens: Iterable[tuple[str, Whitelisted | None]]
+    ) -> None:
+        """Remember what the operator says of tokens wherever they are presented; never raises.
+
+        None forgets what it said.
+        """
         now = self._clock()
+        for token, said in tokens:
+            self._last_known.tell(self._keys.of_all_sites(partner_id, token), said, now)
+
+    def _known_already(
+        self, charger: Charger, key: str, at: int, stage: Stage, told: Whitelisted | None
+    ) -> OperatorAnswer | None:
+        """Return what needs no question.
+
+        That it has sent the charger this itself; that it wants never to be asked; allowed just
+        now, or known when it began offline.
+        """
+        now = self._clock()
+        take = self._had_started.pop if stage == "start" else self._had_started.get
+        sent = take((charger.id, key), None)
+        if sent is not None and sent[0] + SENT_FOR > now:
+            return sent[1]
+        if told is not None and told.always:
+            OPERATOR_ANSWERS.labels("whitelisted").inc()
+            return told.answer
+        if stage != "start":
+            return None
         just_now = self._allowed.pop((charger.id, key), None)
         if just_now is not None and just_now[0] + JUST_NOW > now:
             return just_now[1]
         if at + OFFLINE < now and charger.installation.on_operator_timeout == "LAST_KNOWN":
             known = self._last_known.of(key, at)
-            if known is not None and known.at <= at:
+            never = told is not None and told.answer.status == "UNREACHABLE"
+            if known is not None and known.at <= at and not never:
                 OPERATOR_ANSWERS.labels("last_known").inc()
                 return msgspec.structs.replace(known.answer, last_known=True)
         return None
 
-    def _instead(self, charger: Charger, key: str, at: int) -> OperatorAnswer:
+    def _instead(
+        self, charger: Charger, key: str, at: int, told: Whitelisted | None
+    ) -> OperatorAnswer:
+        """Return its last word, whether it was asked for that or said it by itself."""
         if charger.installation.on_operator_timeout != "LAST_KNOWN":
             return UNREACHABLE
         known = self._last_known.of(key, at)
-        if known is None:
+        answer = None if known is None else known.answer
+        if told is not None and (
+            known is None or told.answer.status == "UNREACHABLE" or told.last_updated >= known.at
+        ):
+            answer = told.answer
+        if answer is None or answer.status == "UNREACHABLE":
             return UNREACHABLE
         OPERATOR_ANSWERS.labels("last_known").inc()
-        return msgspec.structs.replace(known.answer, last_known=True)
+        return msgspec.structs.replace(answer, last_known=True)
 
     def _remember(self, charger: Charger, key: str, answer: OperatorAnswer, now: int) -> None:
         self._allowed.pop((charger.id, key), None)
         if answer.status == "ALLOWED":
-            self._allowed[charger.id, key] = now, answer
-            if len(self._allowed) > REMEMBERED:
-                self._allowed.popitem(last=False)
+            _put(self._allowed, (charger.id, key), now, answer)
 
     async def _answer(self, partner_id: str, question: Question) -> OperatorAnswer:
         """Ask within the deadline; raises _NoAnswerError."""
@@ -268,9 +317,9 @@ class AskingOperators:
             raise _NoAnswerError(_Why.MALFORMED) from None
 
     def _composed(self, endpoint: Endpoint, question: Question) -> Request | OperatorAnswer:
-        if endpoint.kind == "OCPI":
-            return ocpi.compose(endpoint, question)
-        return webhook.compose(endpoint, question, now=self._clock())
+        if endpoint.kind == "WEBHOOK":
+            return webhook.compose(endpoint, question, now=self._clock())
+        return ocpi.compose(endpoint, question)
 
     async def _sent(self, post: Request) -> Said:
         """Return what comes back from an operator that is there; raises _NoAnswerError."""
@@ -286,11 +335,24 @@ class AskingOperators:
         return said
 
 
+def _put(
+    where: OrderedDict[tuple[str, str], tuple[int, OperatorAnswer]],
+    key: tuple[str, str],
+    at: int,
+    answer: OperatorAnswer,
+) -> None:
+    """Put it at the end, and let go of the oldest of too many."""
+    where.pop(key, None)
+    where[key] = at, answer
+    if len(where) > REMEMBERED:
+        where.popitem(last=False)
+
+
 def _read(endpoint: Endpoint, said: Said, question: Question) -> OperatorAnswer:
     """Return what it says; raises MalformedAnswerError where that is nothing."""
-    if endpoint.kind == "OCPI":
-        return ocpi.read(said.status, said.body, question)
-    return webhook.read(said.status, said.body)
+    if endpoint.kind == "WEBHOOK":
+        return webhook.read(said.status, said.body)
+    return ocpi.read(said.status, said.body, question)
 
 
 def retry_after(said: Said, now: int) -> int:

@@ -21,6 +21,7 @@ PAUSE = 1.0  # seconds before what failed is tried again
 
 _KINDS: Mapping[int, Kind] = {
     pb.DECISION_ENDPOINT_KIND_OCPI: "OCPI",
+    pb.DECISION_ENDPOINT_KIND_OCPI_PLAIN: "OCPI_PLAIN",
     pb.DECISION_ENDPOINT_KIND_WEBHOOK: "WEBHOOK",
 }
 

@@ -35,11 +35,28 @@ MOST = 100_000
 SWEEP = 600.0  # seconds between two looks for what is over
 
 
+class Whitelisted(msgspec.Struct, frozen=True):
+    """What an operator says of a token by itself, as of `last_updated`, in epoch nanoseconds.
+
+    UNREACHABLE where nothing but its answer to a question may count; with `always` it is not
+    to be asked.
+    """
+
+    answer: OperatorAnswer
+    last_updated: int
+    always: bool = False
+
+
 class Known(msgspec.Struct, frozen=True):
-    """What was said, and `at` which moment, in nanoseconds since the epoch."""
+    """What was said, and `at` which moment, in nanoseconds since the epoch.
+
+    `last_updated` and `always` of what an operator has said by itself (`Whitelisted`).
+    """
 
     at: int
     answer: OperatorAnswer
+    last_updated: int | None = None
+    always: bool = False
 
     def over(self, at: int) -> bool:
         """Whether it says nothing any more about `at`."""
@@ -61,6 +78,10 @@ class AnswerKeys:
         parts = (partner_id, installation_id, code_class, canonical)
         keyed.update("\x00".join(parts).encode())
         return keyed.hexdigest()
+
+    def of_all_sites(self, partner_id: str, token: str) -> str:
+        """Return the key of what this operator says of a token wherever it is presented."""
+        return self.of(partner_id, "", token)
 
 
 class LastKnown:
@@ -92,6 +113,35 @@ class LastKnown:
             return
         self._known[key] = Known(at, answer)
         self._bucket.write_soon(key)
+
+    def tell(self, key: str, said: Whitelisted | None, at: int) -> None:
+        """Remember what an operator says by itself, unless it has said something newer.
+
+        None forgets what it said. Returns at once, and never raises. What is told again holds
+        for longer.
+        """
+        told = self.told_of(key)
+        known = self._known.get(key)
+        if known is not None and known.at >= at:
+            return
+        if said is None:
+            if told is None:
+                return
+            self._known[key] = Known(at, OperatorAnswer(status="UNREACHABLE"))
+        else:
+            if told is not None and told.last_updated > said.last_updated:
+                return
+            if told == said and known is not None and known.at + FRESH > at:
+                return
+            self._known[key] = Known(at, said.answer, said.last_updated, said.always)
+        self._bucket.write_soon(key)
+
+    def told_of(self, key: str) -> Whitelisted | None:
+        """Return what an operator has said by itself and repeated of late; memory only."""
+        known = self._known.get(key)
+        if known is None or known.last_updated is None or known.over(self._clock()):
+            return None
+        return Whitelisted(known.answer, known.last_updated, known.always)
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Take in what is in the bucket; what a Follower of `STREAM` calls."""

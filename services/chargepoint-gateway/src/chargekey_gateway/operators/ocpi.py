@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from chargekey_common.evses import charger_of, evse_uid
 from chargekey_common.outgoing import Request
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question
@@ -46,24 +47,34 @@ class _Told(msgspec.Struct):
 def compose(endpoint: Endpoint, question: Question) -> Request | OperatorAnswer:
     """Return the request, or the answer to what OCPI has no way to ask.
 
-    A location is our installation, an EVSE our charger: OCPI knows them by these ids.
+    A location is our installation, an EVSE a connector: OCPI knows them by these ids. Before
+    the cable is plugged in nobody knows which it will be.
     """
     if len(question.code) > LONGEST_UID or set(question.code) <= {"."}:
         # Nobody's token can be called so, and the second would be a way out of the path.
         return _REFUSED
     token_type = _TYPES.get(question.type, "OTHER")
-    references = _LocationReferences(question.installation_id, (question.charger_id,))
+    here = (
+        () if question.connector is None else (evse_uid(question.charger_id, question.connector),)
+    )
+    references = _LocationReferences(question.installation_id, here)
     return Request(
         f"{endpoint.url.rstrip('/')}/{quote(question.code, safe='')}/authorize?type={token_type}",
         {
-            # 2.2.1 §4.1.1: base64 since 2.2-d2.
-            "authorization": f"Token {base64.b64encode(endpoint.secret.encode()).decode()}",
+            "authorization": f"Token {_written(endpoint)}",
             "content-type": "application/json",
             "x-request-id": str(uuid.uuid4()),
             "x-correlation-id": str(uuid.uuid4()),
         },
         msgspec.json.encode(references),
     )
+
+
+def _written(endpoint: Endpoint) -> str:
+    """Return the token as the header has it: in base64 since 2.2-d2 (§4.1.1)."""
+    if endpoint.kind == "OCPI_PLAIN":
+        return endpoint.secret
+    return base64.b64encode(endpoint.secret.encode()).decode()
 
 
 def read(status: int, body: bytes, question: Question) -> OperatorAnswer:
@@ -92,7 +103,14 @@ def _is_here(where: _LocationReferences | None, question: Question) -> bool:
     """
     if where is None:
         return True
-    here = question.charger_id.lower()
-    return where.location_id.lower() == question.installation_id.lower() and (
-        not where.evse_uids or here in (each.lower() for each in where.evse_uids)
+    if where.location_id.lower() != question.installation_id.lower():
+        return False
+    return not where.evse_uids or any(_names(each, question) for each in where.evse_uids)
+
+
+def _names(uid: str, question: Question) -> bool:
+    """Whether an EVSE is where it is asked about: any of the charger's, where no more is known."""
+    charger_id, connector = charger_of(uid.lower())
+    return charger_id == question.charger_id.lower() and (
+        None in {connector, question.connector} or connector == question.connector
     )

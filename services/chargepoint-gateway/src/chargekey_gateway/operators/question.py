@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["OCPI", "WEBHOOK"]
+Kind = Literal["OCPI", "OCPI_PLAIN", "WEBHOOK"]
 Stage = Literal["authorize", "start"]
 
 LONGEST_REFERENCE = 64

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_notifier.errors import (
+    CursorAheadError,
+    CursorExpiredError,
     CursorMalformedError,
     LimitMalformedError,
     NotifierUnavailableError,
@@ -32,17 +34,29 @@ def number_of(cursor: str) -> int:
 async def page(feeds: Feeds, partner_id: str, *, after: str, limit: int) -> Sequence[Entry]:
     """Return up to `limit` events behind the cursor, oldest first; 0 is DEFAULT_LIMIT.
 
-    Raises CursorMalformedError, LimitMalformedError and NotifierUnavailableError.
+    Raises CursorMalformedError, LimitMalformedError, CursorExpiredError, CursorAheadError and
+    NotifierUnavailableError.
     """
     if not 0 <= limit <= LONGEST_PAGE:
         raise LimitMalformedError
     number = number_of(after)
     try:
-        return await asyncio.to_thread(
-            feeds.read, partner_id, after=number, limit=limit or DEFAULT_LIMIT
-        )
+        return await asyncio.to_thread(_page, feeds, partner_id, number, limit or DEFAULT_LIMIT)
     except DatabaseUnavailableError as error:
         raise NotifierUnavailableError from error
+
+
+def _page(feeds: Feeds, partner_id: str, number: int, limit: int) -> Sequence[Entry]:
+    """Return a page that follows its cursor without a gap."""
+    found = feeds.read(partner_id, after=number, limit=limit)
+    if not number or (found and found[0].number == number + 1):
+        return found
+    ends = feeds.ends(partner_id)
+    if ends is None or ends.last < number:
+        raise CursorAheadError
+    if ends.first > number + 1:
+        raise CursorExpiredError
+    return found
 
 
 async def ends(feeds: Feeds, partner_id: str) -> Ends | None:

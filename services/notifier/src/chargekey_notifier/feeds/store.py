@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -23,8 +24,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
+    delete,
     func,
     select,
+    text,
     update,
 )
 
@@ -32,6 +36,10 @@ from chargekey_common import database
 from chargekey_common.database import ID, Database
 from chargekey_common.postgres import Postgres
 from chargekey_common.published.feed import FeedEvent, document
+
+Thing = TypeVar("Thing")
+# Rows a statement, so that none takes long and memory stays small.
+AT_ONCE = 500
 
 TABLES = MetaData()
 FEEDS = Table(
@@ -53,10 +61,41 @@ EVENTS = Table(
     # Absent once it is kept no longer.
     Column("document", LargeBinary),
     UniqueConstraint("partner_id", "id"),
-    Index("feed_events_by_time", "told_at"),
+    Index(
+        "feed_events_by_time",
+        "told_at",
+        sqlite_where=text("document IS NOT NULL"),
+        postgresql_where=text("document IS NOT NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+# What the feeds are made from beside the streams, as JSON: see `memory`.
+STATE = Table(
+    "feed_state",
+    TABLES,
+    Column("kind", ID, primary_key=True),
+    Column("id", ID, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 _KEPT = EVENTS.c.document.is_not(None)
+_THIS = (EVENTS.c.partner_id == bindparam("of")) & (EVENTS.c.number == bindparam("at"))
+_DROP = delete(EVENTS).where(_THIS)
+_EMPTY = update(EVENTS).where(_THIS).values(document=None)
+# What SESSIONS and CHARGERS tell; also where something else lets a partner hear of it.
+_TOLD_ONCE = frozenset(
+    {
+        "SessionStarted",
+        "SessionUpdated",
+        "SessionEnded",
+        "SessionCorrected",
+        "AuthorizationRefused",
+        "StartRefused",
+        "ChargerConnected",
+        "ChargerDisconnected",
+        "ConnectorStatusChanged",
+    }
+)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -79,7 +118,7 @@ class Ends(msgspec.Struct, frozen=True):
     last: int
 
 
-class Telling(msgspec.Struct, frozen=True):
+class Telling(msgspec.Struct, frozen=True, gc=False):
     """An event for one partner: `at` is when it happened, in nanoseconds since the epoch."""
 
     partner_id: str
@@ -136,40 +175,76 @@ class Feeds:
         connection.execute(self._new_feed, {"partner_id": partner_id, "number": 0})
         mine = FEEDS.c.partner_id == partner_id
         number = connection.execute(select(FEEDS.c.number).where(mine).with_for_update())
-        last: int = number.scalar_one()
+        before: int = number.scalar_one()
         wanted = {each.id: each for each in told if each.partner_id == partner_id}
-        ids = sorted(wanted)
-        for first in range(0, len(ids), 500):
+        # All before the first is inserted: PostgreSQL would go on by a plan made for few rows.
+        for ids in _portions(list(wanted)):
             known = select(EVENTS.c.id).where(
-                EVENTS.c.partner_id == partner_id, EVENTS.c.id.in_(ids[first : first + 500])
+                EVENTS.c.partner_id == partner_id, EVENTS.c.id.in_(ids)
             )
             for (event_id,) in connection.execute(known).all():
                 del wanted[event_id]
-        if not wanted:
-            return False
         now = time.time_ns()
-        rows = [
-            {
-                "partner_id": partner_id,
-                "number": number,
-                "id": each.id,
-                "event": type(each.event).__name__,
-                "told_at": now,
-                "document": document(
-                    each.event, partner_id=partner_id, event_id=each.id, number=number, at=each.at
-                ),
-            }
-            for number, each in enumerate(wanted.values(), start=last + 1)
-        ]
-        connection.execute(EVENTS.insert(), rows)
-        connection.execute(update(FEEDS).where(mine).values(number=last + len(rows)))
-        return True
+        for numbered in _portions(list(enumerate(wanted.values(), start=before + 1))):
+            rows = [
+                {
+                    "partner_id": partner_id,
+                    "number": number,
+                    "id": each.id,
+                    "event": type(each.event).__name__,
+                    "told_at": now,
+                    "document": document(
+                        each.event,
+                        partner_id=partner_id,
+                        event_id=each.id,
+                        number=number,
+                        at=each.at,
+                    ),
+                }
+                for number, each in numbered
+            ]
+            connection.execute(EVENTS.insert(), rows)
+        connection.execute(update(FEEDS).where(mine).values(number=before + len(wanted)))
+        return bool(wanted)
+
+    def forget(self, before: int, most: int) -> int:
+        """Forget up to `most` events told before then (ns), oldest first; return how many.
+
+        The ids of what stores told stay: their streams are told anew whenever they are lost,
+        SESSIONS and CHARGERS are not.
+        """
+        with self.database.writing() as connection:
+            old = connection.execute(
+                select(EVENTS.c.partner_id, EVENTS.c.number, EVENTS.c.event)
+                .where(EVENTS.c.told_at < before, _KEPT)
+                .order_by(EVENTS.c.told_at)
+                .limit(most)
+            ).all()
+            told_once = [row for row in old if row.event in _TOLD_ONCE]
+            told_anew = [row for row in old if row.event not in _TOLD_ONCE]
+            for statement, rows in ((_DROP, told_once), (_EMPTY, told_anew)):
+                if rows:
+                    of = [{"of": row.partner_id, "at": row.number} for row in rows]
+                    connection.execute(statement, of)
+        return len(old)
 
     def partners(self) -> Sequence[str]:
         """Return who has a feed."""
         with self.database.reading() as connection:
             found = connection.execute(select(FEEDS.c.partner_id).order_by(FEEDS.c.partner_id))
             return [partner_id for (partner_id,) in found]
+
+    def lasts(self) -> Mapping[str, int]:
+        """Return the number of each feed's newest event."""
+        with self.database.reading() as connection:
+            found = connection.execute(select(FEEDS.c.partner_id, FEEDS.c.number))
+            return {row.partner_id: row.number for row in found}
+
+    def numbers(self) -> Mapping[str, int]:
+        """Return the number of each feed's newest event, by partner."""
+        with self.database.reading() as connection:
+            found = connection.execute(select(FEEDS.c.partner_id, FEEDS.c.number))
+            return {row.partner_id: row.number for row in found}
 
     def ends(self, partner_id: str) -> Ends | None:
         """Return how far the feed goes; None for one that nothing was told."""
@@ -202,3 +277,8 @@ class Feeds:
         with self.database.reading() as connection:
             number: int | None = connection.execute(found).scalar_one_or_none()
         return number
+
+
+def _portions(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
+    for first in range(0, len(things), AT_ONCE):
+        yield things[first : first + AT_ONCE]

@@ -1,119 +1,46 @@
 """Mails to be sent: a durable queue, written with the position it follows from.
 
-No names, no addresses: who is written to is a role, what about are opaque ids. What
-was sent stays as a row, because it is what keeps a refilled bus from sending again.
+In order for each recipient, and nobody waits for another's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
-    Connection,
-    Index,
-    LargeBinary,
-    MetaData,
-    Select,
-    Table,
-    Text,
-    UniqueConstraint,
-    delete,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, update
 
 from chargekey_common import database
-from chargekey_common.database import ID, NUMBER, Database
+from chargekey_common.database import Database
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
+from chargekey_notifier.mails.kinds import AT_ANY_TIME, Mail
+from chargekey_notifier.mails.tables import HANDLED, MAILS, SET_ASIDE, TABLES, WAITS
 
-# Who is written to: the administrator, or the user it is about, at his address.
-ADMINISTRATOR = "administrator"
-USER = "user"
+HOUR = 3600 * 10**9
+# Nanoseconds after which nobody is told any more. A stream that is read from its beginning,
+# as by a new version that has a reaction more, tells of years.
+TOLD_WITHIN = 4 * 24 * HOUR
+SPREAD = "spread"
+GATHERED = "gathered"
 
-_TABLES = MetaData()
-_MAILS = Table(
-    "mails",
-    _TABLES,
-    Column("number", NUMBER, primary_key=True),
-    Column("event_id", ID, nullable=False),
-    Column("recipient", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("user_id", ID, nullable=False),
-    Column("installation_id", ID),
-    Column("invitation_id", ID),
-    Column("at", BigInteger, nullable=False),
-    Column("outcome", Text),
-    Column("settled_at", BigInteger),
-    UniqueConstraint("event_id", "recipient"),
-    sqlite_autoincrement=True,
-)
-_WAITS = _MAILS.c.outcome.is_(None)
-Index("waiting", _MAILS.c.number, sqlite_where=_WAITS, postgresql_where=_WAITS)
-_HANDLED = Table(
-    "handled",
-    _TABLES,
-    Column("reaction", Text, primary_key=True),
-    Column("service", Text, nullable=False),
-    Column("generation", Text, nullable=False),
-    Column("number", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-_SET_ASIDE = Table(
-    "set_aside",
-    _TABLES,
-    Column("place", NUMBER, primary_key=True),
-    Column("reaction", Text, nullable=False),
-    Column("event_id", ID, nullable=False),
-    Column("about", Text, nullable=False),
-    Column("service", Text, nullable=False),
-    Column("generation", Text, nullable=False),
-    Column("number", BigInteger, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("headers", JSON, nullable=False),
-    Column("data", LargeBinary, nullable=False),
-    UniqueConstraint("reaction", "event_id"),
-    sqlite_autoincrement=True,
-)
+_MAIL = tuple(MAILS.c[name] for name in Mail.__struct_fields__)
 
 
-class Mail(msgspec.Struct, frozen=True):
-    """What to tell whom: which event of `kind`, when (ns), about which user and where.
-
-    A block without an installation is one of the whole platform.
-    """
-
-    event_id: str
-    recipient: str
-    kind: Literal["user_blocked", "invitation", "sign_in_link"]
-    user_id: str
-    at: int
-    installation_id: str | None = None
-    invitation_id: str | None = None
-
-
-_FIRST = (
-    select(*(_MAILS.c[name] for name in Mail.__struct_fields__))
-    .where(_WAITS)
-    .order_by(_MAILS.c.number)
-    .limit(1)
-)
-_HOW_MANY = select(func.count()).select_from(_MAILS).where(_WAITS)
+def is_late(mail: Mail, *, now: int) -> bool:
+    """Whether it is of no use any more (ns)."""
+    return mail.kind not in AT_ANY_TIME and mail.due < now - TOLD_WITHIN
 
 
 def _handled_last(reaction: str) -> Select[Any]:
-    return select(_HANDLED.c.service, _HANDLED.c.generation, _HANDLED.c.number).where(
-        _HANDLED.c.reaction == reaction
+    return select(HANDLED.c.service, HANDLED.c.generation, HANDLED.c.number).where(
+        HANDLED.c.reaction == reaction
     )
 
 
@@ -127,41 +54,85 @@ class Outbox:
 
     def __init__(self, where: Path | Postgres) -> None:
         self._listeners: list[Callable[[], None]] = []
-        self._db = Database(where, _TABLES, alone=True)
-        self._new_mail = self._db.insert(_MAILS).on_conflict_do_nothing()
-        self._first_handled = self._db.insert(_HANDLED).on_conflict_do_nothing()
-        self._new_set_aside = self._db.insert(_SET_ASIDE).on_conflict_do_nothing()
+        self.database = Database(where, TABLES, alone=True)
+        self._new_mail = self.database.insert(MAILS).on_conflict_do_nothing()
+        self._first_handled = self.database.insert(HANDLED).on_conflict_do_nothing()
+        self._new_set_aside = self.database.insert(SET_ASIDE).on_conflict_do_nothing()
 
     @staticmethod
     def migrate(where: Postgres) -> None:
         """Make the tables, once before the first replica; harmless to repeat."""
-        database.migrate(where, _TABLES)
+        database.migrate(where, TABLES)
 
     def close(self) -> None:
         """Close the database, once what runs in it has ended."""
-        self._db.close()
+        self.database.close()
 
     def on_added(self, listener: Callable[[], None]) -> None:
         """Call `listener`, on the adding thread, after each mail that was added here."""
         self._listeners.append(listener)
 
-    def add(self, mail: Mail, handled: Handled) -> None:
-        """Queue the mail together with the position handled; neither comes twice.
+    def add(self, handled: Handled, *mails: Mail) -> None:
+        """Queue the mails together with the position handled; neither comes twice.
 
         The position tells what was handled in this life of the other service's
         store; the event's id tells it under every other generation too. Of two
         replicas that come with the same reaction the second waits for the first.
         """
-        with self._db.writing() as connection:
-            if not self._handle(connection, handled):
+        now = time.time_ns()
+        with self.reacting(handled) as connection:
+            if connection is None:
                 return
-            connection.execute(self._new_mail, msgspec.structs.asdict(mail))
+            for mail in mails:
+                if not is_late(mail, now=now):
+                    self._queue(connection, mail, now=now)
         for listener in self._listeners:
             listener()
 
+    @contextmanager
+    def reacting(self, handled: Handled) -> Iterator[Connection | None]:
+        """Commit what is written by the connection together with the position handled.
+
+        None where the event is handled already.
+        """
+        with self.database.writing() as connection:
+            yield connection if self._handle(connection, handled) else None
+
+    def spread(self, mail: Mail, recipients: Collection[str]) -> None:
+        """Queue one such mail for each of these in place of the mail to all of them."""
+        now = time.time_ns()
+        with self.database.writing() as connection:
+            if not self._settle(connection, mail, SPREAD):
+                return
+            for recipient in recipients:
+                self._queue(connection, msgspec.structs.replace(mail, recipient=recipient), now=now)
+        for listener in self._listeners:
+            listener()
+
+    def _queue(self, connection: Connection, mail: Mail, *, now: int) -> None:
+        row = msgspec.structs.asdict(mail) | {"due_at": mail.due}
+        if mail.topic is not None:
+            last = connection.execute(
+                select(MAILS.c.due_at, MAILS.c.outcome)
+                .where(
+                    MAILS.c.topic == mail.topic,
+                    MAILS.c.recipient == mail.recipient,
+                    MAILS.c.kind == mail.kind,
+                    or_(WAITS, MAILS.c.outcome != GATHERED),
+                )
+                .order_by(MAILS.c.due_at.desc())
+                .limit(1)
+            ).first()
+            if last is not None:
+                row["due_at"] = max(mail.due, last.due_at + HOUR)
+                # Nobody is writing it yet, and whoever will looks up what is so then.
+                if last.outcome is None and last.due_at > now:
+                    row |= {"outcome": GATHERED, "settled_at": now}
+        connection.execute(self._new_mail, row)
+
     def handled(self, reaction: str) -> Position | None:
         """Return how far the reaction has come, or None before its first event."""
-        with self._db.reading() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(_handled_last(reaction)).first()
         return None if row is None else Position(*row)
 
@@ -169,23 +140,23 @@ class Outbox:
         """Set an event aside, together with its position handled; never twice."""
         row = msgspec.structs.asdict(event) | msgspec.structs.asdict(event.position)
         del row["position"]
-        with self._db.writing() as connection:
+        with self.database.writing() as connection:
             if self._handle(connection, Handled(event.reaction, event.position)):
                 connection.execute(self._new_set_aside, row | {"about": event.about})
 
     def holds(self, reaction: str, about: str) -> bool:
         """Return whether an event about this is set aside."""
-        found = select(_SET_ASIDE.c.place).where(
-            _SET_ASIDE.c.reaction == reaction, _SET_ASIDE.c.about == about
+        found = select(SET_ASIDE.c.place).where(
+            SET_ASIDE.c.reaction == reaction, SET_ASIDE.c.about == about
         )
-        with self._db.reading() as connection:
+        with self.database.reading() as connection:
             return connection.execute(found.limit(1)).first() is not None
 
     def set_aside_for(self, reaction: str) -> Sequence[SetAside]:
         """Return what the reaction has set aside, in the order it came."""
-        found = select(_SET_ASIDE).where(_SET_ASIDE.c.reaction == reaction)
-        with self._db.reading() as connection:
-            rows = connection.execute(found.order_by(_SET_ASIDE.c.place)).all()
+        found = select(SET_ASIDE).where(SET_ASIDE.c.reaction == reaction)
+        with self.database.reading() as connection:
+            rows = connection.execute(found.order_by(SET_ASIDE.c.place)).all()
         return [
             SetAside(
                 reaction,
@@ -198,46 +169,73 @@ class Outbox:
             for row in rows
         ]
 
-    def first_waiting(self) -> Mail | None:
-        """Return the oldest mail that is neither sent nor dropped."""
-        with self._db.reading() as connection:
-            row = connection.execute(_FIRST).first()
-        return None if row is None else Mail(*row)
+    def due(self, *, now: int, busy: Collection[str] = (), most: int = 1) -> Sequence[Mail]:
+        """Return mails to send by `now` (ns), the oldest of each recipient who is not `busy`.
 
-    def waiting(self) -> int:
-        """Return how many mails wait."""
-        with self._db.reading() as connection:
-            return connection.execute(_HOW_MANY).scalar_one()
+        One that is to be tried again later holds back its recipient's others. Whoever waits
+        for a link to sign in waits for nobody.
+        """
+        first = select(func.min(MAILS.c.number)).where(WAITS, MAILS.c.due_at <= now)
+        found = (
+            select(*_MAIL)
+            .where(MAILS.c.number.in_(first.group_by(MAILS.c.recipient)))
+            .where(MAILS.c.again_at <= now, MAILS.c.recipient.not_in(busy))
+            .order_by(MAILS.c.kind != "sign_in_link", MAILS.c.number)
+            .limit(most)
+        )
+        with self.database.reading() as connection:
+            return [Mail(*row) for row in connection.execute(found)]
+
+    def waiting(self, *, now: int | None = None) -> int:
+        """Return how many mails wait that could have been sent by `now` (ns), or at all."""
+        found = select(func.count()).select_from(MAILS).where(WAITS)
+        if now is not None:
+            found = found.where(MAILS.c.due_at <= now)
+        with self.database.reading() as connection:
+            return connection.execute(found).scalar_one()
+
+    def attempts(self, mail: Mail) -> int:
+        """Return how often it could not be sent."""
+        with self.database.reading() as connection:
+            found = connection.execute(select(MAILS.c.attempts).where(_is(mail)))
+            return found.scalar_one_or_none() or 0
+
+    def postpone(self, mail: Mail, *, until: int) -> None:
+        """Count an attempt; the next is not made before `until` (ns)."""
+        with self.database.writing() as connection:
+            connection.execute(
+                update(MAILS)
+                .where(_is(mail), WAITS)
+                .values(attempts=MAILS.c.attempts + 1, again_at=until)
+            )
 
     def settle(self, mail: Mail, outcome: str) -> None:
         """Mark the mail: `sent`, or why it was dropped; it never comes first again.
 
         What it was marked with first stays.
         """
-        with self._db.writing() as connection:
-            connection.execute(
-                update(_MAILS)
-                .where(
-                    _MAILS.c.event_id == mail.event_id,
-                    _MAILS.c.recipient == mail.recipient,
-                    _WAITS,
-                )
-                .values(outcome=outcome, settled_at=time.time_ns())
-            )
+        with self.database.writing() as connection:
+            self._settle(connection, mail, outcome)
+
+    def _settle(self, connection: Connection, mail: Mail, outcome: str) -> bool:
+        settled = (
+            update(MAILS).where(_is(mail), WAITS).values(outcome=outcome, settled_at=time.time_ns())
+        )
+        return bool(connection.execute(settled).rowcount)
 
     def _handle(self, connection: Connection, handled: Handled) -> bool:
         """Mark the event as handled, or return False where it is so already."""
         if handled.again is not None:
-            taken_out = delete(_SET_ASIDE).where(
-                _SET_ASIDE.c.reaction == handled.reaction,
-                _SET_ASIDE.c.event_id == handled.again,
+            taken_out = delete(SET_ASIDE).where(
+                SET_ASIDE.c.reaction == handled.reaction,
+                SET_ASIDE.c.event_id == handled.again,
             )
             return bool(connection.execute(taken_out).rowcount)
         if self._locked(connection, handled).includes(handled.position):
             return False
         connection.execute(
-            update(_HANDLED)
-            .where(_HANDLED.c.reaction == handled.reaction)
+            update(HANDLED)
+            .where(HANDLED.c.reaction == handled.reaction)
             .values(msgspec.structs.asdict(handled.position))
         )
         return True
@@ -253,3 +251,11 @@ class Outbox:
             connection.execute(self._first_handled, {"reaction": handled.reaction, **nothing})
             row = connection.execute(found).one()
         return Position(*row)
+
+
+def _is(mail: Mail) -> ColumnElement[bool]:
+    return and_(
+        MAILS.c.event_id == mail.event_id,
+        MAILS.c.recipient == mail.recipient,
+        MAILS.c.kind == mail.kind,
+    )

@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from email.message import EmailMessage
-from email.policy import SMTP
+from collections.abc import Sequence
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage, Message
+from email.policy import SMTP, Policy
 from email.utils import localtime
 
 import aiosmtplib
 
+from chargekey_common.jetstream import cancellably
 from chargekey_notifier.mails.letters import Letter
 
 DEADLINE = 20.0  # seconds for one letter, from connecting to the last answer
 PERMANENT = 500
 ABOUT = "Chargekey-About"
-LONGEST_LINE = 998  # RFC 5322 §2.1.1, without its end
+LONGEST_LINE = 998  # RFC 5322 §2.1.1, without its end; in bytes
+
+
+class _Whole(UnstructuredHeader, BaseHeader):
+    """A header that stands as it is: folded, an address in it would become encoded words."""
+
+    def fold(self, *, policy: Policy[Message]) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+for _name in ("to", "message-id", "list-unsubscribe"):
+    _HEADERS.map_to_type(_name, _Whole)
+_POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
 class RefusedError(Exception):
     """The server will never take this letter (RFC 5321 §4.2.1: 5yz); the message is its code."""
+
+
+class AddressRefusedError(Exception):
+    """The server takes nothing to this address; the message is its code.
+
+    For good, or until its settings, or ours, are mended: nobody knows.
+    """
 
 
 class Post:
@@ -30,32 +53,53 @@ class Post:
         self._sender = sender
         self._domain = sender.rpartition("@")[2]
 
-    async def send(self, letter: Letter, *, to: str, key: str, about: str) -> None:
+    async def send(
+        self,
+        letter: Letter,
+        *,
+        to: str,
+        key: str,
+        about: Sequence[str] = (),
+        unsubscribe: str | None = None,
+    ) -> None:
         """Return once the server has taken the letter.
 
         The Message-ID follows from `key`, so that a letter sent again, because
-        nobody knew that it was sent, can be recognised as the same. `about` is the id of
-        the user whose name may be in it, for who keeps letters to forget him by.
+        nobody knew that it was sent, can be recognised as the same. `about` are the ids of
+        users whose names or addresses may be in it, for who keeps letters to forget them by.
+        `unsubscribe` declines the next of its kind, by one POST where it is https (RFC 8058 §3).
 
-        Raises RefusedError when the server refuses this very letter, and
-        aiosmtplib.SMTPException, OSError or TimeoutError when it may work later: a
-        refused sender or recipient is a matter of settings, not of the letter.
+        Raises RefusedError when the server refuses this very letter, AddressRefusedError
+        when it refuses whom it is to, and aiosmtplib.SMTPException, OSError or TimeoutError
+        when it may work later: a refused sender is a matter of settings.
         """
-        message = EmailMessage(policy=SMTP)
+        message = EmailMessage(policy=_POLICY)
         message["From"] = self._sender
         message["To"] = to
         message["Subject"] = letter.subject
         message["Date"] = localtime()
         message["Message-ID"] = f"<{key}@{self._domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        message[ABOUT] = about
+        message[ABOUT] = " ".join(about)
+        if unsubscribe is not None:
+            message["List-Unsubscribe"] = f"<{unsubscribe}>"
+            if unsubscribe.startswith("https://"):
+                message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(letter.text, cte=_encoding(letter.text))
         message.add_alternative(letter.html, subtype="html", cte=_encoding(letter.html))
         try:
             async with asyncio.timeout(DEADLINE):
-                await aiosmtplib.send(
-                    message, hostname=self._host, port=self._port, local_hostname=self._domain
+                # The library waits as nats-py does, and loses cancellations.
+                await cancellably(
+                    aiosmtplib.send(
+                        message, hostname=self._host, port=self._port, local_hostname=self._domain
+                    )
                 )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            code = max(each.code for each in error.recipients)
+            if code >= PERMANENT:
+                raise AddressRefusedError(str(code)) from None
+            raise
         except aiosmtplib.SMTPDataError as error:
             if error.code >= PERMANENT:
                 raise RefusedError(str(error.code)) from None
@@ -63,9 +107,11 @@ class Post:
 
 
 def _encoding(text: str) -> str | None:
-    """Return that it is written as it stands, where every server takes that; else None.
+    """Return how it is written as it stands, links whole; None where a line is too long.
 
-    Mails may be kept as files, and links be copied from these.
+    Mails may be kept as files, and links be copied from these. What is not ASCII goes to
+    servers that take no 8BITMIME (RFC 6152) in another encoding.
     """
-    fits = text.isascii() and all(len(line) <= LONGEST_LINE for line in text.split("\n"))
-    return "7bit" if fits else None
+    if any(len(line.encode()) > LONGEST_LINE for line in text.split("\n")):
+        return None
+    return "7bit" if text.isascii() else "8bit"

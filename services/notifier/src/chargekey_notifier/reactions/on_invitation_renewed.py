@@ -7,7 +7,8 @@ import asyncio
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.identity import InvitationRenewed
 from chargekey_common.reactions import On
-from chargekey_notifier.mails.outbox import USER, Mail, Outbox
+from chargekey_notifier.mails.kinds import Mail, to_user
+from chargekey_notifier.mails.outbox import Outbox
 
 
 def on_invitation_renewed(outbox: Outbox) -> On:
@@ -16,12 +17,12 @@ def on_invitation_renewed(outbox: Outbox) -> On:
     async def react(event: InvitationRenewed, reaction: Reaction) -> None:
         mail = Mail(
             event_id=reaction.event_id,
-            recipient=USER,
+            recipient=to_user(event.user_id),
             kind="invitation",
             user_id=event.user_id,
+            object_id=event.invitation_id,
             at=reaction.at,
-            invitation_id=event.invitation_id,
         )
-        await asyncio.to_thread(outbox.add, mail, reaction.handled)
+        await asyncio.to_thread(outbox.add, reaction.handled, mail)
 
     return On(InvitationRenewed, react)

@@ -7,7 +7,8 @@ import asyncio
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.identity import UserBlocked
 from chargekey_common.reactions import On
-from chargekey_notifier.mails.outbox import ADMINISTRATOR, Mail, Outbox
+from chargekey_notifier.mails.kinds import ADMINISTRATOR, Mail
+from chargekey_notifier.mails.outbox import Outbox
 
 
 def on_user_blocked(outbox: Outbox) -> On:
@@ -22,6 +23,6 @@ def on_user_blocked(outbox: Outbox) -> On:
             installation_id=event.installation_id,
             at=reaction.at,
         )
-        await asyncio.to_thread(outbox.add, mail, reaction.handled)
+        await asyncio.to_thread(outbox.add, reaction.handled, mail)
 
     return On(UserBlocked, react)

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from chargekey.access.v1 import permissions_pb2 as chargekey_dot_access_dot_v1_dot_permissions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chargekey/access/v1/access_requests.proto\x12\x13\x63hargekey.access.v1\x1a%chargekey/access/v1/permissions.proto\"\xfb\x01\n\rAccessRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\npartner_id\x18\x03 \x01(\t\x12\x14\n\x0cpartner_name\x18\x04 \x01(\t\x12\x17\n\x0finstallation_id\x18\x05 \x01(\t\x12(\n\x05roles\x18\x06 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x36\n\x05state\x18\x07 \x01(\x0e\x32\'.chargekey.access.v1.AccessRequestState\x12\x14\n\x0crequested_at\x18\x08 \x01(\x03\x12\x12\n\nexpires_at\x18\t \x01(\x03\"\x81\x01\n\x14RequestAccessRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x17\n\x0finstallation_id\x18\x03 \x01(\t\x12(\n\x05roles\x18\x04 \x03(\x0e\x32\x19.chargekey.access.v1.Role\"X\n\x15RequestAccessResponse\x12\x19\n\x11\x61\x63\x63\x65ss_request_id\x18\x01 \x01(\t\x12\x12\n\nlink_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\t\"-\n\x17GetAccessRequestRequest\x12\x12\n\nlink_token\x18\x01 \x01(\t\"V\n\x18GetAccessRequestResponse\x12:\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0b\x32\".chargekey.access.v1.AccessRequest\"[\n\x19ListAccessRequestsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"r\n\x1aListAccessRequestsResponse\x12;\n\x0f\x61\x63\x63\x65ss_requests\x18\x01 \x03(\x0b\x32\".chargekey.access.v1.AccessRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe7\x01\n\x1b\x41pproveAccessRequestRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x1b\n\x11\x61\x63\x63\x65ss_request_id\x18\x02 \x01(\tH\x00\x12\x14\n\nlink_token\x18\x03 \x01(\tH\x00\x12\x19\n\x0finstallation_id\x18\x04 \x01(\tH\x01\x12\x14\n\ncharger_id\x18\x05 \x01(\tH\x01\x12(\n\x05roles\x18\x06 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x13\n\x0bvalid_until\x18\x07 \x01(\tB\x07\n\x05whichB\x08\n\x06target\"G\n\x1c\x41pproveAccessRequestResponse\x12\x15\n\rpermission_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"\x83\x01\n\x18\x44\x65nyAccessRequestRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x1b\n\x11\x61\x63\x63\x65ss_request_id\x18\x03 \x01(\tH\x00\x12\x14\n\nlink_token\x18\x04 \x01(\tH\x00\x42\x07\n\x05which\"-\n\x19\x44\x65nyAccessRequestResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"M\n\x1cWithdrawAccessRequestRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x19\n\x11\x61\x63\x63\x65ss_request_id\x18\x02 \x01(\t\"1\n\x1dWithdrawAccessRequestResponse\x12\x10\n\x08position\x18\x01 \x01(\t*\xe6\x01\n\x12\x41\x63\x63\x65ssRequestState\x12$\n ACCESS_REQUEST_STATE_UNSPECIFIED\x10\x00\x12 \n\x1c\x41\x43\x43\x45SS_REQUEST_STATE_WAITING\x10\x01\x12!\n\x1d\x41\x43\x43\x45SS_REQUEST_STATE_APPROVED\x10\x02\x12\x1f\n\x1b\x41\x43\x43\x45SS_REQUEST_STATE_DENIED\x10\x03\x12\"\n\x1e\x41\x43\x43\x45SS_REQUEST_STATE_WITHDRAWN\x10\x04\x12 \n\x1c\x41\x43\x43\x45SS_REQUEST_STATE_EXPIRED\x10\x05\x32\xd7\x05\n\x14\x41\x63\x63\x65ssRequestService\x12\x66\n\rRequestAccess\x12).chargekey.access.v1.RequestAccessRequest\x1a*.chargekey.access.v1.RequestAccessResponse\x12o\n\x10GetAccessRequest\x12,.chargekey.access.v1.GetAccessRequestRequest\x1a-.chargekey.access.v1.GetAccessRequestResponse\x12u\n\x12ListAccessRequests\x12..chargekey.access.v1.ListAccessRequestsRequest\x1a/.chargekey.access.v1.ListAccessRequestsResponse\x12{\n\x14\x41pproveAccessRequest\x12\x30.chargekey.access.v1.ApproveAccessRequestRequest\x1a\x31.chargekey.access.v1.ApproveAccessRequestResponse\x12r\n\x11\x44\x65nyAccessRequest\x12-.chargekey.access.v1.DenyAccessRequestRequest\x1a..chargekey.access.v1.DenyAccessRequestResponse\x12~\n\x15WithdrawAccessRequest\x12\x31.chargekey.access.v1.WithdrawAccessRequestRequest\x1a\x32.chargekey.access.v1.WithdrawAccessRequestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chargekey/access/v1/access_requests.proto\x12\x13\x63hargekey.access.v1\x1a%chargekey/access/v1/permissions.proto\"\xfb\x01\n\rAccessRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\npartner_id\x18\x03 \x01(\t\x12\x14\n\x0cpartner_name\x18\x04 \x01(\t\x12\x17\n\x0finstallation_id\x18\x05 \x01(\t\x12(\n\x05roles\x18\x06 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x36\n\x05state\x18\x07 \x01(\x0e\x32\'.chargekey.access.v1.AccessRequestState\x12\x14\n\x0crequested_at\x18\x08 \x01(\x03\x12\x12\n\nexpires_at\x18\t \x01(\x03\"\x81\x01\n\x14RequestAccessRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x17\n\x0finstallation_id\x18\x03 \x01(\t\x12(\n\x05roles\x18\x04 \x03(\x0e\x32\x19.chargekey.access.v1.Role\"X\n\x15RequestAccessResponse\x12\x19\n\x11\x61\x63\x63\x65ss_request_id\x18\x01 \x01(\t\x12\x12\n\nlink_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\t\"-\n\x17GetAccessRequestRequest\x12\x12\n\nlink_token\x18\x01 \x01(\t\"V\n\x18GetAccessRequestResponse\x12:\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0b\x32\".chargekey.access.v1.AccessRequest\"5\n\x18\x46indAccessRequestRequest\x12\x19\n\x11\x61\x63\x63\x65ss_request_id\x18\x01 \x01(\t\"W\n\x19\x46indAccessRequestResponse\x12:\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0b\x32\".chargekey.access.v1.AccessRequest\"[\n\x19ListAccessRequestsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"r\n\x1aListAccessRequestsResponse\x12;\n\x0f\x61\x63\x63\x65ss_requests\x18\x01 \x03(\x0b\x32\".chargekey.access.v1.AccessRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe7\x01\n\x1b\x41pproveAccessRequestRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x1b\n\x11\x61\x63\x63\x65ss_request_id\x18\x02 \x01(\tH\x00\x12\x14\n\nlink_token\x18\x03 \x01(\tH\x00\x12\x19\n\x0finstallation_id\x18\x04 \x01(\tH\x01\x12\x14\n\ncharger_id\x18\x05 \x01(\tH\x01\x12(\n\x05roles\x18\x06 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x13\n\x0bvalid_until\x18\x07 \x01(\tB\x07\n\x05whichB\x08\n\x06target\"G\n\x1c\x41pproveAccessRequestResponse\x12\x15\n\rpermission_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"\x83\x01\n\x18\x44\x65nyAccessRequestRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x1b\n\x11\x61\x63\x63\x65ss_request_id\x18\x03 \x01(\tH\x00\x12\x14\n\nlink_token\x18\x04 \x01(\tH\x00\x42\x07\n\x05which\"-\n\x19\x44\x65nyAccessRequestResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"M\n\x1cWithdrawAccessRequestRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x19\n\x11\x61\x63\x63\x65ss_request_id\x18\x02 \x01(\t\"1\n\x1dWithdrawAccessRequestResponse\x12\x10\n\x08position\x18\x01 \x01(\t*\xe6\x01\n\x12\x41\x63\x63\x65ssRequestState\x12$\n ACCESS_REQUEST_STATE_UNSPECIFIED\x10\x00\x12 \n\x1c\x41\x43\x43\x45SS_REQUEST_STATE_WAITING\x10\x01\x12!\n\x1d\x41\x43\x43\x45SS_REQUEST_STATE_APPROVED\x10\x02\x12\x1f\n\x1b\x41\x43\x43\x45SS_REQUEST_STATE_DENIED\x10\x03\x12\"\n\x1e\x41\x43\x43\x45SS_REQUEST_STATE_WITHDRAWN\x10\x04\x12 \n\x1c\x41\x43\x43\x45SS_REQUEST_STATE_EXPIRED\x10\x05\x32\xcb\x06\n\x14\x41\x63\x63\x65ssRequestService\x12\x66\n\rRequestAccess\x12).chargekey.access.v1.RequestAccessRequest\x1a*.chargekey.access.v1.RequestAccessResponse\x12o\n\x10GetAccessRequest\x12,.chargekey.access.v1.GetAccessRequestRequest\x1a-.chargekey.access.v1.GetAccessRequestResponse\x12r\n\x11\x46indAccessRequest\x12-.chargekey.access.v1.FindAccessRequestRequest\x1a..chargekey.access.v1.FindAccessRequestResponse\x12u\n\x12ListAccessRequests\x12..chargekey.access.v1.ListAccessRequestsRequest\x1a/.chargekey.access.v1.ListAccessRequestsResponse\x12{\n\x14\x41pproveAccessRequest\x12\x30.chargekey.access.v1.ApproveAccessRequestRequest\x1a\x31.chargekey.access.v1.ApproveAccessRequestResponse\x12r\n\x11\x44\x65nyAccessRequest\x12-.chargekey.access.v1.DenyAccessRequestRequest\x1a..chargekey.access.v1.DenyAccessRequestResponse\x12~\n\x15WithdrawAccessRequest\x12\x31.chargekey.access.v1.WithdrawAccessRequestRequest\x1a\x32.chargekey.access.v1.WithdrawAccessRequestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.access.v1.access_requests_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESSREQUESTSTATE']._serialized_start=1544
-  _globals['_ACCESSREQUESTSTATE']._serialized_end=1774
+  _globals['_ACCESSREQUESTSTATE']._serialized_start=1688
+  _globals['_ACCESSREQUESTSTATE']._serialized_end=1918
   _globals['_ACCESSREQUEST']._serialized_start=106
   _globals['_ACCESSREQUEST']._serialized_end=357
   _globals['_REQUESTACCESSREQUEST']._serialized_start=360
@@ -44,22 +44,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACCESSREQUESTREQUEST']._serialized_end=626
   _globals['_GETACCESSREQUESTRESPONSE']._serialized_start=628
   _globals['_GETACCESSREQUESTRESPONSE']._serialized_end=714
-  _globals['_LISTACCESSREQUESTSREQUEST']._serialized_start=716
-  _globals['_LISTACCESSREQUESTSREQUEST']._serialized_end=807
-  _globals['_LISTACCESSREQUESTSRESPONSE']._serialized_start=809
-  _globals['_LISTACCESSREQUESTSRESPONSE']._serialized_end=923
-  _globals['_APPROVEACCESSREQUESTREQUEST']._serialized_start=926
-  _globals['_APPROVEACCESSREQUESTREQUEST']._serialized_end=1157
-  _globals['_APPROVEACCESSREQUESTRESPONSE']._serialized_start=1159
-  _globals['_APPROVEACCESSREQUESTRESPONSE']._serialized_end=1230
-  _globals['_DENYACCESSREQUESTREQUEST']._serialized_start=1233
-  _globals['_DENYACCESSREQUESTREQUEST']._serialized_end=1364
-  _globals['_DENYACCESSREQUESTRESPONSE']._serialized_start=1366
-  _globals['_DENYACCESSREQUESTRESPONSE']._serialized_end=1411
-  _globals['_WITHDRAWACCESSREQUESTREQUEST']._serialized_start=1413
-  _globals['_WITHDRAWACCESSREQUESTREQUEST']._serialized_end=1490
-  _globals['_WITHDRAWACCESSREQUESTRESPONSE']._serialized_start=1492
-  _globals['_WITHDRAWACCESSREQUESTRESPONSE']._serialized_end=1541
-  _globals['_ACCESSREQUESTSERVICE']._serialized_start=1777
-  _globals['_ACCESSREQUESTSERVICE']._serialized_end=2504
+  _globals['_FINDACCESSREQUESTREQUEST']._serialized_start=716
+  _globals['_FINDACCESSREQUESTREQUEST']._serialized_end=769
+  _globals['_FINDACCESSREQUESTRESPONSE']._serialized_start=771
+  _globals['_FINDACCESSREQUESTRESPONSE']._serialized_end=858
+  _globals['_LISTACCESSREQUESTSREQUEST']._serialized_start=860
+  _globals['_LISTACCESSREQUESTSREQUEST']._serialized_end=951
+  _globals['_LISTACCESSREQUESTSRESPONSE']._serialized_start=953
+  _globals['_LISTACCESSREQUESTSRESPONSE']._serialized_end=1067
+  _globals['_APPROVEACCESSREQUESTREQUEST']._serialized_start=1070
+  _globals['_APPROVEACCESSREQUESTREQUEST']._serialized_end=1301
+  _globals['_APPROVEACCESSREQUESTRESPONSE']._serialized_start=1303
+  _globals['_APPROVEACCESSREQUESTRESPONSE']._serialized_end=1374
+  _globals['_DENYACCESSREQUESTREQUEST']._serialized_start=1377
+  _globals['_DENYACCESSREQUESTREQUEST']._serialized_end=1508
+  _globals['_DENYACCESSREQUESTRESPONSE']._serialized_start=1510
+  _globals['_DENYACCESSREQUESTRESPONSE']._serialized_end=1555
+  _globals['_WITHDRAWACCESSREQUESTREQUEST']._serialized_start=1557
+  _globals['_WITHDRAWACCESSREQUESTREQUEST']._serialized_end=1634
+  _globals['_WITHDRAWACCESSREQUESTRESPONSE']._serialized_start=1636
+  _globals['_WITHDRAWACCESSREQUESTRESPONSE']._serialized_end=1685
+  _globals['_ACCESSREQUESTSERVICE']._serialized_start=1921
+  _globals['_ACCESSREQUESTSERVICE']._serialized_end=2764
 # @@protoc_insertion_point(module_scope)

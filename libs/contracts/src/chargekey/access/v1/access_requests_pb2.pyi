@@ -187,6 +187,45 @@ class GetAccessRequestResponse(_message.Message):
 Global___GetAccessRequestResponse: _TypeAlias = GetAccessRequestResponse  # noqa: Y015
 
 @_typing.final
+class FindAccessRequestRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    access_request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        access_request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_request_id", b"access_request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindAccessRequestRequest: _TypeAlias = FindAccessRequestRequest  # noqa: Y015
+
+@_typing.final
+class FindAccessRequestResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCESS_REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def access_request(self) -> Global___AccessRequest: ...
+    def __init__(
+        self,
+        *,
+        access_request: Global___AccessRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_request", b"access_request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_request", b"access_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindAccessRequestResponse: _TypeAlias = FindAccessRequestResponse  # noqa: Y015
+
+@_typing.final
 class ListAccessRequestsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -45,6 +45,11 @@ class AccessRequestServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.GetAccessRequestRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.GetAccessRequestResponse.FromString,
                 _registered_method=True)
+        self.FindAccessRequest = channel.unary_unary(
+                '/chargekey.access.v1.AccessRequestService/FindAccessRequest',
+                request_serializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.FindAccessRequestRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.FindAccessRequestResponse.FromString,
+                _registered_method=True)
         self.ListAccessRequests = channel.unary_unary(
                 '/chargekey.access.v1.AccessRequestService/ListAccessRequests',
                 request_serializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.ListAccessRequestsRequest.SerializeToString,
@@ -81,6 +86,13 @@ class AccessRequestServiceServicer:
 
     def GetAccessRequest(self, request, context):
         """Whoever was sent the link reads who asks for what.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindAccessRequest(self, request, context):
+        """One by its id, whatever became of it. For the notifier, which writes to who asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +137,11 @@ def add_AccessRequestServiceServicer_to_server(servicer, server):
                     servicer.GetAccessRequest,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.GetAccessRequestRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.GetAccessRequestResponse.SerializeToString,
+            ),
+            'FindAccessRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindAccessRequest,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.FindAccessRequestRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_access__requests__pb2.FindAccessRequestResponse.SerializeToString,
             ),
             'ListAccessRequests': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAccessRequests,
@@ -202,6 +219,33 @@ class AccessRequestService:
             '/chargekey.access.v1.AccessRequestService/GetAccessRequest',
             chargekey_dot_access_dot_v1_dot_access__requests__pb2.GetAccessRequestRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_access__requests__pb2.GetAccessRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindAccessRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.AccessRequestService/FindAccessRequest',
+            chargekey_dot_access_dot_v1_dot_access__requests__pb2.FindAccessRequestRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_access__requests__pb2.FindAccessRequestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class AccessRequestServiceStub:
     """
     GetAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.GetAccessRequestRequest, _access_requests_pb2.GetAccessRequestResponse]
     """Whoever was sent the link reads who asks for what."""
+    FindAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.FindAccessRequestRequest, _access_requests_pb2.FindAccessRequestResponse]
+    """One by its id, whatever became of it. For the notifier, which writes to who asked."""
     ListAccessRequests: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.ListAccessRequestsRequest, _access_requests_pb2.ListAccessRequestsResponse]
     """The requests that wait at an installation."""
     ApproveAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.ApproveAccessRequestRequest, _access_requests_pb2.ApproveAccessRequestResponse]
@@ -58,6 +60,8 @@ class AccessRequestServiceAsyncStub(AccessRequestServiceStub):
     """
     GetAccessRequest: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.GetAccessRequestRequest, _access_requests_pb2.GetAccessRequestResponse]  # type: ignore[assignment]
     """Whoever was sent the link reads who asks for what."""
+    FindAccessRequest: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.FindAccessRequestRequest, _access_requests_pb2.FindAccessRequestResponse]  # type: ignore[assignment]
+    """One by its id, whatever became of it. For the notifier, which writes to who asked."""
     ListAccessRequests: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.ListAccessRequestsRequest, _access_requests_pb2.ListAccessRequestsResponse]  # type: ignore[assignment]
     """The requests that wait at an installation."""
     ApproveAccessRequest: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.ApproveAccessRequestRequest, _access_requests_pb2.ApproveAccessRequestResponse]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class AccessRequestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_requests_pb2.GetAccessRequestResponse, _abc.Awaitable[_access_requests_pb2.GetAccessRequestResponse]]:
         """Whoever was sent the link reads who asks for what."""
+
+    @_abc_1.abstractmethod
+    def FindAccessRequest(
+        self,
+        request: _access_requests_pb2.FindAccessRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_requests_pb2.FindAccessRequestResponse, _abc.Awaitable[_access_requests_pb2.FindAccessRequestResponse]]:
+        """One by its id, whatever became of it. For the notifier, which writes to who asked."""
 
     @_abc_1.abstractmethod
     def ListAccessRequests(

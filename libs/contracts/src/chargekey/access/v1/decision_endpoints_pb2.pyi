@@ -28,6 +28,8 @@ class _DecisionEndpointKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     """OCPI 2.2.1, the real-time authorization of the tokens module."""
     DECISION_ENDPOINT_KIND_WEBHOOK: _DecisionEndpointKind.ValueType  # 2
     """A POST signed as Standard Webhooks says."""
+    DECISION_ENDPOINT_KIND_OCPI_PLAIN: _DecisionEndpointKind.ValueType  # 3
+    """OCPI, with the token as it is and not in base64: what systems older than 2.2.1 take."""
 
 class DecisionEndpointKind(_DecisionEndpointKind, metaclass=_DecisionEndpointKindEnumTypeWrapper): ...
 
@@ -36,6 +38,8 @@ DECISION_ENDPOINT_KIND_OCPI: DecisionEndpointKind.ValueType  # 1
 """OCPI 2.2.1, the real-time authorization of the tokens module."""
 DECISION_ENDPOINT_KIND_WEBHOOK: DecisionEndpointKind.ValueType  # 2
 """A POST signed as Standard Webhooks says."""
+DECISION_ENDPOINT_KIND_OCPI_PLAIN: DecisionEndpointKind.ValueType  # 3
+"""OCPI, with the token as it is and not in base64: what systems older than 2.2.1 take."""
 Global___DecisionEndpointKind: _TypeAlias = DecisionEndpointKind  # noqa: Y015
 
 @_typing.final

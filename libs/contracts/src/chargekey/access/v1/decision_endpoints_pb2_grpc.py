@@ -71,7 +71,7 @@ class DecisionEndpointServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDecisionEndpoint(self, request, context):
-        """With its secret: for the gateway alone.
+        """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

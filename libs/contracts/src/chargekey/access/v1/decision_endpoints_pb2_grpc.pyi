@@ -38,7 +38,7 @@ class DecisionEndpointServiceStub:
     RemoveDecisionEndpoint: _grpc.UnaryUnaryMultiCallable[_decision_endpoints_pb2.RemoveDecisionEndpointRequest, _decision_endpoints_pb2.RemoveDecisionEndpointResponse]
     """From then on its EXTERNAL sites fall back on their policy."""
     GetDecisionEndpoint: _grpc.UnaryUnaryMultiCallable[_decision_endpoints_pb2.GetDecisionEndpointRequest, _decision_endpoints_pb2.GetDecisionEndpointResponse]
-    """With its secret: for the gateway alone."""
+    """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI."""
 
 @_typing.type_check_only
 class DecisionEndpointServiceAsyncStub(DecisionEndpointServiceStub):
@@ -50,7 +50,7 @@ class DecisionEndpointServiceAsyncStub(DecisionEndpointServiceStub):
     RemoveDecisionEndpoint: _aio.UnaryUnaryMultiCallable[_decision_endpoints_pb2.RemoveDecisionEndpointRequest, _decision_endpoints_pb2.RemoveDecisionEndpointResponse]  # type: ignore[assignment]
     """From then on its EXTERNAL sites fall back on their policy."""
     GetDecisionEndpoint: _aio.UnaryUnaryMultiCallable[_decision_endpoints_pb2.GetDecisionEndpointRequest, _decision_endpoints_pb2.GetDecisionEndpointResponse]  # type: ignore[assignment]
-    """With its secret: for the gateway alone."""
+    """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI."""
 
 class DecisionEndpointServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where a payment operator answers who may charge at its EXTERNAL sites."""
@@ -77,6 +77,6 @@ class DecisionEndpointServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _decision_endpoints_pb2.GetDecisionEndpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_decision_endpoints_pb2.GetDecisionEndpointResponse, _abc.Awaitable[_decision_endpoints_pb2.GetDecisionEndpointResponse]]:
-        """With its secret: for the gateway alone."""
+        """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI."""
 
 def add_DecisionEndpointServiceServicer_to_server(servicer: DecisionEndpointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -174,6 +174,47 @@ class ManagedBy(_message.Message):
 Global___ManagedBy: _TypeAlias = ManagedBy  # noqa: Y015
 
 @_typing.final
+class Address(_message.Message):
+    """In OCPI's words and lengths."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    POSTAL_CODE_FIELD_NUMBER: _builtins.int
+    CITY_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    LATITUDE_FIELD_NUMBER: _builtins.int
+    LONGITUDE_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Street and number, up to 45 characters."""
+    postal_code: _builtins.str
+    """Up to 10 characters; empty where there is none."""
+    city: _builtins.str
+    """Up to 45 characters."""
+    country: _builtins.str
+    """ISO 3166-1 alpha-3, as in `NOR`."""
+    latitude: _builtins.str
+    """Decimal degrees, as in `59.913869`; north and east are positive."""
+    longitude: _builtins.str
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        postal_code: _builtins.str = ...,
+        city: _builtins.str = ...,
+        country: _builtins.str = ...,
+        latitude: _builtins.str = ...,
+        longitude: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "city", b"city", "country", b"country", "latitude", b"latitude", "longitude", b"longitude", "postal_code", b"postal_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Address: _TypeAlias = Address  # noqa: Y015
+
+@_typing.final
 class Installation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -186,6 +227,7 @@ class Installation(_message.Message):
     MANAGED_BY_FIELD_NUMBER: _builtins.int
     OPEN_CHARGERS_FIELD_NUMBER: _builtins.int
     OWNERSHIP_OFFERED_TO_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     time_zone: _builtins.str
@@ -202,6 +244,10 @@ class Installation(_message.Message):
     def managed_by(self) -> Global___ManagedBy:
         """Absent where nobody manages it but its owners."""
 
+    @_builtins.property
+    def address(self) -> Global___Address:
+        """Absent until it is set."""
+
     def __init__(
         self,
         *,
@@ -214,10 +260,11 @@ class Installation(_message.Message):
         managed_by: Global___ManagedBy | None = ...,
         open_chargers: _builtins.int = ...,
         ownership_offered_to: _builtins.str = ...,
+        address: Global___Address | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["managed_by", b"managed_by", "policies", b"policies"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "managed_by", b"managed_by", "policies", b"policies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authentication_type", b"authentication_type", "authorisation_required", b"authorisation_required", "id", b"id", "managed_by", b"managed_by", "name", b"name", "open_chargers", b"open_chargers", "ownership_offered_to", b"ownership_offered_to", "policies", b"policies", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "authentication_type", b"authentication_type", "authorisation_required", b"authorisation_required", "id", b"id", "managed_by", b"managed_by", "name", b"name", "open_chargers", b"open_chargers", "ownership_offered_to", b"ownership_offered_to", "policies", b"policies", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,6 +360,51 @@ class RenameInstallationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenameInstallationResponse: _TypeAlias = RenameInstallationResponse  # noqa: Y015
+
+@_typing.final
+class SetInstallationAddressRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    installation_id: _builtins.str
+    @_builtins.property
+    def address(self) -> Global___Address: ...
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+        installation_id: _builtins.str = ...,
+        address: Global___Address | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "command_id", b"command_id", "installation_id", b"installation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetInstallationAddressRequest: _TypeAlias = SetInstallationAddressRequest  # noqa: Y015
+
+@_typing.final
+class SetInstallationAddressResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    def __init__(
+        self,
+        *,
+        position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetInstallationAddressResponse: _TypeAlias = SetInstallationAddressResponse  # noqa: Y015
 
 @_typing.final
 class GetInstallationRequest(_message.Message):

@@ -51,6 +51,11 @@ class InstallationServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_installations__pb2.RenameInstallationRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_installations__pb2.RenameInstallationResponse.FromString,
                 _registered_method=True)
+        self.SetInstallationAddress = channel.unary_unary(
+                '/chargekey.access.v1.InstallationService/SetInstallationAddress',
+                request_serializer=chargekey_dot_access_dot_v1_dot_installations__pb2.SetInstallationAddressRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_installations__pb2.SetInstallationAddressResponse.FromString,
+                _registered_method=True)
         self.GetInstallation = channel.unary_unary(
                 '/chargekey.access.v1.InstallationService/GetInstallation',
                 request_serializer=chargekey_dot_access_dot_v1_dot_installations__pb2.GetInstallationRequest.SerializeToString,
@@ -112,6 +117,13 @@ class InstallationServiceServicer:
 
     def RenameInstallation(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetInstallationAddress(self, request, context):
+        """Says where the site is, for operators that are told of it by OCPI.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -184,6 +196,11 @@ def add_InstallationServiceServicer_to_server(servicer, server):
                     servicer.RenameInstallation,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_installations__pb2.RenameInstallationRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_installations__pb2.RenameInstallationResponse.SerializeToString,
+            ),
+            'SetInstallationAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetInstallationAddress,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_installations__pb2.SetInstallationAddressRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_installations__pb2.SetInstallationAddressResponse.SerializeToString,
             ),
             'GetInstallation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInstallation,
@@ -287,6 +304,33 @@ class InstallationService:
             '/chargekey.access.v1.InstallationService/RenameInstallation',
             chargekey_dot_access_dot_v1_dot_installations__pb2.RenameInstallationRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_installations__pb2.RenameInstallationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetInstallationAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.InstallationService/SetInstallationAddress',
+            chargekey_dot_access_dot_v1_dot_installations__pb2.SetInstallationAddressRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_installations__pb2.SetInstallationAddressResponse.FromString,
             options,
             channel_credentials,
             insecure,

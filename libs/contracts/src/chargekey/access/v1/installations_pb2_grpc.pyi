@@ -43,6 +43,8 @@ class InstallationServiceStub:
     CreateInstallation: _grpc.UnaryUnaryMultiCallable[_installations_pb2.CreateInstallationRequest, _installations_pb2.CreateInstallationResponse]
     """A person who creates a site owns it, and may charge there."""
     RenameInstallation: _grpc.UnaryUnaryMultiCallable[_installations_pb2.RenameInstallationRequest, _installations_pb2.RenameInstallationResponse]
+    SetInstallationAddress: _grpc.UnaryUnaryMultiCallable[_installations_pb2.SetInstallationAddressRequest, _installations_pb2.SetInstallationAddressResponse]
+    """Says where the site is, for operators that are told of it by OCPI."""
     GetInstallation: _grpc.UnaryUnaryMultiCallable[_installations_pb2.GetInstallationRequest, _installations_pb2.GetInstallationResponse]
     ListInstallations: _grpc.UnaryUnaryMultiCallable[_installations_pb2.ListInstallationsRequest, _installations_pb2.ListInstallationsResponse]
     """Those on which, or on a charger of which, the caller holds anything; all of them for
@@ -76,6 +78,8 @@ class InstallationServiceAsyncStub(InstallationServiceStub):
     CreateInstallation: _aio.UnaryUnaryMultiCallable[_installations_pb2.CreateInstallationRequest, _installations_pb2.CreateInstallationResponse]  # type: ignore[assignment]
     """A person who creates a site owns it, and may charge there."""
     RenameInstallation: _aio.UnaryUnaryMultiCallable[_installations_pb2.RenameInstallationRequest, _installations_pb2.RenameInstallationResponse]  # type: ignore[assignment]
+    SetInstallationAddress: _aio.UnaryUnaryMultiCallable[_installations_pb2.SetInstallationAddressRequest, _installations_pb2.SetInstallationAddressResponse]  # type: ignore[assignment]
+    """Says where the site is, for operators that are told of it by OCPI."""
     GetInstallation: _aio.UnaryUnaryMultiCallable[_installations_pb2.GetInstallationRequest, _installations_pb2.GetInstallationResponse]  # type: ignore[assignment]
     ListInstallations: _aio.UnaryUnaryMultiCallable[_installations_pb2.ListInstallationsRequest, _installations_pb2.ListInstallationsResponse]  # type: ignore[assignment]
     """Those on which, or on a charger of which, the caller holds anything; all of them for
@@ -118,6 +122,14 @@ class InstallationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _installations_pb2.RenameInstallationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_installations_pb2.RenameInstallationResponse, _abc.Awaitable[_installations_pb2.RenameInstallationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetInstallationAddress(
+        self,
+        request: _installations_pb2.SetInstallationAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_installations_pb2.SetInstallationAddressResponse, _abc.Awaitable[_installations_pb2.SetInstallationAddressResponse]]:
+        """Says where the site is, for operators that are told of it by OCPI."""
 
     @_abc_1.abstractmethod
     def GetInstallation(

@@ -50,6 +50,11 @@ class OwnersServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_owners__pb2.ListBlockedUsersRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_owners__pb2.ListBlockedUsersResponse.FromString,
                 _registered_method=True)
+        self.GetOwners = channel.unary_unary(
+                '/chargekey.access.v1.OwnersService/GetOwners',
+                request_serializer=chargekey_dot_access_dot_v1_dot_owners__pb2.GetOwnersRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_owners__pb2.GetOwnersResponse.FromString,
+                _registered_method=True)
         self.OfferOwnership = channel.unary_unary(
                 '/chargekey.access.v1.OwnersService/OfferOwnership',
                 request_serializer=chargekey_dot_access_dot_v1_dot_owners__pb2.OfferOwnershipRequest.SerializeToString,
@@ -86,6 +91,14 @@ class OwnersServiceServicer:
 
     def ListBlockedUsers(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOwners(self, request, context):
+        """Everybody who owns the site, those who have yet to accept among them; they are few. For
+        the notifier, which writes to them.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -129,6 +142,11 @@ def add_OwnersServiceServicer_to_server(servicer, server):
                     servicer.ListBlockedUsers,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_owners__pb2.ListBlockedUsersRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_owners__pb2.ListBlockedUsersResponse.SerializeToString,
+            ),
+            'GetOwners': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOwners,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_owners__pb2.GetOwnersRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_owners__pb2.GetOwnersResponse.SerializeToString,
             ),
             'OfferOwnership': grpc.unary_unary_rpc_method_handler(
                     servicer.OfferOwnership,
@@ -228,6 +246,33 @@ class OwnersService:
             '/chargekey.access.v1.OwnersService/ListBlockedUsers',
             chargekey_dot_access_dot_v1_dot_owners__pb2.ListBlockedUsersRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_owners__pb2.ListBlockedUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOwners(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.OwnersService/GetOwners',
+            chargekey_dot_access_dot_v1_dot_owners__pb2.GetOwnersRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_owners__pb2.GetOwnersResponse.FromString,
             options,
             channel_credentials,
             insecure,

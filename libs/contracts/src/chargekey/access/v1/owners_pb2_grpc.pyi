@@ -37,6 +37,10 @@ class OwnersServiceStub:
     """Refuses a user at this site's chargers, whatever he holds on them (R12)."""
     UnblockUserAtInstallation: _grpc.UnaryUnaryMultiCallable[_owners_pb2.UnblockUserAtInstallationRequest, _owners_pb2.UnblockUserAtInstallationResponse]
     ListBlockedUsers: _grpc.UnaryUnaryMultiCallable[_owners_pb2.ListBlockedUsersRequest, _owners_pb2.ListBlockedUsersResponse]
+    GetOwners: _grpc.UnaryUnaryMultiCallable[_owners_pb2.GetOwnersRequest, _owners_pb2.GetOwnersResponse]
+    """Everybody who owns the site, those who have yet to accept among them; they are few. For
+    the notifier, which writes to them.
+    """
     OfferOwnership: _grpc.UnaryUnaryMultiCallable[_owners_pb2.OfferOwnershipRequest, _owners_pb2.OfferOwnershipResponse]
     """The caller's own ownership, to another user; it changes hands when he accepts (R6). An
     administrator offers that of the one owner there is. The offer ends with the standing of
@@ -55,6 +59,10 @@ class OwnersServiceAsyncStub(OwnersServiceStub):
     """Refuses a user at this site's chargers, whatever he holds on them (R12)."""
     UnblockUserAtInstallation: _aio.UnaryUnaryMultiCallable[_owners_pb2.UnblockUserAtInstallationRequest, _owners_pb2.UnblockUserAtInstallationResponse]  # type: ignore[assignment]
     ListBlockedUsers: _aio.UnaryUnaryMultiCallable[_owners_pb2.ListBlockedUsersRequest, _owners_pb2.ListBlockedUsersResponse]  # type: ignore[assignment]
+    GetOwners: _aio.UnaryUnaryMultiCallable[_owners_pb2.GetOwnersRequest, _owners_pb2.GetOwnersResponse]  # type: ignore[assignment]
+    """Everybody who owns the site, those who have yet to accept among them; they are few. For
+    the notifier, which writes to them.
+    """
     OfferOwnership: _aio.UnaryUnaryMultiCallable[_owners_pb2.OfferOwnershipRequest, _owners_pb2.OfferOwnershipResponse]  # type: ignore[assignment]
     """The caller's own ownership, to another user; it changes hands when he accepts (R6). An
     administrator offers that of the one owner there is. The offer ends with the standing of
@@ -88,6 +96,16 @@ class OwnersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _owners_pb2.ListBlockedUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_owners_pb2.ListBlockedUsersResponse, _abc.Awaitable[_owners_pb2.ListBlockedUsersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetOwners(
+        self,
+        request: _owners_pb2.GetOwnersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_owners_pb2.GetOwnersResponse, _abc.Awaitable[_owners_pb2.GetOwnersResponse]]:
+        """Everybody who owns the site, those who have yet to accept among them; they are few. For
+        the notifier, which writes to them.
+        """
 
     @_abc_1.abstractmethod
     def OfferOwnership(

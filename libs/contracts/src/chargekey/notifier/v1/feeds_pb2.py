@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chargekey/notifier/v1/feeds.proto\x12\x15\x63hargekey.notifier.v1\"$\n\x0eGetFeedRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\"{\n\x0fGetFeedResponse\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\t\x12\x15\n\rlast_sequence\x18\x02 \x01(\t\x12\x12\n\nevents_url\x18\x03 \x01(\t\x12\x10\n\x08nats_url\x18\x04 \x01(\t\x12\x13\n\x0bnats_stream\x18\x05 \x01(\t\"I\n\x15ListFeedEventsRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"J\n\x16ListFeedEventsResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .chargekey.notifier.v1.FeedEvent\"/\n\tFeedEvent\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x32\xd6\x01\n\x0b\x46\x65\x65\x64Service\x12X\n\x07GetFeed\x12%.chargekey.notifier.v1.GetFeedRequest\x1a&.chargekey.notifier.v1.GetFeedResponse\x12m\n\x0eListFeedEvents\x12,.chargekey.notifier.v1.ListFeedEventsRequest\x1a-.chargekey.notifier.v1.ListFeedEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chargekey/notifier/v1/feeds.proto\x12\x15\x63hargekey.notifier.v1\"$\n\x0eGetFeedRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\"\x96\x01\n\x0fGetFeedResponse\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\t\x12\x15\n\rlast_sequence\x18\x02 \x01(\t\x12\x12\n\nevents_url\x18\x03 \x01(\t\x12\x10\n\x08nats_url\x18\x04 \x01(\t\x12\x13\n\x0bnats_stream\x18\x05 \x01(\t\x12\x19\n\x11nats_inbox_prefix\x18\x06 \x01(\t\"I\n\x15ListFeedEventsRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"J\n\x16ListFeedEventsResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .chargekey.notifier.v1.FeedEvent\"/\n\tFeedEvent\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x32\xd6\x01\n\x0b\x46\x65\x65\x64Service\x12X\n\x07GetFeed\x12%.chargekey.notifier.v1.GetFeedRequest\x1a&.chargekey.notifier.v1.GetFeedResponse\x12m\n\x0eListFeedEvents\x12,.chargekey.notifier.v1.ListFeedEventsRequest\x1a-.chargekey.notifier.v1.ListFeedEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETFEEDREQUEST']._serialized_start=60
   _globals['_GETFEEDREQUEST']._serialized_end=96
-  _globals['_GETFEEDRESPONSE']._serialized_start=98
-  _globals['_GETFEEDRESPONSE']._serialized_end=221
-  _globals['_LISTFEEDEVENTSREQUEST']._serialized_start=223
-  _globals['_LISTFEEDEVENTSREQUEST']._serialized_end=296
-  _globals['_LISTFEEDEVENTSRESPONSE']._serialized_start=298
-  _globals['_LISTFEEDEVENTSRESPONSE']._serialized_end=372
-  _globals['_FEEDEVENT']._serialized_start=374
-  _globals['_FEEDEVENT']._serialized_end=421
-  _globals['_FEEDSERVICE']._serialized_start=424
-  _globals['_FEEDSERVICE']._serialized_end=638
+  _globals['_GETFEEDRESPONSE']._serialized_start=99
+  _globals['_GETFEEDRESPONSE']._serialized_end=249
+  _globals['_LISTFEEDEVENTSREQUEST']._serialized_start=251
+  _globals['_LISTFEEDEVENTSREQUEST']._serialized_end=324
+  _globals['_LISTFEEDEVENTSRESPONSE']._serialized_start=326
+  _globals['_LISTFEEDEVENTSRESPONSE']._serialized_end=400
+  _globals['_FEEDEVENT']._serialized_start=402
+  _globals['_FEEDEVENT']._serialized_end=449
+  _globals['_FEEDSERVICE']._serialized_start=452
+  _globals['_FEEDSERVICE']._serialized_end=666
 # @@protoc_insertion_point(module_scope)

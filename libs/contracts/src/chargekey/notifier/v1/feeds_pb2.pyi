@@ -46,6 +46,7 @@ class GetFeedResponse(_message.Message):
     EVENTS_URL_FIELD_NUMBER: _builtins.int
     NATS_URL_FIELD_NUMBER: _builtins.int
     NATS_STREAM_FIELD_NUMBER: _builtins.int
+    NATS_INBOX_PREFIX_FIELD_NUMBER: _builtins.int
     first_sequence: _builtins.str
     """Cursors of the oldest event kept and of the newest; empty where there is none."""
     last_sequence: _builtins.str
@@ -54,6 +55,10 @@ class GetFeedResponse(_message.Message):
     nats_url: _builtins.str
     """What NATS clients pull from: with a credential's id as user and its secret as password."""
     nats_stream: _builtins.str
+    nats_inbox_prefix: _builtins.str
+    """The durable consumer there is called like the credential, and made when its client first
+    connects. Every inbox of that client begins with this, followed by the credential's id.
+    """
     def __init__(
         self,
         *,
@@ -62,10 +67,11 @@ class GetFeedResponse(_message.Message):
         events_url: _builtins.str = ...,
         nats_url: _builtins.str = ...,
         nats_stream: _builtins.str = ...,
+        nats_inbox_prefix: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_url", b"events_url", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "nats_stream", b"nats_stream", "nats_url", b"nats_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_url", b"events_url", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "nats_inbox_prefix", b"nats_inbox_prefix", "nats_stream", b"nats_stream", "nats_url", b"nats_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

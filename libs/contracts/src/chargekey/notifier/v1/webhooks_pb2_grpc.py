@@ -117,7 +117,8 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayWebhook(self, request, context):
-        """Sends again what comes behind a cursor, in order and with the same ids, then goes on.
+        """Sends again what comes behind a cursor, in order and with the same ids, then goes on. A
+        cursor behind its place leaves out what lies between.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

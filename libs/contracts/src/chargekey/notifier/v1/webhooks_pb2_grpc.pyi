@@ -44,7 +44,9 @@ class WebhookServiceStub:
     ListWebhookAttempts: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.ListWebhookAttemptsRequest, _webhooks_pb2.ListWebhookAttemptsResponse]
     """Attempts, newest first, for thirty days."""
     ReplayWebhook: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.ReplayWebhookRequest, _webhooks_pb2.ReplayWebhookResponse]
-    """Sends again what comes behind a cursor, in order and with the same ids, then goes on."""
+    """Sends again what comes behind a cursor, in order and with the same ids, then goes on. A
+    cursor behind its place leaves out what lies between.
+    """
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
@@ -62,7 +64,9 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     ListWebhookAttempts: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.ListWebhookAttemptsRequest, _webhooks_pb2.ListWebhookAttemptsResponse]  # type: ignore[assignment]
     """Attempts, newest first, for thirty days."""
     ReplayWebhook: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.ReplayWebhookRequest, _webhooks_pb2.ReplayWebhookResponse]  # type: ignore[assignment]
-    """Sends again what comes behind a cursor, in order and with the same ids, then goes on."""
+    """Sends again what comes behind a cursor, in order and with the same ids, then goes on. A
+    cursor behind its place leaves out what lies between.
+    """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where a partner's feed is posted to, signed as Standard Webhooks says, in order."""
@@ -119,6 +123,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhooks_pb2.ReplayWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhooks_pb2.ReplayWebhookResponse, _abc.Awaitable[_webhooks_pb2.ReplayWebhookResponse]]:
-        """Sends again what comes behind a cursor, in order and with the same ids, then goes on."""
+        """Sends again what comes behind a cursor, in order and with the same ids, then goes on. A
+        cursor behind its place leaves out what lies between.
+        """
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,156 @@
+"""Operators' tokens, as they pushed them or had them fetched: drivers' cards, so all sealed.
+
+Found by a keyed hash of what is presented: a copy of the database tells of nobody's card.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from sqlalchemy import func, select
+
+from chargekey_common.database import Database
+from chargekey_notifier.ocpi.messages import (
+    CiString2,
+    CiString3,
+    CiString36,
+    LocationReferences,
+    Message,
+    nanoseconds,
+)
+from chargekey_notifier.ocpi.tables import TOKENS
+from chargekey_notifier.sealing import Seal
+
+TokenType = Literal["AD_HOC_USER", "APP_USER", "OTHER", "RFID"]
+Whitelist = Literal["ALWAYS", "ALLOWED", "ALLOWED_OFFLINE", "NEVER"]
+Allowed = Literal["ALLOWED", "BLOCKED", "EXPIRED", "NO_CREDIT", "NOT_ALLOWED"]
+ProfileType = Literal["CHEAP", "FAST", "GREEN", "REGULAR"]
+AT_ONCE = 500
+
+
+class EnergyContract(Message, frozen=True, kw_only=True):
+    """Whose energy a driver would like (§12.4.2)."""
+
+    supplier_name: Annotated[str, msgspec.Meta(max_length=64)]
+    contract_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class Token(Message, frozen=True, kw_only=True):
+    """What a driver presents (§12.3.2)."""
+
+    country_code: CiString2
+    party_id: CiString3
+    uid: CiString36
+    type: TokenType
+    contract_id: CiString36
+    visual_number: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    issuer: Annotated[str, msgspec.Meta(max_length=64)]
+    group_id: CiString36 | None = None
+    valid: bool
+    whitelist: Whitelist
+    language: Annotated[str, msgspec.Meta(max_length=2)] | None = None
+    default_profile_type: ProfileType | None = None
+    energy_contract: EnergyContract | None = None
+    last_updated: dt.datetime
+
+    def __repr__(self) -> str:
+        """Show nothing: it is a code."""
+        return "Token"
+
+
+class AuthorizationInfo(Message, frozen=True, kw_only=True):
+    """Who may charge where (§12.3.1)."""
+
+    allowed: Allowed
+    token: Token
+    location: LocationReferences | None = None
+
+
+_TOKEN = msgspec.json.Decoder(Token)
+
+
+class Tokens:
+    """Safe from any thread; blocking. Raises DatabaseUnavailableError."""
+
+    def __init__(self, database: Database, seal: Seal, secret: bytes) -> None:
+        self._database = database
+        self._seal = seal
+        self._keyed = hashlib.blake2b(
+            digest_size=16, key=hashlib.sha256(secret).digest(), person=b"ocpi-token"
+        )
+
+    def put(self, partner_id: str, *tokens: Token) -> Sequence[Token]:
+        """Keep these, each unless a newer one is known; return those that were kept."""
+        insert = self._database.insert(TOKENS)
+        kept = insert.on_conflict_do_update(
+            index_elements=[TOKENS.c.partner_id, TOKENS.c.key],
+            set_={"last_updated": insert.excluded.last_updated, "sealed": insert.excluded.sealed},
+            where=TOKENS.c.last_updated <= insert.excluded.last_updated,
+        )
+        with self._database.writing() as connection:
+            return [
+                each
+                for each in tokens
+                if connection.execute(
+                    kept,
+                    {
+                        "partner_id": partner_id,
+                        "key": self._key(each),
+                        "last_updated": nanoseconds(each.last_updated),
+                        "sealed": self._seal.seal(msgspec.json.encode(each).decode(), partner_id),
+                    },
+                    # psycopg counts no inserted rows unless it is asked to.
+                    execution_options={"preserve_rowcount": True},
+                ).rowcount
+            ]
+
+    def get(
+        self, partner_id: str, country_code: str, party_id: str, uid: str, kind: str
+    ) -> Token | None:
+        """Return the one that is called so."""
+        key = self._hash(country_code, party_id, uid, kind)
+        found = select(TOKENS.c.sealed).where(
+            TOKENS.c.partner_id == partner_id, TOKENS.c.key == key
+        )
+        with self._database.reading() as connection:
+            sealed = connection.execute(found).scalar_one_or_none()
+        return None if sealed is None else self._open(sealed, partner_id)
+
+    def of(self, partner_id: str) -> Iterator[Sequence[Token]]:
+        """Yield all that are known, some at a time."""
+        behind = b""
+        while True:
+            found = (
+                select(TOKENS.c.key, TOKENS.c.sealed)
+                .where(TOKENS.c.partner_id == partner_id, TOKENS.c.key > behind)
+                .order_by(TOKENS.c.key)
+                .limit(AT_ONCE)
+            )
+            with self._database.reading() as connection:
+                rows = connection.execute(found).all()
+            if not rows:
+                return
+            yield [self._open(sealed, partner_id) for _, sealed in rows]
+            behind = rows[-1][0]
+
+    def count(self, partner_id: str) -> int:
+        """Return how many are known."""
+        found = select(func.count()).where(TOKENS.c.partner_id == partner_id)
+        with self._database.reading() as connection:
+            number: int = connection.execute(found).scalar_one()
+        return number
+
+    def _open(self, sealed: bytes, partner_id: str) -> Token:
+        return _TOKEN.decode(self._seal.open(sealed, partner_id))
+
+    def _key(self, token: Token) -> bytes:
+        return self._hash(token.country_code, token.party_id, token.uid, token.type)
+
+    def _hash(self, *names: str) -> bytes:
+        keyed = self._keyed.copy()
+        keyed.update("\x00".join(names).lower().encode())
+        return keyed.digest()

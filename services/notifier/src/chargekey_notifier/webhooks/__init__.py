@@ -1,0 +1,1 @@
+"""Webhooks: partners' feeds posted to them, signed as Standard Webhooks says."""

@@ -1,0 +1,249 @@
+"""Every method of the notifier with what it may not be sent: refused by name, nothing stored."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import msgspec
+import pytest
+from google.protobuf.message import Message
+from grpc import aio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chargekey.access.v1 import partners_pb2, partners_pb2_grpc
+from chargekey.notifier.v1 import feeds_pb2, mails_pb2, webhooks_pb2
+from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.errors import NotFoundError, PermissionDeniedError
+from chargekey_common.eventstore.store import Context
+from chargekey_common.grpc.server import Service
+from chargekey_common.pages import token_of
+from chargekey_common.published.feed import AuthorisationRequiredSet, sequence_of
+from chargekey_common.testing.bad_input import (
+    COMMAND_ID,
+    INVALID,
+    MISSING,
+    STRANGE,
+    UNKNOWN_IDS,
+    Bad,
+    Changes,
+    Door,
+    Fields,
+    any_changes,
+    assert_a_stranger_learns_nothing,
+    assert_every_bad_value_is_refused,
+    assert_no_message_is_refused,
+    assert_nothing_is_an_internal_error,
+    bad,
+    methods,
+)
+from chargekey_common.testing.grpc import served
+from chargekey_notifier.api import feeds as feed_service
+from chargekey_notifier.api import mails as mail_service
+from chargekey_notifier.api import webhooks as webhook_service
+from chargekey_notifier.api.partners import Partners
+from chargekey_notifier.feeds.store import Feeds, Telling
+from chargekey_notifier.mails.choices import Choices
+from chargekey_notifier.mails.outbox import Outbox
+from chargekey_notifier.mails.unsubscribing import Unsubscribing
+from chargekey_notifier.webhooks.store import Webhooks
+
+VOLT = "volt"
+SERVICES = (
+    feeds_pb2.DESCRIPTOR.services_by_name["FeedService"],
+    webhooks_pb2.DESCRIPTOR.services_by_name["WebhookService"],
+    mails_pb2.DESCRIPTOR.services_by_name["MailService"],
+)
+METHODS = [name for each in SERVICES for name in methods(each)]
+NO_NAMES = bad(INVALID, "event_unknown", ["sessionstarted"], [""], *([each] for each in STRANGE))
+FIELDS: Fields = {
+    "command_id": COMMAND_ID,
+    "partner_id": bad(MISSING, "partner_unknown", *UNKNOWN_IDS),
+    # Access says of whom somebody may ask; of nobody, who may everything asks nothing.
+    "user_id": (),
+    "declined_kinds": bad(
+        INVALID, "mail_choice_unknown", ["Reminders"], [""], *([each] for each in STRANGE)
+    ),
+    "token": bad(MISSING, "unsubscribe_link_invalid", "", "x", "A" * 100, *STRANGE),
+    "webhook_id": bad(MISSING, "webhook_unknown", *UNKNOWN_IDS),
+    "url": bad(
+        INVALID,
+        "url_malformed",
+        "",
+        "nowhere at all",
+        "https:watt.example/",
+        "http://watt.example/",
+        "https://a:s3cr3t@watt.example/",
+        "https://watt.example/#s3cr3t",
+        "https://watt.example:65536/",
+        "https://volt.example/" + "x" * 500,
+        *STRANGE,
+    ),
+    "CreateWebhook.events": NO_NAMES,
+    "ChangeWebhook.events": [
+        Bad(webhooks_pb2.EventNames(names=each.value), each.status, each.code) for each in NO_NAMES
+    ],
+    "enabled": (),
+    "after": [
+        *bad(INVALID, "cursor_malformed", "1", "x" * 20, "-" + "0" * 19, sequence_of(2**63)),
+        *bad(grpc.StatusCode.FAILED_PRECONDITION, "cursor_ahead", sequence_of(2)),
+        *bad(INVALID, "cursor_malformed", *STRANGE),
+    ],
+    "ReplayWebhook.after": bad(
+        INVALID, "cursor_malformed", "1", sequence_of(2), sequence_of(2**63), *STRANGE
+    ),
+    "limit": bad(INVALID, "limit_malformed", -1, 1001, 2**31 - 1),
+    "page_size": bad(INVALID, "page_size_malformed", -1, -(2**31)),
+    "page_token": bad(
+        INVALID,
+        "page_token_malformed",
+        "nonsense",
+        "====",
+        *map(token_of, ("x", "-1", "1.5", "٣", str(2**63), "1" * 100)),
+        *STRANGE,
+    ),
+}
+
+
+class PartnerUnknownError(NotFoundError):
+    code = "partner_unknown"
+    sentence = "There is no such partner."
+
+
+class Access(partners_pb2_grpc.PartnerServiceServicer):
+    """Knows one partner."""
+
+    async def GetPartner(
+        self, request: partners_pb2.GetPartnerRequest, _: aio.ServicerContext[object, object]
+    ) -> partners_pb2.GetPartnerResponse:
+        if request.partner_id != VOLT:
+            raise PartnerUnknownError
+        return partners_pb2.GetPartnerResponse(partner=partners_pb2.Partner(id=VOLT))
+
+
+class World(msgspec.Struct, frozen=True):
+    """The notifier served, with a feed and a webhook, and requests that are served."""
+
+    webhooks: Webhooks
+    administrator: Mapping[str, Door]
+    stranger: Mapping[str, Door]
+    good: dict[str, Message]
+
+    def kept(self) -> Sequence[object]:
+        return self.webhooks.of(VOLT)
+
+
+def doors(channel: aio.Channel) -> Mapping[str, Door]:
+    """Return the way in to each method."""
+    return {name: Door(each, channel) for each in SERVICES for name in methods(each)}
+
+
+async def only_the_administrator(caller: Caller, _: str, __: str) -> None:
+    if caller != ADMINISTRATOR:
+        raise PermissionDeniedError
+
+
+@asynccontextmanager
+async def a_world(directory: Path) -> AsyncIterator[World]:
+    feeds, webhooks = Feeds(directory / "feeds.db"), Webhooks(directory / "webhooks.db", b"s" * 32)
+    outbox = Outbox(directory / "notifier.db")
+    choices, links = Choices(outbox, b"s" * 32), Unsubscribing(b"s" * 32, "https://here")
+    event = AuthorisationRequiredSet(installation_id="home", authorisation_required=True)
+    with feeds.telling() as (_, told):
+        told.append(Telling(VOLT, "e1", 1, event))
+    url = "https://volt.example/hook"
+    webhook_id, _ = webhooks.create(
+        Context("user:ada", "made"), partner_id=VOLT, url=url, events=(), after=0
+    )
+    access = Service(
+        "chargekey.access.v1.PartnerService",
+        partners_pb2_grpc.add_PartnerServiceServicer_to_server,
+        Access(),
+        {"GetPartner": lambda request: f"partner:{request.partner_id}"},
+    )
+    pb = webhooks_pb2
+    good: list[Message] = [
+        feeds_pb2.GetFeedRequest(partner_id=VOLT),
+        feeds_pb2.ListFeedEventsRequest(partner_id=VOLT, after=sequence_of(0), limit=10),
+        pb.CreateWebhookRequest(partner_id=VOLT, url=url, events=["SessionStarted"]),
+        pb.ChangeWebhookRequest(webhook_id=webhook_id, url=url, enabled=True),
+        pb.RotateWebhookSecretRequest(webhook_id=webhook_id),
+        pb.ListWebhooksRequest(partner_id=VOLT, page_size=2**31 - 1),
+        pb.ListWebhookAttemptsRequest(webhook_id=webhook_id, page_size=2**31 - 1),
+        pb.ReplayWebhookRequest(webhook_id=webhook_id, after=sequence_of(1)),
+        pb.RemoveWebhookRequest(webhook_id=webhook_id),
+        mails_pb2.GetMailChoicesRequest(user_id="ada"),
+        mails_pb2.SetMailChoicesRequest(user_id="ada", declined_kinds=["reminders"]),
+        mails_pb2.UnsubscribeRequest(token=links.url("ada", "lockouts").rpartition("/")[2]),
+    ]
+    async with (
+        served(access, directory / "access", only_the_administrator) as to_access,
+        served(
+            feed_service.service(
+                feeds,
+                Partners(to_access(ADMINISTRATOR)),
+                public_url="http://here",
+                nats_url="nats://here",
+            ),
+            directory / "notifier",
+            only_the_administrator,
+            webhook_service.service(
+                webhooks, feeds, Partners(to_access(ADMINISTRATOR)), anywhere=False
+            ),
+            mail_service.service(choices, links),
+        ) as as_caller,
+    ):
+        yield World(
+            webhooks,
+            doors(as_caller(ADMINISTRATOR)),
+            doors(as_caller(Caller("user:somebody"))),
+            {each.DESCRIPTOR.name.removesuffix("Request"): each for each in good},
+        )
+    outbox.close()
+    webhooks.close()
+    feeds.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_what_cannot_be_is_refused_by_name_without_an_echo(world: World, method: str) -> None:
+    """The rest of the request is right: without the bad value it is served."""
+    door = world.administrator[method]
+    before = world.kept()
+    await assert_every_bad_value_is_refused(door, world.good[method], FIELDS)
+    await assert_no_message_is_refused(door, method)
+    assert world.kept() == before
+    await door.call(method, world.good[method])
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(
+    world: World, method: str
+) -> None:
+    await assert_a_stranger_learns_nothing(world.stranger[method], world.good[method])
+
+
+ANY_CHANGES = st.one_of(*(any_changes(each) for each in SERVICES))
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
+def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
+    async def example(directory: Path) -> None:
+        async with a_world(directory) as world:
+            for method, changes in sent:
+                door = world.administrator[method]
+                await assert_nothing_is_an_internal_error(door, world.good, [(method, changes)])
+
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(example(Path(directory)))
