@@ -132,7 +132,7 @@ async def test_a_charger_is_waited_for_until_the_gateway_says_that_it_is_silent(
     gateway, server = PatientGateway(), aio.server()
     commands_pb2_grpc.add_ChargerCommandServiceServicer_to_server(gateway, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    names = ("access", "identity", "gateway", "history")
+    names = ("access", "identity", "gateway", "history", "notifier")
     grpc = dict.fromkeys(names, address)
     data = DataDirectory(tmp_path)
     data.account(ADMINISTRATOR)

@@ -54,6 +54,7 @@ def test_what_is_created_answers_with_id_and_position(system: RunningSystem) -> 
         "id": installation["id"],
         "name": "Home",
         "time_zone": "Europe/Oslo",
+        "address": None,
         "authorisation_required": True,
         "authentication": "native",
         "managed_by": None,

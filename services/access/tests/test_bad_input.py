@@ -147,7 +147,7 @@ FIELDS: Fields = {
         *bad(MISSING, "partner_unknown", "ZZZZ"),
     ],
     "kind": bad(INVALID, "partner_kind_missing", 0, -1, 3, 2**31 - 1),
-    "SetDecisionEndpoint.kind": bad(INVALID, "endpoint_kind_missing", 0, -1, 3, 2**31 - 1),
+    "SetDecisionEndpoint.kind": bad(INVALID, "endpoint_kind_missing", 0, -1, 4, 2**31 - 1),
     "url": bad(
         INVALID,
         "endpoint_url_invalid",

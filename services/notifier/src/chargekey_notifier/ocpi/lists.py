@@ -67,7 +67,7 @@ class Lists:
     async def _location(self, request: Request, peer: Peer) -> Answer:
         asked = request.path_params
         found = await asyncio.to_thread(
-            self._objects.get, peer.partner_id, LOCATION, asked["location_id"].lower().lower()
+            self._objects.get, peer.partner_id, LOCATION, asked["location_id"].lower()
         )
         if found is None:
             raise _unknown()
