@@ -21,7 +21,7 @@ from chargekey_stack.programs import Addresses, programs
 from .processes import about, alive, children
 from .running_system import CHARGEKEY, RunningSystem, chargekey, up
 
-SERVICES = {"access", "identity", "gateway", "history"}
+SERVICES = {"access", "identity", "gateway", "history", "notifier"}
 
 
 def test_it_says_once_and_on_one_line_how_to_reach_everything(system: RunningSystem) -> None:
