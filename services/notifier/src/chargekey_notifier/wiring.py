@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import NamedTuple
 
 from grpc import aio
 
@@ -14,7 +14,7 @@ from chargekey_common.http_server import HttpServer
 from chargekey_common.leadership import lead
 from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import Lifetime
-from chargekey_common.reactions import On, Reactions
+from chargekey_common.reactions import Reactions
 from chargekey_common.settings import load
 from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
 from chargekey_notifier.api import feeds as feed_service
@@ -42,141 +42,166 @@ from chargekey_notifier.ocpi.calls import DEADLINE as OCPI_DEADLINE
 from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.following import Following
 from chargekey_notifier.ocpi.together import Ocpi
-from chargekey_notifier.reactions.on_access_request_approved import on_access_request_approved
-from chargekey_notifier.reactions.on_access_request_denied import on_access_request_denied
-from chargekey_notifier.reactions.on_access_requested import on_access_requested
-from chargekey_notifier.reactions.on_identification_added import on_identification_added
-from chargekey_notifier.reactions.on_identification_expiry_changed import (
-    on_identification_expiry_changed,
-)
-from chargekey_notifier.reactions.on_invitation_created import on_invitation_created
-from chargekey_notifier.reactions.on_invitation_renewed import on_invitation_renewed
-from chargekey_notifier.reactions.on_owner_added import on_owner_added
-from chargekey_notifier.reactions.on_ownership_offered import on_ownership_offered
-from chargekey_notifier.reactions.on_ownership_transferred import on_ownership_transferred
+from chargekey_notifier.reactions.mailing import MAILS
 from chargekey_notifier.reactions.on_partner_credential_revoked import (
     on_partner_credential_revoked,
-)
-from chargekey_notifier.reactions.on_permission_changed import on_permission_changed
-from chargekey_notifier.reactions.on_permission_granted import on_permission_granted
-from chargekey_notifier.reactions.on_permission_revoked import on_permission_revoked
-from chargekey_notifier.reactions.on_pin_locked_out import on_pin_locked_out
-from chargekey_notifier.reactions.on_pin_locked_out_at_installation import (
-    on_pin_locked_out_at_installation,
-)
-from chargekey_notifier.reactions.on_sign_in_link_requested import on_sign_in_link_requested
-from chargekey_notifier.reactions.on_user_blocked import on_user_blocked
-from chargekey_notifier.reactions.on_user_blocked_at_installation import (
-    on_user_blocked_at_installation,
 )
 from chargekey_notifier.reactions.on_user_erased import on_user_erased
 from chargekey_notifier.settings import NotifierSettings
 from chargekey_notifier.webhooks.retention import Retention as WebhookRetention
-from chargekey_notifier.webhooks.sending import DEADLINE, WebhookSender
+from chargekey_notifier.webhooks.sending import DEADLINE as WEBHOOK_DEADLINE
+from chargekey_notifier.webhooks.sending import WebhookSender
 from chargekey_notifier.webhooks.store import Webhooks
 
-# What mails follow from; each leaves them in the outbox.
-MAILS: tuple[Callable[[Outbox], On], ...] = (
-    on_access_request_approved,
-    on_access_request_denied,
-    on_access_requested,
-    on_identification_added,
-    on_identification_expiry_changed,
-    on_invitation_created,
-    on_invitation_renewed,
-    on_owner_added,
-    on_ownership_offered,
-    on_ownership_transferred,
-    on_permission_changed,
-    on_permission_granted,
-    on_permission_revoked,
-    on_pin_locked_out,
-    on_pin_locked_out_at_installation,
-    on_sign_in_link_requested,
-    on_user_blocked,
-    on_user_blocked_at_installation,
-)
+
+class Others(NamedTuple):
+    """The ways to the services that are others."""
+
+    access: aio.Channel
+    identity: aio.Channel
+    gateway: aio.Channel
+
+
+class Mails(NamedTuple):
+    """What waits to be sent, and what people choose to get."""
+
+    outbox: Outbox
+    choices: Choices
+    unsubscribing: Unsubscribing
+
+
+def connect(lifetime: Lifetime, settings: NotifierSettings) -> Others:
+    """Return the ways to them; each connects when something is asked."""
+    signer = Signer.from_file(settings.account_key_file)
+    channels = Others(
+        access=channel(settings.access_address, signer),
+        identity=channel(settings.identity_address, signer),
+        gateway=channel(settings.gateway_address, signer),
+    )
+    for each in channels:
+        lifetime.closing.push_async_callback(each.close)
+    return channels
+
+
+def project_feeds(lifetime: Lifetime, settings: NotifierSettings) -> tuple[Feeds, Projector]:
+    """Return what every partner is told, and what tells it, at work."""
+    where = settings.tables("feeds.db")
+    feeds = Feeds(where)
+    lifetime.closing.callback(feeds.close)
+    projector = Projector(feeds, settings.nats_url, settings.nats_token)
+    lifetime.own(lead(where, "feeds", projector.run), "feeds")
+    retention = FeedRetention(feeds, days=settings.feed_days, clock=time.time_ns)
+    lifetime.own(retention.run(), "feed retention")
+    return feeds, projector
+
+
+def send_mails(lifetime: Lifetime, settings: NotifierSettings, others: Others) -> Mails:
+    """Return the queue, which is being sent from now on, and what people choose."""
+    where = settings.tables("notifier.db")
+    secret = settings.secret_file.read_bytes()
+    outbox = Outbox(where)
+    lifetime.closing.callback(outbox.close)
+    choices = Choices(outbox, secret)
+    unsubscribing = Unsubscribing(secret, settings.public_url)
+    writer = Writer(
+        identity=others.identity,
+        access=others.access,
+        choices=choices,
+        unsubscribing=unsubscribing,
+        administrator=settings.administrator_address,
+        administrator_language=settings.administrator_language,
+        portal_url=settings.portal_url,
+    )
+    sender = Sender(outbox, writer, Post(settings.smtp_address, settings.sender_address))
+    lifetime.own(lead(where, "sending", sender.run), "sender")
+    return Mails(outbox, choices, unsubscribing)
+
+
+async def send_webhooks(lifetime: Lifetime, settings: NotifierSettings, feeds: Feeds) -> Webhooks:
+    """Return the endpoints, to which the feeds are sent from now on."""
+    where = settings.tables("webhooks.db")
+    webhooks = Webhooks(where, settings.secret_file.read_bytes())
+    lifetime.closing.callback(webhooks.close)
+    outgoing = await lifetime.closing.enter_async_context(
+        Outgoing(deadline=WEBHOOK_DEADLINE, anywhere=settings.partners_anywhere)
+    )
+    sender = WebhookSender(webhooks, feeds, outgoing)
+    lifetime.own(lead(where, "webhooks", sender.run), "webhooks")
+    lifetime.own(WebhookRetention(webhooks, clock=time.time_ns).run(), "webhook retention")
+    return webhooks
 
 
 async def speak_ocpi(
-    lifetime: Lifetime,
-    settings: NotifierSettings,
-    signer: Signer,
-    access: aio.Channel,
-    feeds: Feeds,
+    lifetime: Lifetime, settings: NotifierSettings, others: Others, feeds: Feeds
 ) -> Ocpi:
     """Return what speaks OCPI with operators, at work."""
-    database = ocpi_tables.opened(settings.tables("ocpi.db"))
+    where = settings.tables("ocpi.db")
+    database = ocpi_tables.opened(where)
     lifetime.closing.callback(database.close)
-    gateway = channel(settings.gateway_address, signer)
-    lifetime.closing.push_async_callback(gateway.close)
-    calling = await lifetime.closing.enter_async_context(
+    outgoing = await lifetime.closing.enter_async_context(
         Outgoing(deadline=OCPI_DEADLINE, anywhere=settings.partners_anywhere)
     )
     ocpi = Ocpi(
         database,
         settings.secret_file.read_bytes(),
-        calling,
+        outgoing,
         Party(
             country_code=settings.ocpi_country_code,
             party_id=settings.ocpi_party_id,
             name=settings.ocpi_name,
         ),
-        access=access,
-        gateway=gateway,
+        access=others.access,
+        gateway=others.gateway,
         public_url=settings.public_url,
         currency=settings.ocpi_currency,
     )
     lifetime.closing.push_async_callback(ocpi.commands.close)
-    where = settings.tables("ocpi.db")
-    lifetime.own(lead(where, "ocpi", ocpi.keeping.run), "ocpi connections")
-    following = Following(ocpi.objects, feeds, access)
+    following = Following(ocpi.objects, feeds, others.access)
+    lifetime.own(lead(where, "ocpi connections", ocpi.keeping.run), "ocpi connections")
     lifetime.own(lead(where, "ocpi following", following.run), "ocpi following")
     lifetime.own(lead(where, "ocpi pushing", ocpi.pushing.run), "ocpi pushing")
     return ocpi
+
+
+def open_nats_door(
+    lifetime: Lifetime, settings: NotifierSettings, others: Others, feeds: Feeds
+) -> NatsDoor:
+    """Return the door, which is being opened."""
+    door = NatsDoor(
+        settings.nats_url,
+        settings.nats_token,
+        feeds=feeds,
+        where=settings.tables("feeds.db"),
+        identity=others.identity,
+        signer=issuer(settings.nats_issuer_file),
+        days=settings.feed_days,
+    )
+    lifetime.own(door.run(), "nats door")
+    return door
 
 
 async def start(lifetime: Lifetime) -> None:
     """Send what waits and react to what comes; ready while events reach the reactions."""
     settings = load(NotifierSettings)
     configure_logging("notifier", settings.log_level)
-    where = settings.tables("notifier.db")
-    outbox = Outbox(where)
-    lifetime.closing.callback(outbox.close)
-    choices = Choices(outbox, settings.secret_file.read_bytes())
-    unsubscribing = Unsubscribing(settings.secret_file.read_bytes(), settings.public_url)
-    feeds = Feeds(settings.tables("feeds.db"))
-    lifetime.closing.callback(feeds.close)
-    webhooks = Webhooks(settings.tables("webhooks.db"), settings.secret_file.read_bytes())
-    lifetime.closing.callback(webhooks.close)
-    projector = Projector(feeds, settings.nats_url, settings.nats_token)
-    signer = Signer.from_file(settings.account_key_file)
-    identity = channel(settings.identity_address, signer)
-    lifetime.closing.push_async_callback(identity.close)
-    access = channel(settings.access_address, signer)
-    lifetime.closing.push_async_callback(access.close)
-    nats_door = NatsDoor(
-        settings.nats_url,
-        settings.nats_token,
-        feeds=feeds,
-        where=settings.tables("feeds.db"),
-        identity=identity,
-        signer=issuer(settings.nats_issuer_file),
-        days=settings.feed_days,
-    )
-    ocpi = await speak_ocpi(lifetime, settings, signer, access, feeds)
+    others = connect(lifetime, settings)
+    feeds, projector = project_feeds(lifetime, settings)
+    mails = send_mails(lifetime, settings, others)
+    webhooks = await send_webhooks(lifetime, settings, feeds)
+    ocpi = await speak_ocpi(lifetime, settings, others, feeds)
+    nats_door = open_nats_door(lifetime, settings, others, feeds)
     reactions = Reactions(
         "notifier",
         settings.nats_url,
         settings.nats_token,
-        outbox,
-        *(each(outbox) for each in MAILS),
-        on_user_erased(choices),
-        on_partner_credential_revoked(nats_door, outbox),
+        mails.outbox,
+        *(each(mails.outbox) for each in MAILS),
+        on_user_erased(mails.choices),
+        on_partner_credential_revoked(nats_door, mails.outbox),
     )
-    verifier = Verifier(settings.accounts, issued_keys(identity))
-    check = RemoteCheck(access)
-    partners = Partners(access)
+    verifier = Verifier(settings.accounts, issued_keys(others.identity))
+    check = RemoteCheck(others.access)
+    partners = Partners(others.access)
     server = Server(
         feed_service.service(
             feeds,
@@ -187,16 +212,16 @@ async def start(lifetime: Lifetime) -> None:
         verifier,
         check,
         webhook_service.service(webhooks, feeds, partners, anywhere=settings.partners_anywhere),
-        mail_service.service(choices, unsubscribing),
-        ocpi_service.service(ocpi, Partners(access), public_url=settings.public_url),
+        mail_service.service(mails.choices, mails.unsubscribing),
+        ocpi_service.service(ocpi, partners, public_url=settings.public_url),
     )
     events = EventsDoor(feeds, verifier, check)
     http = HttpServer(
         app(
             events.routes(),
             ocpi.routes(),
-            UnsubscribeDoor(choices, unsubscribing).routes(),
-            TokenDoor(identity).routes(),
+            UnsubscribeDoor(mails.choices, mails.unsubscribing).routes(),
+            TokenDoor(others.identity).routes(),
         ),
         settings.http_address,
     )
@@ -211,27 +236,6 @@ async def start(lifetime: Lifetime) -> None:
     )
     await lifetime.serve(health, settings.health_address)
     await lifetime.serve(server, settings.grpc_address)
-    writer = Writer(
-        identity=identity,
-        access=access,
-        choices=choices,
-        unsubscribing=unsubscribing,
-        administrator=settings.administrator_address,
-        administrator_language=settings.administrator_language,
-        portal_url=settings.portal_url,
-    )
-    sender = Sender(outbox, writer, Post(settings.smtp_address, settings.sender_address))
-    lifetime.own(lead(where, "sending", sender.run), "sender")
-    posting = await lifetime.closing.enter_async_context(
-        Outgoing(deadline=DEADLINE, anywhere=settings.partners_anywhere)
-    )
-    webhook_sender = WebhookSender(webhooks, feeds, posting)
-    lifetime.own(lead(where, "webhooks", webhook_sender.run), "webhooks")
-    lifetime.own(WebhookRetention(webhooks, clock=time.time_ns).run(), "webhook retention")
-    lifetime.own(lead(settings.tables("feeds.db"), "feeds", projector.run), "feeds")
-    feed_retention = FeedRetention(feeds, days=settings.feed_days, clock=time.time_ns)
-    lifetime.own(feed_retention.run(), "feed retention")
-    lifetime.own(nats_door.run(), "nats door")
     lifetime.own(reactions.run(), "reactions")
     lifetime.own(http.run(), "http")
     lifetime.closing.push_async_callback(http.stop)
