@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const { CHARGEKEY_URL: url, CLIENT_ID: client_id, CLIENT_SECRET: client_secret } = process.env;
+const form = { grant_type: "client_credentials", client_id, client_secret };
 const cursor = process.argv[2];
 
 async function asked(path, options) {
@@ -12,28 +13,24 @@ async function asked(path, options) {
   return answer;
 }
 
-// Yields what comes behind the cursor, until the token, which is good for minutes, ends.
-async function* events() {
-  const form = { grant_type: "client_credentials", client_id, client_secret };
-  const got = await asked("/v1/token", { method: "POST", body: new URLSearchParams(form) });
-  const headers = { Authorization: `Bearer ${(await got.json()).access_token}` };
-  if (existsSync(cursor)) headers["Last-Event-ID"] = readFileSync(cursor, "utf8");
-  const stream = await asked("/v1/events/stream", { headers });
-  let rest = "";
-  for await (const text of stream.body.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop();
-    for (const line of lines) if (line.startsWith("data: ")) yield JSON.parse(line.slice(6));
-  }
-}
-
 for (;;) {
   try {
-    for await (const event of events()) {
-      console.log(event.sequence, event.type, JSON.stringify(event.data));
-      // Once it is dealt with, and not before; whole, whenever we are stopped.
-      writeFileSync(`${cursor}.new`, event.sequence);
-      renameSync(`${cursor}.new`, cursor);
+    // Good for minutes; the stream ends with it.
+    const token = await asked("/v1/token", { method: "POST", body: new URLSearchParams(form) });
+    const headers = { Authorization: `Bearer ${(await token.json()).access_token}` };
+    if (existsSync(cursor)) headers["Last-Event-ID"] = readFileSync(cursor, "utf8");
+    const { body } = await asked("/v1/events/stream", { headers });
+    let rest = "";
+    for await (const text of body.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop();
+      for (const line of lines.filter((each) => each.startsWith("data: "))) {
+        const event = JSON.parse(line.slice("data: ".length));
+        console.log(event.sequence, event.type, JSON.stringify(event.data));
+        // Once it is dealt with, and not before; whole, whenever we are stopped.
+        writeFileSync(`${cursor}.new`, event.sequence);
+        renameSync(`${cursor}.new`, cursor);
+      }
     }
   } catch (error) {
     if (error.status < 500 && error.status !== 429) throw error;
