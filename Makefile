@@ -9,6 +9,9 @@ UV_VERSION := 0.13.8
 MEMBERS := $(sort $(wildcard libs/*) $(wildcard services/*))
 PROTOS := $(shell find proto -name '*.proto')
 CONTRACTS := libs/contracts/src
+# Of others, that read what we tell by OCPI; each with a pydantic and a FastAPI of long ago.
+READERS := extrawest-ocpi py-ocpi
+READER_LOCKS := $(READERS:%=services/notifier/tests/ocpi/%.lock)
 export UV_NO_CONFIG := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
@@ -73,6 +76,12 @@ lock: $(BIN)/uv ## pin every dependency again, with hashes
 		--universal --generate-hashes --no-emit-package chargekey --quiet --upgrade \
 		$(foreach member,common contracts access gateway history identity notifier portal,--no-emit-package chargekey-$(member)) \
 		--custom-compile-command 'make lock' --output-file requirements.lock
+	echo 'pydantic<2' >$(VENV)/overrides.txt # newer ones than they ask for know newer Pythons
+	for reader in $(READERS); do \
+		echo $$reader | $(BIN)/uv pip compile - --override $(VENV)/overrides.txt --universal --python-version 3.11 --generate-hashes --quiet \
+			--upgrade --custom-compile-command 'make lock' \
+			--output-file services/notifier/tests/ocpi/$$reader.lock || exit 1; \
+	done
 
 .PHONY: setup
 setup: $(VENV)/.ready ## the virtual environment with everything in it
@@ -83,9 +92,13 @@ $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(VENV)/.ready: $(BIN)/uv requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+$(VENV)/.ready: $(BIN)/uv requirements.lock $(READER_LOCKS) pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix --editable ./,$(MEMBERS))
+	@for reader in $(READERS); do \
+		$(BIN)/uv pip install --quiet --require-hashes --no-deps --target $(VENV)/ocpi/$$reader \
+			--requirement services/notifier/tests/ocpi/$$reader.lock || exit 1; \
+	done
 	@touch $@
 
 .PHONY: clean

@@ -230,7 +230,7 @@ def test_a_cdr_is_told_in_the_standards_form() -> None:
                 ],
             }
         ],
-        "total_cost": {"excl_vat": 0.0},
+        "total_cost": {"excl_vat": 0.0, "incl_vat": 0.0},
         "total_energy": 2.5,
         "total_time": 1.0,
         "last_updated": "2026-03-03T14:00:00.000Z",

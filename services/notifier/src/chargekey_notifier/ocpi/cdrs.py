@@ -43,9 +43,10 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Price(Message, frozen=True, kw_only=True):
-    """An amount of money (§16.5)."""
+    """An amount of money (§16.5); some want both of nothing, too."""
 
     excl_vat: float
+    incl_vat: float
 
 
 class CdrLocation(Message, frozen=True, kw_only=True):
@@ -157,7 +158,7 @@ def cdr(
         ),
         currency=currency,
         charging_periods=charging_periods(charge) or (nothing,),
-        total_cost=Price(excl_vat=0.0),
+        total_cost=Price(excl_vat=0.0, incl_vat=0.0),
         total_energy=charge.energy / 1000,
         total_time=duration,
         credit=None if settled.credits is None else True,
