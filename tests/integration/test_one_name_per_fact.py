@@ -52,6 +52,8 @@ def reactions() -> Iterator[tuple[str, str, On]]:
     for service in REACTING:
         package = import_module(f"chargekey_{service}.reactions")
         for module in iter_modules(package.__path__):
+            if module.name == "mailing":  # no reaction: the list of those that leave mails
+                continue
             declare = getattr(import_module(f"{package.__name__}.{module.name}"), module.name)
             # What it acts on, and asks, comes later.
             nothing = [None] * len(signature(declare).parameters)

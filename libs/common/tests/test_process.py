@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from chargekey_common.process import Lifetime
+from chargekey_common.process import Lifetime, set_within
 
 
 async def test_work_that_swallowed_its_cancellation_is_cancelled_again() -> None:
@@ -27,6 +27,27 @@ async def test_work_that_swallowed_its_cancellation_is_cancelled_again() -> None
     async with asyncio.timeout(10):
         assert await lifetime.close()
     assert swallowed.is_set()
+
+
+async def test_a_wait_ends_when_it_is_woken_or_its_time_is_over() -> None:
+    event = asyncio.Event()
+    assert not await set_within(event, 0.01)
+    waiting = asyncio.create_task(set_within(event, 60))
+    await asyncio.sleep(0)
+    event.set()
+    async with asyncio.timeout(10):
+        assert await waiting
+        assert await set_within(event, 0)
+
+
+async def test_a_wait_that_is_cancelled_ends_by_that() -> None:
+    event = asyncio.Event()
+    waiting = asyncio.create_task(set_within(event, 60))
+    await asyncio.sleep(0)
+    event.set()  # at the same moment
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 LIVE = """

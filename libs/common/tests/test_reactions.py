@@ -139,15 +139,20 @@ async def test_a_restarted_bus_is_reacted_to_as_before(
     assert seen.effects() == ["s1", "s2", "s3"]
 
 
-async def publish(client: Client, number: int, shelf: str, data: bytes | None = None) -> None:
-    """Publish what a relay would about a shelf; without data, something readable."""
+async def publish(
+    client: Client, number: int, shelf: str, data: bytes | None = None, *, stored: bool = True
+) -> None:
+    """Publish what a relay would about a shelf; without data, something readable.
+
+    Not `stored`, it is as in streams that no event store stands behind.
+    """
     event = ShelfLabelled(shelf_id=shelf, label=str(number))
     about = Attributes(
         id=f"e{number}",
         at=0,
         cause="c",
         actor="a",
-        position=Position("shelves", "0" * 16, number),
+        position=Position("shelves", "0" * 16, number) if stored else None,
     )
     await client.jetstream().publish(
         event.subject,
@@ -251,6 +256,42 @@ async def test_an_event_set_aside_is_handled_once_however_often_the_stream_is_re
         async with running(reactions(nats_server, seen, NewerShelfLabelled)):
             await seen.wait(3)
     assert seen.effects() == ["s2", "s1"]
+
+
+async def test_events_of_a_stream_without_a_store_are_reacted_to_once_in_each_life_of_it(
+    shelves_stream: Client, nats_server: NatsServer, open_store: OpenStore
+) -> None:
+    """Those of chargers, which the gateway publishes first and only there."""
+    seen = Seen(Shelves(open_store("mirror")))
+    js = shelves_stream.jetstream()
+    await publish(shelves_stream, 1, "s1", stored=False)
+    await publish(shelves_stream, 2, "s2", stored=False)
+    for _ in range(2):
+        async with running(reactions(nats_server, seen)):
+            await seen.wait(2)
+        assert seen.labels == ["1", "2"]
+    await js.delete_consumer("SHELVES", NAME)  # it is made again, and hears all again
+    await publish(shelves_stream, 3, "s3", stored=False)
+    async with running(reactions(nats_server, seen)):
+        await seen.wait_for("3")
+    assert seen.effects() == ["s1", "s2", "s3"]
+    await js.delete_stream("SHELVES")
+    await make_stream(js, StreamConfig(name="SHELVES", subjects=["shelves.v1.>"]))
+    await publish(shelves_stream, 4, "s4", stored=False)  # under the first one's number
+    async with running(reactions(nats_server, seen)):
+        await seen.wait_for("4")
+    assert seen.effects() == ["s1", "s2", "s3", "s4"]
+
+
+async def test_a_reaction_without_a_store_behind_its_stream_goes_back_with_a_restored_ledger(
+    shelves_stream: Client, nats_server: NatsServer, open_store: OpenStore
+) -> None:
+    await publish(shelves_stream, 1, "s1", stored=False)
+    for name in ("mirror", "restored"):
+        seen = Seen(Shelves(open_store(name)))
+        async with running(reactions(nats_server, seen)):
+            await seen.wait(1)
+        assert seen.effects() == ["s1"]
 
 
 async def test_a_message_that_no_relay_can_have_sent_is_counted_and_passed_over(

@@ -34,18 +34,24 @@ class RunningSystem:
 
     def chargekey(self, *arguments: str) -> Any:
         """Run a command on this system, here; return its document, or its error's code."""
-        return _answer(*self._run(arguments))
+        return _answer(*self._run(*arguments, "--json"))
 
     def refusal(self, *arguments: str) -> str:
         """Run a command that is refused; return the sentence that the person is told."""
-        out, err = self._run(arguments)
+        out, err = self._run(*arguments, "--json")
         assert out == ""
         sentence: str = json.loads(err)["error"]["message"]
         return sentence
 
-    def _run(self, arguments: tuple[str, ...]) -> tuple[str, str]:
+    def beside(self, *arguments: str) -> str:
+        """Run a command that is done; return what the person is told beside its answer."""
+        out, err = self._run(*arguments)
+        assert out
+        return err
+
+    def _run(self, *arguments: str) -> tuple[str, str]:
         out, err = io.StringIO(), io.StringIO()
-        command_line = ["chargekey", *arguments, "--json", "--data", str(self.data)]
+        command_line = ["chargekey", *arguments, "--data", str(self.data)]
         with (
             mock.patch.object(sys, "argv", command_line),
             redirect_stdout(out),

@@ -185,12 +185,18 @@ async def it_decides_from_now_on(
     """EXTERNAL: its answers count, the permissions do not; and without any nobody is let in."""
     external = ("installation", "set", here.id, "--authentication", "external")
     await asyncio.to_thread(here.by_kari, *external)
+    # The same again: nobody is let in yet, which whoever sets it is told.
+    again = (*external, "--as", here.kari)
+    said = await asyncio.to_thread(here.system.beside, *again)
+    assert "Nobody can charge there until Volt AS can be asked" in " ".join(said.split())
+    assert f"decision-endpoint set {here.partner}" in " ".join(said.split())
     # Without a charger nobody is asked.
     await asyncio.to_thread(here.becomes, RESIDENTS, "Undecided")
     assert await charger.authorize(RESIDENTS) == "Invalid"
     endpoint = ("partner", "decision-endpoint", "set", here.partner, "--kind", "webhook")
     set_up = await asyncio.to_thread(here.by_kari, *endpoint, "--url", operator.url)
     operator.secret = set_up["secret"]
+    assert await asyncio.to_thread(here.system.beside, *again) == ""
     deadline = time.monotonic() + 30
     while await charger.authorize(CUSTOMERS) != "Accepted":
         assert time.monotonic() < deadline
@@ -218,7 +224,7 @@ def it_leaves_and_the_site_is_closed(here: Managed, operator: Operator) -> None:
 async def test_a_payment_operator_comes_decides_and_leaves(
     system: RunningSystem, operator: Operator
 ) -> None:
-    """R2, R3, R8, R9, S3-8, S3-29, S3-42...49: and who charged when it left, charges on."""
+    """R2, R3, R8, R9, P17, S3-8, S3-29, S3-42...49: and who charged when it left, charges on."""
     here = await asyncio.to_thread(Managed, system, "Volt")
     url = system.ready["ocpp"]
     async with simulated_charger(url, here.charger, here.password) as charger:

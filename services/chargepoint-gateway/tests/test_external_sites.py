@@ -554,3 +554,51 @@ async def test_an_operator_hears_whose_cards_may_charge_where_permissions_decide
         with pytest.raises(ChargerUnknownError):
             operating.chargers(partner_id, installation_id, charger_ids)
     assert not volt.asked
+
+
+async def test_an_operator_hears_nothing_of_people_who_hold_nothing_at_its_site(
+    replica: Replica, volt: OperatorServer
+) -> None:
+    """P15: also where everybody may charge; of who holds something on another charger neither."""
+    operating = replica.gateway.operating
+    replica.view.apply(
+        access.AuthenticationTypeSet(installation_id="site", authentication_type="NATIVE")
+    )
+    chargers = operating.chargers("volt", "site", ["first"])
+    stranger = "04AABBCC"
+    key = KeyedIds(SECRET).of_token(stranger, "site")[1].hex()
+    replica.view.apply(identity.IdentificationKey(identification_id="hers", keyed_id=key))
+    replica.view.apply(
+        identity.IdentificationAdded(
+            identification_id="hers", user_id="cleo", type="RFID", status="ACTIVE"
+        )
+    )
+    assert operating.authorize(chargers, stranger) == Verdict()
+    replica.view.apply(identity.UserBlocked(user_id="cleo", installation_id=None))
+    assert operating.authorize(chargers, stranger) == Verdict()
+    replica.view.apply(identity.UserUnblocked(user_id="cleo", installation_id=None))
+    replica.view.apply(
+        access.AuthorisationRequiredSet(installation_id="site", authorisation_required=False)
+    )
+    assert operating.authorize(chargers, stranger) == Verdict()
+    replica.view.apply(
+        access.AuthorisationRequiredSet(installation_id="site", authorisation_required=True)
+    )
+    given = access.PermissionGranted(
+        permission_id="cleos",
+        user_id="cleo",
+        roles=("USER",),
+        installation_id="site",
+        charger_id="second",
+    )
+    replica.view.apply(given)
+    assert operating.authorize(chargers, stranger) == Verdict()
+    replica.view.apply(msgspec.structs.replace(given, permission_id="more", charger_id="first"))
+    assert operating.authorize(chargers, stranger).allowed == "ALLOWED"
+    replica.view.apply(
+        access.PermissionRevoked(
+            permission_id="more", user_id="cleo", installation_id="site", charger_id="first"
+        )
+    )
+    assert operating.authorize(chargers, stranger).allowed == "NOT_ALLOWED"
+    assert not volt.asked

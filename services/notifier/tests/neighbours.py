@@ -385,13 +385,17 @@ class IdentityStream:
         at: int = NOON,
         actor: str = "administrator:local",
     ) -> None:
-        """Publish what is event `number` of its service's store."""
+        """Publish what is event `number` of its service's store.
+
+        No store stands behind the gateway's streams, and the number is of the id alone.
+        """
+        stored = event.stream not in {"chargers", "sessions"}
         about = Attributes(
             id=event_id(number),
             at=at,
             cause="a-command",
             actor=actor,
-            position=Position(event.stream, self.generation, number),
+            position=Position(event.stream, self.generation, number) if stored else None,
         )
         await self._js.publish(
             event.subject,

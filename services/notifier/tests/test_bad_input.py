@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -17,12 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chargekey.access.v1 import partners_pb2, partners_pb2_grpc
-from chargekey.notifier.v1 import feeds_pb2, mails_pb2, webhooks_pb2
+from chargekey.notifier.v1 import feeds_pb2, mails_pb2, ocpi_pb2, webhooks_pb2
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.errors import NotFoundError, PermissionDeniedError
 from chargekey_common.eventstore.store import Context
 from chargekey_common.grpc.server import Service
+from chargekey_common.http_server import HttpServer
+from chargekey_common.outgoing import Outgoing
 from chargekey_common.pages import token_of
+from chargekey_common.process import Lifetime
 from chargekey_common.published.feed import AuthorisationRequiredSet, sequence_of
 from chargekey_common.testing.bad_input import (
     COMMAND_ID,
@@ -45,21 +48,32 @@ from chargekey_common.testing.bad_input import (
 from chargekey_common.testing.grpc import served
 from chargekey_notifier.api import feeds as feed_service
 from chargekey_notifier.api import mails as mail_service
+from chargekey_notifier.api import ocpi as ocpi_service
 from chargekey_notifier.api import webhooks as webhook_service
 from chargekey_notifier.api.partners import Partners
 from chargekey_notifier.feeds.store import Feeds, Telling
+from chargekey_notifier.http.app import app
 from chargekey_notifier.mails.choices import Choices
 from chargekey_notifier.mails.outbox import Outbox
 from chargekey_notifier.mails.unsubscribing import Unsubscribing
+from chargekey_notifier.ocpi import tables
+from chargekey_notifier.ocpi.calls import Party
+from chargekey_notifier.ocpi.together import Ocpi
 from chargekey_notifier.webhooks.store import Webhooks
 
+from .ocpi.msp import Msp
+
 VOLT = "volt"
+WATT = "watt"  # connected by OCPI
+SECRET = b"s" * 32
 SERVICES = (
     feeds_pb2.DESCRIPTOR.services_by_name["FeedService"],
     webhooks_pb2.DESCRIPTOR.services_by_name["WebhookService"],
     mails_pb2.DESCRIPTOR.services_by_name["MailService"],
+    ocpi_pb2.DESCRIPTOR.services_by_name["OcpiService"],
 )
 METHODS = [name for each in SERVICES for name in methods(each)]
+OCPI = methods(SERVICES[-1])
 NO_NAMES = bad(INVALID, "event_unknown", ["sessionstarted"], [""], *([each] for each in STRANGE))
 FIELDS: Fields = {
     "command_id": COMMAND_ID,
@@ -68,6 +82,27 @@ FIELDS: Fields = {
     "user_id": (),
     "declined_kinds": bad(
         INVALID, "mail_choice_unknown", ["Reminders"], [""], *([each] for each in STRANGE)
+    ),
+    "versions_url": bad(
+        INVALID,
+        "ocpi_url_malformed",
+        "",
+        "nowhere at all",
+        "ftp://watt.example/",
+        "https://watt.example/" + "x" * 255,
+        *STRANGE,
+    ),
+    # Nothing is kept of it: to fetch twice is to fetch.
+    "PullOcpiTokens.command_id": (),
+    "ConnectOcpi.token": bad(
+        INVALID,
+        "ocpi_token_malformed",
+        "",
+        "nine\n",
+        "\u00e9",
+        "x" * 65,
+        *STRANGE[:4],
+        STRANGE[-1],
     ),
     "token": bad(MISSING, "unsubscribe_link_invalid", "", "x", "A" * 100, *STRANGE),
     "webhook_id": bad(MISSING, "webhook_unknown", *UNKNOWN_IDS),
@@ -116,26 +151,29 @@ class PartnerUnknownError(NotFoundError):
 
 
 class Access(partners_pb2_grpc.PartnerServiceServicer):
-    """Knows one partner."""
+    """Knows two operators."""
 
     async def GetPartner(
         self, request: partners_pb2.GetPartnerRequest, _: aio.ServicerContext[object, object]
     ) -> partners_pb2.GetPartnerResponse:
-        if request.partner_id != VOLT:
+        if request.partner_id not in {VOLT, WATT}:
             raise PartnerUnknownError
-        return partners_pb2.GetPartnerResponse(partner=partners_pb2.Partner(id=VOLT))
+        kind = partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR
+        partner = partners_pb2.Partner(id=request.partner_id, kind=kind)
+        return partners_pb2.GetPartnerResponse(partner=partner)
 
 
 class World(msgspec.Struct, frozen=True):
     """The notifier served, with a feed and a webhook, and requests that are served."""
 
     webhooks: Webhooks
+    ocpi: Ocpi
     administrator: Mapping[str, Door]
     stranger: Mapping[str, Door]
     good: dict[str, Message]
 
     def kept(self) -> Sequence[object]:
-        return self.webhooks.of(VOLT)
+        return [*self.webhooks.of(VOLT), *self.ocpi.peers.all()]
 
 
 def doors(channel: aio.Channel) -> Mapping[str, Door]:
@@ -149,10 +187,52 @@ async def only_the_administrator(caller: Caller, _: str, __: str) -> None:
 
 
 @asynccontextmanager
-async def a_world(directory: Path) -> AsyncIterator[World]:
-    feeds, webhooks = Feeds(directory / "feeds.db"), Webhooks(directory / "webhooks.db", b"s" * 32)
+async def speaking_ocpi(
+    directory: Path, others: aio.Channel, msp: Msp, *, connected: bool
+) -> AsyncIterator[Ocpi]:
+    """Yield what answers operators, one of which is there and `connected`, or none."""
+    async with AsyncExitStack() as until:
+        database = tables.opened(directory / "ocpi.db")
+        until.callback(database.close)
+        answering = app()
+        server = HttpServer(answering, "127.0.0.1:0") if connected else None
+        ocpi = Ocpi(
+            database,
+            SECRET,
+            await until.enter_async_context(Outgoing(deadline=5, anywhere=True)),
+            Party(country_code="NO", party_id="CKY", name="Chargekey"),
+            access=others,
+            gateway=others,
+            public_url=f"http://127.0.0.1:{server.port if server else 0}",
+            currency="NOK",
+        )
+        until.push_async_callback(ocpi.commands.close)
+        if server is None:
+            yield ocpi
+            return
+        answering.router.routes.extend(ocpi.routes())
+        lifetime = Lifetime()
+        lifetime.own(server.run(), "http")
+        lifetime.closing.push_async_callback(server.stop)
+        await until.enter_async_context(msp.serving())
+        try:
+            await ocpi.connecting.connect(
+                Context("user:ada", "connected"),
+                WATT,
+                versions_url=f"{msp.url}/versions",
+                token=msp.called_with,
+            )
+            yield ocpi
+        finally:
+            assert await lifetime.close()
+
+
+@asynccontextmanager
+async def a_world(directory: Path, *, connected: bool = False) -> AsyncIterator[World]:
+    feeds, webhooks = Feeds(directory / "feeds.db"), Webhooks(directory / "webhooks.db", SECRET)
     outbox = Outbox(directory / "notifier.db")
-    choices, links = Choices(outbox, b"s" * 32), Unsubscribing(b"s" * 32, "https://here")
+    choices, links = Choices(outbox, SECRET), Unsubscribing(SECRET, "https://here")
+    msp = Msp()
     event = AuthorisationRequiredSet(installation_id="home", authorisation_required=True)
     with feeds.telling() as (_, told):
         told.append(Telling(VOLT, "e1", 1, event))
@@ -183,6 +263,7 @@ async def a_world(directory: Path) -> AsyncIterator[World]:
     ]
     async with (
         served(access, directory / "access", only_the_administrator) as to_access,
+        speaking_ocpi(directory, to_access(ADMINISTRATOR), msp, connected=connected) as ocpi,
         served(
             feed_service.service(
                 feeds,
@@ -196,10 +277,23 @@ async def a_world(directory: Path) -> AsyncIterator[World]:
                 webhooks, feeds, Partners(to_access(ADMINISTRATOR)), anywhere=False
             ),
             mail_service.service(choices, links),
+            ocpi_service.service(
+                ocpi, Partners(to_access(ADMINISTRATOR)), public_url="http://here"
+            ),
         ) as as_caller,
     ):
+        good += [
+            ocpi_pb2.OfferOcpiRequest(partner_id=VOLT),
+            ocpi_pb2.ConnectOcpiRequest(
+                partner_id=VOLT, versions_url=f"{msp.url}/versions", token=msp.called_with
+            ),
+            ocpi_pb2.GetOcpiConnectionRequest(partner_id=WATT),
+            ocpi_pb2.DisconnectOcpiRequest(partner_id=WATT),
+            ocpi_pb2.PullOcpiTokensRequest(partner_id=WATT),
+        ]
         yield World(
             webhooks,
+            ocpi,
             doors(as_caller(ADMINISTRATOR)),
             doors(as_caller(Caller("user:somebody"))),
             {each.DESCRIPTOR.name.removesuffix("Request"): each for each in good},
@@ -210,8 +304,9 @@ async def a_world(directory: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with a_world(tmp_path) as running:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    connected = request.node.callspec.params["method"] in OCPI
+    async with a_world(tmp_path, connected=connected) as running:
         yield running
 
 

@@ -262,6 +262,27 @@ def test_a_mail_that_is_to_be_tried_again_holds_back_its_recipients_others_alone
 
 
 @pytest.mark.usefixtures("at_noon")
+def test_a_link_to_sign_in_waits_for_no_mail_that_is_to_be_tried_again(outbox: Outbox) -> None:
+    """M20: nor for a link before it; and nobody is sent two mails at once."""
+    kari = {"recipient": "user:kari", "topic": None}
+    first, second = told(1, **kari), told(2, **kari)
+    links = [told(number, kind="sign_in_link", **kari) for number in (3, 4)]
+    outbox.add(handled(1), first, second, told(5, recipient="user:ola", topic=None))
+    assert [each.event_id for each in outbox.due(now=NOW, most=8)] == ["e1", "e5"]
+    outbox.postpone(first, until=NOW + 10)
+    outbox.add(handled(2), *links)
+    assert [each.event_id for each in outbox.due(now=NOW, most=8)] == ["e3", "e5"]
+    assert [each.event_id for each in outbox.due(now=NOW + 10, most=8)] == ["e3", "e5"]
+    assert outbox.due(now=NOW + 10, busy=["user:kari", "user:ola"], most=8) == []
+    outbox.postpone(links[0], until=NOW + 10)
+    assert [each.event_id for each in outbox.due(now=NOW, most=8)] == ["e4", "e5"]
+    outbox.settle(links[1], "sent")
+    assert [each.event_id for each in outbox.due(now=NOW, most=8)] == ["e5"]
+    outbox.settle(links[0], "sent")
+    assert [each.event_id for each in outbox.due(now=NOW + 10, most=8)] == ["e1", "e5"]
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_what_is_not_due_yet_waits_and_holds_nothing_back(outbox: Outbox) -> None:
     """M8, M13."""
     later = told(1, topic=None, due_at=NOW + 10)
@@ -298,6 +319,15 @@ def test_one_topic_is_told_once_an_hour_by_mails_of_one_kind(outbox: Outbox) -> 
     outbox.settle(told(6), "sent")
     outbox.add(handled(3, "c3"), told(3))
     assert outbox.waiting() == 3
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_what_was_dropped_was_told_nobody_and_puts_nothing_off(outbox: Outbox) -> None:
+    """M10: an offer that was taken back at once, and then made again."""
+    outbox.add(handled(1), told(1))
+    outbox.settle(told(1), "offered_no_longer")
+    outbox.add(handled(2), told(2))
+    assert [each.event_id for each in outbox.due(now=NOW, most=8)] == ["e2"]
 
 
 @pytest.mark.usefixtures("at_noon")

@@ -18,7 +18,9 @@ from chargekey_common.process import Lifetime
 from chargekey_common.testing.waiting import until
 from chargekey_notifier.mails import sending as module
 from chargekey_notifier.mails.kinds import ADMINISTRATOR, Mail, to_user
+from chargekey_notifier.mails.letters import Letter
 from chargekey_notifier.mails.outbox import Outbox
+from chargekey_notifier.mails.post import Post
 from chargekey_notifier.mails.sending import Sender
 
 from .neighbours import NOON, Neighbours, event_id
@@ -268,6 +270,21 @@ async def test_several_mails_are_on_their_way_at_once(
         to(outbox, number + 1, f"u{number}")
     async with sending(sender(outbox)):
         await mailbox.wait(module.AT_ONCE)
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+async def test_mail_programs_decline_by_one_click_where_nobody_listens_in(
+    mailbox: Mailbox, scheme: str
+) -> None:
+    """M9: the header for that stands beside an https link alone (RFC 8058 §3)."""
+    link = f"{scheme}://partners.test/unsubscribe/token"
+    post = Post(mailbox.address, "chargekey@chargekey.test")
+    letter = Letter("Subject", "Text", "<p>Text</p>")
+    await post.send(letter, to="kari@people.test", key="key", unsubscribe=link)
+    (mail,) = await mailbox.wait(1)
+    assert mail["List-Unsubscribe"] == f"<{link}>"
+    one_click = "List-Unsubscribe=One-Click" if scheme == "https" else None
+    assert mail["List-Unsubscribe-Post"] == one_click
 
 
 @pytest.mark.parametrize("eight_bit", [True, False])

@@ -9,8 +9,58 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 GRACE = 5
+# Open at once, streams included: half of the files that a process may have by default.
+MOST_CONNECTIONS = 500
+PATIENCE = 10.0  # seconds for a client to send the head of a request
+
+
+class _Connection(H11Protocol):
+    """One that is open for as long as somebody answers it, or PATIENCE.
+
+    uvicorn knows no end to a head that comes byte by byte, nor to a body that comes so after
+    it was answered. How long the application waits for a body is for the application to say.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request; one connection too many is closed."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        # Typed as if it were there before the first request.
+        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
+        if self.transport.is_closing() or (cycle is not None and not cycle.response_complete):
+            self._stop_waiting()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(PATIENCE, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Guest(uvicorn.Server):
@@ -23,7 +73,7 @@ class _Guest(uvicorn.Server):
 class HttpServer:
     """Serves one application at `host:port`; port 0 lets the system choose.
 
-    Listens from when it is made, and answers while `run` runs.
+    Listens from when it is made, and answers while `run` runs, MOST_CONNECTIONS at a time.
     """
 
     def __init__(self, app: ASGIApp, address: str) -> None:
@@ -34,7 +84,7 @@ class HttpServer:
         self._server = _Guest(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -39,7 +39,7 @@ accounts {{
     ]
   }}
   PARTNERS {{
-    limits {{ max_payload: 4096 }}
+    limits {{ max_payload: 4096, max_subscriptions: 256 }}
     imports: [
       {{ service: {{ account: FEEDS, subject: "$JS.API.CONSUMER.MSG.NEXT.*.*" }} }}
       {{ service: {{ account: FEEDS, subject: "$JS.ACK.>" }} }}

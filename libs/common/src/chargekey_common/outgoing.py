@@ -24,11 +24,21 @@ from chargekey_common.host_names import IpAddress, Names
 LONGEST_ANSWER = 64 * 1024  # bytes
 
 # Public by their numbers, and yet ways into somebody's own network: addresses of IPv4 in
-# those of IPv6 (NAT64, 6to4, Teredo), and a cloud's own services at a public address.
+# those of IPv6 (NAT64, 6to4, Teredo, compatible, translated), what was site-local before
+# there was fc00::/7, and a cloud's own services at a public address.
 _FORBIDDEN = tuple(
     map(
         ipaddress.ip_network,
-        ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "168.63.129.16/32"),
+        (
+            "64:ff9b::/96",
+            "64:ff9b:1::/48",
+            "2002::/16",
+            "2001::/32",
+            "::/96",
+            "::ffff:0:0:0/96",
+            "fec0::/10",
+            "168.63.129.16/32",
+        ),
     )
 )
 

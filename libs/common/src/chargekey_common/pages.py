@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -94,3 +94,18 @@ def anchor(asked: Asked) -> str:
         return raw.decode()
     except (binascii.Error, UnicodeError):
         raise PageTokenMalformedError from None
+
+
+async def every(
+    call: Callable[[Any], Awaitable[Any]],
+    request: Any,  # noqa: ANN401 - any list's
+    entries: str,
+) -> list[Any]:
+    """Return all the `entries` of all the pages of a service's answer."""
+    found: list[Any] = []
+    while True:
+        answer = await call(request)
+        found += getattr(answer, entries)
+        request.page_token = answer.next_page_token
+        if not request.page_token:
+            return found

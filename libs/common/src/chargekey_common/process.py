@@ -115,6 +115,15 @@ async def cancel(task: asyncio.Future[Any]) -> None:
         await asyncio.wait({task}, timeout=CANCEL_AGAIN)
 
 
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Return whether the event is set, once it is or after so many seconds."""
+    # Not wait_for: in Python 3.11 it loses a cancellation that meets a wake.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
 def main(start: Callable[[Lifetime], Awaitable[None]], **jobs: Callable[[], None]) -> NoReturn:
     """Run the service, or the job that the command line names, as in `chargekey-access migrate`."""
     match sys.argv[1:]:

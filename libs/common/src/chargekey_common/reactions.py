@@ -9,14 +9,15 @@ may be able to read it, begins with what was set aside.
 The reacting service stores the handled position in the transaction of the effect,
 so the durable consumer's own position is only an optimisation: a lost or refilled
 stream repeats no effect, and a service restored from a backup hears again what it
-lost.
+lost. An event of a stream that no event store stands behind has its position there, in
+this life of the stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -27,7 +28,7 @@ from faststream.exceptions import NackMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from faststream.security import SASLPlaintext
 from nats.aio.client import Client
-from nats.js.api import ConsumerConfig
+from nats.js.api import ConsumerConfig, RawStreamMsg, StreamInfo
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 from nats.js.manager import JetStreamManager
@@ -40,7 +41,7 @@ from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
 from chargekey_common.jetstream import SERVICES, close
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel
-from chargekey_common.published.envelope import PublishedEvent, attributes
+from chargekey_common.published.envelope import Attributes, PublishedEvent, attributes
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
@@ -125,6 +126,7 @@ class Reactions:
         self._ons = ons
         self.reacting = asyncio.Event()
         self._delays: dict[str, float] = {}
+        self._lives: dict[str, str] = {}
 
     async def run(self) -> None:
         """React until cancelled; streams that do not exist yet, or no longer, are waited for."""
@@ -195,28 +197,34 @@ class Reactions:
         return handle
 
     async def _take(self, on: On, message: NatsMessage) -> None:
-        """React to a message, set it aside, or pass over what no relay can have sent."""
+        """React to a message, set it aside, or pass over what none of us can have sent."""
         name = on.name(self._service)
         subject = message.raw_message.subject
+        sequence = message.raw_message.metadata.sequence.stream
         try:
             about = attributes(message.headers)
         except (KeyError, ValueError):
             about = None
-        if about is None or about.position is None:
+        if about is None:
             _FOREIGN.labels(name).inc()
-            sequence = message.raw_message.metadata.sequence.stream
             log.error("foreign_message", reaction=name, subject=subject, sequence=sequence)
             return
+        position = self._position(on, about, sequence)
         headers = {key: str(value) for key, value in message.headers.items()}
-        event = SetAside(name, about.id, about.position, subject, headers, message.body)
+        event = SetAside(name, about.id, position, subject, headers, message.body)
         if await asyncio.to_thread(self._ledger.holds, name, event.about):
             await self._set_aside(event, "behind another")
         elif (read := _read(on, event)) is None:
             _POISON.labels(name).inc()
             await self._set_aside(event, "unreadable")
         else:
-            handled = Handled(name, about.position)
+            handled = Handled(name, position)
             await on.react(read, Reaction(handled, about.id, about.at, about.actor))
+
+    def _position(self, on: On, about: Attributes, sequence: int) -> Position:
+        """Return where the event is: in its store's log, or else in this life of the stream."""
+        stream = on.event.stream
+        return about.position or Position(stream, self._lives[stream.upper()], sequence)
 
     async def _set_aside(self, event: SetAside, why: str) -> None:
         await asyncio.to_thread(self._ledger.set_aside, event)
@@ -302,11 +310,18 @@ class Reactions:
             except NothingThereError:
                 high = middle
                 continue
-            if message.seq is None or _is_handled(message.headers or {}, last):
+            if message.seq is None or self._is_handled(on, message, last):
                 low = (message.seq or middle) + 1
             else:
                 high, found = middle, message.seq
         return found
+
+    def _is_handled(self, on: On, message: RawStreamMsg, last: Position | None) -> bool:
+        try:
+            about = attributes(message.headers or {})
+        except (KeyError, ValueError):
+            return True
+        return last is not None and last.includes(self._position(on, about, message.seq or 0))
 
     async def _streams_appear(self, js: JetStreamManager) -> None:
         """Return once every stream is there: others declare them, in their own time."""
@@ -314,13 +329,14 @@ class Reactions:
         for stream in sorted({on.event.stream.upper() for on in self._ons}):
             while True:
                 try:
-                    await js.stream_info(stream)
+                    info = await js.stream_info(stream)
                 except NothingThereError:
                     if not waiting:  # one line a wait, not four a second
                         log.info("reactions_wait", service=self._service, stream=stream)
                     waiting = True
                     await asyncio.sleep(WATCH / 4)
                 else:
+                    self._lives[stream] = _life(info)
                     break
 
     async def _consumers_vanish(self, js: JetStreamManager) -> None:
@@ -356,12 +372,10 @@ def _read(on: On, event: SetAside) -> PublishedEvent | None:
         return None
 
 
-def _is_handled(headers: Mapping[str, str], last: Position | None) -> bool:
-    try:
-        position = attributes(headers).position
-    except (KeyError, ValueError):
-        position = None
-    return position is None or (last is not None and last.includes(position))
+def _life(stream: StreamInfo) -> str:
+    """Return what tells a stream from one of its name that was lost: when it was made, in us."""
+    made = 0 if stream.created is None else int(stream.created.timestamp() * 1_000_000)
+    return f"{made:016x}"
 
 
 async def _undecoded(message: NatsMessage) -> bytes:

@@ -12,9 +12,9 @@ from grpc import aio
 from chargekey.access.v1 import chargers_pb2
 from chargekey.history.v1 import decisions_pb2, history_pb2
 from chargekey.identity.v1 import users_pb2
+from chargekey_common.pages import every
 from chargekey_stack.answers import Document
 from chargekey_stack.client import Client
-from chargekey_stack.paging import every
 
 Past: TypeAlias = history_pb2.Session | history_pb2.Refusal | decisions_pb2.ExplainDecisionResponse
 

@@ -1,30 +1,13 @@
-"""Lists as services tell them, in pages, put together."""
+"""One page of a list, as a person asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
-
-Call: TypeAlias = Callable[[Any], Awaitable[Any]]
-
-
-async def every(
-    call: Call,
-    request: Any,  # noqa: ANN401 - any list's
-    entries: str,
-) -> list[Any]:
-    """Return all the `entries` of all the pages of an answer."""
-    found: list[Any] = []
-    while True:
-        answer = await call(request)
-        found += getattr(answer, entries)
-        request.page_token = answer.next_page_token
-        if not request.page_token:
-            return found
+from typing import Any
 
 
 async def newest(
-    call: Call,
+    call: Callable[[Any], Awaitable[Any]],
     request: Any,  # noqa: ANN401 - any list's
     entries: str,
     most: int,

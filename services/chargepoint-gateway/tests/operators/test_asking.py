@@ -666,6 +666,9 @@ async def test_nothing_that_is_logged_has_a_token_or_an_address_in_it(
         "2002:7f00:1::",
         "2001::1",
         "2001:db8::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "fec0::1",
     ],
 )
 def test_the_own_network_is_not_outside(address: str) -> None:

@@ -23,6 +23,7 @@ from nats.js.errors import APIError
 
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.jetstream import WRONG_LAST_SEQUENCE, ensure_stream
+from chargekey_common.process import set_within
 from chargekey_identity.tables.keyring import KeyRing
 
 STREAM = "ERASURES"
@@ -113,9 +114,7 @@ class Ledger:
                 log.info("ledger_waits", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
-                    await self._woken.wait()
+            await set_within(self._woken, POLL)
 
     async def _keep_up(self) -> None:
         """Read the tombstones where there are others than the last time, and write those."""

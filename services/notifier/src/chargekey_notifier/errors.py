@@ -10,8 +10,10 @@ ChargekeyError
 │   ├── OcpiTokenMalformedError   ocpi_token_malformed
 │   ├── EventNameUnknownError     event_unknown
 │   ├── MailChoiceUnknownError    mail_choice_unknown
+│   ├── MethodNotAllowedError     method_not_allowed
 │   └── UrlMalformedError         url_malformed
 ├── NotFoundError
+│   ├── AddressUnknownError       address_unknown
 │   ├── PartnerUnknownError       partner_unknown
 │   ├── UnsubscribeLinkInvalidError  unsubscribe_link_invalid
 │   └── WebhookUnknownError       webhook_unknown
@@ -20,6 +22,7 @@ ChargekeyError
 │   ├── CursorExpiredError          cursor_expired
 │   ├── PartnerNotOperatorError     partner_not_operator
 │   ├── OcpiConnectedError          ocpi_connected
+│   ├── OcpiHandshakeUnderWayError  ocpi_handshake_under_way
 │   ├── OcpiNotConnectedError       ocpi_not_connected
 │   ├── OcpiRefusedError            ocpi_refused
 │   ├── OcpiVersionMissingError     ocpi_version_missing
@@ -153,6 +156,13 @@ class OcpiConnectedError(FailedPreconditionError):
     sentence = "This operator is connected by OCPI already; disconnect it first."
 
 
+class OcpiHandshakeUnderWayError(FailedPreconditionError):
+    """One is made with this operator just now, and its servers are waited for."""
+
+    code = "ocpi_handshake_under_way"
+    sentence = "This operator is being connected just now; wait for what comes of it."
+
+
 class OcpiNotConnectedError(FailedPreconditionError):
     """There is no connection."""
 
@@ -189,6 +199,20 @@ class OcpiUnreachableError(UnavailableError):
         "The operator's OCPI server cannot be reached, or is not on the internet; see to its"
         " address, then try again."
     )
+
+
+class AddressUnknownError(NotFoundError):
+    """Nothing is answered there over HTTP."""
+
+    code = "address_unknown"
+    sentence = "Nothing is at this address; /v1/events is where a feed is read."
+
+
+class MethodNotAllowedError(InvalidArgumentError):
+    """Something is answered there, but not to that."""
+
+    code = "method_not_allowed"
+    sentence = "This address is not for that method; the header `Allow` says for which it is."
 
 
 class ParameterUnknownError(InvalidArgumentError):

@@ -29,6 +29,8 @@ from chargekey_common.eventstore.store import (
 )
 from chargekey_notifier.sealing import Seal
 
+# Nanoseconds that a command is known for, so that one that comes again is not done again.
+KEPT = 30 * 24 * 3600 * 10**9
 _COMMAND_ID = re.compile(rf"[!-~]{{1,{MAX_COMMAND_ID}}}")
 
 

@@ -63,11 +63,11 @@ class Streams:
             self._log.append(told)
             await self._tell(*told)
 
-    async def tell_again(self, stream: str) -> None:
-        """Fill a stream with all that was ever told on it."""
-        for event, attributes in self._log:
-            if event.stream == stream.lower():
-                await self._tell(event, attributes)
+    async def tell_again(self, stream: str, *, most: int | None = None) -> None:
+        """Fill a stream with all that was ever told on it, or the first of that."""
+        log = [(event, each) for event, each in self._log if event.stream == stream.lower()]
+        for event, attributes in log[:most]:
+            await self._tell(event, attributes)
 
     async def _tell(self, event: PublishedEvent, attributes: Attributes) -> None:
         self.numbers[event.stream] += 1

@@ -26,6 +26,7 @@ from chargekey_notifier.feeds.store import STATE, Feeds, Telling
 
 from .story import (
     BOB,
+    HOME,
     NOON,
     SECOND,
     VOLT,
@@ -245,6 +246,27 @@ async def test_streams_that_are_lost_and_filled_again_tell_nothing_twice(
     assert [each for each in ids(file_feeds) if each in old] == before
     assert len(ids(file_feeds)) == len(before) + len(new)
     assert rows(state(file_feeds)) == rows(Story(*STORY, *new).memory)
+
+
+async def test_what_was_told_before_takes_nothing_back_while_it_comes_again(
+    file_feeds: Feeds, streams: Streams, nats_server: NatsServer
+) -> None:
+    """F5: who comes halfway through is told of what is so, and not of what was so once."""
+    restricted = access.AuthorisationRequiredSet(installation_id=HOME, authorisation_required=True)
+    opened = msgspec.structs.replace(restricted, authorisation_required=False)
+    await streams.tell(created(), given(), opened, restricted)
+    async with projecting(file_feeds, nats_server):
+        await until(lambda: read(file_feeds).get("access") == 4)
+        before = told(file_feeds)
+        await streams.tell_again("ACCESS", most=3)
+        await streams.tell(given(WATT))
+        await until(lambda: told(file_feeds, WATT))
+    documents = [msgspec.json.decode(each.document) for each in file_feeds.read(WATT, limit=1000)]
+    (setting,) = [
+        each["data"] for each in documents if each["type"].endswith("AuthorisationRequiredSet")
+    ]
+    assert setting["authorisation_required"] is True
+    assert told(file_feeds) == before
 
 
 async def test_a_stream_that_is_read_again_tells_nobody_of_before_his_time(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chargekey_common.published import feed
+from chargekey_common.published import access, feed
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_notifier.feeds.restoring import restored
 from chargekey_notifier.feeds.scopes import Happened, Scopes
@@ -84,6 +84,16 @@ def test_access_goes_on_as_of_when_it_began() -> None:
     [scope] = story.memory.scopes
     after, _ = by(story, "ACCESS", created(), created("x"), created("y"), added(), given())
     assert list(after.memory.scopes) == [scope]
+
+
+def test_an_operator_that_never_came_lets_chargers_deviate() -> None:
+    """F5."""
+    before = [created(), given(VOLT, "SERVICE"), given(WATT, "SERVICE")]
+    story = Story(*before, access.OperatorConnected(installation_id=HOME, partner_id=VOLT))
+    _, told = by(story, "ACCESS", *before)
+    again = feed.OverridesAllowedSet(installation_id=HOME, overrides_allowed=True)
+    assert events(told) == [feed.OperatorDisconnected(installation_id=HOME), again]
+    assert events(told, WATT) == [again]
 
 
 def test_people_are_as_identity_says() -> None:

@@ -192,14 +192,31 @@ def test_who_manages_is_told_to_that_operator_alone() -> None:
     story = Story(created(), given(WATT, "SERVICE"))
     told = story.then(access.OperatorConnected(installation_id=HOME, partner_id=VOLT), given())
     assert names(told) == ["AccessStarted", *SETTINGS, "OperatorConnected", "OverridesAllowedSet"]
-    assert names(told, WATT) == []
+    assert names(told, WATT) == ["OverridesAllowedSet"]
     elsewhere = Story(created(), access.OperatorConnected(installation_id=HOME, partner_id=VOLT))
     gone = access.OperatorDisconnected(installation_id=HOME, partner_id=VOLT)
     assert elsewhere.then(gone) == [], "to which nothing was told yet"
     story.then(given(VOLT, "SERVICE", changed=True))
     told = story.then(gone)
-    assert names(told) == ["OperatorDisconnected"]
-    assert names(told, WATT) == []
+    assert names(told) == ["OperatorDisconnected", "OverridesAllowedSet"]
+    assert names(told, WATT) == ["OverridesAllowedSet"]
+
+
+def test_an_operator_that_comes_or_goes_changes_whether_chargers_deviate() -> None:
+    """F2: for everybody who has access, and for itself where it had it before."""
+    story = Story(created(), added(), given(VOLT, "SERVICE"), given(WATT, "USER", charger=LEFT))
+    told = story.then(access.OperatorConnected(installation_id=HOME, partner_id=VOLT))
+    suspended = feed.OverridesAllowedSet(installation_id=HOME, overrides_allowed=False)
+    assert events(told) == [feed.OperatorConnected(installation_id=HOME), suspended]
+    assert events(told, WATT) == [suspended]
+    assert len({each.id for each in told if each.partner_id == VOLT}) == len(events(told))
+    told = story.then(taken(VOLT))
+    assert names(told) == ["OperatorDisconnected", "AccessEnded"]
+    assert names(told, WATT) == [], "the site closes first"
+    told = story.then(access.OperatorDisconnected(installation_id=HOME, partner_id=VOLT))
+    again = feed.OverridesAllowedSet(installation_id=HOME, overrides_allowed=True)
+    assert events(told, WATT) == [again]
+    assert names(told) == []
 
 
 def test_site_and_charger_together_tell_each_event_once() -> None:

@@ -336,3 +336,19 @@ async def test_events_can_only_be_read_and_by_no_page_of_others(door: Door) -> N
     assert [each.status_code for each in answers] == [200, *[405] * 8]
     for each in answers:
         assert not [name for name in each.headers if name.startswith("access-control-")]
+
+
+async def test_what_is_at_no_address_is_answered_as_a_problem(door: Door) -> None:
+    """F16: with a code, and where an address is not for the method with those that it is for."""
+    for method, path, status, code in (
+        ("GET", "/", 404, "address_unknown"),
+        ("GET", "/v2/events?access_token=s3cret", 404, "address_unknown"),
+        ("DELETE", "/v1/events", 405, "method_not_allowed"),
+        ("GET", "/v1/token", 405, "method_not_allowed"),
+    ):
+        refused = await door.client.request(method, door.url + path)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["cache-control"] == "no-store"
+        assert ("allow" in refused.headers) == (status == 405)
+        assert "s3cret" not in refused.text

@@ -131,14 +131,24 @@ async def test_who_guesses_is_told_to_wait(door: Door) -> None:
     assert refused.headers["retry-after"] == "60"
 
 
-async def test_tokens_are_asked_for_so_often_in_a_minute(
+async def test_a_credential_is_given_so_many_tokens_in_a_minute(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door.tokens._rates, "_most", 1)  # noqa: SLF001 - 600 are many
+    monkeypatch.setattr(door.tokens._tokens, "_most", 1)  # noqa: SLF001 - 60 are many
     assert (await door.post(GRANT, Authorization=basic())).status_code == 200
     refused = await door.post(GRANT, Authorization=basic())
     assert (refused.status_code, refused.json()["error"]) == (429, "too_many_requests")
-    assert door.credentials.asked == 1
+
+
+async def test_whoever_is_refused_too_often_keeps_nobody_out_who_has_the_secret(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy all come from one address."""
+    monkeypatch.setattr(door.tokens._strangers, "_most", 1)  # noqa: SLF001 - 600 are many
+    said = [await door.post(GRANT, Authorization=basic(secret="another")) for _ in range(2)]
+    assert [each.status_code for each in said] == [401, 429]
+    assert said[1].headers["retry-after"] == "60"
+    assert (await door.post(GRANT, Authorization=basic())).status_code == 200
 
 
 async def test_without_identity_it_is_temporarily_unavailable(door: Door) -> None:

@@ -234,6 +234,19 @@ async def test_what_a_partner_may_send_is_small(program: Connect) -> None:
         await until(lambda: not volt.client.is_connected)
 
 
+async def test_what_a_connection_listens_to_is_limited(program: Connect) -> None:
+    """F32: each subject costs the server memory, which it needs for all."""
+    async with program(VOLTS) as volt, program(VOLTS) as another:
+        for number in range(256):
+            await another.client.subscribe(f"_INBOX.{VOLTS.id}.{number}")
+            await volt.client.subscribe(f"_INBOX.{VOLTS.id}.{number}")
+        await another.client.flush()
+        await volt.client.flush()
+        assert volt.errors == another.errors == []
+        await volt.client.subscribe(f"_INBOX.{VOLTS.id}.more")
+        await until(lambda: "maximum subscriptions exceeded" in str(volt.client.last_error))
+
+
 async def _refused(program: Program, how: str) -> None:
     await program.client.flush()
     await until(lambda: program.errors)

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx2
 from grpc import aio
-from starlette.applications import Starlette
 
 from chargekey.access.v1 import decision_endpoints_pb2, decision_endpoints_pb2_grpc
 from chargekey.gateway.v1 import commands_pb2, operators_pb2, operators_pb2_grpc
@@ -27,6 +26,7 @@ from chargekey_common.outgoing import Outgoing
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import Lifetime
 from chargekey_common.testing.grpc import served
+from chargekey_notifier.http.app import app
 from chargekey_notifier.ocpi import tables
 from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.together import Ocpi
@@ -35,6 +35,7 @@ from .msp import Msp
 
 GrpcContext = aio.ServicerContext[Any, Any]
 VOLT = "volt"
+SECRET = b"a secret of thirty-two bytes, ok"
 SITE = "3f0c5d52-8a39-4ad1-9f4c-0d5a3b1f7e11"
 CHARGER = "71aa0c44-1d5e-4a0b-9d3e-6b8f2c4e5d33"
 EVSE = "71aa0c441d5e4a0b9d3e6b8f2c4e5d33*1"
@@ -179,7 +180,9 @@ class Us:
 
 
 @contextlib.asynccontextmanager
-async def us(where: Path | Postgres, msp: Msp, directory: Path) -> AsyncIterator[Us]:
+async def us(
+    where: Path | Postgres, msp: Msp, directory: Path, *, secret: bytes = SECRET
+) -> AsyncIterator[Us]:
     """Give our side, answering."""
     here = Us(where, msp)
     async with AsyncExitStack() as until:
@@ -194,12 +197,12 @@ async def us(where: Path | Postgres, msp: Msp, directory: Path) -> AsyncIterator
         outgoing = await until.enter_async_context(Outgoing(deadline=5, anywhere=True))
         database = tables.opened(where)
         until.callback(database.close)
-        app = Starlette()
-        server = HttpServer(app, "127.0.0.1:0")
+        answering = app()
+        server = HttpServer(answering, "127.0.0.1:0")
         here.url = f"http://127.0.0.1:{server.port}"
         here.ocpi = Ocpi(
             database,
-            b"a secret of thirty-two bytes, ok",
+            secret,
             outgoing,
             Party(country_code="NO", party_id="CKY", name="Chargekey"),
             access=access(me),
@@ -207,7 +210,7 @@ async def us(where: Path | Postgres, msp: Msp, directory: Path) -> AsyncIterator
             public_url=here.url,
             currency="NOK",
         )
-        app.router.routes.extend(here.ocpi.routes())
+        answering.router.routes.extend(here.ocpi.routes())
         lifetime = Lifetime()
         lifetime.own(here.ocpi.keeping.run(), "keeping")
         lifetime.closing.push_async_callback(here.ocpi.commands.close)

@@ -57,6 +57,8 @@ class Msp:
         self.ended = False
         self.tokens: list[dict[str, Any]] = []
         self.asked: list[dict[str, str]] = []
+        # Ahead of the one that leads to the next page.
+        self.links_before = ""
         self.results: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self.url = ""
 
@@ -106,7 +108,7 @@ class Msp:
         answer = self._answer(request, self.tokens[offset : offset + 2])
         if offset + 2 < len(self.tokens):
             link = f'<{self.url}/2.2.1/tokens?offset={offset + 2}>; rel="next"'
-            answer.headers["Link"] = link
+            answer.headers["Link"] = self.links_before + link
         return answer
 
     async def result(self, request: Request) -> JSONResponse:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from chargekey.access.v1 import decision_endpoints_pb2 as endpoints
+from chargekey_common import http_server
 from chargekey_common.errors import ChargekeyError, UnavailableError
 from chargekey_common.testing.waiting import until
 from chargekey_notifier.errors import (
@@ -19,11 +22,13 @@ from chargekey_notifier.errors import (
     OcpiUrlMalformedError,
     OcpiVersionMissingError,
 )
-from chargekey_notifier.ocpi import tables
+from chargekey_notifier.ocpi import http, tables
+from chargekey_notifier.ocpi.calls import NotNowError
 from chargekey_notifier.ocpi.messages import CredentialsRole
 from chargekey_notifier.ocpi.peers import Peer
+from chargekey_notifier.sealing import Seal, UnsealableError
 
-from .between import VOLT, Us, us
+from .between import SECRET, VOLT, Us, us
 from .msp import Msp, token
 
 BOTH = pytest.mark.parametrize("msp", ["encoded", "plain"], indirect=True)
@@ -183,8 +188,33 @@ async def test_two_registrations_with_one_token_are_one(here: Us, msp: Msp) -> N
     answers = await asyncio.gather(*(post() for _ in range(5)))
     good = [secret for status, secret in answers if status == 200]
     assert len(good) == 1
-    assert {status for status, _ in answers} <= {200, 401, 405}
+    assert {status for status, _ in answers} <= {200, 401, 405, 409}
     await here.call("GET", "/2.2.1/credentials", good[0])
+
+
+async def test_one_handshake_is_made_with_an_operator_at_a_time(here: Us, msp: Msp) -> None:
+    """P38: also where its server does not answer; what is said then is told, and passes."""
+    secret = await here.registered()
+    asked, turn = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await turn.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        slow = msp.mine("token-b2") | {"url": f"http://127.0.0.1:{port}/"}
+        where = "/2.2.1/credentials"
+        first = asyncio.create_task(here.call("PUT", where, secret, slow, expected=(200, 3001)))
+        await asked.wait()
+        await here.call("PUT", where, secret, slow, expected=(409, 2000))
+        turn.set()
+        await first
+    msp.called_with = "token-b2"
+    await here.call("PUT", where, secret, msp.mine("token-b2"))
 
 
 async def test_who_only_has_the_token_to_register_with_gets_no_further(here: Us) -> None:
@@ -197,6 +227,53 @@ async def test_who_only_has_the_token_to_register_with_gets_no_further(here: Us)
         answer = await here.http.get("/ocpi/versions", headers={"authorization": header})
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Token"
+
+
+async def test_what_is_at_no_address_is_answered_in_an_envelope(here: Us) -> None:
+    """P4: §4.1.7, with the ids of the request; also where an address is not for the method."""
+    for method, path, status in (
+        ("GET", "/ocpi/2.1.1", 404),
+        ("GET", "/ocpi/cpo/2.2.1/tariffs", 404),
+        ("DELETE", "/ocpi/versions", 405),
+    ):
+        answer = await here.http.request(method, path, headers={"x-request-id": "request-1"})
+        assert (answer.status_code, answer.json()["status_code"]) == (status, 2000)
+        assert answer.headers["x-request-id"] == "request-1"
+        assert answer.headers.get("allow") == ("GET" if status == 405 else None)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    here: Us, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P16: what else an operator sends is answered meanwhile, and its connection ends."""
+    monkeypatch.setattr(http, "PATIENCE", 0.05)
+    monkeypatch.setattr(http_server, "PATIENCE", 0.05)
+    secret = await here.registered()
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.http.base_url.port)
+    head = (
+        "PUT /ocpi/cpo/2.2.1/tokens/NO/VLT/04A1B2C3 HTTP/1.1\r\nHost: here\r\n"
+        f"Authorization: {here.msp.header(secret)}\r\nContent-Length: 1000\r\n\r\n{{"
+    )
+    writer.write(head.encode())
+    async with asyncio.timeout(30):
+        said = await reader.read()
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["status_code"] == 2001
+    writer.close()
+
+
+async def test_who_calls_with_wrong_tokens_all_the_time_hears_when_to_try_again(
+    here: Us, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P16: and keeps out nobody who calls with the right one, though from the same address."""
+    monkeypatch.setattr(here.ocpi.door._strangers, "_most", 2)  # noqa: SLF001 - 600 are many
+    secret = await here.registered()
+    for expected in (401, 401, 429):
+        answer = await here.http.get("/ocpi/versions", headers={"authorization": "Token x"})
+        assert (answer.status_code, answer.json()["status_code"]) == (expected, 2000)
+        assert ("retry-after" in answer.headers) == (expected == 429)
+    for _ in range(3):
+        await here.call("GET", "/versions", secret)
 
 
 async def test_answers_carry_the_ids_and_the_route_of_their_requests(here: Us) -> None:
@@ -315,6 +392,30 @@ async def test_a_copy_of_the_tables_tells_no_token(
         for told in (secret, "token-b", "04A1B2C3D4E5F6", "C12345678"):
             assert told not in rows
         assert peer_of(here).credential is not None
+
+
+async def test_what_a_command_answered_is_nothing_to_call_anybody_with(here: Us) -> None:
+    """P3: not even of a command that is called like the partner."""
+    await here.ocpi.connecting.offer(here.context(VOLT), VOLT)
+    with here.ocpi.peers.database.reading() as connection:
+        answer = connection.execute(select(tables.RECEIPTS.c.answer)).scalar_one()
+    with pytest.raises(UnsealableError):
+        Seal(SECRET, b"ocpi").open(answer, VOLT)
+
+
+async def test_what_was_sealed_under_another_secret_stops_nothing(msp: Msp, tmp_path: Path) -> None:
+    """P5: the operator calls us as before, and is called again once it has registered anew."""
+    where = tmp_path / "ocpi.db"
+    async with us(where, msp, tmp_path) as here:
+        secret = await here.registered()
+        await here.call("PUT", "/cpo/2.2.1/tokens/NO/VLT/04A1B2C3", secret, token())
+        await until(lambda: is_settled(here))
+    async with us(where, msp, tmp_path, secret=b"the one that came after it, here") as here:
+        with pytest.raises(NotNowError):
+            await here.ocpi.keeping.pull(peer_of(here))
+        msp.called_with = "token-b"
+        await here.call("PUT", "/2.2.1/credentials", secret, msp.mine("token-b"))
+        await until(lambda: is_settled(here))
 
 
 def test_no_error_of_ours_says_what_was_sent() -> None:

@@ -18,6 +18,7 @@ from chargekey_notifier.ocpi.tables import FOLLOWED
 
 from .cpo import VOLT, WATT, Cpo
 from .given import (
+    CARD,
     EVSE_1,
     EVSE_2,
     HOUR,
@@ -469,6 +470,22 @@ async def test_sessions_and_cdrs_are_kept_for_a_year_and_sites_for_ever(
             assert len(await puller.data("/cdrs", token)) == left
         assert len(await puller.data("/locations", token)) == 1
     assert KEPT > 366 * 24 * HOUR
+
+
+async def test_bills_stay_as_they_were_when_who_charged_is_erased(
+    cpo: Cpo, operator: OperatorServer
+) -> None:
+    """P36: under an id that leads to nobody any more."""
+    cpo.place()
+    token = cpo.connect(operator.registration())
+    cpo.tell(*SITE_EVENTS, started(), stopped(3500, at=NOON + HOUR))
+    await cpo.catch_up()
+    async with cpo.answering() as puller:
+        before = [await puller.data(path, token) for path in ("/sessions", "/cdrs")]
+        cpo.tell(feed.UserErased(user_id="ada"))
+        await cpo.catch_up()
+        assert [await puller.data(path, token) for path in ("/sessions", "/cdrs")] == before
+    assert [each["cdr_token"]["uid"] for each in before[1]] == [CARD]
 
 
 @on_both

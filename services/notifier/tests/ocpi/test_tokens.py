@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 
 from chargekey.gateway.v1 import operators_pb2
@@ -82,6 +84,22 @@ async def test_a_token_that_is_none_is_refused(here: Us, broken: dict[str, objec
     assert not here.gateway.whitelisted
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+async def test_moments_that_nobody_lives_to_see_are_moments(
+    here: Us, msp: Msp, moment: str
+) -> None:
+    """P39: pushed, fetched and asked between."""
+    msp.tokens = [token("04B1B2C3", last_updated=moment)]
+    secret = await here.registered()
+    await until(lambda: "04B1B2C3" in here.gateway.whitelisted)
+    where = f"{PATH}/04A1B2C3"
+    await here.call("PUT", where, secret, token(last_updated=moment))
+    assert (await here.call("GET", where, secret))["data"]["uid"] == "04A1B2C3"
+    await here.call("PATCH", where, secret, {"last_updated": moment, "valid": False})
+    asked = urlencode({"date_from": moment, "date_to": moment})
+    await here.call("GET", f"/cpo/2.2.1/locations?{asked}", secret)
+
+
 async def test_nobody_touches_what_is_somebody_elses(here: Us) -> None:
     """P7: §4.1.6."""
     secret = await here.registered()
@@ -131,6 +149,15 @@ async def test_tokens_are_fetched_after_the_handshake_on_command_and_daily(
     await until(lambda: set(here.gateway.whitelisted.values()) == {(False, "")})
     await here.call("GET", f"{PATH}/04A1B2C3", secret, expected=(401, 2000))
     await until(lambda: here.ocpi.tokens.count(VOLT) == 0)
+
+
+async def test_of_all_links_the_next_pages_is_followed(here: Us, msp: Msp) -> None:
+    """P40: however many there are, and also where no comma parts them."""
+    msp.links_before = "<http://127.0.0.1:9/>;" * 2000
+    msp.tokens = [token("04A1B2C3"), token("04A1B2C4"), token("04A1B2C5")]
+    await here.registered()
+    await until(lambda: len(here.gateway.whitelisted) == 3)
+    assert msp.asked == [{}, {"offset": "2"}]
 
 
 async def test_a_card_of_ours_is_decided_over_where_the_operator_is(here: Us) -> None:

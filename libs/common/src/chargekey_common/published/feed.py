@@ -103,7 +103,10 @@ class PoliciesSet(FeedEvent, frozen=True, kw_only=True):
 
 
 class OverridesAllowedSet(FeedEvent, frozen=True, kw_only=True):
-    """Chargers may deviate from the site although an operator manages it, or no longer."""
+    """Chargers may deviate from the site, or may not: the operator that manages it says so.
+
+    They may where no operator does.
+    """
 
     installation_id: str
     overrides_allowed: bool = False

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chargekey.access.v1 import access_requests_pb2 as pb
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -20,7 +21,6 @@ from chargekey_stack.options import (
     carried,
     given,
 )
-from chargekey_stack.paging import every
 from chargekey_stack.words import ACCESS_REQUESTS, ROLES, completed
 
 app = group("access-request", "Asking for access, for an owner to approve or deny.")

@@ -8,6 +8,7 @@ import typer
 
 from chargekey.access.v1 import chargers_pb2 as pb
 from chargekey.gateway.v1 import decisions_pb2, gateway_pb2
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -15,7 +16,6 @@ from chargekey_stack.commands import charger_commands, charger_convergence
 from chargekey_stack.errors import NothingToChangeError, TypeTwiceError
 from chargekey_stack.options import ChargerArgument as Charger
 from chargekey_stack.options import Installation, OcppIdentity
-from chargekey_stack.paging import every
 from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import AUTHORISATIONS, TYPES, completed
 

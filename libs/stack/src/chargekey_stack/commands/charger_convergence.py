@@ -6,12 +6,12 @@ import typer
 
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import convergence_pb2 as pb
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command
 from chargekey_stack.errors import TargetMissingError
 from chargekey_stack.options import OptionalCharger, OptionalInstallation
-from chargekey_stack.paging import every
 
 app = typer.Typer()  # has no name: what is in it is in `chargekey charger`
 

@@ -9,6 +9,7 @@ import typer
 
 from chargekey.identity.v1 import identifications_pb2 as pb
 from chargekey.identity.v1 import scans_pb2
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -25,7 +26,6 @@ from chargekey_stack.options import (
     User,
     UsersInstallation,
 )
-from chargekey_stack.paging import every
 from chargekey_stack.words import SCANS, STATUSES, TYPES
 
 app = group("identification", "What users present at a charger: PINs, cards, vehicles, telephones.")

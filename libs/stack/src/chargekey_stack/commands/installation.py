@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from chargekey.access.v1 import installations_pb2 as pb
 from chargekey.access.v1 import owners_pb2
 from chargekey.gateway.v1 import decisions_pb2
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -17,9 +19,9 @@ from chargekey_stack.errors import (
     NothingToChangeError,
     SubjectMissingError,
 )
+from chargekey_stack.operators import silent_operator
 from chargekey_stack.options import Email, OptionalUser, given
 from chargekey_stack.options import InstallationArgument as Id
-from chargekey_stack.paging import every
 from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import AUTHENTICATIONS, ON_OPERATOR_TIMEOUT, ON_VIEW_BEHIND, RUNNING
 
@@ -142,7 +144,10 @@ async def set_(
         )
         position = required.position
         now.append("restricted" if authorisation_required == "yes" else "open")
-    return done(f"The installation is {' and '.join(now)}.", position=position)
+    return msgspec.structs.replace(
+        done(f"The installation is {' and '.join(now)}.", position=position),
+        more=await silent_operator(client, installation) if authentication == "external" else "",
+    )
 
 
 @command(app, "policies", "chargekey installation policies 3f0c... --on-block finish")

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from chargekey.identity.v1 import invitations_pb2 as pb
+from chargekey_common.pages import every
 from chargekey_stack import login as logins
 from chargekey_stack.answers import Answer, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.login import Login
 from chargekey_stack.options import Installation, LinkToken, carried
-from chargekey_stack.paging import every
 from chargekey_stack.words import INVITATIONS
 
 app = group("invitation", "Invitations: access that was given to an address.")

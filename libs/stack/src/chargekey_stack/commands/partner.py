@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from chargekey.access.v1 import decision_endpoints_pb2, installations_pb2
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey.identity.v1 import credentials_pb2
 from chargekey.notifier.v1 import feeds_pb2
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.commands.permission import document as permission_document
 from chargekey_stack.errors import FileUnreadableError, NothingToChangeError, SubjectMissingError
+from chargekey_stack.operators import silent_operator
 from chargekey_stack.options import (
     Email,
     InstallationArgument,
@@ -24,7 +27,6 @@ from chargekey_stack.options import (
     User,
     given,
 )
-from chargekey_stack.paging import every
 from chargekey_stack.words import AUTHENTICATIONS, DECISION_ENDPOINTS, PARTNERS
 
 app = group("partner", "Service partners and payment operators, and the sites they manage.")
@@ -164,7 +166,10 @@ async def connect(
             overrides_allowed=allow_overrides,
         )
     )
-    return done("Connected.", permission_id=connected.permission_id, position=connected.position)
+    return msgspec.structs.replace(
+        done("Connected.", permission_id=connected.permission_id, position=connected.position),
+        more=await silent_operator(client, installation) if authentication == "external" else "",
+    )
 
 
 @command(app, "disconnect", "chargekey partner disconnect 3f0c...")

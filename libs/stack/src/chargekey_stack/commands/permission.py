@@ -8,6 +8,7 @@ import typer
 
 from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey.gateway.v1 import decisions_pb2
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -21,7 +22,6 @@ from chargekey_stack.options import (
     ValidUntil,
     given,
 )
-from chargekey_stack.paging import every
 from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import ROLES, completed
 

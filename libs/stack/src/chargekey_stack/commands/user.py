@@ -16,6 +16,7 @@ from chargekey.gateway.v1 import decisions_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import people_pb2, privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, instant, show_file, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
@@ -39,7 +40,6 @@ from chargekey_stack.options import (
     UserArgument,
     UsersInstallation,
 )
-from chargekey_stack.paging import every
 from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import USERS
 

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from chargekey.notifier.v1 import webhooks_pb2 as pb
+from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.errors import NothingToChangeError
 from chargekey_stack.options import Before, Limit, PartnerArgument
-from chargekey_stack.paging import every, newest
+from chargekey_stack.paging import newest
 
 app = group("webhook", "Where a partner's feed is posted to, and what became of that.")
 

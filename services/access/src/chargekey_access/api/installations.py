@@ -33,12 +33,14 @@ from chargekey_access.domain.errors import (
 )
 from chargekey_access.domain.installation import Policies
 from chargekey_access.projections.directory import Directory
-from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import page
 
 NAME = "chargekey.access.v1.InstallationService"
+# Who is shown what owners are; the notifier mails an offer only while it stands.
+_AS_OWNERS = frozenset({ADMINISTRATOR, service_account("notifier")})
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -243,7 +245,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
         with self._directory.caught_up():
             site = self._directory.sites.installation(key)
             owners = self._directory.holdings.owners(key)
-            owns = caller == ADMINISTRATOR or callers.user_of(caller) in owners.owners
+            owns = caller in _AS_OWNERS or callers.user_of(caller) in owners.owners
             return pb.Installation(
                 id=key,
                 name=site.name,
@@ -266,6 +268,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
             name=operator.name,
             contact=operator.contact,
             overrides_allowed=allowed,
+            answers=operator.endpoint is not None,
         )
 
 

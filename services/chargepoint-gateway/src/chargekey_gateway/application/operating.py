@@ -94,7 +94,8 @@ class Operating:
     def authorize(self, chargers: Collection[Charger], code: str) -> Verdict:
         """Decide over a card at chargers of one site where permissions decide, and tell nobody.
 
-        Raises OperatorNotDecidingError where the operator itself does.
+        Of who holds nothing there, and held nothing, nothing is said: not that he is known,
+        nor that he is blocked. Raises OperatorNotDecidingError where the operator itself decides.
         """
         if classify(code)[0] in _UNTOLD:
             return Verdict()
@@ -104,7 +105,7 @@ class Operating:
             detail = "Here you decide; nobody else is asked."
             raise OperatorNotDecidingError(detail)
         known = [each for each in decisions.values() if each.identification_id is not None]
-        if not known:
+        if not known or not self._concerns(known[0].user_id, chargers):
             return Verdict()
         allowed = [key for key, each in decisions.items() if each.status is Status.ACCEPTED]
         word = "ALLOWED" if allowed else _WORDS.get(known[0].reason, "NOT_ALLOWED")
@@ -113,6 +114,11 @@ class Operating:
             charger_ids=allowed,
             identification_id=known[0].identification_id or "",
         )
+
+    def _concerns(self, user_id: str | None, chargers: Iterable[Charger]) -> bool:
+        """Whether any of the chargers, or their site, is what he holds or held something on."""
+        here = {place for each in chargers for place in (each.id, each.installation.id)}
+        return user_id is not None and not here.isdisjoint(self._view.concerned(user_id))
 
     def start(
         self,

@@ -10,12 +10,12 @@ from grpc import aio
 
 from chargekey.notifier.v1 import mails_pb2 as pb
 from chargekey.notifier.v1 import mails_pb2_grpc
-from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_context
-from chargekey_notifier.errors import MailChoiceUnknownError, NotifierUnavailableError
+from chargekey_notifier.errors import MailChoiceUnknownError
 from chargekey_notifier.mails.choices import Choices
 from chargekey_notifier.mails.kinds import CHOICES, Choice
 from chargekey_notifier.mails.unsubscribing import Unsubscribing
+from chargekey_notifier.reachable import reachable
 
 NAME = "chargekey.notifier.v1.MailService"
 
@@ -36,10 +36,8 @@ class MailServicer(mails_pb2_grpc.MailServiceServicer):
     async def GetMailChoices(
         self, request: pb.GetMailChoicesRequest, _: Context
     ) -> pb.GetMailChoicesResponse:
-        try:
+        with reachable():
             declined = await asyncio.to_thread(self._choices.declined, request.user_id)
-        except DatabaseUnavailableError as error:
-            raise NotifierUnavailableError from error
         return pb.GetMailChoicesResponse(
             choices=pb.MailChoices(
                 optional_kinds=CHOICES,
@@ -51,20 +49,16 @@ class MailServicer(mails_pb2_grpc.MailServiceServicer):
         self, request: pb.SetMailChoicesRequest, _: Context
     ) -> pb.SetMailChoicesResponse:
         context, declined = command_context(request), _choices(request.declined_kinds)
-        try:
+        with reachable():
             await asyncio.to_thread(self._choices.choose, context, request.user_id, declined)
-        except DatabaseUnavailableError as error:
-            raise NotifierUnavailableError from error
         return pb.SetMailChoicesResponse()
 
     async def Unsubscribe(
         self, request: pb.UnsubscribeRequest, _: Context
     ) -> pb.UnsubscribeResponse:
         user_id, choice = self._unsubscribing.read(request.token)
-        try:
+        with reachable():
             await asyncio.to_thread(self._choices.decline, user_id, choice)
-        except DatabaseUnavailableError as error:
-            raise NotifierUnavailableError from error
         return pb.UnsubscribeResponse(kind=choice)
 
     def objects(self) -> Objects:

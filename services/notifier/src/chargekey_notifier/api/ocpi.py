@@ -10,16 +10,15 @@ from grpc import aio
 
 from chargekey.notifier.v1 import ocpi_pb2 as pb
 from chargekey.notifier.v1 import ocpi_pb2_grpc
-from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.grpc.server import Objects, Service, command_context
 from chargekey_notifier.api.partners import Partners
 from chargekey_notifier.errors import (
-    NotifierUnavailableError,
     OcpiNotConnectedError,
     OcpiUnreachableError,
 )
 from chargekey_notifier.ocpi.peers import Peer
 from chargekey_notifier.ocpi.together import Ocpi
+from chargekey_notifier.reachable import reachable
 
 NAME = "chargekey.notifier.v1.OcpiService"
 # Seconds for an operator to answer all that a command asks it: less than a call may take.
@@ -118,12 +117,11 @@ def _partner(request: _HasPartnerId) -> str:
 
 async def _in_time(work: Awaitable[Result]) -> Result:
     try:
-        async with asyncio.timeout(LONGEST):
-            return await work
+        with reachable():
+            async with asyncio.timeout(LONGEST):
+                return await work
     except TimeoutError:
         raise OcpiUnreachableError from None
-    except DatabaseUnavailableError as error:
-        raise NotifierUnavailableError from error
 
 
 def service(ocpi: Ocpi, partners: Partners, *, public_url: str) -> Service:

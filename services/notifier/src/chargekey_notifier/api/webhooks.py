@@ -11,14 +11,14 @@ from grpc import aio
 from chargekey.notifier.v1 import webhooks_pb2 as pb
 from chargekey.notifier.v1 import webhooks_pb2_grpc
 from chargekey_common import pages
-from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.grpc.server import Objects, Service, command_context
 from chargekey_common.pages import PageTokenMalformedError
 from chargekey_common.published.feed import sequence_of
 from chargekey_notifier.api.partners import Partners
-from chargekey_notifier.errors import CursorMalformedError, NotifierUnavailableError
+from chargekey_notifier.errors import CursorMalformedError
 from chargekey_notifier.feeds import reading
 from chargekey_notifier.feeds.store import Feeds
+from chargekey_notifier.reachable import reachable
 from chargekey_notifier.webhooks.endpoint import Endpoint, event_names, url
 from chargekey_notifier.webhooks.store import Listed, Webhooks
 
@@ -157,10 +157,8 @@ def _partner(request: pb.CreateWebhookRequest | pb.ListWebhooksRequest) -> str:
 
 async def _stored(call: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
     """Ask the tables; raises NotifierUnavailableError where they do not answer."""
-    try:
+    with reachable():
         return await asyncio.to_thread(call, *args, **kwargs)
-    except DatabaseUnavailableError as error:
-        raise NotifierUnavailableError from error
 
 
 def _place(request: pb.ListWebhookAttemptsRequest) -> int | None:

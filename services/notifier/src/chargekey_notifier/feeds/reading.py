@@ -6,15 +6,14 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-from chargekey_common.database import DatabaseUnavailableError
 from chargekey_notifier.errors import (
     CursorAheadError,
     CursorExpiredError,
     CursorMalformedError,
     LimitMalformedError,
-    NotifierUnavailableError,
 )
 from chargekey_notifier.feeds.store import Ends, Entry, Feeds
+from chargekey_notifier.reachable import reachable
 
 DEFAULT_LIMIT = 100
 LONGEST_PAGE = 1000
@@ -40,10 +39,8 @@ async def page(feeds: Feeds, partner_id: str, *, after: str, limit: int) -> Sequ
     if not 0 <= limit <= LONGEST_PAGE:
         raise LimitMalformedError
     number = number_of(after)
-    try:
+    with reachable():
         return await asyncio.to_thread(_page, feeds, partner_id, number, limit or DEFAULT_LIMIT)
-    except DatabaseUnavailableError as error:
-        raise NotifierUnavailableError from error
 
 
 def _page(feeds: Feeds, partner_id: str, number: int, limit: int) -> Sequence[Entry]:
@@ -61,7 +58,5 @@ def _page(feeds: Feeds, partner_id: str, number: int, limit: int) -> Sequence[En
 
 async def ends(feeds: Feeds, partner_id: str) -> Ends | None:
     """Return how far the feed goes; raises NotifierUnavailableError."""
-    try:
+    with reachable():
         return await asyncio.to_thread(feeds.ends, partner_id)
-    except DatabaseUnavailableError as error:
-        raise NotifierUnavailableError from error

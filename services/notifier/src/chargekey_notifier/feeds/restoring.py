@@ -92,6 +92,8 @@ def _gone(event: FeedEvent, sight: Sight, partner_id: str) -> FeedEvent | None:
             return told(event, "PermissionRevoked")
         case feed.OperatorConnected():
             return told(event, "OperatorDisconnected")
+        case feed.OverridesAllowedSet():
+            return told(event, overrides_allowed=True)
         case feed.IdentificationAdded() | feed.UserBlocked() | feed.UserBlockedAtInstallation() if (
             sight.known_at(partner_id, event.user_id)
         ):

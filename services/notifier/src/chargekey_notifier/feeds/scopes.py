@@ -125,8 +125,10 @@ class Scopes:
                 self._set_site(event.installation_id, event, managed_by=event.partner_id)
                 if self._sight.sees(event.partner_id, event.installation_id, None, ANY):
                     self._tell([event.partner_id], told(event))
+                self._tell_overrides(event.installation_id, allowed=event.overrides_allowed)
             case access.OperatorDisconnected():
                 self._disconnect(event.installation_id, event.partner_id, self._cause)
+                self._tell_overrides(event.installation_id, allowed=True)
             case _:
                 self._of_holding(event)
 
@@ -319,6 +321,13 @@ class Scopes:
             self._tell_as(
                 partner_id, event_id, feed.OperatorDisconnected(installation_id=installation_id)
             )
+
+    def _tell_overrides(self, installation_id: str, *, allowed: bool) -> None:
+        """Tell what an operator that comes or goes makes of the chargers' deviations."""
+        event_id = derived_id(self._cause, f"site {installation_id} overrides allowed")
+        event = feed.OverridesAllowedSet(installation_id=installation_id, overrides_allowed=allowed)
+        for partner_id in self._sight.anywhere_at(installation_id):
+            self._tell_as(partner_id, event_id, event)
 
     def _running(self, scope: Scope) -> tuple[str, ...]:
         """Return the sessions that run where the access is."""

@@ -234,12 +234,6 @@ class Feeds:
             found = connection.execute(select(FEEDS.c.partner_id).order_by(FEEDS.c.partner_id))
             return [partner_id for (partner_id,) in found]
 
-    def lasts(self) -> Mapping[str, int]:
-        """Return the number of each feed's newest event."""
-        with self.database.reading() as connection:
-            found = connection.execute(select(FEEDS.c.partner_id, FEEDS.c.number))
-            return {row.partner_id: row.number for row in found}
-
     def numbers(self) -> Mapping[str, int]:
         """Return the number of each feed's newest event, by partner."""
         with self.database.reading() as connection:
@@ -268,15 +262,6 @@ class Feeds:
         )
         with self.database.reading() as connection:
             return [Entry(*row) for row in connection.execute(found)]
-
-    def number_of(self, partner_id: str, event_id: str) -> int | None:
-        """Return the number of the event with this id, also of one kept no longer."""
-        found = select(EVENTS.c.number).where(
-            EVENTS.c.partner_id == partner_id, EVENTS.c.id == event_id
-        )
-        with self.database.reading() as connection:
-            number: int | None = connection.execute(found).scalar_one_or_none()
-        return number
 
 
 def _portions(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:

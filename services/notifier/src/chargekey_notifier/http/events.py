@@ -33,7 +33,7 @@ from chargekey_notifier.errors import (
 from chargekey_notifier.feeds import reading
 from chargekey_notifier.feeds.store import Entry, Feeds
 from chargekey_notifier.http.problems import FRESH, answering
-from chargekey_notifier.http.rates import Rates
+from chargekey_notifier.rates import Rates
 
 STREAM = "text/event-stream"
 # The rules' name for both ways: it is the same as asking by gRPC.

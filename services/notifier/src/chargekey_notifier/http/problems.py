@@ -13,6 +13,7 @@ from chargekey_common import errors
 from chargekey_notifier.errors import (
     CursorAheadError,
     CursorExpiredError,
+    MethodNotAllowedError,
     TokenRefusedError,
     TooManyRequestsError,
 )
@@ -23,6 +24,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _STATUS: Mapping[type[errors.ChargekeyError], HTTPStatus] = {
     CursorAheadError: HTTPStatus.GONE,
     CursorExpiredError: HTTPStatus.GONE,
+    MethodNotAllowedError: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.InvalidArgumentError: HTTPStatus.BAD_REQUEST,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.AlreadyExistsError: HTTPStatus.CONFLICT,
@@ -34,6 +36,7 @@ _STATUS: Mapping[type[errors.ChargekeyError], HTTPStatus] = {
 }
 # Partners' events, and refusals of them, are in nobody's cache.
 FRESH = {"Cache-Control": "no-store"}
+NOTHING: Mapping[str, str] = {}
 
 
 def answering(endpoint: Endpoint) -> Endpoint:
@@ -43,12 +46,13 @@ def answering(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except errors.ChargekeyError as error:
-            return _problem(error)
+            return problem(error)
 
     return answer
 
 
-def _problem(error: errors.ChargekeyError) -> Response:
+def problem(error: errors.ChargekeyError, beside: Mapping[str, str] = NOTHING) -> Response:
+    """Return it as it is answered, with these headers `beside` its own."""
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     told = {
         "title": status.phrase,
@@ -56,7 +60,7 @@ def _problem(error: errors.ChargekeyError) -> Response:
         "code": error.code,
         "detail": str(error),
     }
-    headers = dict(FRESH)
+    headers = {**beside, **FRESH}
     match error:
         case TokenRefusedError():
             # RFC 6750 §3.1: nothing but the scheme where no token was sent.

@@ -27,13 +27,14 @@ from chargekey_common.errors import TooManyAttemptsError, UnavailableError
 from chargekey_common.grpc.client import AWAY, remote_error
 from chargekey_notifier.errors import TooManyRequestsError
 from chargekey_notifier.http.problems import FRESH
-from chargekey_notifier.http.rates import Rates
+from chargekey_notifier.rates import Rates
 
 LONGEST_BODY = 4096  # bytes
 PATIENCE = 5.0  # seconds for a client to send them
 MOST_FIELDS = 8
-# From one address, in a minute; it may be a proxy's, with many partners behind it.
-MOST_REQUESTS = 600
+# In a minute: refused ones from one address, and tokens for one credential.
+MOST_STRANGERS = 600
+MOST_TOKENS = 60
 MINUTE = 60.0
 
 FORM = "application/x-www-form-urlencoded"
@@ -85,13 +86,14 @@ class TokenDoor:
 
     def __init__(self, identity: aio.Channel) -> None:
         self._identity = credentials_pb2_grpc.CredentialServiceStub(identity)
-        self._rates = Rates(most=MOST_REQUESTS, within=MINUTE)
+        self._strangers = Rates(most=MOST_STRANGERS, within=MINUTE)
+        self._tokens = Rates(most=MOST_TOKENS, within=MINUTE)
 
     def routes(self) -> Sequence[Route]:
         """Return what is answered here."""
-        return [Route("/v1/token", self._token, methods=["POST"])]
+        return [Route("/v1/token", self._answered, methods=["POST"])]
 
-    async def _token(self, request: Request) -> Response:
+    async def _answered(self, request: Request) -> Response:
         try:
             return await self._exchanged(request)
         except TooManyRequestsError as error:
@@ -100,14 +102,18 @@ class TokenDoor:
             return _refused(error.refusal)
 
     async def _exchanged(self, request: Request) -> Response:
-        self._rates.spend(request.client.host if request.client else "")
         credential_id, secret = _client(request, _form(request, await _body(request)))
         try:
             answer = await self._identity.ExchangePartnerCredential(
                 pb.ExchangePartnerCredentialRequest(credential_id=credential_id, secret=secret)
             )
         except aio.AioRpcError as error:
-            raise _RefusedError(_said(error)) from None
+            refusal = _said(error)
+            if refusal is _UNKNOWN:
+                # Only then: behind a proxy strangers have the address of everybody.
+                self._strangers.spend(request.client.host if request.client else "")
+            raise _RefusedError(refusal) from None
+        self._tokens.spend(credential_id)
         told = {
             "access_token": answer.access_token,
             "token_type": "Bearer",

@@ -13,11 +13,8 @@ from chargekey_common.eventstore.store import Context
 from chargekey_notifier.mails.kinds import Choice
 from chargekey_notifier.mails.outbox import Outbox
 from chargekey_notifier.mails.tables import DECLINED, RECEIPTS
-from chargekey_notifier.receipts import Receipts
+from chargekey_notifier.receipts import KEPT, Receipts
 from chargekey_notifier.sealing import Seal
-
-# Nanoseconds that a command is known for when it comes again.
-KNOWN = 7 * 24 * 3600 * 10**9
 
 
 class Choices:
@@ -47,7 +44,7 @@ class Choices:
         """
 
         def decide(connection: Connection) -> str:
-            self._receipts.forget(connection, time.time_ns() - KNOWN)
+            self._receipts.forget(connection, time.time_ns() - KEPT)
             connection.execute(delete(DECLINED).where(DECLINED.c.user_id == user_id))
             for choice in sorted(set(declined)):
                 connection.execute(self._new, {"user_id": user_id, "choice": choice})

@@ -27,6 +27,7 @@ HOUR = 3600 * 10**9
 # Nanoseconds after which nobody is told any more. A stream that is read from its beginning,
 # as by a new version that has a reaction more, tells of years.
 TOLD_WITHIN = 4 * 24 * HOUR
+SENT = "sent"
 SPREAD = "spread"
 GATHERED = "gathered"
 
@@ -118,7 +119,7 @@ class Outbox:
                     MAILS.c.topic == mail.topic,
                     MAILS.c.recipient == mail.recipient,
                     MAILS.c.kind == mail.kind,
-                    or_(WAITS, MAILS.c.outcome != GATHERED),
+                    or_(WAITS, MAILS.c.outcome.in_((SENT, SPREAD))),
                 )
                 .order_by(MAILS.c.due_at.desc())
                 .limit(1)
@@ -172,19 +173,26 @@ class Outbox:
     def due(self, *, now: int, busy: Collection[str] = (), most: int = 1) -> Sequence[Mail]:
         """Return mails to send by `now` (ns), the oldest of each recipient who is not `busy`.
 
-        One that is to be tried again later holds back its recipient's others. Whoever waits
-        for a link to sign in waits for nobody.
+        One that is to be tried again later holds back its recipient's others, but for links
+        to sign in: somebody sits there and waits for it. They come before all else, and wait
+        neither for others' mails nor for his own.
         """
-        first = select(func.min(MAILS.c.number)).where(WAITS, MAILS.c.due_at <= now)
+        link, ready = MAILS.c.kind == "sign_in_link", MAILS.c.again_at <= now
+        oldest = select(func.min(MAILS.c.number)).where(WAITS, MAILS.c.due_at <= now)
+        first = oldest.group_by(MAILS.c.recipient)
         found = (
             select(*_MAIL)
-            .where(MAILS.c.number.in_(first.group_by(MAILS.c.recipient)))
-            .where(MAILS.c.again_at <= now, MAILS.c.recipient.not_in(busy))
-            .order_by(MAILS.c.kind != "sign_in_link", MAILS.c.number)
+            .where(or_(*(MAILS.c.number.in_(each) for each in (first, first.where(link, ready)))))
+            .where(ready, MAILS.c.recipient.not_in(busy))
+            .order_by(~link, MAILS.c.number)
             .limit(most)
         )
         with self.database.reading() as connection:
-            return [Mail(*row) for row in connection.execute(found)]
+            rows = connection.execute(found).all()
+        mails: dict[str, Mail] = {}
+        for mail in (Mail(*row) for row in rows):
+            mails.setdefault(mail.recipient, mail)  # a link comes beside its recipient's oldest
+        return list(mails.values())
 
     def waiting(self, *, now: int | None = None) -> int:
         """Return how many mails wait that could have been sent by `now` (ns), or at all."""

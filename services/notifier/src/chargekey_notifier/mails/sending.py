@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,9 +13,9 @@ from grpc import aio
 from prometheus_client import Counter, Gauge
 
 from chargekey_common.database import DatabaseUnavailableError
-from chargekey_common.process import cancel
+from chargekey_common.process import cancel, set_within
 from chargekey_notifier.mails.kinds import Mail, is_group
-from chargekey_notifier.mails.outbox import SPREAD, TOLD_WITHIN, Outbox
+from chargekey_notifier.mails.outbox import SENT, SPREAD, TOLD_WITHIN, Outbox
 from chargekey_notifier.mails.post import AddressRefusedError, Post, RefusedError
 from chargekey_notifier.mails.writing import DroppedError, Writer
 
@@ -26,7 +25,6 @@ LONGEST_DELAY = 60.0
 # Whoever refuses an address is not to be asked every minute for days.
 LONGEST_REFUSED = 3600.0
 LOOK = 2.0  # seconds between looks for mails that other replicas have added, or that are due
-SENT = "sent"
 
 _MAILS = Counter("notifier_mails_total", "Mails sent, dropped, or to be tried again.", ["result"])
 _WAITING = Gauge("notifier_mails_waiting", "Mails that are neither sent nor dropped, and due.")
@@ -64,9 +62,7 @@ class Sender:
                     task = asyncio.create_task(self._deliver(mail))
                     task.add_done_callback(lambda _: self._woken.set())
                     self._sending[mail.recipient] = task
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):
-                        await self._woken.wait()
+                await set_within(self._woken, LOOK)
                 for recipient, task in list(self._sending.items()):
                     if task.done():
                         del self._sending[recipient]

@@ -40,6 +40,7 @@ from chargekey.identity.v1 import (
     users_pb2_grpc,
 )
 from chargekey_common.grpc.client import remote_error
+from chargekey_common.pages import every
 from chargekey_notifier.mails.choices import Choices
 from chargekey_notifier.mails.kinds import OPTIONAL, Mail, to_user, user_of
 from chargekey_notifier.mails.letters import (
@@ -338,41 +339,25 @@ class Writer:
         if asked.user_id:
             # What a user was given he hears of by itself.
             return [] if mail.kind == "access_request_approved" else [asked.user_id]
-        managers: list[str] = []
         request = partners_pb2.ListPartnerMembersRequest(
             partner_id=asked.partner_id, page_size=_PAGE
         )
-        while True:
-            page = await self._partners.ListPartnerMembers(request)
-            managers += [each.user_id for each in page.members if each.manages]
-            if not page.next_page_token:
-                return managers
-            request.page_token = page.next_page_token
+        members = await every(self._partners.ListPartnerMembers, request, "members")
+        return [each.user_id for each in members if each.manages]
 
     async def _is_blocked(self, user_id: str, installation_id: str) -> bool:
         request = owners_pb2.ListBlockedUsersRequest(
             installation_id=installation_id, page_size=_PAGE
         )
-        while True:
-            page = await self._owners.ListBlockedUsers(request)
-            if user_id in page.user_ids:
-                return True
-            if not page.next_page_token:
-                return False
-            request.page_token = page.next_page_token
+        return user_id in await every(self._owners.ListBlockedUsers, request, "user_ids")
 
     async def _identification(
         self, user_id: str, identification_id: str
     ) -> identifications_pb2.Identification | None:
         request = identifications_pb2.ListIdentificationsRequest(user_id=user_id, page_size=_PAGE)
-        while True:
-            page = await self._identifications.ListIdentifications(request)
-            for each in page.identifications:
-                if each.id == identification_id:
-                    return each
-            if not page.next_page_token:
-                return None
-            request.page_token = page.next_page_token
+        method = self._identifications.ListIdentifications
+        found = await every(method, request, "identifications")
+        return next((each for each in found if each.id == identification_id), None)
 
     async def _require_no_permission(self, permission_id: str) -> None:
         try:

@@ -23,6 +23,7 @@ from chargekey_common.jetstream import (
     cancellably,
     publish_atomically,
 )
+from chargekey_common.process import set_within
 from chargekey_common.published.feed import CONTENT_TYPE
 from chargekey_notifier.feeds.store import Feeds
 from chargekey_notifier.nats_door.streams import PASSING, Streams, subject
@@ -71,11 +72,7 @@ class Publisher:
                 if reconnects != (reconnects := self._client.stats["reconnects"]):
                     for feed in published.values():
                         feed.look()
-                try:
-                    async with asyncio.timeout(POLL):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
+                await set_within(self._woken, POLL)
 
     async def _numbers(self) -> Mapping[str, int]:
         try:
@@ -124,10 +121,7 @@ class _Feed:
                 )
                 await asyncio.sleep(RETRY)
                 continue
-            try:
-                async with asyncio.timeout(LOOK):
-                    await self._woken.wait()
-            except TimeoutError:
+            if not await set_within(self._woken, LOOK):
                 self._end = None
 
     async def _publish_some(self) -> bool:

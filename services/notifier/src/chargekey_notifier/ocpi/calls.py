@@ -22,7 +22,9 @@ LONGEST_ANSWER = 4 * 1024 * 1024  # bytes: a page is as long as the other side p
 UNAUTHORIZED = 401
 # Of somebody else's doing, or passing; 5xx beside them.
 _NOT_NOW = (403, 408, 429)
-_NEXT = re.compile(r'<([^<>\s]+)>\s*;[^,]*\brel="?next"?')
+# A link with its parameters: nothing of it can be read in two ways, however long it is.
+_LINK = re.compile(r"<([^<>\s]+)>([^<>]*)")
+_IS_NEXT = re.compile(r';\s*rel="?next"?\s*(?:[;,]|$)')
 
 Data = TypeVar("Data")
 
@@ -108,10 +110,11 @@ class Calls:
     async def call_peer(self, peer: Peer, method: str, url: str, body: object = None) -> Told:
         """Return what an operator answers at a functional module; raises what `call` does.
 
-        OcpiRefusedError also of one that is not connected.
+        NotNowError also of one that there is nothing to call with.
         """
         if peer.credential is None:
-            raise OcpiRefusedError
+            detail = "What it is called with cannot be read; connect anew."
+            raise NotNowError(detail)
         routing = {
             "ocpi-from-country-code": self._party.country_code,
             "ocpi-from-party-id": self._party.party_id,
@@ -147,5 +150,6 @@ def _told(said: Said) -> Told:
     if said.status >= 400:  # noqa: PLR2004 - an error
         detail = f"It answered HTTP {said.status}."
         raise OcpiRefusedError(detail)
-    following = _NEXT.search(said.link or "")
-    return Told(envelope.data, None if following is None else following.group(1))
+    links = _LINK.findall(said.link or "")
+    following = (url for url, parameters in links if _IS_NEXT.search(parameters))
+    return Told(envelope.data, next(following, None))

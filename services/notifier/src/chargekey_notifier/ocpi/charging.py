@@ -92,9 +92,9 @@ class GatewayRefusedError(FailedPreconditionError):
     sentence = "The gateway refuses."
 
     def __init__(self, code: str, sentence: str) -> None:
-        super().__init__()
         self.code = code  # type: ignore[misc] # this one's alone
         self.sentence = sentence  # type: ignore[misc]
+        super().__init__()
 
 
 async def _answered(call: Awaitable[Response]) -> Response:

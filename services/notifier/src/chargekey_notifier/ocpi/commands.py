@@ -49,7 +49,7 @@ class StartSession(Message, frozen=True, kw_only=True):
     evse_uid: CiString36 | None = None
     connector_id: CiString36 | None = None
     authorization_reference: (
-        Annotated[str, msgspec.Meta(max_length=36, pattern=r"^[ -~]*$")] | None
+        Annotated[str, msgspec.Meta(max_length=36, pattern=r"^[ -~]*\Z")] | None
     ) = None
 
 

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from chargekey_common.errors import ChargekeyError
 from chargekey_notifier.errors import (
     OcpiEndpointsMissingError,
+    OcpiHandshakeUnderWayError,
     OcpiRefusedError,
     OcpiUnreachableError,
     OcpiVersionMissingError,
@@ -123,6 +124,8 @@ class Configuration:
         except tuple(_WHY) as error:
             number = next(code for kind, code in _WHY.items() if isinstance(error, kind))
             raise OcpiError(number, str(error)) from None
+        except OcpiHandshakeUnderWayError as error:
+            raise OcpiError(CLIENT_ERROR, str(error), http=409) from None
         if mine is None:
             raise OcpiError(CLIENT_ERROR, _ALREADY, http=405)
         return Answer(data=mine)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import structlog
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from chargekey_common.errors import ChargekeyError
 from chargekey_common.eventstore.store import Context
 from chargekey_notifier.errors import (
     OcpiConnectedError,
+    OcpiHandshakeUnderWayError,
     OcpiNotConnectedError,
     OcpiTokenMalformedError,
     OcpiUrlMalformedError,
@@ -48,6 +50,7 @@ class Connecting:
         self._party = party
         self._public_url = public_url
         self._changed = changed
+        self._handshaking: set[str] = set()
 
     async def offer(self, context: Context, partner_id: str) -> str:
         """Return a token to register here with; raises OcpiConnectedError."""
@@ -65,8 +68,8 @@ class Connecting:
     ) -> None:
         """Register at the operator, which has told where and with what.
 
-        Raises OcpiUrlMalformedError, OcpiTokenMalformedError, OcpiConnectedError and what
-        `handshake.register` raises.
+        Raises OcpiUrlMalformedError, OcpiTokenMalformedError, OcpiConnectedError,
+        OcpiHandshakeUnderWayError and what `handshake.register` raises.
         """
         if not is_url(versions_url):
             raise OcpiUrlMalformedError
@@ -89,18 +92,19 @@ class Connecting:
         if peer is not None and peer.state == "connected":
             await asyncio.to_thread(self._receipts.once, context, "ConnectOcpi", _is_connected)
             return
-        await asyncio.to_thread(self._written, stand)
-        try:
-            registration = await handshake.register(
-                self._calls,
-                versions_url,
-                Credential(token),
-                handshake.own(self._party, public_url=self._public_url, token=mine),
-            )
-            await asyncio.to_thread(self._receipts.once, context, "ConnectOcpi", decide)
-        except BaseException:
-            await asyncio.to_thread(self._peers.withdraw, partner_id, mine)
-            raise
+        with self._alone(partner_id):
+            await asyncio.to_thread(self._written, stand)
+            try:
+                registration = await handshake.register(
+                    self._calls,
+                    versions_url,
+                    Credential(token),
+                    handshake.own(self._party, public_url=self._public_url, token=mine),
+                )
+                await asyncio.to_thread(self._receipts.once, context, "ConnectOcpi", decide)
+            except BaseException:
+                await asyncio.to_thread(self._peers.withdraw, partner_id, mine)
+                raise
         log.info("ocpi_connected", partner=partner_id)
         self._changed()
 
@@ -109,9 +113,11 @@ class Connecting:
     ) -> Credentials | None:
         """Return what an operator calls us with, that has sent what it is called with.
 
-        None where another registration was faster. Raises what `handshake.known` does.
+        None where another registration was faster. Raises OcpiHandshakeUnderWayError and what
+        `handshake.known` does.
         """
-        registration = await handshake.answered(self._calls, credentials, encoded=encoded)
+        with self._alone(peer.partner_id):
+            registration = await handshake.answered(self._calls, credentials, encoded=encoded)
         token = new_token()
 
         def write(connection: Connection) -> bool:
@@ -157,6 +163,20 @@ class Connecting:
         )
         log.info("ocpi_disconnected", partner=peer.partner_id)
         self._changed()
+
+    @contextlib.contextmanager
+    def _alone(self, partner_id: str) -> Iterator[None]:
+        """Make one handshake with an operator at a time: its names and servers may be slow.
+
+        All operators share the look-ups of names.
+        """
+        if partner_id in self._handshaking:
+            raise OcpiHandshakeUnderWayError
+        self._handshaking.add(partner_id)
+        try:
+            yield
+        finally:
+            self._handshaking.remove(partner_id)
 
     def _written(self, write: Callable[[Connection], object]) -> object:
         with self._peers.database.writing() as connection:

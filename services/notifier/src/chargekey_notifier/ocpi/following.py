@@ -14,6 +14,7 @@ from grpc import aio
 
 from chargekey.access.v1 import installations_pb2, installations_pb2_grpc
 from chargekey_common.database import DatabaseUnavailableError
+from chargekey_common.process import set_within
 from chargekey_common.published import feed
 from chargekey_notifier.feeds.store import Entry, Feeds
 from chargekey_notifier.ocpi import cdrs, locations, sessions
@@ -145,9 +146,7 @@ class Following:
                 log.warning("ocpi_not_followed", error=str(error))
                 await asyncio.sleep(LOOK)
             else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):
-                        await woken.wait()
+                await set_within(woken, LOOK)
 
     async def _forget(self) -> None:
         while True:
@@ -166,19 +165,12 @@ class Following:
                 if form is None:
                     continue
                 event = msgspec.json.decode(envelope.data, type=form)
-                match event:
-                    case feed.InstallationAddressSet():
-                        changes.due(LOCATION, event.installation_id, now)
-                    case (
-                        feed.SessionStarted()
-                        | feed.SessionUpdated()
-                        | feed.SessionEnded()
-                        | feed.SessionCorrected()
-                        | feed.StartRefused()
-                    ):
-                        _of_session(changes, event, now)
-                    case _:
-                        _of_sites(changes, event, nanoseconds(envelope.time), now)
+                if isinstance(event, feed.InstallationAddressSet):
+                    changes.due(LOCATION, event.installation_id, now)
+                elif isinstance(event, _OfSession):
+                    _of_session(changes, event, now)
+                else:
+                    _of_sites(changes, event, nanoseconds(envelope.time), now)
 
     async def _place(self, installation_id: str) -> Place | None:
         """Return where a site is, if access knows; raises AioRpcError where it cannot say."""

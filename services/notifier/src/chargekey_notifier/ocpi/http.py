@@ -12,14 +12,17 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.errors import ChargekeyError, UnavailableError
-from chargekey_notifier.ocpi.messages import nanoseconds, told
+from chargekey_notifier.errors import TooManyRequestsError
+from chargekey_notifier.ocpi.messages import LONGEST_PAGE, Page, nanoseconds, told
 from chargekey_notifier.ocpi.peers import Peer, Peers
+from chargekey_notifier.rates import Rates
 
 SUCCESS = 1000
 CLIENT_ERROR = 2000
@@ -33,7 +36,10 @@ UNSUPPORTED_VERSION = 3002
 NO_ENDPOINTS = 3003
 
 LONGEST_BODY = 64 * 1024  # bytes
-LONGEST_PAGE = 100
+PATIENCE = 10.0  # seconds for a client to send them
+# From one address, in a minute, without a token that is anybody's.
+MOST_STRANGERS = 600
+MINUTE = 60.0
 _ECHOED = ("x-request-id", "x-correlation-id")
 # §4.2.2: a response goes back to where its request came from.
 _ROUTING = {
@@ -64,15 +70,6 @@ class OcpiError(Exception):
         self.answer = Answer(status_code=status_code, message=message, http=http)
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of a list is wanted (§4.1.4): times in nanoseconds, `date_to` exclusive."""
-
-    offset: int = 0
-    limit: int = LONGEST_PAGE
-    date_from: int | None = None
-    date_to: int | None = None
-
-
 class _Envelope(msgspec.Struct, omit_defaults=True):
     status_code: int
     timestamp: str
@@ -92,6 +89,7 @@ class Door:
         self.public_url = public_url
         self.clock = clock
         self._peers = peers
+        self._strangers = Rates(most=MOST_STRANGERS, within=MINUTE)
 
     def route(self, path: str, *, registering: bool = False, **handlers: Handler) -> Route:
         """Return the route that answers each method by its handler: `get=...`, `put=...`.
@@ -106,12 +104,19 @@ class Door:
                 answer = await handler(request, peer)
             except OcpiError as error:
                 answer = error.answer
+            except TooManyRequestsError as error:
+                answer = Answer(
+                    status_code=CLIENT_ERROR,
+                    message=str(error),
+                    http=429,
+                    headers={"Retry-After": str(error.seconds)},
+                )
             except (DatabaseUnavailableError, UnavailableError):
                 message = UnavailableError.sentence
                 answer = Answer(status_code=SERVER_ERROR, message=message, http=503)
             except ChargekeyError as error:
                 answer = Answer(status_code=CLIENT_ERROR, message=str(error))
-            return self._response(request, answer)
+            return _response(request, answer, self.clock())
 
         route = Route(path, answer, methods=[name.upper() for name in handlers])
         if route.methods is not None:
@@ -132,28 +137,31 @@ class Door:
         """Return who calls; raises OcpiError.
 
         §4.1.1: without a token, with one that is nobody's, and with one that is for
-        registering anywhere else.
+        registering anywhere else. TooManyRequestsError where an address does so all the time.
+        Whoever has the right token is let in however often it was wrong: behind a proxy
+        strangers have the address of everybody.
         """
         for token, _ in _tokens(request):
             peer = await asyncio.to_thread(self._peers.calling_with, token)
             if peer is not None and (registering or peer.state == "connected"):
                 return peer
+        self._strangers.spend(request.client.host if request.client else "")
         message = "Call with the credentials token that you were given."
         raise OcpiError(CLIENT_ERROR, message, http=401)
 
-    def _response(self, request: Request, answer: Answer) -> Response:
-        envelope = _Envelope(answer.status_code, told(self.clock()), answer.message, answer.data)
-        headers = {name: request.headers[name] for name in _ECHOED if name in request.headers}
-        headers |= {
-            back: request.headers[name]
-            for name, back in _ROUTING.items()
-            if name in request.headers
-        }
-        headers |= answer.headers
-        if answer.http == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2 wants to be told how
-            headers["WWW-Authenticate"] = "Token"
-        body = msgspec.json.encode(envelope)
-        return Response(body, answer.http, headers, media_type="application/json")
+
+def unrouted(request: Request, error: HTTPException) -> Response:
+    """Return what is answered where there is no such address, or not by this method."""
+    message = "There is no such address here; /ocpi/versions leads to those that there are."
+    if error.status_code == 405:  # noqa: PLR2004 - Method Not Allowed
+        message = "This address is not for that method."
+    answer = Answer(
+        status_code=CLIENT_ERROR,
+        message=message,
+        http=error.status_code,
+        headers=error.headers or {},
+    )
+    return _response(request, answer, time.time_ns())
 
 
 def called_with(request: Request, peer: Peer, peers: Peers) -> tuple[str, bool]:
@@ -169,11 +177,15 @@ def called_with(request: Request, peer: Peer, peers: Peers) -> tuple[str, bool]:
 async def body(request: Request, kind: type[Body]) -> Body:
     """Return what was sent; raises OcpiError where it is not what the standard has here."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > LONGEST_BODY:
-            message = f"Send at most {LONGEST_BODY} bytes."
-            raise OcpiError(INVALID, message, http=413)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > LONGEST_BODY:
+                    message = f"Send at most {LONGEST_BODY} bytes."
+                    raise OcpiError(INVALID, message, http=413)
+    except (TimeoutError, ClientDisconnect):
+        raise OcpiError(INVALID, "Send it whole, at once.", http=408) from None
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -191,6 +203,19 @@ def page(request: Request) -> Page:
         date_from=_moment(asked.get("date_from")),
         date_to=_moment(asked.get("date_to")),
     )
+
+
+def _response(request: Request, answer: Answer, at: int) -> Response:
+    envelope = _Envelope(answer.status_code, told(at), answer.message, answer.data)
+    headers = {name: request.headers[name] for name in _ECHOED if name in request.headers}
+    headers |= {
+        back: request.headers[name] for name, back in _ROUTING.items() if name in request.headers
+    }
+    headers |= answer.headers
+    if answer.http == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2 wants to be told how
+        headers["WWW-Authenticate"] = "Token"
+    body = msgspec.json.encode(envelope)
+    return Response(body, answer.http, headers, media_type="application/json")
 
 
 def _tokens(request: Request) -> Sequence[tuple[str, bool]]:

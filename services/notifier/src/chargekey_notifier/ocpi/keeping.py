@@ -21,13 +21,13 @@ from chargekey.access.v1 import decision_endpoints_pb2 as pb
 from chargekey.access.v1 import decision_endpoints_pb2_grpc
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.errors import ChargekeyError
-from chargekey_common.process import cancel
+from chargekey_common.process import cancel, set_within
 from chargekey_notifier.ocpi.calls import Calls
 from chargekey_notifier.ocpi.charging import Charging
 from chargekey_notifier.ocpi.messages import told
 from chargekey_notifier.ocpi.peers import Peer, Peers
 from chargekey_notifier.ocpi.tokens import Token, Tokens
-from chargekey_notifier.receipts import Receipts
+from chargekey_notifier.receipts import KEPT, Receipts
 
 LOOK = 10.0  # seconds between two looks, where nothing calls for one
 AGAIN = 300.0  # seconds until what failed is tried again
@@ -35,7 +35,6 @@ DEADLINE = 5.0  # seconds for an answer of access
 DAY = 24 * 3600 * 10**9
 # Of changes that were on their way when the last fetch began.
 OVERLAP = 3600 * 10**9
-RECEIPTS_KEPT = 30 * DAY
 MOST_PAGES = 10_000
 NEVER_SET = ""
 
@@ -80,9 +79,7 @@ class Keeping:
                 self._changed.clear()
                 with contextlib.suppress(DatabaseUnavailableError):
                     await self._look()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):
-                        await self._changed.wait()
+                await set_within(self._changed, LOOK)
         finally:
             for task in list(self._working.values()):
                 await cancel(task)
@@ -113,7 +110,7 @@ class Keeping:
 
     async def _look(self) -> None:
         now, loop = self._clock(), asyncio.get_running_loop()
-        await asyncio.to_thread(self._forget_receipts, now - RECEIPTS_KEPT)
+        await asyncio.to_thread(self._forget_receipts, now - KEPT)
         for peer in await asyncio.to_thread(self._peers.all):
             due = peer.state == "connected" and peer.pulled_at + DAY <= now
             waits = self._not_before.get(peer.partner_id, 0.0) > loop.time()

@@ -203,11 +203,6 @@ def after(sites: Mapping[str, Site], event: feed.FeedEvent, at: int) -> Sequence
     return [site for site in changed if site != before[site.id]]
 
 
-def place(site: Site, where: Place | None) -> Site:
-    """Return the site with this address; one that it had stays where access tells none."""
-    return site if where is None else msgspec.structs.replace(site, place=where)
-
-
 def location(site: Site, *, party: Party, changed_at: int) -> Location:
     """Return the site as a Location; raises ValueError for one without an address."""
     where = site.place

@@ -1,4 +1,4 @@
-"""What OCPI 2.2.1 sends, as far as more than one module has it: types, envelope, credentials."""
+"""What OCPI 2.2.1 sends, as far as more than one module has it: types, credentials, pages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Annotated, Literal
 import msgspec
 
 VERSION = "2.2.1"
+LONGEST_PAGE = 100
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+# Whole microseconds that tables and contracts have room for in nanoseconds: 1677 to 2262.
+_FARTHEST = (2**63 - 1) // 1000
 
 # §16.1: case-insensitive, printable, ASCII.
-CiString2 = Annotated[str, msgspec.Meta(min_length=2, max_length=2, pattern=r"^[!-~]+$")]
-CiString3 = Annotated[str, msgspec.Meta(min_length=1, max_length=3, pattern=r"^[!-~]+$")]
-CiString36 = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"^[ -~]+$")]
-Url = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^https?://[!-~]+$")]
-Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+CiString2 = Annotated[str, msgspec.Meta(min_length=2, max_length=2, pattern=r"^[!-~]+\Z")]
+CiString3 = Annotated[str, msgspec.Meta(min_length=1, max_length=3, pattern=r"^[!-~]+\Z")]
+CiString36 = Annotated[str, msgspec.Meta(min_length=1, max_length=36, pattern=r"^[ -~]+\Z")]
+Url = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^https?://[!-~]+\Z")]
+Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[!-~]+\Z")]
 Role = Literal["CPO", "EMSP", "HUB", "NAP", "NSP", "OTHER", "SCSP"]
 InterfaceRole = Literal["SENDER", "RECEIVER"]
 
@@ -86,6 +89,15 @@ class LocationReferences(Message, frozen=True, kw_only=True):
     evse_uids: tuple[CiString36, ...] = ()
 
 
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list is wanted (§4.1.4): times in nanoseconds, `date_to` exclusive."""
+
+    offset: int = 0
+    limit: int = LONGEST_PAGE
+    date_from: int | None = None
+    date_to: int | None = None
+
+
 def told(at: int) -> str:
     """Return a moment, in nanoseconds since the epoch, as OCPI tells it: RFC 3339, in UTC."""
     moment = _EPOCH + dt.timedelta(microseconds=at // 1000)
@@ -93,9 +105,13 @@ def told(at: int) -> str:
 
 
 def nanoseconds(moment: dt.datetime) -> int:
-    """Return a moment that was told, in nanoseconds since the epoch; without a zone it is UTC."""
+    """Return a moment that was told, in nanoseconds since the epoch; without a zone it is UTC.
+
+    Where that is more than 64 bits hold, as for the year 9999, it is the farthest they do.
+    """
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-    return (aware - _EPOCH) // _MICROSECOND * 1000
+    microseconds = (aware - _EPOCH) // _MICROSECOND
+    return max(-_FARTHEST, min(microseconds, _FARTHEST)) * 1000
 
 
 def is_url(text: str) -> bool:

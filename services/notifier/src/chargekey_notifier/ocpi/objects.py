@@ -15,8 +15,8 @@ from sqlalchemy import Connection, case, delete, func, select, update
 
 from chargekey_common.database import Database
 from chargekey_notifier.ocpi.cdrs import Settled
-from chargekey_notifier.ocpi.http import Page
 from chargekey_notifier.ocpi.locations import Site
+from chargekey_notifier.ocpi.messages import Page
 from chargekey_notifier.ocpi.sessions import Charge
 from chargekey_notifier.ocpi.tables import FOLLOWED, OBJECTS
 

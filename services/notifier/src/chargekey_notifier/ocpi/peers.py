@@ -6,6 +6,7 @@ peer is a partner: one connection each.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select, update
 from chargekey_common.database import Database
 from chargekey_notifier.ocpi.messages import CredentialsRole, InterfaceRole, Module
 from chargekey_notifier.ocpi.tables import PEERS, TOKENS
-from chargekey_notifier.sealing import Seal
+from chargekey_notifier.sealing import Seal, UnsealableError
 
 State = Literal["offered", "connected", "ended"]
 
@@ -33,9 +34,11 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator. `credential` is what it is called with; None while it is only `offered`.
+    """An operator. `credential` is what it is called with.
 
-    `token_hash` is what it calls us with, and another one after every handshake.
+    None while it is only `offered`, and where it was sealed under another secret: it calls us
+    all the same, and is called again after another handshake. `token_hash` is of what it calls
+    us with, and another one after every handshake.
     """
 
     partner_id: str
@@ -230,8 +233,9 @@ class Peers:
             partner_id = row["partner_id"]
             credential = None
             if sealed is not None:
-                token = self._seal.open(sealed, partner_id)
-                credential = Credential(token, encoded=row["tokens_encoded"])
+                with contextlib.suppress(UnsealableError):
+                    token = self._seal.open(sealed, partner_id)
+                    credential = Credential(token, encoded=row["tokens_encoded"])
             peers.append(
                 Peer(
                     partner_id=partner_id,

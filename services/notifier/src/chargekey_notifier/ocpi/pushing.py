@@ -8,7 +8,6 @@ operator knows it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
@@ -18,7 +17,7 @@ import structlog
 from prometheus_client import Counter
 
 from chargekey_common.database import DatabaseUnavailableError
-from chargekey_common.process import cancel
+from chargekey_common.process import cancel, set_within
 from chargekey_notifier.errors import OcpiRefusedError, OcpiUnreachableError
 from chargekey_notifier.ocpi import locations
 from chargekey_notifier.ocpi.calls import Calls, NotNowError, WrongEncodingError
@@ -125,9 +124,7 @@ class Pushing:
                 delay = min(delay * 2, LONGEST_DELAY)
             else:
                 delay = FIRST_DELAY
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):
-                        await woken.wait()
+                await set_within(woken, LOOK)
 
     async def push(self, peer: Peer) -> None:
         """Push all that the operator has not taken.

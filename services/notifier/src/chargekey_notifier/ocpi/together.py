@@ -47,7 +47,7 @@ class Ocpi:
         `currency` is ISO 4217's name of the one that sessions are told in.
         """
         seal = Seal(secret, b"ocpi")
-        receipts = Receipts(database, RECEIPTS, seal)
+        receipts = Receipts(database, RECEIPTS, Seal(secret, b"ocpi commands"))
         charging = Charging(gateway)
         self.peers = Peers(database, seal)
         self.tokens = Tokens(database, seal, secret)

@@ -5,6 +5,7 @@ Found by a keyed hash of what is presented: a copy of the database tells of nobo
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from chargekey_notifier.ocpi.messages import (
     nanoseconds,
 )
 from chargekey_notifier.ocpi.tables import TOKENS
-from chargekey_notifier.sealing import Seal
+from chargekey_notifier.sealing import Seal, UnsealableError
 
 TokenType = Literal["AD_HOC_USER", "APP_USER", "OTHER", "RFID"]
 Whitelist = Literal["ALWAYS", "ALLOWED", "ALLOWED_OFFLINE", "NEVER"]
@@ -121,7 +122,7 @@ class Tokens:
         return None if sealed is None else self._open(sealed, partner_id)
 
     def of(self, partner_id: str) -> Iterator[Sequence[Token]]:
-        """Yield all that are known, some at a time."""
+        """Yield all that are known, some at a time; none of another secret's, which none finds."""
         behind = b""
         while True:
             found = (
@@ -134,7 +135,11 @@ class Tokens:
                 rows = connection.execute(found).all()
             if not rows:
                 return
-            yield [self._open(sealed, partner_id) for _, sealed in rows]
+            tokens: list[Token] = []
+            for _, sealed in rows:
+                with contextlib.suppress(UnsealableError):
+                    tokens.append(self._open(sealed, partner_id))
+            yield tokens
             behind = rows[-1][0]
 
     def count(self, partner_id: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.outgoing import Outgoing, Said, UnsafeAddressError
-from chargekey_common.process import cancel
+from chargekey_common.process import cancel, set_within
 from chargekey_notifier.errors import WebhookUnknownError
 from chargekey_notifier.feeds.store import Entry, Feeds
 from chargekey_notifier.webhooks.endpoint import FAILING, GONE, Endpoint
@@ -84,7 +83,7 @@ class WebhookSender:
         self._clock = clock
         self._chance = chance
         self._lines: dict[str, tuple[_Line, asyncio.Task[None]]] = {}
-        self._lasts: Mapping[str, int] = {}
+        self._numbers: Mapping[str, int] = {}
         self._commanded = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         webhooks.on_commanded(self._hear_command)
@@ -103,9 +102,7 @@ class WebhookSender:
                 while True:
                     self._commanded.clear()
                     await self._look(tasks)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(LOOK):
-                            await self._commanded.wait()
+                    await set_within(self._commanded, LOOK)
         finally:
             self._lines.clear()
 
@@ -128,11 +125,14 @@ class WebhookSender:
                 if line.revision != endpoint.revision:
                     line.revision = endpoint.revision
                     line.woken.set()
-        lasts = await _until_there(self._feeds.lasts)
-        self._wake({each for each, last in lasts.items() if self._lasts.get(each) != last})
-        self._lasts = lasts
+        numbers = await _until_there(self._feeds.numbers)
+        self._wake({each for each, number in numbers.items() if self._numbers.get(each) != number})
+        self._numbers = numbers
         _LAG.set(
-            sum(max(lasts.get(each.partner_id, 0) - each.delivered, 0) for each in enabled.values())
+            sum(
+                max(numbers.get(each.partner_id, 0) - each.delivered, 0)
+                for each in enabled.values()
+            )
         )
 
     def _wake(self, partners: AbstractSet[str]) -> None:
@@ -154,9 +154,7 @@ class WebhookSender:
             rest = (endpoint.next_attempt_at or 0) - self._clock()
             if rest > 0:
                 line.resting = True
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(rest / _SECOND):
-                        await line.woken.wait()
+                await set_within(line.woken, rest / _SECOND)
                 line.resting = False
             elif not await self._send(endpoint):
                 await line.woken.wait()

@@ -153,10 +153,13 @@ class ManagedBy(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
     OVERRIDES_ALLOWED_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     partner_id: _builtins.str
     name: _builtins.str
     contact: _builtins.str
     overrides_allowed: _builtins.bool
+    answers: _builtins.bool
+    """Whether it can be asked who may charge: where it cannot, EXTERNAL lets nobody in."""
     def __init__(
         self,
         *,
@@ -164,10 +167,11 @@ class ManagedBy(_message.Message):
         name: _builtins.str = ...,
         contact: _builtins.str = ...,
         overrides_allowed: _builtins.bool = ...,
+        answers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "name", b"name", "overrides_allowed", b"overrides_allowed", "partner_id", b"partner_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "contact", b"contact", "name", b"name", "overrides_allowed", b"overrides_allowed", "partner_id", b"partner_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

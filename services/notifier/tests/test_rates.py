@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from chargekey_notifier import rates
 from chargekey_notifier.errors import TooManyRequestsError
-from chargekey_notifier.http import rates
-from chargekey_notifier.http.rates import Rates
+from chargekey_notifier.rates import Rates
 
 
 class Clock:
