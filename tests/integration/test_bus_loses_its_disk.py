@@ -40,6 +40,7 @@ class Site:
     first: StubbornCharger
     second: StubbornCharger
     ada: str
+    installation_id: str
 
     def __init__(
         self, data: DataDirectory, system: System, client: Client, outages: Outages
@@ -52,7 +53,7 @@ class Site:
     async def build(self, stack: AsyncExitStack) -> None:
         """Build it and live through its past."""
         garage = await create_garage(self.client, ADAS)
-        self.ada = garage.user_id
+        self.ada, self.installation_id = garage.user_id, garage.installation_id
         other = await self.client.chargers.AddCharger(
             chargers_pb2.AddChargerRequest(
                 installation_id=garage.installation_id, ocpp_identity=OTHER_CHARGER
@@ -212,7 +213,7 @@ async def test_a_bus_that_runs_on_without_its_disk_is_filled_again_once_it_is_re
         starting = asyncio.create_task(here.second.start(carols))
         request = users_pb2.AddLocalUserRequest(
             command_id="dave",
-            installation_id=(await sessions(here.client))[0].installation_id,
+            installation_id=here.installation_id,
             first_name="Dave",
             last_name="Somebody",
         )
