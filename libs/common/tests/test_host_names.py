@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chargekey_common.host_names import AT_ONCE, KEPT, Names
+from chargekey_common.host_names import AT_ONCE, EACH, KEPT, Names
 
 ADDRESS = ipaddress.ip_address("93.184.216.34")
 PATIENCE = 30  # seconds
@@ -53,32 +53,35 @@ class Clock:
 async def test_what_was_found_is_kept_for_a_moment(server: NameServer) -> None:
     clock = Clock()
     names = Names(server.look_up, clock=clock)
-    assert list(await names.addresses("volt")) == [ADDRESS]
+    assert list(await names.addresses("volt", "volt")) == [ADDRESS]
     clock.now += KEPT - 1
-    assert list(await names.addresses("volt")) == [ADDRESS]
+    assert list(await names.addresses("volt", "volt")) == [ADDRESS]
     assert server.asked == ["volt"]
     clock.now += 1
-    assert list(await names.addresses("volt")) == [ADDRESS]
+    assert list(await names.addresses("volt", "volt")) == [ADDRESS]
     assert server.asked == ["volt", "volt"]
     clock.now += KEPT
-    await names.addresses("watt")
+    await names.addresses("watt", "volt")
     assert len(names) == 1
 
 
 @pytest.mark.parametrize("host", ["unknown", "bad"])
 async def test_what_was_not_found_is_looked_up_again(server: NameServer, host: str) -> None:
     names = Names(server.look_up)
-    assert list(await names.addresses(host)) == []
-    assert list(await names.addresses(host)) == []
+    assert list(await names.addresses(host, "volt")) == []
+    assert list(await names.addresses(host, "volt")) == []
     assert server.asked == [host, host]
 
 
 async def test_slow_names_take_no_thread_from_others(server: NameServer) -> None:
     """Nor from whatever else the loop has threads for."""
     names = Names(server.look_up)
-    slow = [asyncio.create_task(names.addresses(f"slow{number}")) for number in range(40)]
+    slow = [
+        asyncio.create_task(names.addresses(f"slow{number}", f"asker{number // EACH}"))
+        for number in range(40)
+    ]
     async with asyncio.timeout(PATIENCE):
-        assert list(await names.addresses("volt")) == [ADDRESS]
+        assert list(await names.addresses("volt", "volt")) == [ADDRESS]
         assert await asyncio.to_thread(lambda: 1) == 1
         assert not any(task.done() for task in slow)
         server.go_on.set()
@@ -87,7 +90,7 @@ async def test_slow_names_take_no_thread_from_others(server: NameServer) -> None
 
 async def test_a_name_is_looked_up_once_whoever_asks_and_goes_away(server: NameServer) -> None:
     names = Names(server.look_up)
-    first, *others = [asyncio.create_task(names.addresses("slow")) for _ in range(5)]
+    first, *others = [asyncio.create_task(names.addresses("slow", "volt")) for _ in range(5)]
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait({first})
@@ -95,23 +98,42 @@ async def test_a_name_is_looked_up_once_whoever_asks_and_goes_away(server: NameS
     server.go_on.set()
     async with asyncio.timeout(PATIENCE):
         assert all(list(found) == [ADDRESS] for found in await asyncio.gather(*others))
-        assert list(await names.addresses("slow")) == [ADDRESS]
+        assert list(await names.addresses("slow", "volt")) == [ADDRESS]
     assert server.asked == ["slow"]
 
 
 async def test_no_more_names_than_so_many_are_looked_up_at_once(server: NameServer) -> None:
     names = Names(server.look_up)
-    slow = [asyncio.create_task(names.addresses(f"slow{number}")) for number in range(AT_ONCE)]
+    slow = [
+        asyncio.create_task(names.addresses(f"slow{number}", f"asker{number // EACH}"))
+        for number in range(AT_ONCE)
+    ]
     await asyncio.sleep(0)
-    assert list(await names.addresses("volt")) == []
+    assert list(await names.addresses("volt", "volt")) == []
     server.go_on.set()
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*slow)
-        assert list(await names.addresses("volt")) == [ADDRESS]
+        assert list(await names.addresses("volt", "volt")) == [ADDRESS]
+
+
+async def test_who_names_slow_ones_waits_alone_and_for_his_own(server: NameServer) -> None:
+    """F33."""
+    names = Names(server.look_up)
+    asking = [
+        asyncio.create_task(names.addresses(f"slow{number}", "volt")) for number in range(AT_ONCE)
+    ]
+    await asyncio.sleep(0)
+    his = asyncio.create_task(names.addresses("quick", "volt"))
+    async with asyncio.timeout(PATIENCE):
+        assert list(await names.addresses("watt", "watt")) == [ADDRESS]
+        assert not his.done()
+        assert len(server.asked) == EACH + 1
+        server.go_on.set()
+        assert all(list(found) == [ADDRESS] for found in await asyncio.gather(his, *asking))
 
 
 def test_a_slow_name_keeps_no_loop_from_ending(server: NameServer) -> None:
-    asking = Names(server.look_up).addresses("slow")
+    asking = Names(server.look_up).addresses("slow", "volt")
 
     async def give_up() -> None:
         with pytest.raises(TimeoutError):

@@ -64,7 +64,9 @@ def test_history_keeps_what_has_ended_for_as_long_as_is_said(tmp_path: Path) -> 
             assert history.environment["CHARGEKEY_HISTORY_RETENTION_DAYS"] == days
 
 
-@pytest.mark.parametrize("option", ["--ocpp-port", "--portal-port", "--partners-port"])
+@pytest.mark.parametrize(
+    "option", ["--ocpp-port", "--portal-port", "--partners-port", "--nats-port"]
+)
 def test_a_taken_port_is_refused(tmp_path: Path, option: str) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
@@ -120,7 +122,11 @@ def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
         assert not any(map(alive, left))
         assert first.said.read_text() == ""
         assert first.chargekey("installation", "list") == "not_running"
-    with up(tmp_path / "data", tmp_path / "said", working_directory=tmp_path) as second:
+    # What partners were told of NATS holds again.
+    nats = first.ready["nats"]
+    there = ("--nats-port", nats.rpartition(":")[2])
+    with up(tmp_path / "data", tmp_path / "said", *there, working_directory=tmp_path) as second:
+        assert second.ready["nats"] == nats
         found = second.chargekey("installation", "list")["installations"]
         assert [site["id"] for site in found] == [created["id"]]
         assert second.end(signal.SIGINT) == 0

@@ -112,6 +112,17 @@ FOR_EVERYBODY = {
 ZONES = ("", "Mars/Olympus", "europe/oslo", "EUROPE/OSLO", "America", "Europe/Oslo ", "localtime")
 
 
+def the_parties(**changes: str) -> decision_endpoints_pb2.OcpiParties:
+    """Return parties that can be, with these changes."""
+    good = {
+        "from_country_code": "NO",
+        "from_party_id": "CKY",
+        "to_country_code": "DE",
+        "to_party_id": "VLT",
+    }
+    return decision_endpoints_pb2.OcpiParties(**good | changes)
+
+
 def an_address(**changes: str) -> installations_pb2.Address:
     """Return an address that can be, with these changes."""
     good = {
@@ -161,6 +172,14 @@ FIELDS: Fields = {
         "https://watt.example:65536/",
         "https://volt.example/" + "x" * 500,
         *STRANGE,
+    ),
+    "parties": bad(
+        INVALID,
+        "ocpi_parties_malformed",
+        *(the_parties(from_country_code=text) for text in ("", "N", "NOR", "\n\n", "ÆØ")),
+        *(the_parties(from_party_id=text) for text in ("", "CKEY", "C K", *STRANGE)),
+        *(the_parties(to_country_code=text) for text in ("", "D", "D ", *STRANGE)),
+        *(the_parties(to_party_id=text) for text in ("", "VOLT", "\r\n", "É")),
     ),
     "secret": bad(INVALID, "endpoint_secret_invalid", "", "two words", "é", "x" * 256, "\n"),
     "contact": bad(INVALID, "contact_malformed", *NAMES),
@@ -445,6 +464,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
             kind=decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI,
             url="https://volt.example/tokens",
             secret="s3cr3t",
+            parties=the_parties(),
         ),
         decision_endpoints_pb2.RemoveDecisionEndpointRequest(partner_id="volt"),
         decision_endpoints_pb2.GetDecisionEndpointRequest(partner_id="volt"),

@@ -92,6 +92,20 @@ async def test_a_manager_sets_it_and_the_gateway_fetches_it_with_its_secret(
     assert await fetched(as_, volt) == (OCPI, URL, TOKEN)
 
 
+async def test_whom_ocpi_names_is_told_with_it_and_replaced_with_it(as_: As, volt: str) -> None:
+    """P45."""
+    parties = pb.OcpiParties(
+        from_country_code="NO", from_party_id="CKY", to_country_code="DE", to_party_id="VLT"
+    )
+    gateway, get = as_(service_account("gateway")), pb.GetDecisionEndpointRequest(partner_id=volt)
+    await as_("user:manager").SetDecisionEndpoint(ocpi(volt, parties=parties))
+    assert (await gateway.GetDecisionEndpoint(get)).parties == parties
+    await as_("user:manager").SetDecisionEndpoint(ocpi(volt))
+    assert not (await gateway.GetDecisionEndpoint(get)).HasField("parties")
+    hook = webhook(volt, parties=parties)
+    assert await refused(as_("user:manager").SetDecisionEndpoint(hook)) == "ocpi_parties_malformed"
+
+
 async def test_a_webhooks_key_is_made_and_shown_once_and_signs(as_: As, volt: str) -> None:
     answer = await as_("user:manager").SetDecisionEndpoint(webhook(volt, command_id="once"))
     assert answer.secret.startswith("whsec_")

@@ -16,7 +16,9 @@ CATALOGUE = Catalogue(*published.EVENTS)
 # Nobody outside finds a partner by its key, or needs to know that a user is local or where
 # a secret is kept; whoever may know where a site is asks for it.
 ADDRESS = {"address", "postal_code", "city", "country", "latitude", "longitude"}
-PRIVATE = {"password_hash", "lookup_key", "local", "secret_id", *ADDRESS}
+# Fetched with the secret by whoever asks there.
+ENDPOINT = {"secret_id", "parties"}
+PRIVATE = {"password_hash", "lookup_key", "local", *ADDRESS, *ENDPOINT}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)

@@ -287,7 +287,7 @@ def test_an_open_charger_of_such_a_site_is_the_operators_too() -> None:
         (answered("NO_CREDIT"), "no_credit (it said NO_CREDIT)"),
         (
             answered("ALLOWED", last_known=True),
-            "operator_accepted (it gave no answer that counts; the last time it said ALLOWED)",
+            "operator_accepted (it was not asked or gave no answer; before, it said ALLOWED)",
         ),
         (answered("UNREACHABLE"), "operator_unreachable (it gave no answer that counts)"),
         (

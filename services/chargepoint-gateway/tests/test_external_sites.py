@@ -39,6 +39,7 @@ from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.operating import Verdict
 from chargekey_gateway.command_errors import ChargerUnknownError, OperatorNotDecidingError
 from chargekey_gateway.decision import AskOperator, Decision, Reason, Status, decided
+from chargekey_gateway.inputs import Presented
 from chargekey_gateway.operators.asking import AskingOperators
 from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
 from chargekey_gateway.operators.question import Endpoint
@@ -426,6 +427,40 @@ async def test_a_charger_that_piles_up_questions_is_refused_the_rest(
         while (await charger.next_answer())[0] != "id-41":
             pass
     assert len(volt.asked) < 40
+
+
+@pytest.mark.parametrize(("whitelist", "asked"), [("ALWAYS", False), ("NEVER", True)])
+async def test_what_the_operator_has_told_is_let_in_by_what_its_token_is_known_by(
+    replica: Replica, volt: OperatorServer, tmp_path: Path, whitelist: str, asked: bool
+) -> None:
+    """P50: whether there is a question or not."""
+    volt.behave = answer(b'{"allowed": "ALLOWED"}')
+
+    async def anybody(*_: object) -> None:
+        pass
+
+    token = operators_pb2.OperatorToken(
+        uid=CARD, valid=True, whitelist=whitelist, last_updated=NOW, reference="known-by"
+    )
+    request = operators_pb2.RememberTokensRequest(partner_id="volt", tokens=[token])
+    server = OcppServer(replica.gateway)
+    async with served(operators.service(replica.gateway, server), tmp_path, anybody) as as_caller:
+        stub = operators_pb2_grpc.OperatorServiceStub(as_caller(service_account("notifier")))
+        await stub.RememberTokens(request, timeout=20)
+        assert (await tap(replica, CARD)).reason is Reason.OPERATOR_ACCEPTED
+        charger, deciding = replica.charger("first"), replica.gateway.deciding
+        presented = Presented(CARD, classify(CARD)[0], None)
+        inputs = deciding.inputs(charger, presented, NOW)
+        inputs = await deciding.with_answer(charger, presented, inputs, connector=1)
+        assert inputs.operator_answer == OperatorAnswer(
+            status="ALLOWED", reference="known-by", last_known=not asked
+        )
+        assert bool(volt.asked) == asked
+        for broken in ("x" * 37, "a\nb"):
+            request.tokens[0].reference = broken
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stub.RememberTokens(request, timeout=20)
+            assert remote_error(raised.value).code == "tokens_malformed"
 
 
 async def test_what_the_operator_starts_begins_without_a_question_and_with_its_reference(

@@ -57,7 +57,7 @@ from chargekey_notifier.mails.choices import Choices
 from chargekey_notifier.mails.outbox import Outbox
 from chargekey_notifier.mails.unsubscribing import Unsubscribing
 from chargekey_notifier.ocpi import tables
-from chargekey_notifier.ocpi.calls import Party
+from chargekey_notifier.ocpi.messages import Party
 from chargekey_notifier.ocpi.together import Ocpi
 from chargekey_notifier.webhooks.store import Webhooks
 
@@ -80,7 +80,7 @@ FIELDS: Fields = {
     "partner_id": bad(MISSING, "partner_unknown", *UNKNOWN_IDS),
     # Access says of whom somebody may ask; of nobody, who may everything asks nothing.
     "user_id": (),
-    "declined_kinds": bad(
+    "declined": bad(
         INVALID, "mail_choice_unknown", ["Reminders"], [""], *([each] for each in STRANGE)
     ),
     "versions_url": bad(
@@ -258,7 +258,7 @@ async def a_world(directory: Path, *, connected: bool = False) -> AsyncIterator[
         pb.ReplayWebhookRequest(webhook_id=webhook_id, after=sequence_of(1)),
         pb.RemoveWebhookRequest(webhook_id=webhook_id),
         mails_pb2.GetMailChoicesRequest(user_id="ada"),
-        mails_pb2.SetMailChoicesRequest(user_id="ada", declined_kinds=["reminders"]),
+        mails_pb2.SetMailChoicesRequest(user_id="ada", declined=["reminders"]),
         mails_pb2.UnsubscribeRequest(token=links.url("ada", "lockouts").rpartition("/")[2]),
     ]
     async with (

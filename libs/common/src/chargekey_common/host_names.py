@@ -19,6 +19,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 KEPT = 60.0  # seconds; the system's resolver does not say for how long an answer holds
 AT_ONCE = 64  # a thread each, and as many as there are names at most
+EACH = 8  # of these for one asker, whose further names wait
 
 
 class Names:
@@ -38,33 +39,43 @@ class Names:
         self._look_up = look_up
         self._clock = clock
         self._found: dict[str, tuple[float, Sequence[IpAddress]]] = {}
-        self._under_way: dict[str, asyncio.Future[Sequence[IpAddress]]] = {}
+        # By name: the first who asked, and what will be answered.
+        self._under_way: dict[str, tuple[str, asyncio.Future[Sequence[IpAddress]]]] = {}
 
     def __len__(self) -> int:
         """Count the names that are kept."""
         return len(self._found)
 
-    async def addresses(self, host: str) -> Sequence[IpAddress]:
+    async def addresses(self, host: str, asker: str) -> Sequence[IpAddress]:
         """Return where the name leads, the best first; nothing where that cannot be said.
 
-        Waits without a limit: give it one.
+        `asker` is who has chosen the name: one who chooses slow ones keeps only himself
+        waiting. Waits without a limit: give it one.
         """
-        kept_until, found = self._found.get(host, (0.0, ()))
-        if self._clock() < kept_until:
-            return found
-        answer = self._under_way.get(host)
-        if answer is None:
+        while True:
+            kept_until, found = self._found.get(host, (0.0, ()))
+            if self._clock() < kept_until:
+                return found
+            his = [answer for whose, answer in self._under_way.values() if whose == asker]
+            if host in self._under_way or len(his) < EACH:
+                break
+            await asyncio.wait(his, return_when=asyncio.FIRST_COMPLETED)
+        if host not in self._under_way:
             if len(self._under_way) >= AT_ONCE:
                 return ()
-            answer = asyncio.get_running_loop().create_future()
-            # No executor: the process would wait for its threads when it ends, and nobody
-            # can make a thread leave the resolver.
-            asking = threading.Thread(
-                target=self._ask, args=(host, answer), name="host-name", daemon=True
-            )
-            asking.start()
-            self._under_way[host] = answer
+            self._under_way[host] = asker, self._asked(host)
+        _, answer = self._under_way[host]
         return await asyncio.shield(answer)  # others wait for it, too
+
+    def _asked(self, host: str) -> asyncio.Future[Sequence[IpAddress]]:
+        answer: asyncio.Future[Sequence[IpAddress]] = asyncio.get_running_loop().create_future()
+        # No executor: the process would wait for its threads when it ends, and nobody
+        # can make a thread leave the resolver.
+        asking = threading.Thread(
+            target=self._ask, args=(host, answer), name="host-name", daemon=True
+        )
+        asking.start()
+        return answer
 
     def _ask(self, host: str, answer: asyncio.Future[Sequence[IpAddress]]) -> None:
         found: Sequence[IpAddress] = ()

@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,9 @@ _FORBIDDEN = tuple(
         ),
     )
 )
+
+# Whose request is being sent: it connects, if need be, in the task that sends it.
+_ASKER: ContextVar[str] = ContextVar("asker")
 
 # It would write the address of every request, and that has the token in it.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -104,7 +108,7 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         """Resolve, check every address, and connect to the first that answers."""
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._names.addresses(host)
+                addresses = await self._names.addresses(host, _ASKER.get())
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout from error
         if not all(self._may(each) for each in addresses):
@@ -179,13 +183,15 @@ class Outgoing:
         """Close every connection."""
         await self._http.__aexit__(kind, error, trace)
 
-    async def send(self, request: Request, *, longest: int = LONGEST_ANSWER) -> Said:
+    async def send(self, request: Request, *, asker: str, longest: int = LONGEST_ANSWER) -> Said:
         """Send it, and return what comes back; a body of more than `longest` bytes is empty.
 
+        `asker` is who has chosen the address, as a partner's id: his slow names are his alone.
         Raises UnsafeAddressError, httpx2.HTTPError or httpx2.InvalidURL.
         """
         if not self._anywhere and not request.url.lower().startswith("https://"):
             raise UnsafeAddressError
+        _ASKER.set(asker)
         sent = self._http.stream(
             request.method, request.url, headers=request.headers, content=request.body
         )

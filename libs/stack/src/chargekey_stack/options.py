@@ -157,6 +157,16 @@ PartnersPort = Annotated[
         help="Where partners' programs read their feeds and speak OCPI; 0 for any free port.",
     ),
 ]
+NatsPort = Annotated[
+    int,
+    typer.Option(
+        "--nats-port",
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="Where partners' programs pull their feeds by NATS; 0 for any free port.",
+    ),
+]
 OperatorsAnywhere = Annotated[
     bool,
     typer.Option(

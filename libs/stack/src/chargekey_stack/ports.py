@@ -9,9 +9,20 @@ from __future__ import annotations
 import contextlib
 import socket
 
+import msgspec
+
 from chargekey_stack.errors import PortTakenError
 
 HOST = "127.0.0.1"
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Ports that somebody has asked for by their numbers; 0 for any free one."""
+
+    ocpp: int = 0
+    portal: int = 0
+    partners: int = 0
+    nats: int = 0
 
 
 class Ports:
@@ -25,7 +36,7 @@ class Ports:
         reserved = self._reservations.enter_context(socket.socket())
         try:
             if port:
-                _refuse_shared(port)
+                refuse_taken(port)
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reserved.bind((HOST, port))
         except (OSError, OverflowError):
@@ -37,9 +48,16 @@ class Ports:
         self._reservations.close()
 
 
-def _refuse_shared(port: int) -> None:
-    """Raise OSError where somebody has `port`: SO_REUSEPORT alone would share it with him."""
+def refuse_taken(port: int) -> None:
+    """Raise PortTakenError where somebody has `port`.
+
+    For what shares no port, which can only be asked before; and before one is reserved:
+    SO_REUSEPORT alone would share it with whoever has it.
+    """
     with socket.socket() as alone:
         # Connections of an earlier run may still be in TIME_WAIT; they do not count.
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        alone.bind((HOST, port))
+        try:
+            alone.bind((HOST, port))
+        except (OSError, OverflowError):
+            raise PortTakenError(str(port)) from None

@@ -22,7 +22,7 @@ from chargekey_stack.database import database
 from chargekey_stack.errors import StartFailedError
 from chargekey_stack.guard import Guard
 from chargekey_stack.last_words import end_of, last_words, reason
-from chargekey_stack.ports import Ports
+from chargekey_stack.ports import Ports, Wanted, refuse_taken
 from chargekey_stack.programs import Addresses, Program, programs
 from chargekey_stack.system import System
 
@@ -37,10 +37,8 @@ STEADY = 60.0
 @asynccontextmanager
 async def running(
     data: DataDirectory,
+    wanted: Wanted,
     *,
-    ocpp_port: int = 0,
-    portal_port: int = 0,
-    partners_port: int = 0,
     store: str | None = None,
     operators_anywhere: bool = False,
     keep_history: int = 0,
@@ -48,12 +46,13 @@ async def running(
 ) -> AsyncIterator[System]:
     """Run the whole system on `data` for the length of the block, ready when it begins.
 
+    NATS shares its port with nobody: a `wanted` one is seen to be free, and not reserved.
     `store` is the URL of a PostgreSQL to keep everything in, if not in files;
     `operators_anywhere` lets payment operators be asked without TLS, and on this machine;
     `keep_history` is for how many days history keeps what has ended, 0 for ever.
 
     `tell` is given a line for each process that crashes, and one when it runs again.
-    Raises what `DataDirectory.locked`, `database` and `Ports.reserve` do, and
+    Raises what `DataDirectory.locked`, `database`, `Ports.reserve` and `refuse_taken` do, and
     StartFailedError. However the block is left, every process has ended afterwards.
     """
     with contextlib.ExitStack() as held:
@@ -61,14 +60,20 @@ async def running(
         postgres = held.enter_context(database(data, store, tell))
         ports = held.enter_context(contextlib.closing(Ports()))
         addresses = Addresses.reserve(
-            ports, ocpp_port=ocpp_port, portal_port=portal_port, partners_port=partners_port
+            ports,
+            ocpp_port=wanted.ocpp,
+            portal_port=wanted.portal,
+            partners_port=wanted.partners,
         )
+        if wanted.nats:
+            refuse_taken(wanted.nats)
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file, tell)))
         data.account(ADMINISTRATOR)
         server = NatsServer(
             data.nats,
             token=data.token("nats_token").read_text(),
             issuer=nkeys.from_seed(data.nats_issuer().read_bytes()).public_key.decode(),
+            port=wanted.nats,
         )
         async with _supervised(guard, tell) as supervisor:
             await supervisor.start([NatsChild(server)])

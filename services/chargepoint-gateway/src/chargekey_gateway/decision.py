@@ -322,7 +322,7 @@ def _with_answer(inputs: Inputs, reason: Reason) -> str:
     if answer.status == "UNREACHABLE":
         return f"{reason} (it gave no answer that counts)"
     if answer.last_known:
-        return f"{reason} (it gave no answer that counts; the last time it said {answer.status})"
+        return f"{reason} (it was not asked or gave no answer; before, it said {answer.status})"
     return f"{reason} (it said {answer.status})"
 
 

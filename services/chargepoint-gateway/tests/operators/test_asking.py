@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 import structlog
 from nats.aio.client import Client
@@ -25,6 +26,7 @@ from chargekey_common.host_names import Names
 from chargekey_common.keyed_ids import classify
 from chargekey_common.outgoing import Outgoing, Request, Said, UnsafeAddressError, is_outside
 from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_common.testing.askers import noted_askers
 from chargekey_gateway.inputs import Presented
 from chargekey_gateway.operators.asking import (
     AT_ONCE_FROM_CHARGER,
@@ -144,6 +146,15 @@ async def test_a_webhook_is_asked_once_and_can_tell_who_asks(
     assert asked.said["token"] == {"code": "04A1B2C3", "type": "RFID"}
     assert asked.said["stage"] == "authorize"
     assert count("allowed") == before + 1
+
+
+async def test_an_operator_is_looked_up_in_its_own_name(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F33."""
+    noted = noted_askers(monkeypatch)
+    assert await asking.ask() == SAID
+    assert noted == {"volt"}
 
 
 async def test_ocpi_is_asked_by_its_own_words(asking: Asking, volt: OperatorServer) -> None:
@@ -568,6 +579,42 @@ async def test_who_is_whitelisted_always_is_decided_without_a_question(
     assert len(volt.asked) == 1
 
 
+async def test_what_is_allowed_is_named_by_what_its_token_is_known_by(
+    asking: Asking, volt: OperatorServer
+) -> None:
+    """P50: where the operator gives no name of its own, and whoever decided."""
+    asking.sites["volt"].on_operator_timeout = "LAST_KNOWN"
+    known = OperatorAnswer(status="ALLOWED", reference="known-by")
+
+    async def say(answer: OperatorAnswer, *, always: bool = False) -> None:
+        asking.now += 1
+        said = Whitelisted(answer, asking.now, always=always)
+        asking.asking.remember_tokens("volt", [(CARD, said)])
+        asking.now += 1
+
+    await say(known, always=True)
+    unasked = msgspec.structs.replace(known, last_known=True)
+    assert await asking.ask() == await asking.ask(stage="start") == unasked
+    await say(OperatorAnswer(status="UNREACHABLE", reference="known-by"))
+    assert (await asking.ask()) == SAID
+    volt.behave = answer(b'{"allowed": "ALLOWED"}')
+    assert await asking.ask(charger="c2") == known
+    assert await asking.ask(charger="c2", stage="start") == known
+    assert (await asking.ask(token="04FFFFFF")).reference is None
+    volt.behave = answer(b'{"allowed": "BLOCKED"}')
+    assert await asking.ask() == OperatorAnswer(status="BLOCKED")
+    await say(known)
+    await volt.stop()
+    assert await asking.ask() == unasked
+    # What it answered before its token was known, offline as well.
+    then = asking.now
+    key = AnswerKeys(b"a secret of 24 bytes, so").of("volt", "site-volt", CARD)
+    asking.last_known.remember(key, OperatorAnswer(status="ALLOWED"), then)
+    assert await asking.ask() == unasked
+    asking.now += 2 * OFFLINE
+    assert await asking.ask(stage="start", at=then) == unasked
+
+
 async def test_what_is_said_beforehand_counts_where_nothing_is_answered(
     asking: Asking, volt: OperatorServer
 ) -> None:
@@ -685,9 +732,9 @@ async def test_nobody_is_connected_to_in_the_own_network(volt: OperatorServer, h
     """A name that leads here is as good as the address; also where TLS would be spoken."""
     async with Outgoing(deadline=LONG) as guarded:
         with pytest.raises(UnsafeAddressError):
-            await guarded.send(Request(f"https://{host}:{volt.port}/", {}, b""))
+            await guarded.send(Request(f"https://{host}:{volt.port}/", {}, b""), asker="volt")
         with pytest.raises(UnsafeAddressError):
-            await guarded.send(Request(f"http://{host}:{volt.port}/", {}, b""))
+            await guarded.send(Request(f"http://{host}:{volt.port}/", {}, b""), asker="volt")
     assert volt.asked == []
 
 
@@ -705,7 +752,9 @@ async def test_what_is_connected_to_is_what_was_checked(
     async with Outgoing(deadline=SHORT, names=Names(look_up)) as guarded:
         # The server speaks no TLS: that it was reached is all there is to see.
         with pytest.raises(httpx2.TimeoutException):
-            await guarded.send(Request(f"https://operator.example:{volt.port}/", {}, b""))
+            await guarded.send(
+                Request(f"https://operator.example:{volt.port}/", {}, b""), asker="volt"
+            )
     assert volt.connected == 1
     assert looked_up == ["operator.example"]
 
@@ -716,7 +765,9 @@ async def test_one_address_inside_among_those_of_a_name_is_enough_to_refuse(
     names = Names(lambda *_, **__: leads_to("93.184.216.34", "127.0.0.1"))
     async with Outgoing(deadline=LONG, names=names) as guarded:
         with pytest.raises(UnsafeAddressError):
-            await guarded.send(Request(f"https://operator.example:{volt.port}/", {}, b""))
+            await guarded.send(
+                Request(f"https://operator.example:{volt.port}/", {}, b""), asker="volt"
+            )
 
 
 @pytest.mark.parametrize("how", ["unknown", "endless"])
@@ -752,7 +803,7 @@ async def test_cookies_of_operators_are_not_kept(volt: OperatorServer) -> None:
     volt.behave = answer(ALLOWED, "200 OK", "set-cookie: volt=1; Path=/")
     async with Outgoing(deadline=LONG, anywhere=True) as sender:
         for _ in range(2):
-            await sender.send(Request(volt.url, {}, b""))
+            await sender.send(Request(volt.url, {}, b""), asker="volt")
     assert len(volt.asked) == 2
     assert "cookie" not in volt.asked[1].headers
 

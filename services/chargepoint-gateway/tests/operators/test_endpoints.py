@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from grpc import aio
 
@@ -16,10 +17,11 @@ from chargekey.access.v1 import decision_endpoints_pb2_grpc
 from chargekey_common.process import cancel
 from chargekey_common.published import access
 from chargekey_gateway.operators.endpoints import Endpoints
-from chargekey_gateway.operators.question import Endpoint
+from chargekey_gateway.operators.question import Endpoint, OcpiParties
 from chargekey_gateway.view.view import View
 
-FIRST = Endpoint("OCPI", "https://volt.example/tokens", "first")
+PARTIES = OcpiParties("NO", "CKY", "DE", "VLT")
+FIRST = Endpoint("OCPI", "https://volt.example/tokens", "first", PARTIES)
 SECOND = Endpoint("WEBHOOK", "https://volt.example/decide", "second")
 _KINDS = {"OCPI": pb.DECISION_ENDPOINT_KIND_OCPI, "WEBHOOK": pb.DECISION_ENDPOINT_KIND_WEBHOOK}
 
@@ -42,8 +44,12 @@ class SmallAccess(decision_endpoints_pb2_grpc.DecisionEndpointServiceServicer):
         if found is None:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         assert found is not None
+        parties = None if found.parties is None else msgspec.structs.asdict(found.parties)
         return pb.GetDecisionEndpointResponse(
-            kind=_KINDS[found.kind], url=found.url, secret=found.secret
+            kind=_KINDS[found.kind],
+            url=found.url,
+            secret=found.secret,
+            parties=None if parties is None else pb.OcpiParties(**parties),
         )
 
 

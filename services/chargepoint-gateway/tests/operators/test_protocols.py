@@ -18,7 +18,12 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from chargekey_common.outgoing import Request
 from chargekey_common.published.sessions import OperatorAnswer
 from chargekey_gateway.operators import ocpi, webhook
-from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question
+from chargekey_gateway.operators.question import (
+    Endpoint,
+    MalformedAnswerError,
+    OcpiParties,
+    Question,
+)
 
 NOW = 1_795_000_000_123_456_789
 KEY = "whsec_" + base64.b64encode(b"x" * 24).decode()
@@ -67,6 +72,20 @@ def test_ocpi_is_asked_about_the_token_at_the_location() -> None:
     ids = {post.headers["x-request-id"], post.headers["x-correlation-id"]}
     assert len(ids) == 2
     assert asked().headers["x-request-id"] not in ids
+
+
+def test_ocpi_says_whose_question_it_is_and_whom_it_is_for() -> None:
+    """P45: §4.2, on every request to a functional module; of nobody where nobody is known."""
+    assert not any(name.startswith("ocpi-") for name in asked().headers)
+    parties = OcpiParties("NO", "CKY", "DE", "VLT")
+    post = ocpi.compose(msgspec.structs.replace(OCPI, parties=parties), question())
+    assert isinstance(post, Request)
+    assert {name: text for name, text in post.headers.items() if name.startswith("ocpi-")} == {
+        "ocpi-from-country-code": "NO",
+        "ocpi-from-party-id": "CKY",
+        "ocpi-to-country-code": "DE",
+        "ocpi-to-party-id": "VLT",
+    }
 
 
 def test_ocpi_is_asked_about_whoever_uses_an_app() -> None:

@@ -18,6 +18,7 @@ ChargekeyError
 │   ├── UnsubscribeLinkInvalidError  unsubscribe_link_invalid
 │   └── WebhookUnknownError       webhook_unknown
 ├── FailedPreconditionError
+│   ├── AnswerUnreadableError       answer_unreadable
 │   ├── CursorAheadError            cursor_ahead
 │   ├── CursorExpiredError          cursor_expired
 │   ├── PartnerNotOperatorError     partner_not_operator
@@ -87,7 +88,7 @@ class MailChoiceUnknownError(InvalidArgumentError):
     code = "mail_choice_unknown"
     sentence = (
         "There are no such mails that can be declined;"
-        " use kinds that `chargekey mail choices` shows."
+        " use choices that `chargekey mail choices` shows."
     )
 
 
@@ -227,6 +228,16 @@ class PartnerNotNamedError(InvalidArgumentError):
 
     code = "partner_not_named"
     sentence = "Say whose feed it is: `partner` and the partner's id."
+
+
+class AnswerUnreadableError(FailedPreconditionError):
+    """The command was done, and its answer is sealed under another secret."""
+
+    code = "answer_unreadable"
+    sentence = (
+        "This was done before, and what it answered cannot be read since the notifier got another"
+        " secret; look at what is there, and if need be ask again under a new command id."
+    )
 
 
 class CursorExpiredError(FailedPreconditionError):

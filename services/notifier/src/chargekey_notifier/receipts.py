@@ -27,7 +27,8 @@ from chargekey_common.eventstore.store import (
     CommandIdReusedError,
     Context,
 )
-from chargekey_notifier.sealing import Seal
+from chargekey_notifier.errors import AnswerUnreadableError
+from chargekey_notifier.sealing import Seal, UnsealableError
 
 # Nanoseconds that a command is known for, so that one that comes again is not done again.
 KEPT = 30 * 24 * 3600 * 10**9
@@ -64,8 +65,8 @@ class Receipts:
         """Return what the command answers; `decide` writes in the transaction of the receipt.
 
         A repetition decides nothing and answers as the first time; two at once wait for each
-        other. Raises CommandIdMalformedError, CommandIdReusedError and what `decide` raises,
-        after which nothing has happened.
+        other. Raises CommandIdMalformedError, CommandIdReusedError, AnswerUnreadableError and
+        what `decide` raises, after which nothing has happened.
         """
         if _COMMAND_ID.fullmatch(context.command_id) is None:
             raise CommandIdMalformedError
@@ -87,7 +88,10 @@ class Receipts:
         # An answer may be for its caller alone.
         if (done.command, done.actor) != (command, context.actor):
             raise CommandIdReusedError
-        return self._seal.open(done.answer, context.command_id)
+        try:
+            return self._seal.open(done.answer, context.command_id)
+        except UnsealableError:
+            raise AnswerUnreadableError from None
 
     def forget(self, connection: Connection, before: int) -> None:
         """Forget the commands of before then, in nanoseconds since the epoch."""

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from chargekey_common.errors import CannotRunError
+
 NONCE = 12
+SHORTEST_SECRET = 32  # bytes
+
+
+class SecretTooShortError(CannotRunError):
+    """What could be guessed seals nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The file that CHARGEKEY_NOTIFIER_SECRET_FILE names has fewer than"
+            f" {SHORTEST_SECRET} bytes; make one with `openssl rand -out FILE {SHORTEST_SECRET}`."
+        )
 
 
 class UnsealableError(Exception):
     """Sealed under another secret, about something else, or not at all."""
+
+
+def read_secret(file: Path) -> bytes:
+    """Return a deployment's secret; raises SecretTooShortError and OSError."""
+    secret = file.read_bytes()
+    if len(secret) < SHORTEST_SECRET:
+        raise SecretTooShortError
+    return secret
 
 
 class Seal:

@@ -39,14 +39,15 @@ from chargekey_notifier.nats_door.callout import issuer
 from chargekey_notifier.nats_door.door import NatsDoor
 from chargekey_notifier.ocpi import tables as ocpi_tables
 from chargekey_notifier.ocpi.calls import DEADLINE as OCPI_DEADLINE
-from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.following import Following
+from chargekey_notifier.ocpi.messages import Party
 from chargekey_notifier.ocpi.together import Ocpi
 from chargekey_notifier.reactions.mailing import MAILS
 from chargekey_notifier.reactions.on_partner_credential_revoked import (
     on_partner_credential_revoked,
 )
 from chargekey_notifier.reactions.on_user_erased import on_user_erased
+from chargekey_notifier.sealing import read_secret
 from chargekey_notifier.settings import NotifierSettings
 from chargekey_notifier.webhooks.retention import Retention as WebhookRetention
 from chargekey_notifier.webhooks.sending import DEADLINE as WEBHOOK_DEADLINE
@@ -98,7 +99,7 @@ def project_feeds(lifetime: Lifetime, settings: NotifierSettings) -> tuple[Feeds
 def send_mails(lifetime: Lifetime, settings: NotifierSettings, others: Others) -> Mails:
     """Return the queue, which is being sent from now on, and what people choose."""
     where = settings.tables("notifier.db")
-    secret = settings.secret_file.read_bytes()
+    secret = read_secret(settings.secret_file)
     outbox = Outbox(where)
     lifetime.closing.callback(outbox.close)
     choices = Choices(outbox, secret)
@@ -120,7 +121,7 @@ def send_mails(lifetime: Lifetime, settings: NotifierSettings, others: Others) -
 async def send_webhooks(lifetime: Lifetime, settings: NotifierSettings, feeds: Feeds) -> Webhooks:
     """Return the endpoints, to which the feeds are sent from now on."""
     where = settings.tables("webhooks.db")
-    webhooks = Webhooks(where, settings.secret_file.read_bytes())
+    webhooks = Webhooks(where, read_secret(settings.secret_file))
     lifetime.closing.callback(webhooks.close)
     outgoing = await lifetime.closing.enter_async_context(
         Outgoing(deadline=WEBHOOK_DEADLINE, anywhere=settings.partners_anywhere)
@@ -143,7 +144,7 @@ async def speak_ocpi(
     )
     ocpi = Ocpi(
         database,
-        settings.secret_file.read_bytes(),
+        read_secret(settings.secret_file),
         outgoing,
         Party(
             country_code=settings.ocpi_country_code,
@@ -156,7 +157,7 @@ async def speak_ocpi(
         currency=settings.ocpi_currency,
     )
     lifetime.closing.push_async_callback(ocpi.commands.close)
-    following = Following(ocpi.objects, feeds, others.access)
+    following = Following(ocpi.objects, ocpi.starts, feeds, others.access)
     lifetime.own(lead(where, "ocpi connections", ocpi.keeping.run), "ocpi connections")
     lifetime.own(lead(where, "ocpi following", following.run), "ocpi following")
     lifetime.own(lead(where, "ocpi pushing", ocpi.pushing.run), "ocpi pushing")

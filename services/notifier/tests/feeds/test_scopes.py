@@ -455,6 +455,11 @@ def test_decisions_are_told_to_who_made_them_as_theirs() -> None:
     assert isinstance(by_watt, feed.SessionStarted)
     assert by_volt.authorization_reference == "volt-7"
     assert by_watt.authorization_reference is None
+    assert (by_volt.by_operator, by_watt.by_operator) == (True, False)
+    before = sessions.OperatorAnswer(status="ALLOWED", last_known=True)
+    [unasked] = events(story.then(started("unasked", user=None, operator_answer=before)))
+    assert isinstance(unasked, feed.SessionStarted)
+    assert not unasked.by_operator
     no = sessions.OperatorAnswer(status="BLOCKED")
     old = sessions.OperatorAnswer(status="BLOCKED", last_known=True)
     silent = sessions.OperatorAnswer(status="UNREACHABLE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ from chargekey_common.postgres import Postgres
 from chargekey_common.process import Lifetime
 from chargekey_common.testing.grpc import served
 from chargekey_notifier.http.app import app
-from chargekey_notifier.ocpi import tables
-from chargekey_notifier.ocpi.calls import Party
+from chargekey_notifier.ocpi import cdrs, sessions, tables
+from chargekey_notifier.ocpi.messages import Party
+from chargekey_notifier.ocpi.objects import CDR
 from chargekey_notifier.ocpi.together import Ocpi
 
+from .given import HOUR, NOON, PLACE, started, stopped
 from .msp import Msp
 
 GrpcContext = aio.ServicerContext[Any, Any]
@@ -80,6 +83,7 @@ class Gateway(operators_pb2_grpc.OperatorServiceServicer):
 
     def __init__(self) -> None:
         self.whitelisted: dict[str, tuple[bool, str]] = {}
+        self.references: dict[str, str] = {}
         self.asked: list[Any] = []
         self.verdict = operators_pb2.AuthorizeForOperatorResponse()
         self.outcome = "accepted"
@@ -91,6 +95,7 @@ class Gateway(operators_pb2_grpc.OperatorServiceServicer):
     ) -> operators_pb2.RememberTokensResponse:
         for each in request.tokens:
             self.whitelisted[each.uid] = (each.valid, each.whitelist)
+            self.references[each.uid] = each.reference
         return operators_pb2.RememberTokensResponse()
 
     async def AuthorizeForOperator(
@@ -160,6 +165,16 @@ class Us:
         )
         secret: str = answer["data"]["token"]
         return secret
+
+    async def bills(self, secret: str, reference: str) -> Any:
+        """Return the CDR of a charge that is known by this, as the operator pulls it."""
+        events = (started(reference=reference), stopped(3500, at=NOON + HOUR))
+        charge = reduce(sessions.after, events, None)
+        assert charge is not None
+        with self.ocpi.objects.changing(VOLT, NOON) as changes:
+            changes.put(CDR, cdrs.settled(charge, PLACE))
+        (cdr,) = (await self.call("GET", "/cpo/2.2.1/cdrs", secret))["data"]
+        return cdr
 
     async def call(
         self,

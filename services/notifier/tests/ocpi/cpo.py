@@ -26,12 +26,15 @@ from chargekey_notifier.ocpi.lists import Lists
 from chargekey_notifier.ocpi.objects import Objects
 from chargekey_notifier.ocpi.peers import Peers, Registration
 from chargekey_notifier.ocpi.pushing import Pushing
+from chargekey_notifier.ocpi.starts import Starts
 from chargekey_notifier.ocpi.telling import Teller
+from chargekey_notifier.ocpi.tokens import Tokens
 from chargekey_notifier.sealing import Seal
 
 from ..neighbours import Neighbours  # noqa: TID252 - there is no other way to name it
 from .given import NOON, PLACE, SITE, US
 
+SECRET = b"0" * 32
 VOLT, WATT = "volt", "watt"
 OFFERED = "what-they-registered-with"
 
@@ -53,11 +56,15 @@ class Cpo:
         self.clock = Clock()
         self.feeds = feeds
         self.database = tables.opened(where)
-        self.peers = Peers(self.database, Seal(b"0" * 32, b"ocpi"))
+        self.peers = Peers(self.database, Seal(SECRET, b"ocpi"))
         self.objects = Objects(self.database)
-        self.teller = Teller(US, "NOK")
+        self.tokens = Tokens(self.database, Seal(SECRET, b"ocpi"), SECRET)
+        self.starts = Starts(self.database, Seal(SECRET, b"ocpi starts"))
+        self.teller = Teller(US, "NOK", self.tokens, self.starts)
         self.access = neighbours.access
-        self.following = Following(self.objects, feeds, neighbours.access_channel, clock=self.clock)
+        self.following = Following(
+            self.objects, self.starts, feeds, neighbours.access_channel, clock=self.clock
+        )
         self._told = 0
 
     def tell(self, *events: feed.FeedEvent, partner_id: str = VOLT, at: int | None = None) -> None:

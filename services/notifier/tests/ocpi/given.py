@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from chargekey_common.published import feed
-from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.locations import Place
-from chargekey_notifier.ocpi.messages import BusinessDetails, CredentialsRole, Message
+from chargekey_notifier.ocpi.messages import BusinessDetails, CredentialsRole, Message, Party
+from chargekey_notifier.ocpi.tokens import Token
 
 SITE = "3f0c5d52-8a39-4ad1-9f4c-0d5a3b1f7e11"
 OTHER_SITE = "5b1e61a4-2f0a-4b43-8c77-2a4d6f0b9c22"
@@ -32,6 +32,17 @@ THEM = CredentialsRole(
     business_details=BusinessDetails(name="Volt"),
     party_id="VLT",
     country_code="DE",
+)
+THEIR_TOKEN = Token(
+    country_code="DE",
+    party_id="VLT",
+    uid="04A1B2C3",
+    type="RFID",
+    contract_id="DE-VLT-C1",
+    issuer="Volt",
+    valid=True,
+    whitelist="ALWAYS",
+    last_updated=feed.moment(NOON),
 )
 PLACE = Place(
     address="Storgata 1",
@@ -95,6 +106,7 @@ def started(
     reference: str | None = None,
     identification_id: str | None = CARD,
     reason: str = "installation_permission",
+    by_operator: bool | None = None,
 ) -> feed.SessionStarted:
     return feed.SessionStarted(
         installation_id=SITE,
@@ -106,6 +118,7 @@ def started(
         identification_id=identification_id,
         meter_start=meter,
         authorization_reference=reference,
+        by_operator=reason == "operator_accepted" if by_operator is None else by_operator,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,50 @@ async def test_a_start_is_answered_at_once_and_again_when_the_charger_has(
         *(CHARGER, 1),
     )
     assert (asked.token, asked.authorization_reference) == ("04A1B2C3", "volt-77")
+
+
+@pytest.mark.parametrize("named", ["volt-77", "", None])
+async def test_a_session_that_was_commanded_is_told_with_the_commands_token(
+    here: Us, msp: Msp, named: str | None
+) -> None:
+    """P51: and with the operator's reference where it gave one; it lets nobody else in."""
+    secret = await here.registered()
+    app = token("a-driver-of-volt", type="AD_HOC_USER", contract_id="NO-VLT-C1")
+    command = start(msp, token=app, authorization_reference=named)
+    if named is None:
+        del command["authorization_reference"]
+    await here.call("POST", f"{PATH}/START_SESSION", secret, command)
+    (asked,) = here.gateway.asked
+    reference = asked.authorization_reference
+    assert reference == named or (not named and 0 < len(reference) <= 36)
+    cdr = await here.bills(secret, reference)
+    assert cdr["cdr_token"] == {
+        "country_code": "NO",
+        "party_id": "VLT",
+        "uid": "a-driver-of-volt",
+        "type": "AD_HOC_USER",
+        "contract_id": "NO-VLT-C1",
+    }
+    assert cdr["auth_method"] == "COMMAND"
+    assert cdr.get("authorization_reference") == (named or None)
+    where = "/cpo/2.2.1/tokens/NO/VLT/a-driver-of-volt?type=AD_HOC_USER"
+    await here.call("GET", where, secret, expected=(404, 2004))
+    assert not here.gateway.whitelisted
+    assert isinstance(here.where, Path)
+    files = here.where.parent.glob(f"{here.where.name}*")
+    assert not [each for each in files if b"a-driver-of-volt" in each.read_bytes()]
+
+
+async def test_one_reference_is_that_of_one_token(here: Us, msp: Msp) -> None:
+    """P51: else nobody could tell whom to bill."""
+    secret = await here.registered()
+    again = token(valid=False, uid="04a1b2c3")
+    for each in (token(), again):
+        await here.call("POST", f"{PATH}/START_SESSION", secret, start(msp, token=each))
+    other = start(msp, token=token("04A1B2C4"))
+    await here.call("POST", f"{PATH}/START_SESSION", secret, other, expected=(200, 2001))
+    assert [each.token for each in here.gateway.asked] == ["04A1B2C3", "04a1b2c3"]
+    assert (await here.bills(secret, "volt-77"))["cdr_token"]["uid"] == "04A1B2C3"
 
 
 async def test_sessions_are_stopped_and_connectors_unlocked(here: Us, msp: Msp) -> None:

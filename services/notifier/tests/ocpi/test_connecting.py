@@ -11,6 +11,7 @@ from sqlalchemy import select
 from chargekey.access.v1 import decision_endpoints_pb2 as endpoints
 from chargekey_common import http_server
 from chargekey_common.errors import ChargekeyError, UnavailableError
+from chargekey_common.testing.askers import noted_askers
 from chargekey_common.testing.waiting import until
 from chargekey_notifier.errors import (
     OcpiConnectedError,
@@ -308,7 +309,7 @@ async def test_answers_carry_the_ids_and_the_route_of_their_requests(here: Us) -
 
 @BOTH
 async def test_a_connection_has_the_operator_asked_at_its_tokens_module(here: Us, msp: Msp) -> None:
-    """P6: in its encoding, again after access was away, and no longer once it is over."""
+    """P6, P45: in its encoding, again after access was away, and no longer once it is over."""
     here.access.failures = [UnavailableError()]
     await here.registered()
     await until(lambda: not here.access.failures)
@@ -324,11 +325,25 @@ async def test_a_connection_has_the_operator_asked_at_its_tokens_module(here: Us
     encoded = endpoints.DECISION_ENDPOINT_KIND_OCPI
     assert endpoint.kind == (plain if msp.plain else encoded)
     assert (endpoint.url, endpoint.secret) == (f"{msp.url}/2.2.1/tokens", "token-b")
+    assert endpoint.parties == endpoints.OcpiParties(
+        from_country_code="NO", from_party_id="CKY", to_country_code="NO", to_party_id="VLT"
+    )
     await until(lambda: is_settled(here))
     await here.ocpi.connecting.disconnect(here.context(), VOLT)
     assert msp.ended
     await until(lambda: here.access.endpoint is None)
     await until(lambda: here.ocpi.peers.get(VOLT) is None)
+
+
+async def test_whatever_an_operator_is_called_for_its_names_are_looked_up_in_its_name(
+    here: Us, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F33: at the handshake, for its tokens, and when it is told that all is over."""
+    noted = noted_askers(monkeypatch)
+    await here.registered()
+    await until(lambda: is_settled(here))
+    await here.ocpi.connecting.disconnect(here.context(), VOLT)
+    assert noted == {VOLT}
 
 
 async def test_what_the_partner_has_set_by_hand_stays(here: Us) -> None:

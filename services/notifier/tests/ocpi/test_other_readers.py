@@ -26,7 +26,7 @@ from chargekey_notifier.ocpi.messages import (
     Module,
     VersionDetails,
 )
-from chargekey_notifier.ocpi.sessions import Charge
+from chargekey_notifier.ocpi.sessions import Charge, Driver
 from chargekey_notifier.ocpi.tokens import AuthorizationInfo, Token
 
 from .given import (
@@ -78,13 +78,18 @@ def _charge(*events: Any) -> Charge:
 
 
 def _session(*events: Any) -> Message:
+    charge = _charge(*events)
+    driver = Driver(reference=charge.reference)
     return sessions.session(
-        _charge(*events), party=US, currency="NOK", operator=THEM, changed_at=NOON
+        charge, party=US, currency="NOK", operator=THEM, changed_at=NOON, driver=driver
     )
 
 
 def _cdr(settled: cdrs.Settled) -> Message:
-    return cdrs.cdr(settled, party=US, currency="NOK", operator=THEM, changed_at=NOON)
+    driver = Driver(token=_token("APP_USER"), commanded=True)
+    return cdrs.cdr(
+        settled, party=US, currency="NOK", operator=THEM, changed_at=NOON, driver=driver
+    )
 
 
 def _token(kind: str) -> Token:

@@ -14,7 +14,9 @@ from chargekey_common.testing.waiting import until
 from chargekey_notifier.ocpi import following, pushing, sessions
 from chargekey_notifier.ocpi.following import KEPT
 from chargekey_notifier.ocpi.objects import CDR, LOCATION, SESSION
+from chargekey_notifier.ocpi.starts import Start, Starts
 from chargekey_notifier.ocpi.tables import FOLLOWED
+from chargekey_notifier.sealing import Seal
 
 from .cpo import VOLT, WATT, Cpo
 from .given import (
@@ -26,6 +28,7 @@ from .given import (
     NOON,
     SECOND,
     SITE,
+    THEIR_TOKEN,
     added,
     begun,
     corrected,
@@ -87,6 +90,57 @@ async def test_everything_of_a_charge_is_pushed_in_its_order(
     (cdr,) = operator.said("cdrs")
     assert (cdr.method, cdr.body["total_energy"]) == ("POST", 2.5)
     assert cdr.body["cdr_location"]["evse_uid"] == EVSE_2
+
+
+@on_both
+async def test_the_cdr_that_is_pushed_names_the_operators_own_token(
+    cpo: Cpo, operator: OperatorServer
+) -> None:
+    """P50, P51: nobody else's, and no other operator's."""
+    cpo.place()
+    cpo.connect(operator.registration(*ALL))
+    cpo.tokens.put(VOLT, THEIR_TOKEN)
+    commanded = msgspec.structs.replace(THEIR_TOKEN, uid="a-driver", type="APP_USER")
+    kept = cpo.starts.put(VOLT, commanded, None, at=NOON - HOUR)
+    named = cpo.starts.put(VOLT, commanded, "REF-1", at=NOON)
+    others = cpo.starts.put(WATT, commanded, None, at=NOON)
+    known = cpo.tokens.reference(THEIR_TOKEN)
+    assert kept is not None
+    assert others is not None
+    cpo.tell(*SITE_EVENTS)
+    async with cpo.running():
+        await until(lambda: operator.said("locations"))
+        for each in (known, kept, named, others):
+            begin = started(reference=each, reason="operator_accepted", by_operator=each != known)
+            for event in (begin, stopped(3500, at=NOON + HOUR)):
+                cpo.tell(msgspec.structs.replace(event, session_id=f"session {each}"))
+        await until(lambda: len(operator.said("cdrs")) == 4)
+    told = {
+        each.body["session_id"].removeprefix("session "): (
+            each.body["cdr_token"]["uid"],
+            each.body["auth_method"],
+            each.body.get("authorization_reference"),
+        )
+        for each in operator.said("cdrs")
+    }
+    assert told == {
+        known: ("04A1B2C3", "WHITELIST", None),
+        kept: ("a-driver", "COMMAND", None),
+        named: ("a-driver", "COMMAND", "REF-1"),
+        others: (others, "AUTH_REQUEST", others),
+    }
+    drivers = {each.body["cdr_token"]["uid"] for each in operator.said("sessions")}
+    assert drivers == {"04A1B2C3", "a-driver", others}
+    again = msgspec.structs.replace(commanded, uid="another")
+    assert cpo.starts.put(VOLT, again, "REF-1", at=NOON + KEPT) is None
+    assert cpo.starts.put(VOLT, commanded, "REF-1", at=NOON + KEPT) == "REF-1"
+    cpo.starts.forget(NOON + KEPT)
+    assert cpo.starts.get(VOLT, kept) is None
+    assert cpo.starts.get(VOLT, "REF-1") is not None
+    changed = Starts(cpo.database, Seal(b"another secret", b"ocpi starts"))
+    assert changed.get(VOLT, "REF-1") is None
+    assert changed.put(VOLT, again, "REF-1", at=NOON + KEPT) == "REF-1"
+    assert changed.get(VOLT, "REF-1") == Start(token=again, named=True)
 
 
 @on_both

@@ -9,7 +9,7 @@ import pytest
 
 from chargekey_common.published import feed
 from chargekey_notifier.ocpi import cdrs, sessions
-from chargekey_notifier.ocpi.sessions import Charge, Session
+from chargekey_notifier.ocpi.sessions import Charge, Driver, Session
 
 from .given import (
     CARD,
@@ -22,6 +22,7 @@ from .given import (
     SECOND,
     SESSION,
     SITE,
+    THEIR_TOKEN,
     THEM,
     US,
     as_sent,
@@ -39,9 +40,16 @@ def charge(*events: feed.FeedEvent) -> Charge:
     return found
 
 
-def told(*events: feed.FeedEvent) -> Session:
+def told(*events: feed.FeedEvent, driver: Driver | None = None) -> Session:
+    """Return what is told, by default of a driver that nothing but the reference is known of."""
+    found = charge(*events)
     return sessions.session(
-        charge(*events), party=US, currency="NOK", operator=THEM, changed_at=NOON + HOUR
+        found,
+        party=US,
+        currency="NOK",
+        operator=THEM,
+        changed_at=NOON + HOUR,
+        driver=driver or Driver(reference=found.reference),
     )
 
 
@@ -96,16 +104,37 @@ def test_a_token_is_named_by_the_operators_reference_or_an_id_and_by_no_code(
     assert (token.uid, token.contract_id, token.type) == (uid, uid, kind)
 
 
+@pytest.mark.parametrize("commanded", [True, False])
+def test_an_operator_is_told_its_own_token(commanded: bool) -> None:
+    """P50: and its own reference, where it gave one."""
+    found = told(started(reference="ours"), driver=Driver(token=THEIR_TOKEN, commanded=commanded))
+    assert as_sent(found.cdr_token) == {
+        "country_code": "DE",
+        "party_id": "VLT",
+        "uid": "04A1B2C3",
+        "type": "RFID",
+        "contract_id": "DE-VLT-C1",
+    }
+    assert found.authorization_reference is None
+    named = Driver(token=THEIR_TOKEN, reference="REF-1", commanded=commanded)
+    found = told(started(reference="REF-1"), driver=named)
+    assert (found.authorization_reference, found.cdr_token.uid) == ("REF-1", "04A1B2C3")
+
+
 @pytest.mark.parametrize(
-    ("reason", "method"),
+    ("reason", "asked", "method"),
     [
-        ("operator_accepted", "AUTH_REQUEST"),
-        ("installation_permission", "WHITELIST"),
-        ("open_charger", "WHITELIST"),
+        ("operator_accepted", True, "AUTH_REQUEST"),
+        ("operator_accepted", False, "WHITELIST"),
+        ("installation_permission", False, "WHITELIST"),
+        ("open_charger", False, "WHITELIST"),
     ],
 )
-def test_who_decided_is_told(reason: str, method: str) -> None:
-    assert told(started(reason=reason)).auth_method == method
+def test_what_let_somebody_in_is_told(reason: str, asked: bool, method: str) -> None:
+    """P52."""
+    begin = started(reason=reason, by_operator=asked)
+    assert told(begin).auth_method == method
+    assert told(begin, driver=Driver(commanded=True)).auth_method == "COMMAND"
 
 
 def test_readings_are_periods_of_a_quarter_of_an_hour_or_more() -> None:
@@ -188,6 +217,7 @@ def test_a_cdr_is_told_in_the_standards_form() -> None:
             currency="NOK",
             operator=THEM,
             changed_at=NOON + 2 * HOUR,
+            driver=Driver(reference="REF-1"),
         )
     )
     assert found == {
@@ -238,7 +268,9 @@ def test_a_cdr_is_told_in_the_standards_form() -> None:
 
 
 def cdr(settled: cdrs.Settled) -> cdrs.Cdr:
-    return cdrs.cdr(settled, party=US, currency="NOK", operator=THEM, changed_at=NOON)
+    return cdrs.cdr(
+        settled, party=US, currency="NOK", operator=THEM, changed_at=NOON, driver=Driver()
+    )
 
 
 def test_a_cdr_has_a_period_also_where_no_meter_was_read() -> None:

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
+import structlog
 
 from chargekey.gateway.v1 import operators_pb2
 from chargekey_common.errors import NotFoundError
+from chargekey_common.postgres import Postgres
 from chargekey_common.testing.waiting import until
 from chargekey_notifier.ocpi import tables
+from chargekey_notifier.ocpi.tokens import Token, Tokens
+from chargekey_notifier.sealing import Seal
 
-from .between import CHARGER, EVSE, SITE, VOLT, Us
+from .between import CHARGER, EVSE, SECRET, SITE, VOLT, Us
 from .msp import Msp, token
 
 PATH = "/cpo/2.2.1/tokens/NO/VLT"
@@ -40,6 +47,27 @@ async def test_what_an_operator_pushes_is_there_as_it_was_pushed(here: Us) -> No
     await here.call("GET", f"{PATH}/an-app", secret, expected=(404, 2004))
     assert (await here.call("GET", f"{PATH}/an-app?type=APP_USER", secret))["data"] == app
     assert here.gateway.whitelisted == {"04A1B2C3": (True, "ALLOWED")}
+
+
+async def test_a_session_with_a_token_that_was_pushed_is_told_with_it(here: Us) -> None:
+    """P50: by a reference of ours, which tells nobody the token and is told to nobody."""
+    secret = await here.registered()
+    await here.call("PUT", f"{PATH}/04A1B2C3", secret, token(whitelist="ALWAYS"))
+    reference = here.gateway.references["04A1B2C3"]
+    assert 0 < len(reference) <= 36
+    assert "04a1b2c3" not in reference.lower()
+    changed = token(valid=False, last_updated=LATER)
+    await here.call("PUT", f"{PATH}/04A1B2C3", secret, changed)
+    assert here.gateway.references["04A1B2C3"] == reference
+    await here.call("PUT", f"{PATH}/04A1B2C4", secret, token("04A1B2C4"))
+    assert here.gateway.references["04A1B2C4"] != reference
+    for cdr in (await here.bills(secret, reference), await here.bills(secret, reference.upper())):
+        wanted = ("country_code", "party_id", "uid", "type", "contract_id")
+        assert cdr["cdr_token"] == {each: changed[each] for each in wanted}
+        assert cdr["auth_method"] == "WHITELIST"
+        assert "authorization_reference" not in cdr
+    others = await here.bills(secret, "volt-77")
+    assert (others["cdr_token"]["uid"], others["authorization_reference"]) == ("volt-77",) * 2
 
 
 async def test_a_patch_changes_what_it_says_and_leaves_the_rest(here: Us) -> None:
@@ -149,6 +177,64 @@ async def test_tokens_are_fetched_after_the_handshake_on_command_and_daily(
     await until(lambda: set(here.gateway.whitelisted.values()) == {(False, "")})
     await here.call("GET", f"{PATH}/04A1B2C3", secret, expected=(401, 2000))
     await until(lambda: here.ocpi.tokens.count(VOLT) == 0)
+    assert not list(here.ocpi.tokens.of(VOLT))
+
+
+async def test_there_are_only_so_many_tokens_and_what_is_known_is_changed_all_the_same(
+    here: Us, msp: Msp
+) -> None:
+    """P46: pushed or fetched; what blocks a card counts whatever else comes with it."""
+    here.ocpi.tokens.most = 2
+    msp.tokens = [token("04A1B2C3"), token("04A1B2C4"), token("04A1B2C5")]
+    secret = await here.registered()
+    await until(lambda: len(here.gateway.whitelisted) == 2)
+    assert here.ocpi.tokens.count(VOLT) == 2
+    one_more = await here.call(
+        "PUT", f"{PATH}/04A1B2C6", secret, token("04A1B2C6"), expected=(200, 2001)
+    )
+    assert "2 tokens" in one_more["status_message"]
+    await here.call("GET", f"{PATH}/04A1B2C6", secret, expected=(404, 2004))
+    blocked = token("04A1B2C3", valid=False, last_updated=LATER)
+    await here.call("PUT", f"{PATH}/04A1B2C3", secret, blocked)
+    # What was on its way for longer is no further one.
+    await here.call("PUT", f"{PATH}/04A1B2C3", secret, token("04A1B2C3"))
+    assert (await here.call("GET", f"{PATH}/04A1B2C3", secret))["data"] == blocked
+    msp.tokens = [
+        token("04A1B2C7"),
+        token("04A1B2C4", valid=False, last_updated=LATER),
+        token("04A1B2C8"),
+    ]
+    peer = here.ocpi.peers.get(VOLT)
+    assert peer is not None
+    with structlog.testing.capture_logs() as lines:
+        assert await here.ocpi.keeping.pull(peer) == 2
+    [said] = [each for each in lines if each["event"] == "ocpi_tokens_too_many"]
+    assert said["left_out"] == 2
+    assert here.gateway.whitelisted == dict.fromkeys(("04A1B2C3", "04A1B2C4"), (False, "ALLOWED"))
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_tokens_are_counted_as_they_come_in_either_store(
+    request: pytest.FixtureRequest, tmp_path: Path, store: str
+) -> None:
+    """P46."""
+    where: Path | Postgres = tmp_path / "ocpi.db"
+    if store == "postgres":
+        where = request.getfixturevalue("postgres")
+        tables.migrate(where)
+    with contextlib.closing(tables.opened(where)) as database:
+        tokens = Tokens(database, Seal(SECRET, b"ocpi"), SECRET, most=3)
+        few = [msgspec.convert(token(f"04A1B2C{number}"), Token) for number in range(5)]
+        assert tokens.count(VOLT) == 0
+        for given, kept, left_out in (
+            (few[:2], few[:2], []),
+            (few[1:], few[1:3], few[3:]),
+            (few, few[:3], few[3:]),
+        ):
+            put = tokens.put(VOLT, *given)
+            assert (put.kept, put.left_out) == (kept, left_out)
+        assert tokens.put("watt", few[4]).kept == few[4:]
+        assert (tokens.count(VOLT), tokens.count("watt")) == (3, 1)
 
 
 async def test_of_all_links_the_next_pages_is_followed(here: Us, msp: Msp) -> None:

@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import cancel
+from chargekey_common.testing.askers import noted_askers
 from chargekey_common.testing.waiting import until
 from chargekey_notifier.feeds.store import Feeds
 from chargekey_notifier.webhooks import retrying, sending
@@ -62,6 +63,18 @@ async def test_each_event_is_posted_in_order_with_the_bytes_of_the_feed(world: W
         }
         await until(lambda: world.now(webhook_id).delivered == 3)
     assert world.results(webhook_id) == ["delivered"] * 3
+
+
+async def test_an_endpoint_is_looked_up_in_its_partners_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F33."""
+    noted = noted_askers(monkeypatch)
+    async with an_endpoint() as endpoint, world.sending():
+        world.create(endpoint.url)
+        world.tell(REQUIRED)
+        await endpoint.has(1)
+    assert noted == {VOLT}
 
 
 async def test_what_is_posted_is_signed_as_standard_webhooks_says(world: World) -> None:

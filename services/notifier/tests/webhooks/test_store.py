@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from chargekey_common.eventstore.store import CommandIdMalformedError, CommandIdReusedError
 from chargekey_common.postgres import Postgres
 from chargekey_notifier.errors import (
+    AnswerUnreadableError,
     EventNameUnknownError,
     TooManyWebhooksError,
     UrlMalformedError,
@@ -79,6 +81,18 @@ def test_a_command_that_comes_again_answers_as_the_first_time(webhooks: Webhooks
         )
     with pytest.raises(CommandIdMalformedError):
         create(webhooks, "no id")
+
+
+def test_what_a_command_answered_under_another_secret_is_said_to_be_lost(
+    place: Path | Postgres, webhooks: Webhooks
+) -> None:
+    """F29: and it is not done again."""
+    create(webhooks, "c1")
+    webhooks.close()
+    with contextlib.closing(Webhooks(place, b"another secret of so many bytes.")) as others:
+        with pytest.raises(AnswerUnreadableError):
+            create(others, "c1")
+        assert len(others.of(VOLT)) == 1
 
 
 def test_two_of_one_command_at_the_same_time_are_one(webhooks: Webhooks) -> None:

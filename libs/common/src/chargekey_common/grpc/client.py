@@ -87,10 +87,10 @@ def unavailable(error: aio.AioRpcError) -> UnavailableError:
     named = _named(error)
     if named is None or error.code() is not grpc.StatusCode.UNAVAILABLE:
         return UnavailableError()
-    return _passed_on(UnavailableError, named)
+    return passed_on(UnavailableError, named)
 
 
-def _passed_on(kind: type[Refusal], said: RemoteError) -> Refusal:
+def passed_on(kind: type[Refusal], said: RemoteError) -> Refusal:
     """Return an error of this kind that says what another service said."""
     told = {"code": said.code, "sentence": said.message}
     error: Refusal = type(kind.__name__, (kind,), told)()
@@ -194,7 +194,7 @@ class RemoteCheck:
             return
         if answer.refusal_code == ManagedByThirdPartyError.code:
             told = RemoteError(answer.refusal_code, answer.refusal_sentence)
-            raise _passed_on(ManagedByThirdPartyError, told)
+            raise passed_on(ManagedByThirdPartyError, told)
         raise PermissionDeniedError
 
     async def _ask(self, request: pb.CheckRequest) -> pb.CheckResponse:

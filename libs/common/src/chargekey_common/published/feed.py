@@ -304,8 +304,9 @@ class SessionStarted(_AtCharger, frozen=True, kw_only=True):
     """A charge began. `meter_start` in watt-hours, absent where nobody told.
 
     `reason` is why it was let: `operator_accepted` where the operator decided, and then
-    `authorization_reference` is its own name for that. `offline` where the charger had no
-    connection then.
+    `authorization_reference` is its own name for that, or where it gave none what its token is
+    known by, from OCPI. `by_operator` where the partner itself was asked and said yes.
+    `offline` where the charger had no connection then.
     """
 
     session_id: str
@@ -317,6 +318,7 @@ class SessionStarted(_AtCharger, frozen=True, kw_only=True):
     meter_start: int | None = None
     offline: bool = False
     authorization_reference: str | None = None
+    by_operator: bool = False
 
 
 class SessionUpdated(_AtCharger, frozen=True, kw_only=True):

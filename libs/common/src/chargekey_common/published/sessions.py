@@ -19,9 +19,10 @@ class OperatorAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What the operator of a managed site said of who presents something there, if it did.
 
     `status` in OCPI 2.2.1's words (AllowedType), or UNREACHABLE: no answer in time, and
-    none known. `last_known` where it is what the operator said the last time, since it said
-    nothing in time now. `reference` is the operator's own name for what it allowed,
-    `valid_until` an exclusive end in nanoseconds since the epoch.
+    none known. `last_known` where it is what the operator said before, since it said nothing
+    in time now, or wants not to be asked. `reference` is the operator's own name for what it
+    allowed, or what its token is known by to it alone; `valid_until` an exclusive end in
+    nanoseconds since the epoch.
     """
 
     status: Literal["ALLOWED", "BLOCKED", "EXPIRED", "NO_CREDIT", "NOT_ALLOWED", "UNREACHABLE"]

@@ -22,21 +22,25 @@ def example(event: type[Event], **fields: Any) -> Event:  # noqa: ANN401 - whate
 
 
 def _value(name: str, kind: inspect.Type) -> Any:  # noqa: ANN401 - whatever a field takes
+    value: Any
     match kind:
         case inspect.StrType():
-            return f"{name}-example"
+            value = f"{name}-example"
         case inspect.IntType():
-            return 7
+            value = 7
         case inspect.BoolType():
-            return True
+            value = True
         case inspect.LiteralType(values=values):
-            return values[-1]
+            value = values[-1]
         case inspect.VarTupleType(item_type=item):
-            return (_value(name, item),)
+            value = (_value(name, item),)
+        case inspect.StructType(cls=part):
+            value = example(part)
         case inspect.UnionType(types=types):
-            return _value(name, next(each for each in types if not _is_none(each)))
+            value = _value(name, next(each for each in types if not _is_none(each)))
         case _:
             raise TypeError(name, kind)
+    return value
 
 
 def _is_none(kind: inspect.Type) -> bool:

@@ -54,13 +54,11 @@ async def show(
 
 @command(app, "choices", "chargekey mail choices")
 async def choices(client: Client, *, user: Whose = "") -> Answer:
-    """List the kinds of mails that can be declined, and which are."""
+    """List which mails can be declined, and which are."""
     request = pb.GetMailChoicesRequest(user_id=_whose(client, user))
     found = (await client.mails.GetMailChoices(request)).choices
-    rows = [
-        {"kind": kind, "declined": kind in found.declined_kinds} for kind in found.optional_kinds
-    ]
-    return table("kinds", rows)
+    rows = [{"choice": choice, "declined": choice in found.declined} for choice in found.offered]
+    return table("choices", rows)
 
 
 @command(app, "choose", "chargekey mail choose --decline reminders --decline lockouts")
@@ -70,12 +68,12 @@ async def choose(
     user: Whose = "",
     decline: Annotated[
         list[str] | None,
-        typer.Option("--decline", metavar="KIND", help="No such mails; may be given often."),
+        typer.Option("--decline", metavar="CHOICE", help="No such mails; may be given often."),
     ] = None,
 ) -> Answer:
-    """Decline mails of these kinds and of no others; without any, get them all."""
+    """Decline these mails and no others; without any, get them all."""
     await client.mails.SetMailChoices(
-        pb.SetMailChoicesRequest(user_id=_whose(client, user), declined_kinds=decline or [])
+        pb.SetMailChoicesRequest(user_id=_whose(client, user), declined=decline or [])
     )
     return done("Chosen.")
 

@@ -14,12 +14,14 @@ from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
 from chargekey_stack.options import (
     KeepHistory,
+    NatsPort,
     OcppPort,
     OperatorsAnywhere,
     PartnersPort,
     PortalPort,
     Store,
 )
+from chargekey_stack.ports import Wanted
 from chargekey_stack.progress import working
 from chargekey_stack.system import System
 
@@ -32,6 +34,7 @@ def up(
     ocpp_port: OcppPort = 0,
     portal_port: PortalPort = 0,
     partners_port: PartnersPort = 0,
+    nats_port: NatsPort = 0,
     store: Store = None,
     operators_anywhere: OperatorsAnywhere = False,
     keep_history: KeepHistory = 0,
@@ -44,9 +47,7 @@ def up(
 
     system = running(
         DataDirectory(data),
-        ocpp_port=ocpp_port,
-        portal_port=portal_port,
-        partners_port=partners_port,
+        Wanted(ocpp=ocpp_port, portal=portal_port, partners=partners_port, nats=nats_port),
         store=store,
         operators_anywhere=operators_anywhere,
         keep_history=keep_history,

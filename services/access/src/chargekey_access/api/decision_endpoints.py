@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 from grpc import aio
 
 from chargekey.access.v1 import decision_endpoints_pb2 as pb
@@ -13,6 +14,7 @@ from chargekey_access.api import objects
 from chargekey_access.api.words import ENDPOINT_KIND_NUMBERS, ENDPOINT_KINDS
 from chargekey_access.application.decision_endpoints import DecisionEndpoints
 from chargekey_access.domain.errors import EndpointKindMissingError
+from chargekey_access.domain.events import OcpiParties
 from chargekey_common.grpc.server import Objects, Service, command_context
 
 NAME = "chargekey.access.v1.DecisionEndpointService"
@@ -38,6 +40,7 @@ class DecisionEndpointServicer(decision_endpoints_pb2_grpc.DecisionEndpointServi
             kind=ENDPOINT_KINDS[request.kind],
             url=request.url,
             given=request.secret,
+            parties=_parties(request.parties) if request.HasField("parties") else None,
         )
         return pb.SetDecisionEndpointResponse(secret=secret, position=str(answer.position))
 
@@ -53,8 +56,12 @@ class DecisionEndpointServicer(decision_endpoints_pb2_grpc.DecisionEndpointServi
         self, request: pb.GetDecisionEndpointRequest, _: Context
     ) -> pb.GetDecisionEndpointResponse:
         found = await asyncio.to_thread(self._endpoints.get, request.partner_id)
+        parties = None if found.parties is None else msgspec.structs.asdict(found.parties)
         return pb.GetDecisionEndpointResponse(
-            kind=ENDPOINT_KIND_NUMBERS[found.kind], url=found.url, secret=found.secret
+            kind=ENDPOINT_KIND_NUMBERS[found.kind],
+            url=found.url,
+            secret=found.secret,
+            parties=None if parties is None else pb.OcpiParties(**parties),
         )
 
     def objects(self) -> Objects:
@@ -74,4 +81,13 @@ def service(endpoints: DecisionEndpoints) -> Service:
         decision_endpoints_pb2_grpc.add_DecisionEndpointServiceServicer_to_server,
         servicer,
         servicer.objects(),
+    )
+
+
+def _parties(parties: pb.OcpiParties) -> OcpiParties:
+    return OcpiParties(
+        parties.from_country_code,
+        parties.from_party_id,
+        parties.to_country_code,
+        parties.to_party_id,
     )

@@ -7,7 +7,7 @@ import uuid
 import msgspec
 
 from chargekey_access.domain import partner
-from chargekey_access.domain.events import DecisionEndpointKind
+from chargekey_access.domain.events import DecisionEndpointKind, OcpiParties
 from chargekey_access.projections.directory import Directory
 from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_common.eventstore.store import Answer, Context, EventStore, Work, command
@@ -21,6 +21,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     kind: DecisionEndpointKind
     url: str
     secret: str
+    parties: OcpiParties | None = None
 
     def __repr__(self) -> str:
         return f"Endpoint({self.kind}, {self.url!r})"
@@ -40,7 +41,14 @@ class DecisionEndpoints:
         self._secrets = secrets
 
     def set_(
-        self, context: Context, *, partner_id: str, kind: DecisionEndpointKind, url: str, given: str
+        self,
+        context: Context,
+        *,
+        partner_id: str,
+        kind: DecisionEndpointKind,
+        url: str,
+        given: str,
+        parties: OcpiParties | None = None,
     ) -> tuple[str, Answer[str | None]]:
         """Let an operator be asked there; return what is shown this once, and the answer.
 
@@ -48,13 +56,19 @@ class DecisionEndpoints:
         command. Raises what `partner` raises.
         """
         there = partner.endpoint_url(url)
+        named = partner.endpoint_parties(kind, parties)
         asker = f"{context.actor}\x00{context.command_id}\x00{partner_id}"
         secret = partner.endpoint_secret(kind, given, self._secrets.made_for(asker))
         partner.operator(self._directory.partners.partner(partner_id))
         secret_id = str(uuid.uuid5(_IDS, asker))
         self._secrets.keep(secret_id, secret)
         answer = self.set_decision_endpoint(
-            context, partner_id=partner_id, kind=kind, url=there, secret_id=secret_id
+            context,
+            partner_id=partner_id,
+            kind=kind,
+            url=there,
+            secret_id=secret_id,
+            parties=named,
         )
         self._forget(answer)
         now = self._directory.partners.partner(partner_id).endpoint
@@ -74,7 +88,8 @@ class DecisionEndpoints:
         Raises PartnerUnknownError or DecisionEndpointUnknownError.
         """
         found = partner.endpoint(self._directory.partners.partner(partner_id))
-        return Endpoint(found.kind, found.url, self._secrets.read(found.secret_id))
+        secret = self._secrets.read(found.secret_id)
+        return Endpoint(found.kind, found.url, secret, found.parties)
 
     @command
     def set_decision_endpoint(
@@ -85,11 +100,12 @@ class DecisionEndpoints:
         kind: DecisionEndpointKind,
         url: str,
         secret_id: str,
+        parties: OcpiParties | None,
     ) -> str | None:
         """Set it; return the id of the secret that is replaced, if there was one."""
         loaded = work.load(partner.evolve, partner_id)
         events = partner.set_decision_endpoint(
-            loaded.state, kind=kind, url=url, secret_id=secret_id
+            loaded.state, kind=kind, url=url, secret_id=secret_id, parties=parties
         )
         work.record(loaded, *events)
         before = partner.existing(loaded.state).endpoint

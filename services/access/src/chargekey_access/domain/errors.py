@@ -20,6 +20,7 @@ ChargekeyError
 │   ├── EndpointKindMissingError     endpoint_kind_missing
 │   ├── EndpointUrlInvalidError      endpoint_url_invalid
 │   ├── EndpointSecretInvalidError   endpoint_secret_invalid
+│   ├── OcpiPartiesMalformedError    ocpi_parties_malformed
 │   ├── AccessRequestNotNamedError   access_request_not_named
 │   ├── RolesNotAskedError           roles_not_asked
 │   ├── AuthenticationTypeMissingError  authentication_type_missing
@@ -204,6 +205,16 @@ class EndpointSecretInvalidError(InvalidArgumentError):
     sentence = (
         "For ocpi give the token that the operator handed out, 1 to 255 characters of ASCII"
         " without spaces; for webhook give none, one is made."
+    )
+
+
+class OcpiPartiesMalformedError(InvalidArgumentError):
+    """Nobody whom OCPI can name, or somebody where it names nobody."""
+
+    code = "ocpi_parties_malformed"
+    sentence = (
+        "Parties are for OCPI alone: give both, each with a country code of 2 characters and a"
+        " party id of 1 to 3, or none."
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from chargekey_common.eventstore.records import DomainEvent
 
 Override = Literal["INHERIT", "REQUIRED", "NOT_REQUIRED"]
@@ -285,6 +287,15 @@ class PartnerMemberRemoved(DomainEvent, frozen=True, kw_only=True):
     user_id: str
 
 
+class OcpiParties(msgspec.Struct, frozen=True):
+    """Whom OCPI's routing headers name as sender and as receiver."""
+
+    from_country_code: str
+    from_party_id: str
+    to_country_code: str
+    to_party_id: str
+
+
 class DecisionEndpointSet(DomainEvent, frozen=True, kw_only=True):
     """It answers there who may charge at its EXTERNAL sites, in place of where it did before.
 
@@ -294,6 +305,7 @@ class DecisionEndpointSet(DomainEvent, frozen=True, kw_only=True):
     kind: DecisionEndpointKind
     url: str
     secret_id: str
+    parties: OcpiParties | None = None
 
 
 class DecisionEndpointRemoved(DomainEvent, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from chargekey_access.domain.errors import (
     EndpointSecretInvalidError,
     EndpointUrlInvalidError,
     LogoUrlMalformedError,
+    OcpiPartiesMalformedError,
     PartnerMemberUnknownError,
     PartnerNotOperatorError,
     PartnerUnknownError,
@@ -24,6 +25,7 @@ from chargekey_access.domain.events import (
     DecisionEndpointRemoved,
     DecisionEndpointSet,
     LookupKeyRotated,
+    OcpiParties,
     PartnerChanged,
     PartnerCreated,
     PartnerEvent,
@@ -47,6 +49,8 @@ _ENDPOINT_URL = re.compile(
 )
 _HIGHEST_PORT = 2**16 - 1
 _OCPI_TOKEN = re.compile(r"[!-~]{1,255}")
+_COUNTRY_CODE = re.compile(r"[!-~]{2}")
+_PARTY_ID = re.compile(r"[!-~]{1,3}")
 
 
 class DecisionEndpoint(msgspec.Struct, frozen=True):
@@ -55,6 +59,7 @@ class DecisionEndpoint(msgspec.Struct, frozen=True):
     kind: DecisionEndpointKind
     url: str
     secret_id: str
+    parties: OcpiParties | None = None
 
 
 class Partner(msgspec.Struct, frozen=True):
@@ -90,7 +95,7 @@ def evolve(state: Partner | None, event: PartnerEvent) -> Partner:
             rest = {key: value for key, value in before.members.items() if key != event.user_id}
             return replace(before, members=rest)
         case DecisionEndpointSet():
-            endpoint = DecisionEndpoint(event.kind, event.url, event.secret_id)
+            endpoint = DecisionEndpoint(event.kind, event.url, event.secret_id, event.parties)
             return replace(existing(state), endpoint=endpoint)
         case DecisionEndpointRemoved():
             return replace(existing(state), endpoint=None)
@@ -148,6 +153,21 @@ def endpoint_secret(kind: DecisionEndpointKind, given: str, made: str) -> str:
     if _OCPI_TOKEN.fullmatch(given) is None:
         raise EndpointSecretInvalidError
     return given
+
+
+def endpoint_parties(kind: DecisionEndpointKind, parties: OcpiParties | None) -> OcpiParties | None:
+    """Return whom requests name, if anybody; raises OcpiPartiesMalformedError."""
+    if parties is None:
+        return None
+    countries = parties.from_country_code, parties.to_country_code
+    ids = parties.from_party_id, parties.to_party_id
+    if (
+        kind == "WEBHOOK"
+        or not all(_COUNTRY_CODE.fullmatch(each) for each in countries)
+        or not all(_PARTY_ID.fullmatch(each) for each in ids)
+    ):
+        raise OcpiPartiesMalformedError
+    return parties
 
 
 def operator(state: Partner | None) -> Partner:
@@ -222,14 +242,19 @@ def remove_member(state: Partner | None, user_id: str) -> Sequence[PartnerEvent]
 
 
 def set_decision_endpoint(
-    state: Partner | None, *, kind: DecisionEndpointKind, url: str, secret_id: str
+    state: Partner | None,
+    *,
+    kind: DecisionEndpointKind,
+    url: str,
+    secret_id: str,
+    parties: OcpiParties | None,
 ) -> Sequence[PartnerEvent]:
     """Let it be asked there, with what is kept under `secret_id`, in place of before.
 
     Raises PartnerUnknownError or PartnerNotOperatorError.
     """
     operator(state)
-    return [DecisionEndpointSet(kind=kind, url=url, secret_id=secret_id)]
+    return [DecisionEndpointSet(kind=kind, url=url, secret_id=secret_id, parties=parties)]
 
 
 def remove_decision_endpoint(state: Partner | None) -> Sequence[PartnerEvent]:

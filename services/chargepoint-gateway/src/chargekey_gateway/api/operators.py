@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from grpc import aio
 
@@ -59,7 +59,7 @@ class OperatorServicer(operators_pb2_grpc.OperatorServiceServicer):
         self, request: pb.StartForOperatorRequest, _: Context
     ) -> pb.StartForOperatorResponse:
         reference = request.authorization_reference
-        if len(reference) > LONGEST_REFERENCE or not (reference + " ").isprintable():
+        if not _is_reference(reference):
             raise ReferenceMalformedError
         if not 0 < len(request.token) <= LONGEST_UID:
             raise TokensMalformedError
@@ -116,7 +116,15 @@ def _partner(request: _HasPartnerId) -> str:
 
 
 def _is_token(token: pb.OperatorToken) -> bool:
-    return 0 < len(token.uid) <= LONGEST_UID and token.whitelist in _WHITELISTS
+    return (
+        0 < len(token.uid) <= LONGEST_UID
+        and token.whitelist in _WHITELISTS
+        and _is_reference(token.reference)
+    )
+
+
+def _is_reference(text: str) -> bool:
+    return len(text) <= LONGEST_REFERENCE and (text + " ").isprintable()
 
 
 def _whitelisted(token: pb.OperatorToken) -> Whitelisted | None:
@@ -126,10 +134,12 @@ def _whitelisted(token: pb.OperatorToken) -> Whitelisted | None:
     """
     if not token.whitelist:
         return None
+    reference = token.reference or None
     if token.whitelist == "NEVER":
-        answer = OperatorAnswer(status="UNREACHABLE")
+        answer = OperatorAnswer(status="UNREACHABLE", reference=reference)
     else:
-        answer = OperatorAnswer(status="ALLOWED" if token.valid else "BLOCKED")
+        status: Literal["ALLOWED", "BLOCKED"] = "ALLOWED" if token.valid else "BLOCKED"
+        answer = OperatorAnswer(status=status, reference=reference)
     return Whitelisted(answer, token.last_updated, always=token.whitelist == "ALWAYS")
 
 

@@ -59,7 +59,7 @@ log = structlog.get_logger()
 class Sender(Protocol):
     """Whatever sends requests."""
 
-    async def send(self, request: Request) -> Said:
+    async def send(self, request: Request, *, asker: str) -> Said:
         """Return what comes back; raises what `Outgoing.send` does."""
 
 
@@ -138,7 +138,8 @@ class AskingOperators:
 
         `at` is when it was presented, in nanoseconds since the epoch. What happened without
         a connection is judged by what was known then, where the site's policy is
-        LAST_KNOWN and anything was; else by what the operator says now.
+        LAST_KNOWN and anything was; else by what the operator says now. What is allowed without
+        a name of the operator's for it has the one that its token is known by, if it is.
         """
         partner_id = charger.installation.managed_by
         if partner_id is None:
@@ -149,7 +150,7 @@ class AskingOperators:
         told = self._last_known.told_of(self._keys.of_all_sites(partner_id, presented.token))
         known = self._known_already(charger, key, at, stage, told)
         if known is not None:
-            return known
+            return _named(known, told)
         app = presented.identification if presented.type == APP else None
         question = Question(
             charger_id=charger.id,
@@ -166,7 +167,8 @@ class AskingOperators:
         except _NoAnswerError as error:
             OPERATOR_ANSWERS.labels(error.why).inc()
             log.warning("operator_unreachable", partner=partner_id, why=error.why)
-            return self._instead(charger, key, at, told)
+            return _named(self._instead(charger, key, at, told), told)
+        answer = _named(answer, told)
         OPERATOR_ANSWERS.labels(answer.status.lower()).inc()
         now = self._clock()
         if charger.installation.on_operator_timeout == "LAST_KNOWN":
@@ -212,7 +214,7 @@ class AskingOperators:
             return sent[1]
         if told is not None and told.always:
             OPERATOR_ANSWERS.labels("whitelisted").inc()
-            return told.answer
+            return msgspec.structs.replace(told.answer, last_known=True)
         if stage != "start":
             return None
         just_now = self._allowed.pop((charger.id, key), None)
@@ -264,16 +266,17 @@ class AskingOperators:
             if endpoint != operator.endpoint:
                 # Another one, or the same with another secret: it has not failed yet.
                 operator.endpoint, operator.breaker = endpoint, CLOSED
-            return await self._asked(operator, endpoint, question, until)
+            return await self._asked(partner_id, endpoint, question, until)
         except TimeoutError:
             raise _NoAnswerError(_Why.TIMEOUT) from None
         finally:
             on_the_way -= Counter((asks,))
 
     async def _asked(
-        self, operator: _Operator, endpoint: Endpoint, question: Question, until: float
+        self, partner_id: str, endpoint: Endpoint, question: Question, until: float
     ) -> OperatorAnswer:
         """Ask unless the breaker is open, and tell it what came of it."""
+        operator = self._operators[partner_id]
         post = self._composed(endpoint, question)
         if isinstance(post, OperatorAnswer):  # nobody has to be asked
             return post
@@ -290,7 +293,7 @@ class AskingOperators:
 
         try:
             async with asyncio.timeout_at(until):
-                said = await self._sent(post)
+                said = await self._sent(partner_id, post)
         except (TimeoutError, _NoAnswerError) as error:
             erred = isinstance(error, _NoAnswerError) and error.why is _Why.SERVER_ERROR
             if erred and operator.erred_at == question.charger_id:
@@ -321,10 +324,10 @@ class AskingOperators:
             return webhook.compose(endpoint, question, now=self._clock())
         return ocpi.compose(endpoint, question)
 
-    async def _sent(self, post: Request) -> Said:
+    async def _sent(self, partner_id: str, post: Request) -> Said:
         """Return what comes back from an operator that is there; raises _NoAnswerError."""
         try:
-            said = await self._sender.send(post)
+            said = await self._sender.send(post, asker=partner_id)
         except UnsafeAddressError:
             raise _NoAnswerError(_Why.UNSAFE_ADDRESS) from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
@@ -333,6 +336,13 @@ class AskingOperators:
         if said.status >= SERVER_ERROR:
             raise _NoAnswerError(_Why.SERVER_ERROR)
         return said
+
+
+def _named(answer: OperatorAnswer, told: Whitelisted | None) -> OperatorAnswer:
+    """Return the answer with a name for what it allows, where there is any."""
+    if answer.status != "ALLOWED" or answer.reference is not None or told is None:
+        return answer
+    return msgspec.structs.replace(answer, reference=told.answer.reference)
 
 
 def _put(

@@ -14,7 +14,7 @@ from grpc import StatusCode, aio
 
 from chargekey.access.v1 import decision_endpoints_pb2 as pb
 from chargekey.access.v1 import decision_endpoints_pb2_grpc
-from chargekey_gateway.operators.question import Endpoint, Kind
+from chargekey_gateway.operators.question import Endpoint, Kind, OcpiParties
 
 DEADLINE = 2.0  # seconds for one call
 PAUSE = 1.0  # seconds before what failed is tried again
@@ -89,7 +89,17 @@ class Endpoints:
             kind = _KINDS.get(found.kind)
             if kind is None:
                 log.error("decision_endpoint_of_unknown_kind", kind=found.kind)
-            endpoint = None if kind is None else Endpoint(kind, found.url, found.secret)
+            parties = _parties(found.parties) if found.HasField("parties") else None
+            endpoint = None if kind is None else Endpoint(kind, found.url, found.secret, parties)
         self._known[partner_id] = endpoint
         self._firsts[partner_id].set()
         return True
+
+
+def _parties(parties: pb.OcpiParties) -> OcpiParties:
+    return OcpiParties(
+        parties.from_country_code,
+        parties.from_party_id,
+        parties.to_country_code,
+        parties.to_party_id,
+    )

@@ -39,7 +39,7 @@ class Whitelisted(msgspec.Struct, frozen=True):
     """What an operator says of a token by itself, as of `last_updated`, in epoch nanoseconds.
 
     UNREACHABLE where nothing but its answer to a question may count; with `always` it is not
-    to be asked.
+    to be asked. The answer's reference names what it allows by an answer without one, too.
     """
 
     answer: OperatorAnswer

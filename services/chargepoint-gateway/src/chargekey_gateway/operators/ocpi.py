@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -12,7 +13,12 @@ import msgspec
 from chargekey_common.evses import charger_of, evse_uid
 from chargekey_common.outgoing import Request
 from chargekey_common.published.sessions import OperatorAnswer
-from chargekey_gateway.operators.question import Endpoint, MalformedAnswerError, Question
+from chargekey_gateway.operators.question import (
+    Endpoint,
+    MalformedAnswerError,
+    OcpiParties,
+    Question,
+)
 
 OK = 200
 NOT_FOUND = 404
@@ -65,9 +71,22 @@ def compose(endpoint: Endpoint, question: Question) -> Request | OperatorAnswer:
             "content-type": "application/json",
             "x-request-id": str(uuid.uuid4()),
             "x-correlation-id": str(uuid.uuid4()),
+            **_routing(endpoint.parties),
         },
         msgspec.json.encode(references),
     )
+
+
+def _routing(parties: OcpiParties | None) -> Mapping[str, str]:
+    """Return the headers that say whose request it is, and whom it is for (§4.2)."""
+    if parties is None:
+        return {}
+    return {
+        "ocpi-from-country-code": parties.from_country_code,
+        "ocpi-from-party-id": parties.from_party_id,
+        "ocpi-to-country-code": parties.to_country_code,
+        "ocpi-to-party-id": parties.to_party_id,
+    }
 
 
 def _written(endpoint: Endpoint) -> str:

@@ -12,12 +12,22 @@ Stage = Literal["authorize", "start"]
 LONGEST_REFERENCE = 64
 
 
+class OcpiParties(msgspec.Struct, frozen=True):
+    """Whom OCPI's routing headers name as sender and as receiver."""
+
+    from_country_code: str
+    from_party_id: str
+    to_country_code: str
+    to_party_id: str
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """Where an operator answers, and what it is called with there."""
 
     kind: Kind
     url: str
     secret: str
+    parties: OcpiParties | None = None
 
     def __repr__(self) -> str:
         return f"Endpoint({self.kind})"

@@ -40,15 +40,15 @@ class MailServicer(mails_pb2_grpc.MailServiceServicer):
             declined = await asyncio.to_thread(self._choices.declined, request.user_id)
         return pb.GetMailChoicesResponse(
             choices=pb.MailChoices(
-                optional_kinds=CHOICES,
-                declined_kinds=[each for each in CHOICES if each in declined],
+                offered=CHOICES,
+                declined=[each for each in CHOICES if each in declined],
             )
         )
 
     async def SetMailChoices(
         self, request: pb.SetMailChoicesRequest, _: Context
     ) -> pb.SetMailChoicesResponse:
-        context, declined = command_context(request), _choices(request.declined_kinds)
+        context, declined = command_context(request), _choices(request.declined)
         with reachable():
             await asyncio.to_thread(self._choices.choose, context, request.user_id, declined)
         return pb.SetMailChoicesResponse()
@@ -59,7 +59,7 @@ class MailServicer(mails_pb2_grpc.MailServiceServicer):
         user_id, choice = self._unsubscribing.read(request.token)
         with reachable():
             await asyncio.to_thread(self._choices.decline, user_id, choice)
-        return pb.UnsubscribeResponse(kind=choice)
+        return pb.UnsubscribeResponse(choice=choice)
 
     def objects(self) -> Objects:
         """Return what each method's request is about."""

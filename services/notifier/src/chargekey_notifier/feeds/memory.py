@@ -119,6 +119,7 @@ class Session(Row, frozen=True, kw_only=True):
     meter_start: int | None = None
     offline: bool = False
     authorization_reference: str | None = None
+    by_operator: bool = False
 
 
 class Scope(Row, frozen=True, kw_only=True):

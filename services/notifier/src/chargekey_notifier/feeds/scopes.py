@@ -484,6 +484,7 @@ class Scopes:
             meter_start=None if event.meter_unknown else event.meter_start,
             offline=event.offline,
             authorization_reference=None if answer is None else answer.reference,
+            by_operator=_asked(event.inputs),
         )
         self._memory.sessions.put(session)
         for partner_id in self._partners(event.installation_id, event.charger_id, PEOPLE):

@@ -210,6 +210,11 @@ def identification_added(identification: Identification) -> FeedEvent:
 
 
 def session_started(session: Session, *, to_its_operator: bool) -> FeedEvent:
-    """Tell of a start; its operator's own name for what it allowed is told to it alone."""
-    reference = session.authorization_reference if to_its_operator else None
-    return told(session, "SessionStarted", session_id=session.id, authorization_reference=reference)
+    """Tell of a start; what its operator said of it is told to that alone."""
+    return told(
+        session,
+        "SessionStarted",
+        session_id=session.id,
+        authorization_reference=session.authorization_reference if to_its_operator else None,
+        by_operator=session.by_operator and to_its_operator,
+    )

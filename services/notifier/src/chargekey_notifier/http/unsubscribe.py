@@ -30,7 +30,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
-_KINDS: Mapping[Choice, str] = {
+_ABOUT: Mapping[Choice, str] = {
     "permissions": "access that you are given, or that is changed",
     "reminders": "what of yours ends soon",
     "lockouts": "wrong PINs at chargers that you own",
@@ -61,7 +61,7 @@ class UnsubscribeDoor:
         except UnsubscribeLinkInvalidError as error:
             return _refused(error, HTTPStatus.NOT_FOUND)
         button = '<form method="post"><button>No more such mails</button></form>'
-        return _page(f"Mails about {_KINDS[choice]}", button)
+        return _page(f"Mails about {_ABOUT[choice]}", button)
 
     async def _decline(self, request: Request) -> Response:
         try:
@@ -73,7 +73,7 @@ class UnsubscribeDoor:
             return _refused(NotifierUnavailableError(), HTTPStatus.SERVICE_UNAVAILABLE)
         log.info("mails_declined", choice=choice)
         said = "<p>You can have them again with <code>chargekey mail choose</code>.</p>"
-        return _page(f"You get no more mails about {_KINDS[choice]}", said)
+        return _page(f"You get no more mails about {_ABOUT[choice]}", said)
 
 
 def _refused(error: ChargekeyError, status: HTTPStatus) -> Response:

@@ -14,7 +14,7 @@ import msgspec
 
 from chargekey_common.outgoing import Outgoing, Request, Said, UnsafeAddressError
 from chargekey_notifier.errors import OcpiRefusedError, OcpiUnreachableError
-from chargekey_notifier.ocpi.messages import CiString2, CiString3
+from chargekey_notifier.ocpi.messages import Party
 from chargekey_notifier.ocpi.peers import Credential, Peer
 
 DEADLINE = 10.0  # seconds for one call
@@ -27,14 +27,6 @@ _LINK = re.compile(r"<([^<>\s]+)>([^<>]*)")
 _IS_NEXT = re.compile(r';\s*rel="?next"?\s*(?:[;,]|$)')
 
 Data = TypeVar("Data")
-
-
-class Party(msgspec.Struct, frozen=True, kw_only=True):
-    """As whom we speak."""
-
-    country_code: CiString2
-    party_id: CiString3
-    name: str
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -75,6 +67,7 @@ class Calls:
 
     async def call(
         self,
+        partner_id: str,
         method: str,
         url: str,
         credential: Credential,
@@ -82,7 +75,7 @@ class Calls:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Told:
-        """Return what it answers; raises OcpiUnreachableError and OcpiRefusedError.
+        """Return what this operator answers; raises OcpiUnreachableError and OcpiRefusedError.
 
         Without routing headers, which configuration modules do not have (§4.2).
         """
@@ -102,7 +95,7 @@ class Calls:
         request = Request(url, sent, content, method)
         try:
             async with asyncio.timeout(self._deadline):
-                said = await self._outgoing.send(request, longest=LONGEST_ANSWER)
+                said = await self._outgoing.send(request, asker=partner_id, longest=LONGEST_ANSWER)
         except (TimeoutError, UnsafeAddressError, httpx2.HTTPError, httpx2.InvalidURL):
             raise OcpiUnreachableError from None  # what it says may have the token in it
         return _told(said)
@@ -123,7 +116,7 @@ class Calls:
         if operator is not None:
             routing["ocpi-to-country-code"] = operator.country_code
             routing["ocpi-to-party-id"] = operator.party_id
-        return await self.call(method, url, peer.credential, body, headers=routing)
+        return await self.call(peer.partner_id, method, url, peer.credential, body, headers=routing)
 
 
 def _told(said: Said) -> Told:

@@ -14,16 +14,16 @@ import msgspec
 
 from chargekey_common.evses import evse_uid
 from chargekey_notifier.ocpi import locations
-from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.evses import evse_id
 from chargekey_notifier.ocpi.locations import GeoLocation, Place
-from chargekey_notifier.ocpi.messages import CredentialsRole, Message, told
+from chargekey_notifier.ocpi.messages import CredentialsRole, Message, Party, told
 from chargekey_notifier.ocpi.sessions import (
     AuthMethod,
     CdrDimension,
     CdrToken,
     Charge,
     ChargingPeriod,
+    Driver,
     auth_method,
     cdr_token,
     charging_periods,
@@ -114,6 +114,7 @@ def cdr(
     currency: str,
     operator: CredentialsRole,
     changed_at: int,
+    driver: Driver,
 ) -> Cdr:
     """Return what is settled as a CDR; raises ValueError for a charge that goes on."""
     charge = settled.charge
@@ -137,9 +138,9 @@ def cdr(
         start_date_time=told(charge.started_at),
         end_date_time=told(ended_at),
         session_id=charge.id,
-        cdr_token=cdr_token(charge, operator),
-        auth_method=auth_method(charge),
-        authorization_reference=charge.reference,
+        cdr_token=cdr_token(charge, operator, driver),
+        auth_method=auth_method(charge, driver),
+        authorization_reference=driver.reference,
         cdr_location=CdrLocation(
             id=charge.installation_id,
             address=where.address,

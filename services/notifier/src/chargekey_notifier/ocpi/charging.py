@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from grpc import StatusCode, aio
@@ -10,7 +10,7 @@ from grpc import StatusCode, aio
 from chargekey.gateway.v1 import commands_pb2, operators_pb2_grpc
 from chargekey.gateway.v1 import operators_pb2 as pb
 from chargekey_common.errors import FailedPreconditionError
-from chargekey_common.grpc.client import AWAY, remote_error, unavailable
+from chargekey_common.grpc.client import AWAY, passed_on, remote_error, unavailable
 from chargekey_notifier.ocpi.messages import nanoseconds
 from chargekey_notifier.ocpi.tokens import Token
 
@@ -26,7 +26,9 @@ Response = TypeVar("Response")
 class Charging:
     """Raises a ChargekeyError with the gateway's own code, or UnavailableError."""
 
-    def __init__(self, gateway: aio.Channel) -> None:
+    def __init__(self, gateway: aio.Channel, reference: Callable[[Token], str]) -> None:
+        """Tell over `gateway`; `reference` says what a token's sessions are known by."""
+        self._reference = reference
         self._gateway = operators_pb2_grpc.OperatorServiceStub(gateway)
 
     async def remember(self, partner_id: str, tokens: Sequence[Token]) -> None:
@@ -39,6 +41,7 @@ class Charging:
                     valid=each.valid,
                     whitelist=each.whitelist,
                     last_updated=nanoseconds(each.last_updated),
+                    reference=self._reference(each),
                 )
                 for each in tokens
                 if each.type in PRESENTED
@@ -91,11 +94,6 @@ class GatewayRefusedError(FailedPreconditionError):
     code = "gateway_refused"
     sentence = "The gateway refuses."
 
-    def __init__(self, code: str, sentence: str) -> None:
-        self.code = code  # type: ignore[misc] # this one's alone
-        self.sentence = sentence  # type: ignore[misc]
-        super().__init__()
-
 
 async def _answered(call: Awaitable[Response]) -> Response:
     try:
@@ -105,5 +103,4 @@ async def _answered(call: Awaitable[Response]) -> Response:
             raise unavailable(error) from error
         if error.code() is StatusCode.INTERNAL:
             raise
-        said = remote_error(error)
-        raise GatewayRefusedError(said.code, said.message) from None
+        raise passed_on(GatewayRefusedError, remote_error(error)) from None

@@ -20,6 +20,7 @@ from chargekey_notifier.ocpi.calls import Calls
 from chargekey_notifier.ocpi.http import INVALID, Answer, Door, OcpiError, body
 from chargekey_notifier.ocpi.messages import VERSION, CiString36, Message, Module, Url
 from chargekey_notifier.ocpi.peers import Peer
+from chargekey_notifier.ocpi.starts import Starts
 from chargekey_notifier.ocpi.tokens import Token
 
 PATH = f"/ocpi/cpo/{VERSION}/commands"
@@ -95,10 +96,11 @@ class Commands:
     this process was restarted, goes by its `timeout`.
     """
 
-    def __init__(self, door: Door, gateway: Gateway, calls: Calls) -> None:
+    def __init__(self, door: Door, gateway: Gateway, calls: Calls, starts: Starts) -> None:
         self._door = door
         self._gateway = gateway
         self._calls = calls
+        self._starts = starts
         self._under_way: set[asyncio.Task[None]] = set()
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -117,7 +119,10 @@ class Commands:
         match command:
             case "START_SESSION":
                 start = await body(request, StartSession)
-                return await self._carried_out(peer, start.response_url, self._start(peer, start))
+                reference = await self._kept(peer, start)
+                return await self._carried_out(
+                    peer, start.response_url, self._start(peer, start, reference)
+                )
             case "STOP_SESSION":
                 stop = await body(request, StopSession)
                 return await self._carried_out(
@@ -137,10 +142,26 @@ class Commands:
         message = "There is no such command."
         raise OcpiError(INVALID, message, http=404)
 
-    async def _start(self, peer: Peer, start: StartSession) -> commands_pb2.CommandOutcome:
+    async def _kept(self, peer: Peer, start: StartSession) -> str:
+        """Keep whose charge it will be; return what it will be known by."""
         if not peer.is_called(start.token.country_code, start.token.party_id):
             message = "The token is not yours."
             raise OcpiError(INVALID, message)
+        reference = await asyncio.to_thread(
+            self._starts.put,
+            peer.partner_id,
+            start.token,
+            start.authorization_reference,
+            at=self._door.clock(),
+        )
+        if reference is None:
+            message = "The authorization_reference is that of a start with another token."
+            raise OcpiError(INVALID, message)
+        return reference
+
+    async def _start(
+        self, peer: Peer, start: StartSession, reference: str
+    ) -> commands_pb2.CommandOutcome:
         charger_id, connector = charger_of(start.evse_uid or "")
         return await self._gateway.start(
             pb.StartForOperatorRequest(
@@ -149,7 +170,7 @@ class Commands:
                 charger_id=charger_id,
                 connector=connector or 0,
                 token=start.token.uid,
-                authorization_reference=start.authorization_reference or "",
+                authorization_reference=reference,
             )
         )
 

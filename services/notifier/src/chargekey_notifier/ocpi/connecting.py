@@ -19,8 +19,8 @@ from chargekey_notifier.errors import (
     OcpiUrlMalformedError,
 )
 from chargekey_notifier.ocpi import handshake
-from chargekey_notifier.ocpi.calls import Calls, Party
-from chargekey_notifier.ocpi.messages import Credentials, is_token, is_url
+from chargekey_notifier.ocpi.calls import Calls
+from chargekey_notifier.ocpi.messages import Credentials, Party, is_token, is_url
 from chargekey_notifier.ocpi.peers import Credential, Peer, Peers, new_token
 from chargekey_notifier.receipts import Receipts
 
@@ -97,6 +97,7 @@ class Connecting:
             try:
                 registration = await handshake.register(
                     self._calls,
+                    partner_id,
                     versions_url,
                     Credential(token),
                     handshake.own(self._party, public_url=self._public_url, token=mine),
@@ -117,7 +118,9 @@ class Connecting:
         `handshake.known` does.
         """
         with self._alone(peer.partner_id):
-            registration = await handshake.answered(self._calls, credentials, encoded=encoded)
+            registration = await handshake.answered(
+                self._calls, peer.partner_id, credentials, encoded=encoded
+            )
         token = new_token()
 
         def write(connection: Connection) -> bool:
@@ -151,7 +154,7 @@ class Connecting:
         if peer is None or peer.credential is None or credentials_url is None:
             return
         try:
-            await self._calls.call("DELETE", credentials_url, peer.credential)
+            await self._calls.call(partner_id, "DELETE", credentials_url, peer.credential)
         except ChargekeyError as error:
             # Its token is good for nothing here any more, whether it has heard so or not.
             log.warning("ocpi_disconnect_not_told", partner=partner_id, why=error.code)

@@ -22,13 +22,14 @@ from chargekey_notifier.ocpi.locations import Place, Site
 from chargekey_notifier.ocpi.messages import nanoseconds
 from chargekey_notifier.ocpi.objects import CDR, LOCATION, SESSION, Changes, Objects
 from chargekey_notifier.ocpi.sessions import Charge
+from chargekey_notifier.ocpi.starts import Starts
 
 LOOK = 2.0  # seconds between looks for what other replicas have done
 BATCH = 100  # events and objects at once
 DEADLINE = 5.0  # seconds for access to answer
 _SECOND = 1_000_000_000
 AGAIN = 60 * _SECOND  # until what could not be seen to is tried again
-KEPT = 400 * 24 * 3600 * _SECOND  # of sessions and CDRs
+KEPT = 400 * 24 * 3600 * _SECOND  # of sessions, CDRs, and what they were begun with
 FORGETTING = 3600.0  # seconds between looks for what is kept no longer
 
 _EVENTS: Mapping[str, type[feed.FeedEvent]] = {
@@ -73,6 +74,7 @@ class Following:
     def __init__(
         self,
         objects: Objects,
+        starts: Starts,
         feeds: Feeds,
         access: aio.Channel,
         *,
@@ -80,6 +82,7 @@ class Following:
     ) -> None:
         """`access` is asked for sites' addresses; `clock` tells nanoseconds since the epoch."""
         self._objects = objects
+        self._starts = starts
         self._feeds = feeds
         self._installations = installations_pb2_grpc.InstallationServiceStub(access)
         self._clock = clock
@@ -152,6 +155,7 @@ class Following:
         while True:
             with contextlib.suppress(DatabaseUnavailableError):
                 await asyncio.to_thread(self._objects.forget, self._clock() - KEPT)
+                await asyncio.to_thread(self._starts.forget, self._clock() - KEPT)
             await asyncio.sleep(FORGETTING)
 
     def _follow(self, partner_id: str, after: int, entries: Sequence[Entry]) -> None:

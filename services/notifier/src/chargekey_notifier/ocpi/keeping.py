@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from urllib.parse import urlencode
 
@@ -24,7 +24,7 @@ from chargekey_common.errors import ChargekeyError
 from chargekey_common.process import cancel, set_within
 from chargekey_notifier.ocpi.calls import Calls
 from chargekey_notifier.ocpi.charging import Charging
-from chargekey_notifier.ocpi.messages import told
+from chargekey_notifier.ocpi.messages import Party, told
 from chargekey_notifier.ocpi.peers import Peer, Peers
 from chargekey_notifier.ocpi.tokens import Token, Tokens
 from chargekey_notifier.receipts import KEPT, Receipts
@@ -52,16 +52,18 @@ class Keeping:
         calls: Calls,
         charging: Charging,
         access: aio.Channel,
+        party: Party,
         *,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Keep `peers` in order; `clock` tells nanoseconds since the epoch."""
+        """Keep `peers` in order, as `party`; `clock` tells nanoseconds since the epoch."""
         self._peers = peers
         self._tokens = tokens
         self._receipts = receipts
         self._calls = calls
         self._charging = charging
         self._access = decision_endpoints_pb2_grpc.DecisionEndpointServiceStub(access)
+        self._party = party
         self._clock = clock
         self._changed = asyncio.Event()
         self._working: dict[str, asyncio.Task[None]] = {}
@@ -87,26 +89,36 @@ class Keeping:
     async def pull(self, peer: Peer, *, since: int = 0) -> int:
         """Fetch the operator's tokens that changed `since` then, and tell the gateway of all.
 
-        Returns how many are known. Raises a ChargekeyError or DatabaseUnavailableError.
+        Of all, because nobody knows what it has forgotten. Returns how many are known. Raises
+        a ChargekeyError or DatabaseUnavailableError.
         """
         began = self._clock()
         url = peer.module("tokens", "SENDER")
         if url is not None and since:
             url += ("&" if "?" in url else "?") + urlencode({"date_from": told(since)})
-        pages = 0
+        pages, left_out = 0, 0
         while url is not None and pages < MOST_PAGES:
             page = await self._calls.call_peer(peer, "GET", url)
             found = [each for each in map(_token, page.read(list[msgspec.Raw])) if each]
             own = [each for each in found if peer.is_called(each.country_code, each.party_id)]
-            await asyncio.to_thread(self._tokens.put, peer.partner_id, *own)
+            put = await asyncio.to_thread(self._tokens.put, peer.partner_id, *own)
+            left_out += len(put.left_out)
             url = page.next if page.next != url else None
             pages += 1
+        if left_out:
+            log.warning("ocpi_tokens_too_many", partner=peer.partner_id, left_out=left_out)
         known = 0
-        for some in await asyncio.to_thread(list, self._tokens.of(peer.partner_id)):
+        async for some in self._known(peer):
             await self._charging.remember(peer.partner_id, some)
             known += len(some)
         await asyncio.to_thread(self._peers.pulled, peer, began)
         return known
+
+    async def _known(self, peer: Peer) -> AsyncIterator[Sequence[Token]]:
+        """Yield the operator's tokens, some at a time: all at once may be a million."""
+        portions = self._tokens.of(peer.partner_id)
+        while (some := await asyncio.to_thread(next, portions, None)) is not None:
+            yield some
 
     async def _look(self) -> None:
         now, loop = self._clock(), asyncio.get_running_loop()
@@ -157,6 +169,7 @@ class Keeping:
                     kind=encoded if peer.credential.encoded else plain,
                     url=wanted,
                     secret=peer.credential.token,
+                    parties=self._parties(peer),
                 ),
                 timeout=DEADLINE,
             )
@@ -165,11 +178,23 @@ class Keeping:
                 pb.RemoveDecisionEndpointRequest(partner_id=peer.partner_id), timeout=DEADLINE
             )
         if peer.state == "ended":
-            for some in await asyncio.to_thread(list, self._tokens.of(peer.partner_id)):
+            async for some in self._known(peer):
                 await self._charging.forget(peer.partner_id, some)
             await asyncio.to_thread(self._peers.forget, peer.partner_id)
         else:
             await asyncio.to_thread(self._peers.settled, peer, now_at)
+
+    def _parties(self, peer: Peer) -> pb.OcpiParties | None:
+        """Return whom the gateway's requests name."""
+        operator = peer.operator
+        if operator is None:
+            return None
+        return pb.OcpiParties(
+            from_country_code=self._party.country_code,
+            from_party_id=self._party.party_id,
+            to_country_code=operator.country_code,
+            to_party_id=operator.party_id,
+        )
 
     async def _asked_at(self, partner_id: str) -> str | None:
         """Return where access has the operator asked, if anywhere."""

@@ -55,13 +55,13 @@ class Lists:
     async def _sessions(self, request: Request, peer: Peer) -> Answer:
         wanted = page(request)
         found, total = await asyncio.to_thread(self._objects.page, peer.partner_id, SESSION, wanted)
-        told = [self._teller.session(each, peer) for each in found]
+        told = await asyncio.to_thread(lambda: [self._teller.session(each, peer) for each in found])
         return self._door.paged(request, wanted, told, total)
 
     async def _cdrs(self, request: Request, peer: Peer) -> Answer:
         wanted = page(request)
         found, total = await asyncio.to_thread(self._objects.page, peer.partner_id, CDR, wanted)
-        told = [self._teller.cdr(each, peer) for each in found]
+        told = await asyncio.to_thread(lambda: [self._teller.cdr(each, peer) for each in found])
         return self._door.paged(request, wanted, told, total)
 
     async def _location(self, request: Request, peer: Peer) -> Answer:

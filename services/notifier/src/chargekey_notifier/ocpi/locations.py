@@ -15,9 +15,8 @@ import msgspec
 
 from chargekey_common.evses import evse_uid
 from chargekey_common.published import feed
-from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.evses import evse_id
-from chargekey_notifier.ocpi.messages import Message, told
+from chargekey_notifier.ocpi.messages import Message, Party, told
 
 # What a connector is taken for, and a charger whose connectors nobody has told of yet has one.
 STANDARD = "IEC_62196_T2"

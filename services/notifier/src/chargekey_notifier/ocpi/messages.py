@@ -28,6 +28,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something of the standard: what we do not know in it is left aside."""
 
 
+class Party(msgspec.Struct, frozen=True, kw_only=True):
+    """As whom we speak."""
+
+    country_code: CiString2
+    party_id: CiString3
+    name: str
+
+
 class Version(Message, frozen=True, kw_only=True):
     """A version that is spoken, and where it is told what is answered in it (§6.1)."""
 

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from chargekey_common.database import Database
 from chargekey_notifier.ocpi.messages import CredentialsRole, InterfaceRole, Module
-from chargekey_notifier.ocpi.tables import PEERS, TOKENS
+from chargekey_notifier.ocpi.tables import PEERS, TOKEN_COUNTS, TOKENS
 from chargekey_notifier.sealing import Seal, UnsealableError
 
 State = Literal["offered", "connected", "ended"]
@@ -189,7 +189,8 @@ class Peers:
         with self.database.writing() as connection:
             connection.execute(delete(PEERS).where(mine, PEERS.c.state == "ended"))
             if connection.execute(select(PEERS.c.state).where(mine)).first() is None:
-                connection.execute(delete(TOKENS).where(TOKENS.c.partner_id == partner_id))
+                for table in (TOKENS, TOKEN_COUNTS):
+                    connection.execute(delete(table).where(table.c.partner_id == partner_id))
 
     def settled(self, peer: Peer, decision_url: str, *, unsettled: bool = False) -> None:
         """Note where access has it asked because of us, unless the connection is another now.

@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute
 from chargekey.gateway.v1 import operators_pb2 as pb
 from chargekey_common.errors import ChargekeyError
 from chargekey_common.evses import charger_of
-from chargekey_notifier.ocpi.calls import Party
 from chargekey_notifier.ocpi.charging import PRESENTED
 from chargekey_notifier.ocpi.http import (
     INVALID,
@@ -26,7 +25,7 @@ from chargekey_notifier.ocpi.http import (
     OcpiError,
     body,
 )
-from chargekey_notifier.ocpi.messages import VERSION, LocationReferences, Module
+from chargekey_notifier.ocpi.messages import VERSION, LocationReferences, Module, Party
 from chargekey_notifier.ocpi.peers import Peer
 from chargekey_notifier.ocpi.tokens import Allowed, AuthorizationInfo, Token, Tokens
 
@@ -92,8 +91,11 @@ class PushedTokens:
         if not _is_at(request, token):
             message = "The token is another one than the URL says."
             raise OcpiError(INVALID, message, http=400)
-        kept = await asyncio.to_thread(self._tokens.put, peer.partner_id, token)
-        await self._gateway.remember(peer.partner_id, kept)
+        put = await asyncio.to_thread(self._tokens.put, peer.partner_id, token)
+        if put.left_out:
+            message = f"There are {self._tokens.most} tokens already, which is as many as we keep."
+            raise OcpiError(INVALID, message)
+        await self._gateway.remember(peer.partner_id, put.kept)
 
     async def _known(self, request: Request, peer: Peer) -> Token:
         _require_owner(request, peer)

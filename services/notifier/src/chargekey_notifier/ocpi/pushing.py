@@ -159,7 +159,8 @@ class Pushing:
             )
             if over is not None:
                 await self._push_session(peer, over)
-            await self._send(peer, "cdrs", url, [Push("POST", (), self._teller.cdr(settled, peer))])
+            told = await asyncio.to_thread(self._teller.cdr, settled, peer)
+            await self._send(peer, "cdrs", url, [Push("POST", (), told)])
             await self._pushed(peer, CDR, settled)
         return some
 
@@ -178,7 +179,7 @@ class Pushing:
         url = peer.module("sessions", "RECEIVER")
         if not url:
             return False
-        told = self._teller.session(charge, peer)
+        told = await asyncio.to_thread(self._teller.session, charge, peer)
         push = Push("PUT", (told.country_code, told.party_id, told.id), told)
         await self._send(peer, "sessions", url, [push])
         await self._pushed(peer, SESSION, charge)

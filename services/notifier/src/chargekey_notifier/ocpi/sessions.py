@@ -1,8 +1,8 @@
 """Sessions: charges at what an operator operates, told as OCPI tells them (2.2.1 §9).
 
-No code is known here, so a token is told by the operator's own reference for its decision, or
-by our opaque id of what was presented; and as a one-time token where nobody presented
-anything. Without tariffs there is no cost to tell.
+An operator is told its own tokens. No other code is known here, so what is none of those is told
+by the operator's own reference for its decision, or by our opaque id of what was presented; and
+as a one-time token where nobody presented anything. Without tariffs there is no cost to tell.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from chargekey_common.evses import evse_uid
 from chargekey_common.published import feed
-from chargekey_notifier.ocpi.calls import Party
-from chargekey_notifier.ocpi.messages import CredentialsRole, Message, nanoseconds, told
+from chargekey_notifier.ocpi.messages import CredentialsRole, Message, Party, nanoseconds, told
+from chargekey_notifier.ocpi.tokens import Token, TokenType
 
 # A reading begins a new charging period when the one before is this old (§9.3.1).
 PERIOD = 15 * 60 * 1_000_000_000
@@ -25,7 +25,6 @@ PRESUMED = 60 * 60 * 1_000_000_000
 _HOUR = 3600 * 1_000_000_000
 
 AuthMethod = Literal["AUTH_REQUEST", "COMMAND", "WHITELIST"]
-TokenType = Literal["AD_HOC_USER", "OTHER"]
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +71,17 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     def listed(self) -> bool:
         """Whether there is anything to tell: of one that was refused, that energy flowed."""
         return not self.refused or (self.completed and self.energy > 0)
+
+
+class Driver(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator has told us of who charges: its token, if it is known.
+
+    `reference` is its own name for its consent; `commanded` where it began the charge itself.
+    """
+
+    token: Token | None = None
+    reference: str | None = None
+    commanded: bool = False
 
 
 class CdrToken(Message, frozen=True, kw_only=True):
@@ -134,7 +144,7 @@ def after(charge: Charge | None, event: feed.FeedEvent) -> Charge | None:
                 started_at=started,
                 identification_id=event.identification_id,
                 reference=event.authorization_reference,
-                by_operator=event.reason == "operator_accepted",
+                by_operator=event.by_operator,
                 readings=() if first is None else (first,),
                 last=first,
             )
@@ -171,6 +181,7 @@ def session(
     currency: str,
     operator: CredentialsRole,
     changed_at: int,
+    driver: Driver,
 ) -> Session:
     """Return the charge as a Session; one whose end is presumed goes on for now."""
     ended = told(charge.ended_at) if charge.ended_at is not None and charge.completed else None
@@ -182,9 +193,9 @@ def session(
         start_date_time=told(charge.started_at),
         end_date_time=ended,
         kwh=charge.energy / 1000,
-        cdr_token=cdr_token(charge, operator),
-        auth_method=auth_method(charge),
-        authorization_reference=charge.reference,
+        cdr_token=cdr_token(charge, operator, driver),
+        auth_method=auth_method(charge, driver),
+        authorization_reference=driver.reference,
         location_id=charge.installation_id,
         evse_uid=evse_uid(charge.charger_id, charge.connector),
         connector_id=str(charge.connector),
@@ -195,9 +206,18 @@ def session(
     )
 
 
-def cdr_token(charge: Charge, operator: CredentialsRole) -> CdrToken:
+def cdr_token(charge: Charge, operator: CredentialsRole, driver: Driver) -> CdrToken:
     """Return what can be told of what was presented."""
-    known = charge.reference or charge.identification_id
+    token = driver.token
+    if token is not None:
+        return CdrToken(
+            country_code=token.country_code,
+            party_id=token.party_id,
+            uid=token.uid,
+            type=token.type,
+            contract_id=token.contract_id,
+        )
+    known = driver.reference or charge.identification_id
     uid = known or charge.id
     return CdrToken(
         country_code=operator.country_code,
@@ -208,8 +228,10 @@ def cdr_token(charge: Charge, operator: CredentialsRole) -> CdrToken:
     )
 
 
-def auth_method(charge: Charge) -> AuthMethod:
-    """Return who let it: the operator, which was asked, or a permission, or nobody had to."""
+def auth_method(charge: Charge, driver: Driver) -> AuthMethod:
+    """Return what let it: the operator's command, its answer, or what was known without asking."""
+    if driver.commanded:
+        return "COMMAND"
     return "AUTH_REQUEST" if charge.by_operator else "WHITELIST"
 
 

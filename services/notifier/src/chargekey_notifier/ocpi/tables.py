@@ -54,7 +54,27 @@ TOKENS = Table(
     Column("sealed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-
+# Counted as they come: to count a million takes long.
+TOKEN_COUNTS = Table(
+    "ocpi_token_counts",
+    TABLES,
+    Column("partner_id", ID, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+STARTS = Table(
+    "ocpi_starts",
+    TABLES,
+    Column("partner_id", ID, primary_key=True),
+    # What the session will be told with, and whether that is the operator's own name for it.
+    Column("reference", ID, primary_key=True),
+    Column("named", Boolean, nullable=False),
+    # In nanoseconds since the epoch.
+    Column("at", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ocpi_starts_by_age", "at"),
+    sqlite_with_rowid=False,
+)
 RECEIPTS = receipts.table(TABLES, "ocpi_receipts")
 OBJECTS = Table(
     "ocpi_objects",

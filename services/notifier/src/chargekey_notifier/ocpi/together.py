@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 from chargekey_common.database import Database
 from chargekey_common.outgoing import Outgoing
 from chargekey_notifier.ocpi import commands, lists, pushed_tokens
-from chargekey_notifier.ocpi.calls import Calls, Party
+from chargekey_notifier.ocpi.calls import Calls
 from chargekey_notifier.ocpi.charging import Charging
 from chargekey_notifier.ocpi.commands import Commands
 from chargekey_notifier.ocpi.configuration import Configuration
@@ -16,10 +16,12 @@ from chargekey_notifier.ocpi.connecting import Connecting
 from chargekey_notifier.ocpi.http import Door
 from chargekey_notifier.ocpi.keeping import Keeping
 from chargekey_notifier.ocpi.lists import Lists
+from chargekey_notifier.ocpi.messages import Party
 from chargekey_notifier.ocpi.objects import Objects
 from chargekey_notifier.ocpi.peers import Peers
 from chargekey_notifier.ocpi.pushed_tokens import PushedTokens
 from chargekey_notifier.ocpi.pushing import Pushing
+from chargekey_notifier.ocpi.starts import Starts
 from chargekey_notifier.ocpi.tables import RECEIPTS
 from chargekey_notifier.ocpi.telling import Teller
 from chargekey_notifier.ocpi.tokens import Tokens
@@ -48,11 +50,14 @@ class Ocpi:
         """
         seal = Seal(secret, b"ocpi")
         receipts = Receipts(database, RECEIPTS, Seal(secret, b"ocpi commands"))
-        charging = Charging(gateway)
         self.peers = Peers(database, seal)
         self.tokens = Tokens(database, seal, secret)
+        self.starts = Starts(database, Seal(secret, b"ocpi starts"))
+        charging = Charging(gateway, self.tokens.reference)
         self.calls = Calls(outgoing, party)
-        self.keeping = Keeping(self.peers, self.tokens, receipts, self.calls, charging, access)
+        self.keeping = Keeping(
+            self.peers, self.tokens, receipts, self.calls, charging, access, party
+        )
         self.connecting = Connecting(
             self.peers,
             receipts,
@@ -62,10 +67,10 @@ class Ocpi:
             changed=self.keeping.changed,
         )
         self.door = Door(self.peers, public_url=public_url)
-        self.commands = Commands(self.door, charging, self.calls)
+        self.commands = Commands(self.door, charging, self.calls, self.starts)
         self._pushed_tokens = PushedTokens(self.door, self.tokens, charging, party)
         self.objects = Objects(database)
-        teller = Teller(party, currency)
+        teller = Teller(party, currency, self.tokens, self.starts)
         self.pushing = Pushing(self.objects, self.peers, self.calls, teller)
         self._lists = Lists(self.door, self.objects, teller)
         modules = (*pushed_tokens.MODULES, *commands.MODULES, *lists.MODULES)

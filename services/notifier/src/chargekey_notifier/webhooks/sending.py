@@ -205,7 +205,9 @@ class WebhookSender:
         try:
             async with asyncio.timeout(DEADLINE):
                 request = signed(endpoint.url, entry, secrets, now=at)
-                said = await self._outgoing.send(request, longest=LONGEST_ANSWER)
+                said = await self._outgoing.send(
+                    request, asker=endpoint.partner_id, longest=LONGEST_ANSWER
+                )
         except (TimeoutError, httpx2.TimeoutException):
             return None, "timeout"
         except UnsafeAddressError:

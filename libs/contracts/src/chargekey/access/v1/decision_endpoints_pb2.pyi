@@ -43,6 +43,40 @@ DECISION_ENDPOINT_KIND_OCPI_PLAIN: DecisionEndpointKind.ValueType  # 3
 Global___DecisionEndpointKind: _TypeAlias = DecisionEndpointKind  # noqa: Y015
 
 @_typing.final
+class OcpiParties(_message.Message):
+    """Whom OCPI's routing headers name as sender and as receiver (2.2.1, §4.2); all four, or no
+    parties at all.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_COUNTRY_CODE_FIELD_NUMBER: _builtins.int
+    FROM_PARTY_ID_FIELD_NUMBER: _builtins.int
+    TO_COUNTRY_CODE_FIELD_NUMBER: _builtins.int
+    TO_PARTY_ID_FIELD_NUMBER: _builtins.int
+    from_country_code: _builtins.str
+    """Two characters each, as in `NO`."""
+    from_party_id: _builtins.str
+    """One to three characters each, as in `CKY`."""
+    to_country_code: _builtins.str
+    to_party_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        from_country_code: _builtins.str = ...,
+        from_party_id: _builtins.str = ...,
+        to_country_code: _builtins.str = ...,
+        to_party_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_country_code", b"from_country_code", "from_party_id", b"from_party_id", "to_country_code", b"to_country_code", "to_party_id", b"to_party_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OcpiParties: _TypeAlias = OcpiParties  # noqa: Y015
+
+@_typing.final
 class SetDecisionEndpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -51,6 +85,7 @@ class SetDecisionEndpointRequest(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     partner_id: _builtins.str
     kind: Global___DecisionEndpointKind.ValueType
@@ -60,6 +95,10 @@ class SetDecisionEndpointRequest(_message.Message):
     """
     secret: _builtins.str
     """OCPI: the token to call with. Webhook: empty, one is made."""
+    @_builtins.property
+    def parties(self) -> Global___OcpiParties:
+        """For OCPI alone; without them, requests carry no routing headers."""
+
     def __init__(
         self,
         *,
@@ -68,10 +107,11 @@ class SetDecisionEndpointRequest(_message.Message):
         kind: Global___DecisionEndpointKind.ValueType = ...,
         url: _builtins.str = ...,
         secret: _builtins.str = ...,
+        parties: Global___OcpiParties | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "kind", b"kind", "partner_id", b"partner_id", "secret", b"secret", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "kind", b"kind", "parties", b"parties", "partner_id", b"partner_id", "secret", b"secret", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,19 +207,23 @@ class GetDecisionEndpointResponse(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
     kind: Global___DecisionEndpointKind.ValueType
     url: _builtins.str
     secret: _builtins.str
+    @_builtins.property
+    def parties(self) -> Global___OcpiParties: ...
     def __init__(
         self,
         *,
         kind: Global___DecisionEndpointKind.ValueType = ...,
         url: _builtins.str = ...,
         secret: _builtins.str = ...,
+        parties: Global___OcpiParties | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "secret", b"secret", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "parties", b"parties", "secret", b"secret", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from chargekey.gateway.v1 import commands_pb2 as chargekey_dot_gateway_dot_v1_dot_commands__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chargekey/gateway/v1/operators.proto\x12\x14\x63hargekey.gateway.v1\x1a#chargekey/gateway/v1/commands.proto\"T\n\rOperatorToken\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\r\n\x05valid\x18\x02 \x01(\x08\x12\x11\n\twhitelist\x18\x03 \x01(\t\x12\x14\n\x0clast_updated\x18\x04 \x01(\x03\"`\n\x15RememberTokensRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x33\n\x06tokens\x18\x02 \x03(\x0b\x32#.chargekey.gateway.v1.OperatorToken\"\x18\n\x16RememberTokensResponse\"m\n\x1b\x41uthorizeForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63harger_ids\x18\x03 \x03(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\"_\n\x1c\x41uthorizeForOperatorResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\t\x12\x13\n\x0b\x63harger_ids\x18\x02 \x03(\t\x12\x19\n\x11identification_id\x18\x03 \x01(\t\"\x9d\x01\n\x17StartForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x11\n\tconnector\x18\x04 \x01(\x05\x12\r\n\x05token\x18\x05 \x01(\t\x12\x1f\n\x17\x61uthorization_reference\x18\x06 \x01(\t\"Q\n\x18StartForOperatorResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.chargekey.gateway.v1.CommandOutcome\"@\n\x16StopForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"P\n\x17StopForOperatorResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.chargekey.gateway.v1.CommandOutcome\"n\n\x18UnlockForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x11\n\tconnector\x18\x04 \x01(\x05\"R\n\x19UnlockForOperatorResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.chargekey.gateway.v1.CommandOutcome2\xd6\x04\n\x0fOperatorService\x12k\n\x0eRememberTokens\x12+.chargekey.gateway.v1.RememberTokensRequest\x1a,.chargekey.gateway.v1.RememberTokensResponse\x12}\n\x14\x41uthorizeForOperator\x12\x31.chargekey.gateway.v1.AuthorizeForOperatorRequest\x1a\x32.chargekey.gateway.v1.AuthorizeForOperatorResponse\x12q\n\x10StartForOperator\x12-.chargekey.gateway.v1.StartForOperatorRequest\x1a..chargekey.gateway.v1.StartForOperatorResponse\x12n\n\x0fStopForOperator\x12,.chargekey.gateway.v1.StopForOperatorRequest\x1a-.chargekey.gateway.v1.StopForOperatorResponse\x12t\n\x11UnlockForOperator\x12..chargekey.gateway.v1.UnlockForOperatorRequest\x1a/.chargekey.gateway.v1.UnlockForOperatorResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chargekey/gateway/v1/operators.proto\x12\x14\x63hargekey.gateway.v1\x1a#chargekey/gateway/v1/commands.proto\"g\n\rOperatorToken\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\r\n\x05valid\x18\x02 \x01(\x08\x12\x11\n\twhitelist\x18\x03 \x01(\t\x12\x14\n\x0clast_updated\x18\x04 \x01(\x03\x12\x11\n\treference\x18\x05 \x01(\t\"`\n\x15RememberTokensRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x33\n\x06tokens\x18\x02 \x03(\x0b\x32#.chargekey.gateway.v1.OperatorToken\"\x18\n\x16RememberTokensResponse\"m\n\x1b\x41uthorizeForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63harger_ids\x18\x03 \x03(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\"_\n\x1c\x41uthorizeForOperatorResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\t\x12\x13\n\x0b\x63harger_ids\x18\x02 \x03(\t\x12\x19\n\x11identification_id\x18\x03 \x01(\t\"\x9d\x01\n\x17StartForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x11\n\tconnector\x18\x04 \x01(\x05\x12\r\n\x05token\x18\x05 \x01(\t\x12\x1f\n\x17\x61uthorization_reference\x18\x06 \x01(\t\"Q\n\x18StartForOperatorResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.chargekey.gateway.v1.CommandOutcome\"@\n\x16StopForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"P\n\x17StopForOperatorResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.chargekey.gateway.v1.CommandOutcome\"n\n\x18UnlockForOperatorRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x11\n\tconnector\x18\x04 \x01(\x05\"R\n\x19UnlockForOperatorResponse\x12\x35\n\x07outcome\x18\x01 \x01(\x0b\x32$.chargekey.gateway.v1.CommandOutcome2\xd6\x04\n\x0fOperatorService\x12k\n\x0eRememberTokens\x12+.chargekey.gateway.v1.RememberTokensRequest\x1a,.chargekey.gateway.v1.RememberTokensResponse\x12}\n\x14\x41uthorizeForOperator\x12\x31.chargekey.gateway.v1.AuthorizeForOperatorRequest\x1a\x32.chargekey.gateway.v1.AuthorizeForOperatorResponse\x12q\n\x10StartForOperator\x12-.chargekey.gateway.v1.StartForOperatorRequest\x1a..chargekey.gateway.v1.StartForOperatorResponse\x12n\n\x0fStopForOperator\x12,.chargekey.gateway.v1.StopForOperatorRequest\x1a-.chargekey.gateway.v1.StopForOperatorResponse\x12t\n\x11UnlockForOperator\x12..chargekey.gateway.v1.UnlockForOperatorRequest\x1a/.chargekey.gateway.v1.UnlockForOperatorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.gateway.v1.operat
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPERATORTOKEN']._serialized_start=99
-  _globals['_OPERATORTOKEN']._serialized_end=183
-  _globals['_REMEMBERTOKENSREQUEST']._serialized_start=185
-  _globals['_REMEMBERTOKENSREQUEST']._serialized_end=281
-  _globals['_REMEMBERTOKENSRESPONSE']._serialized_start=283
-  _globals['_REMEMBERTOKENSRESPONSE']._serialized_end=307
-  _globals['_AUTHORIZEFOROPERATORREQUEST']._serialized_start=309
-  _globals['_AUTHORIZEFOROPERATORREQUEST']._serialized_end=418
-  _globals['_AUTHORIZEFOROPERATORRESPONSE']._serialized_start=420
-  _globals['_AUTHORIZEFOROPERATORRESPONSE']._serialized_end=515
-  _globals['_STARTFOROPERATORREQUEST']._serialized_start=518
-  _globals['_STARTFOROPERATORREQUEST']._serialized_end=675
-  _globals['_STARTFOROPERATORRESPONSE']._serialized_start=677
-  _globals['_STARTFOROPERATORRESPONSE']._serialized_end=758
-  _globals['_STOPFOROPERATORREQUEST']._serialized_start=760
-  _globals['_STOPFOROPERATORREQUEST']._serialized_end=824
-  _globals['_STOPFOROPERATORRESPONSE']._serialized_start=826
-  _globals['_STOPFOROPERATORRESPONSE']._serialized_end=906
-  _globals['_UNLOCKFOROPERATORREQUEST']._serialized_start=908
-  _globals['_UNLOCKFOROPERATORREQUEST']._serialized_end=1018
-  _globals['_UNLOCKFOROPERATORRESPONSE']._serialized_start=1020
-  _globals['_UNLOCKFOROPERATORRESPONSE']._serialized_end=1102
-  _globals['_OPERATORSERVICE']._serialized_start=1105
-  _globals['_OPERATORSERVICE']._serialized_end=1703
+  _globals['_OPERATORTOKEN']._serialized_end=202
+  _globals['_REMEMBERTOKENSREQUEST']._serialized_start=204
+  _globals['_REMEMBERTOKENSREQUEST']._serialized_end=300
+  _globals['_REMEMBERTOKENSRESPONSE']._serialized_start=302
+  _globals['_REMEMBERTOKENSRESPONSE']._serialized_end=326
+  _globals['_AUTHORIZEFOROPERATORREQUEST']._serialized_start=328
+  _globals['_AUTHORIZEFOROPERATORREQUEST']._serialized_end=437
+  _globals['_AUTHORIZEFOROPERATORRESPONSE']._serialized_start=439
+  _globals['_AUTHORIZEFOROPERATORRESPONSE']._serialized_end=534
+  _globals['_STARTFOROPERATORREQUEST']._serialized_start=537
+  _globals['_STARTFOROPERATORREQUEST']._serialized_end=694
+  _globals['_STARTFOROPERATORRESPONSE']._serialized_start=696
+  _globals['_STARTFOROPERATORRESPONSE']._serialized_end=777
+  _globals['_STOPFOROPERATORREQUEST']._serialized_start=779
+  _globals['_STOPFOROPERATORREQUEST']._serialized_end=843
+  _globals['_STOPFOROPERATORRESPONSE']._serialized_start=845
+  _globals['_STOPFOROPERATORRESPONSE']._serialized_end=925
+  _globals['_UNLOCKFOROPERATORREQUEST']._serialized_start=927
+  _globals['_UNLOCKFOROPERATORREQUEST']._serialized_end=1037
+  _globals['_UNLOCKFOROPERATORRESPONSE']._serialized_start=1039
+  _globals['_UNLOCKFOROPERATORRESPONSE']._serialized_end=1121
+  _globals['_OPERATORSERVICE']._serialized_start=1124
+  _globals['_OPERATORSERVICE']._serialized_end=1722
 # @@protoc_insertion_point(module_scope)

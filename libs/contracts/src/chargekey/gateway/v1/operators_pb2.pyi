@@ -27,12 +27,17 @@ class OperatorToken(_message.Message):
     VALID_FIELD_NUMBER: _builtins.int
     WHITELIST_FIELD_NUMBER: _builtins.int
     LAST_UPDATED_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
     uid: _builtins.str
     valid: _builtins.bool
     whitelist: _builtins.str
     """OCPI's word: ALWAYS, ALLOWED, ALLOWED_OFFLINE, NEVER. Empty: what it said is forgotten."""
     last_updated: _builtins.int
     """Nanoseconds since the epoch: what it has said of the token later than this is newer."""
+    reference: _builtins.str
+    """What its sessions are told by where the operator says no reference of its own: up to 36
+    printable characters that nobody reads the token from. Empty: none.
+    """
     def __init__(
         self,
         *,
@@ -40,10 +45,11 @@ class OperatorToken(_message.Message):
         valid: _builtins.bool = ...,
         whitelist: _builtins.str = ...,
         last_updated: _builtins.int = ...,
+        reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_updated", b"last_updated", "uid", b"uid", "valid", b"valid", "whitelist", b"whitelist"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_updated", b"last_updated", "reference", b"reference", "uid", b"uid", "valid", b"valid", "whitelist", b"whitelist"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chargekey/notifier/v1/mails.proto\x12\x15\x63hargekey.notifier.v1\"=\n\x0bMailChoices\x12\x16\n\x0eoptional_kinds\x18\x01 \x03(\t\x12\x16\n\x0e\x64\x65\x63lined_kinds\x18\x02 \x03(\t\"(\n\x15GetMailChoicesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"M\n\x16GetMailChoicesResponse\x12\x33\n\x07\x63hoices\x18\x01 \x01(\x0b\x32\".chargekey.notifier.v1.MailChoices\"T\n\x15SetMailChoicesRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65\x63lined_kinds\x18\x03 \x03(\t\"\x18\n\x16SetMailChoicesResponse\"#\n\x12UnsubscribeRequest\x12\r\n\x05token\x18\x01 \x01(\t\"#\n\x13UnsubscribeResponse\x12\x0c\n\x04kind\x18\x01 \x01(\t2\xd1\x02\n\x0bMailService\x12m\n\x0eGetMailChoices\x12,.chargekey.notifier.v1.GetMailChoicesRequest\x1a-.chargekey.notifier.v1.GetMailChoicesResponse\x12m\n\x0eSetMailChoices\x12,.chargekey.notifier.v1.SetMailChoicesRequest\x1a-.chargekey.notifier.v1.SetMailChoicesResponse\x12\x64\n\x0bUnsubscribe\x12).chargekey.notifier.v1.UnsubscribeRequest\x1a*.chargekey.notifier.v1.UnsubscribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chargekey/notifier/v1/mails.proto\x12\x15\x63hargekey.notifier.v1\"0\n\x0bMailChoices\x12\x0f\n\x07offered\x18\x01 \x03(\t\x12\x10\n\x08\x64\x65\x63lined\x18\x02 \x03(\t\"(\n\x15GetMailChoicesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"M\n\x16GetMailChoicesResponse\x12\x33\n\x07\x63hoices\x18\x01 \x01(\x0b\x32\".chargekey.notifier.v1.MailChoices\"N\n\x15SetMailChoicesRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65\x63lined\x18\x03 \x03(\t\"\x18\n\x16SetMailChoicesResponse\"#\n\x12UnsubscribeRequest\x12\r\n\x05token\x18\x01 \x01(\t\"%\n\x13UnsubscribeResponse\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\t2\xd1\x02\n\x0bMailService\x12m\n\x0eGetMailChoices\x12,.chargekey.notifier.v1.GetMailChoicesRequest\x1a-.chargekey.notifier.v1.GetMailChoicesResponse\x12m\n\x0eSetMailChoices\x12,.chargekey.notifier.v1.SetMailChoicesRequest\x1a-.chargekey.notifier.v1.SetMailChoicesResponse\x12\x64\n\x0bUnsubscribe\x12).chargekey.notifier.v1.UnsubscribeRequest\x1a*.chargekey.notifier.v1.UnsubscribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,19 +32,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.notifier.v1.mails
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MAILCHOICES']._serialized_start=60
-  _globals['_MAILCHOICES']._serialized_end=121
-  _globals['_GETMAILCHOICESREQUEST']._serialized_start=123
-  _globals['_GETMAILCHOICESREQUEST']._serialized_end=163
-  _globals['_GETMAILCHOICESRESPONSE']._serialized_start=165
-  _globals['_GETMAILCHOICESRESPONSE']._serialized_end=242
-  _globals['_SETMAILCHOICESREQUEST']._serialized_start=244
-  _globals['_SETMAILCHOICESREQUEST']._serialized_end=328
-  _globals['_SETMAILCHOICESRESPONSE']._serialized_start=330
-  _globals['_SETMAILCHOICESRESPONSE']._serialized_end=354
-  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=356
-  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=391
-  _globals['_UNSUBSCRIBERESPONSE']._serialized_start=393
-  _globals['_UNSUBSCRIBERESPONSE']._serialized_end=428
-  _globals['_MAILSERVICE']._serialized_start=431
-  _globals['_MAILSERVICE']._serialized_end=768
+  _globals['_MAILCHOICES']._serialized_end=108
+  _globals['_GETMAILCHOICESREQUEST']._serialized_start=110
+  _globals['_GETMAILCHOICESREQUEST']._serialized_end=150
+  _globals['_GETMAILCHOICESRESPONSE']._serialized_start=152
+  _globals['_GETMAILCHOICESRESPONSE']._serialized_end=229
+  _globals['_SETMAILCHOICESREQUEST']._serialized_start=231
+  _globals['_SETMAILCHOICESREQUEST']._serialized_end=309
+  _globals['_SETMAILCHOICESRESPONSE']._serialized_start=311
+  _globals['_SETMAILCHOICESRESPONSE']._serialized_end=335
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=337
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=372
+  _globals['_UNSUBSCRIBERESPONSE']._serialized_start=374
+  _globals['_UNSUBSCRIBERESPONSE']._serialized_end=411
+  _globals['_MAILSERVICE']._serialized_start=414
+  _globals['_MAILSERVICE']._serialized_end=751
 # @@protoc_insertion_point(module_scope)

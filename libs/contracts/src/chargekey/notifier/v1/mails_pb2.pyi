@@ -22,23 +22,23 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class MailChoices(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    OPTIONAL_KINDS_FIELD_NUMBER: _builtins.int
-    DECLINED_KINDS_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    DECLINED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def optional_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Kinds that may be declined, and which of them are."""
+    def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What may be declined, and what of it is."""
 
     @_builtins.property
-    def declined_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def declined(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
-        optional_kinds: _abc.Iterable[_builtins.str] | None = ...,
-        declined_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        offered: _abc.Iterable[_builtins.str] | None = ...,
+        declined: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined_kinds", b"declined_kinds", "optional_kinds", b"optional_kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined", b"declined", "offered", b"offered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,11 +89,11 @@ class SetMailChoicesRequest(_message.Message):
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
-    DECLINED_KINDS_FIELD_NUMBER: _builtins.int
+    DECLINED_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     user_id: _builtins.str
     @_builtins.property
-    def declined_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def declined(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The new whole."""
 
     def __init__(
@@ -101,11 +101,11 @@ class SetMailChoicesRequest(_message.Message):
         *,
         command_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
-        declined_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        declined: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "declined_kinds", b"declined_kinds", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "declined", b"declined", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,16 +149,17 @@ Global___UnsubscribeRequest: _TypeAlias = UnsubscribeRequest  # noqa: Y015
 class UnsubscribeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    KIND_FIELD_NUMBER: _builtins.int
-    kind: _builtins.str
+    CHOICE_FIELD_NUMBER: _builtins.int
+    choice: _builtins.str
+    """What is declined from now on."""
     def __init__(
         self,
         *,
-        kind: _builtins.str = ...,
+        choice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
