@@ -33,7 +33,7 @@ def services(nats_server: NatsServer, tmp_path: Path) -> Iterator[dict[str, Prog
     ports, data = Ports(), DataDirectory(tmp_path / "data")
     with data.locked():
         data.token("nats_token").write_text(nats_server.token)
-        addresses = Addresses.reserve(ports, ocpp_port=0)
+        addresses = Addresses.reserve(ports)
         yield {each.name: each for each in programs(data, addresses, nats_server.url)}
     ports.close()
 

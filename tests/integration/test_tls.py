@@ -130,7 +130,7 @@ async def running(
     with closing(Ports()) as ports, data.locked():
         data.token("nats_token").write_text(nats_server.token)
         data.account(ADMINISTRATOR)
-        addresses = Addresses.reserve(ports, ocpp_port=0)
+        addresses = Addresses.reserve(ports)
         wires = Wires(wires_in, addresses.ocpp, f"{HOST}:{ports.reserve(0)}")
         ours = {each.name: each for each in programs(data, addresses, nats_server.url)}
         gateway = ours["gateway"]

@@ -64,7 +64,7 @@ async def nats_and_access(path: Path) -> AsyncIterator[System]:
         server = NatsServer(data.nats, token=data.token("nats_token").read_text())
         nats = NatsChild(server)
         await running.start([nats])
-        addresses = Addresses.reserve(ports, ocpp_port=0)
+        addresses = Addresses.reserve(ports)
         access = next(
             each for each in programs(data, addresses, server.url) if each.name == "access"
         )

@@ -48,7 +48,7 @@ def test_only_who_asks_for_it_has_operators_asked_anywhere(
     """It lets whoever names an operator's address have the gateway post into this network."""
     data = DataDirectory(tmp_path)
     with data.locked(), contextlib.closing(Ports()) as ports:
-        addresses = Addresses.reserve(ports, ocpp_port=0)
+        addresses = Addresses.reserve(ports)
         ours = programs(data, addresses, "nats://127.0.0.1:1", operators_anywhere=anywhere)
     [gateway] = [each for each in ours if each.name == "gateway"]
     assert gateway.environment["CHARGEKEY_GATEWAY_OPERATORS_ANYWHERE"] == str(anywhere)
@@ -57,7 +57,7 @@ def test_only_who_asks_for_it_has_operators_asked_anywhere(
 def test_history_keeps_what_has_ended_for_as_long_as_is_said(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path)
     with data.locked(), contextlib.closing(Ports()) as ports:
-        addresses = Addresses.reserve(ports, ocpp_port=0)
+        addresses = Addresses.reserve(ports)
         for given, days in (({}, "0"), ({"keep_history": 400}, "400")):
             ours = programs(data, addresses, "nats://127.0.0.1:1", **given)
             [history] = [each for each in ours if each.name == "history"]

@@ -20,7 +20,6 @@ from chargekey_stack.answers import say, show_json, tell, unheard
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
-from chargekey_stack.ports import Wanted
 from chargekey_stack.programs import ADMINISTRATOR_ADDRESS
 from chargekey_stack.simulator import ACCEPTED, SimulatedCharger, simulated_charger
 from chargekey_stack.story import PATIENCE, Story, eventually, expect
@@ -72,7 +71,7 @@ async def _play(data: DataDirectory, story: Story) -> None:
         with story.step(
             "The system runs: broker, mail, access, identity, gateway, history, notifier"
         ):
-            await system.enter_async_context(running(data, Wanted(), tell=tell))
+            await system.enter_async_context(running(data, tell=tell))
         client = await system.enter_async_context(connected(data))
         garage = await _set_up(client, story)
         connection = simulated_charger(

@@ -25,6 +25,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     nats: int = 0
 
 
+ANY_FREE = Wanted()
+
+
 class Ports:
     """Reserved ports of this machine's loopback, until closed."""
 

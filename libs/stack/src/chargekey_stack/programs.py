@@ -12,7 +12,7 @@ import msgspec
 
 from chargekey_common.accounts import service_account
 from chargekey_stack.data_directory import DataDirectory
-from chargekey_stack.ports import HOST, Ports
+from chargekey_stack.ports import ANY_FREE, HOST, Ports, Wanted
 
 GRPC_SERVICES = ("access", "identity", "gateway", "history", "notifier")
 ADMINISTRATOR_ADDRESS = "administrator@chargekey.example"
@@ -33,18 +33,16 @@ class Addresses(msgspec.Struct, frozen=True):
     health: Mapping[str, str]
 
     @classmethod
-    def reserve(
-        cls, ports: Ports, *, ocpp_port: int, portal_port: int = 0, partners_port: int = 0
-    ) -> Addresses:
+    def reserve(cls, ports: Ports, wanted: Wanted = ANY_FREE) -> Addresses:
         """Reserve a port for each; raises PortTakenError."""
 
         def address(port: int = 0) -> str:
             return f"{HOST}:{ports.reserve(port)}"
 
         return cls(
-            ocpp=address(ocpp_port),
-            http=address(portal_port),
-            partners=address(partners_port),
+            ocpp=address(wanted.ocpp),
+            http=address(wanted.portal),
+            partners=address(wanted.partners),
             smtp=address(),
             grpc={name: address() for name in GRPC_SERVICES},
             health={name: address() for name in (*GRPC_SERVICES, "portal")},

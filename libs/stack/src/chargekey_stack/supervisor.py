@@ -22,7 +22,7 @@ from chargekey_stack.database import database
 from chargekey_stack.errors import StartFailedError
 from chargekey_stack.guard import Guard
 from chargekey_stack.last_words import end_of, last_words, reason
-from chargekey_stack.ports import Ports, Wanted, refuse_taken
+from chargekey_stack.ports import ANY_FREE, Ports, Wanted, refuse_taken
 from chargekey_stack.programs import Addresses, Program, programs
 from chargekey_stack.system import System
 
@@ -37,7 +37,7 @@ STEADY = 60.0
 @asynccontextmanager
 async def running(
     data: DataDirectory,
-    wanted: Wanted,
+    wanted: Wanted = ANY_FREE,
     *,
     store: str | None = None,
     operators_anywhere: bool = False,
@@ -59,12 +59,7 @@ async def running(
         lock = held.enter_context(data.locked())
         postgres = held.enter_context(database(data, store, tell))
         ports = held.enter_context(contextlib.closing(Ports()))
-        addresses = Addresses.reserve(
-            ports,
-            ocpp_port=wanted.ocpp,
-            portal_port=wanted.portal,
-            partners_port=wanted.partners,
-        )
+        addresses = Addresses.reserve(ports, wanted)
         if wanted.nats:
             refuse_taken(wanted.nats)
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file, tell)))
