@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.postgres import Postgres
 from chargekey_stack.data_directory import VERSION, DataDirectory
@@ -71,6 +73,7 @@ def test_stores_agree_with_their_streams_and_the_others_have_none(tmp_path: Path
         assert "(record_changed)" in error["message"]
 
 
+@pytest.mark.timeout(300)  # starts a whole system time and again
 def test_a_restored_store_begins_a_new_generation_when_a_person_says_so(tmp_path: Path) -> None:
     data, said = tmp_path / "data", tmp_path / "said"
     store, backup = data / "access" / "access.db", tmp_path / "backup.db"

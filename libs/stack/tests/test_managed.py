@@ -103,7 +103,7 @@ class Managed(Site):
             *("--contact", CONTACT),
         )
         self.partner: str = partner["id"]
-        address = f"kari@{name.lower()}.example"
+        address = f"kari@managing-{name.lower()}.example"
         self.run("partner", "member", "add", self.partner, "--email", address, "--manages")
         self.kari = self.accept(address)
 
