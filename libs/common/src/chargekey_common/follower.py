@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-BATCH = 512
+BATCH = 1024
 EXPIRES = 30.0
 HEARTBEAT = 1.0
 RETRY = 0.25
@@ -160,7 +160,9 @@ class Follower:
         expected = 1
         wanted = 0  # messages asked for that have not come yet
         while True:
-            while wanted <= BATCH:
+            # The next request goes out while half of one is still to come; one that idles is
+            # enough, for each idles with heartbeats of its own.
+            while wanted <= BATCH // 2:
                 await self._client.publish(subject, request, reply=inbox)
                 wanted += BATCH
             try:

@@ -40,13 +40,19 @@ from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
 from chargekey_common.jetstream import SERVICES, close
 from chargekey_common.positions import Position
-from chargekey_common.process import cancel
+from chargekey_common.process import cancel, set_within
 from chargekey_common.published.envelope import Attributes, PublishedEvent, attributes
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
 LONGEST_WHILE_AWAY = 2.0
-WATCH = 1.0
+# Seconds for which a durable is asked for its next event. A request is lost in silence when
+# the durable's leader changes.
+PULL = 5.0
+# Seconds between looks whether the durables are still there.
+WATCH = 5.0
+# Seconds between attempts to begin.
+RETRY = 0.25
 # Seconds between attempts at what is set aside.
 AGAIN = 60.0
 # Seconds after which an event whose reaction died with its process is delivered again.
@@ -127,6 +133,8 @@ class Reactions:
         self.reacting = asyncio.Event()
         self._delays: dict[str, float] = {}
         self._lives: dict[str, str] = {}
+        # Requests for events that were made before are lost: reacting begins anew.
+        self._reconnected = asyncio.Event()
 
     async def run(self) -> None:
         """React until cancelled; streams that do not exist yet, or no longer, are waited for."""
@@ -143,6 +151,7 @@ class Reactions:
             try:
                 client = await broker.connect()
                 js = client.jetstream()
+                self._reconnected.clear()
                 await self._streams_appear(js)
                 for on in self._ons:
                     await self._go_back(js, on)
@@ -152,7 +161,7 @@ class Reactions:
                 log.warning("reactions_start_over", service=self._service)
             except (nats.errors.Error, OSError, _LedgerAwayError) as error:
                 log.info("reactions_wait", service=self._service, error=type(error).__name__)
-                await asyncio.sleep(WATCH / 4)
+                await asyncio.sleep(RETRY)
             finally:
                 self.reacting.clear()
                 await _stop(broker, client)
@@ -164,6 +173,7 @@ class Reactions:
             name=f"{self._service}-reactions",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
+            reconnected_cb=self._begin_anew,
             error_cb=_quietly,
             logger=None,
         )
@@ -173,7 +183,7 @@ class Reactions:
                 stream=JStream(on.event.stream.upper(), declare=False),
                 durable=on.name(self._service),
                 config=ConsumerConfig(max_ack_pending=1, ack_wait=ACK_WAIT),
-                pull_sub=PullSub(batch_size=1, timeout=WATCH),
+                pull_sub=PullSub(batch_size=1, timeout=PULL),
                 ack_policy=AckPolicy.NACK_ON_ERROR,
                 decoder=_undecoded,
             )(self._handler(on))
@@ -334,15 +344,17 @@ class Reactions:
                     if not waiting:  # one line a wait, not four a second
                         log.info("reactions_wait", service=self._service, stream=stream)
                     waiting = True
-                    await asyncio.sleep(WATCH / 4)
+                    await asyncio.sleep(RETRY)
                 else:
                     self._lives[stream] = _life(info)
                     break
 
+    async def _begin_anew(self) -> None:
+        self._reconnected.set()
+
     async def _consumers_vanish(self, js: JetStreamManager) -> None:
-        """Return when a durable is gone, as it is after the bus lost its disk."""
-        while True:
-            await asyncio.sleep(WATCH)
+        """Return when a durable is gone, or requests for events may be."""
+        while not await set_within(self._reconnected, WATCH):
             for on in self._ons:
                 try:
                     await js.consumer_info(on.event.stream.upper(), on.name(self._service))

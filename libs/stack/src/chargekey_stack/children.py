@@ -12,7 +12,7 @@ from chargekey_stack.errors import StartFailedError
 from chargekey_stack.programs import Program
 from chargekey_stack.readiness import wait_until_ready
 
-NATS_POLL = 0.1
+NATS_POLL = 0.25
 
 
 class Child(Protocol):
