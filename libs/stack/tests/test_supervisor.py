@@ -277,9 +277,13 @@ async def test_a_process_that_gives_up_is_started_again_with_its_reason_told(
     tmp_path: Path,
 ) -> None:
     lines: asyncio.Queue[str] = asyncio.Queue()
+    started = tmp_path / "started"
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(started)!r}).exists():\n"
     async with supervised(tmp_path / "data", lines) as running:
-        child = ProgramChild(script("wrong", LOGGED), tmp_path / "log")
+        text = f"{wait}    time.sleep(0.01)\n{LOGGED}"
+        child = ProgramChild(script("wrong", text), tmp_path / "log")
         await running.start([child])
+        started.touch()
         async with asyncio.timeout(20):
             line = await lines.get()
     assert line.startswith("wrong ended unexpectedly (exit status 1): Do this first; starting it")
