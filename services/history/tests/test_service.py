@@ -247,6 +247,8 @@ async def test_nothing_is_told_of_what_exists_and_has_no_past_and_what_exists_no
         grpc.StatusCode.NOT_FOUND,
         "charger_unknown",
     )
+    myself = pb.ListSessionsRequest(installation_id="home", user_id="owner-of-home")
+    assert not (await stub.ListSessions(myself)).sessions, "never given anything"
     nobody = pb.ListRefusalsRequest(installation_id="home", user_id="nobody")
     assert await refusal(stub.ListRefusals(nobody)) == (grpc.StatusCode.NOT_FOUND, "user_unknown")
 
