@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,10 +29,7 @@ def test_a_guard_that_is_killed_has_a_successor_that_knows_every_child(tmp_path:
         try:
             guard.started(child.pid)
             for _ in range(2):
-                [pid] = [
-                    pid for pid, line in children(os.getpid()).items() if str(tmp_path) in line
-                ]
-                os.kill(pid, signal.SIGKILL)
+                os.kill(_watching(tmp_path), signal.SIGKILL)
                 assert "another one has taken over" in told.get(timeout=20)
             assert child.poll() is None
         finally:
@@ -40,3 +38,13 @@ def test_a_guard_that_is_killed_has_a_successor_that_knows_every_child(tmp_path:
             # Without a word about the child, as when the supervisor is killed.
             guard.close()
         assert ended.result() == -signal.SIGTERM
+
+
+def _watching(data: Path) -> int:
+    """Return the guard's process; one that has only just been started has no command line yet."""
+    deadline = time.monotonic() + 20
+    while True:
+        pids = [pid for pid, line in children(os.getpid()).items() if str(data) in line]
+        if pids or time.monotonic() > deadline:
+            [pid] = pids
+            return pid
