@@ -18,6 +18,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from chargekey_common.process import set_within
+
 BATCH = 1024
 EXPIRES = 30.0
 HEARTBEAT = 1.0
@@ -165,12 +167,8 @@ class Follower:
             while wanted <= BATCH // 2:
                 await self._client.publish(subject, request, reply=inbox)
                 wanted += BATCH
-            try:
-                # Not wait_for: in Python 3.11 it loses a cancellation that meets an arrival.
-                async with asyncio.timeout(HEARTBEAT * 3):
-                    await self._arrived.wait()
-            except TimeoutError:
-                raise _InterruptedError from None
+            if not await set_within(self._arrived, HEARTBEAT * 3):
+                raise _InterruptedError
             self._arrived.clear()
             arrived, self._buffer = self._buffer, []
             batch: list[Message] = []

@@ -39,6 +39,7 @@ from chargekey_common.jetstream import (
     publish_atomically,
 )
 from chargekey_common.positions import Position
+from chargekey_common.process import set_within
 from chargekey_common.published.envelope import (
     POSITION_HEADER,
     RECORD_HEADER,
@@ -162,11 +163,7 @@ class Relay:
             self._woken.clear()
             pending = await asyncio.to_thread(self._pending)
             if not pending:
-                try:
-                    # Not wait_for: in Python 3.11 it loses a cancellation that meets a wake.
-                    async with asyncio.timeout(POLL):
-                        await self._woken.wait()
-                except TimeoutError:
+                if not await set_within(self._woken, POLL):
                     sequence = await self._find_bookmark()
                 continue
             for batch in self._batches(pending):

@@ -17,6 +17,7 @@ from nats.js.errors import NotFoundError as NothingThereError
 from chargekey_common import jetstream
 from chargekey_common.errors import UnavailableError
 from chargekey_common.follower import Follower, Message
+from chargekey_common.process import set_within
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import POSITION_HEADER, PublishedEvent
 
@@ -123,15 +124,12 @@ class _Reading:
 
     async def saw(self, happened: asyncio.Event) -> bool:
         """Wait a moment for it; raises UnavailableError where the connection stays away."""
-        try:
-            async with asyncio.timeout(TICK):
-                await happened.wait()
-        except TimeoutError:
-            self._away = 0.0 if self._client.is_connected else self._away + TICK
-            if self._away > PATIENCE:
-                raise UnavailableError from None
-            return False
-        return True
+        if await set_within(happened, TICK):
+            return True
+        self._away = 0.0 if self._client.is_connected else self._away + TICK
+        if self._away > PATIENCE:
+            raise UnavailableError
+        return False
 
     def taken(self) -> list[Event]:
         """Return what has arrived, the oldest first."""

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from chargekey_common.errors import ChargekeyError
+from chargekey_common.process import set_within
 from chargekey_stack.errors import (
     ChargerConnectedError,
     ChargerDisconnectedError,
@@ -420,11 +421,7 @@ class SimulatedCharger:
                 self.meter += METER_STEP
             if not self.outbox.full():
                 self._tell(transaction, Moment.UPDATED)
-            try:
-                async with asyncio.timeout(self._meter_interval):
-                    await transaction.ending.wait()
-            except TimeoutError:
-                continue
+            await set_within(transaction.ending, self._meter_interval)
 
     async def _measure(self) -> None:
         if self.transaction is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 
+from chargekey_common.process import set_within
 from chargekey_common.published.chargers import AuthorizationCacheCleared, RebootRequired
 from chargekey_gateway.commands import ChangeSetting, ClearCache, Outcome, ReadSettings, RemoteStop
 from chargekey_gateway.lookup import Lookup
@@ -209,7 +210,7 @@ class Reconciler:
                     self._settled(kept, wishes)
                     return
                 else:
-                    await _either(kept.changed, pause)
+                    await set_within(kept.changed, pause)
         finally:
             # Here and not in a callback: until then a change would be told to nobody.
             kept.task = None
@@ -390,15 +391,6 @@ def _ask_again(kept: Kept, session: RunningSession) -> float:
     """Return from when on a session may be asked to stop, in the time of the event loop."""
     _, again = kept.asked.get(session.transaction_id, (0, 0.0))
     return again
-
-
-async def _either(changed: asyncio.Event, pause: float) -> None:
-    """Return when something has changed, or after `pause` seconds."""
-    try:
-        async with asyncio.timeout(pause):
-            await changed.wait()
-    except TimeoutError:
-        pass
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:

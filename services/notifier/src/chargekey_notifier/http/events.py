@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from chargekey_common.accounts import Verifier
 from chargekey_common.errors import ChargekeyError, UnauthenticatedError
 from chargekey_common.grpc.server import Check
+from chargekey_common.process import set_within
 from chargekey_common.published.feed import sequence_of
 from chargekey_notifier.errors import (
     LimitMalformedError,
@@ -33,7 +34,7 @@ from chargekey_notifier.errors import (
 from chargekey_notifier.feeds import reading
 from chargekey_notifier.feeds.store import Entry, Feeds
 from chargekey_notifier.http.problems import FRESH, answering
-from chargekey_notifier.rates import Rates
+from chargekey_notifier.rates import MINUTE, Rates
 
 STREAM = "text/event-stream"
 # The rules' name for both ways: it is the same as asking by gRPC.
@@ -42,7 +43,6 @@ PARAMETERS = ("after", "limit", "partner")
 
 MOST_STREAMS = 10  # of one partner, at one replica
 MOST_REQUESTS = 600  # of one caller, in a minute
-MINUTE = 60.0
 # Seconds. What another replica wrote is found by looking.
 LOOKED_AGAIN = 2.0
 # Seconds without an event until there is a sign of life (WHATWG HTML §9.2.7 says about 15).
@@ -189,15 +189,11 @@ class EventsDoor:
                 found = await self._page(asked)
             except ChargekeyError:
                 return  # the client comes again, and is told why
-            if found:
+            if found or await set_within(woken, min(LOOKED_AGAIN, left)):
                 continue
-            try:
-                async with asyncio.timeout(min(LOOKED_AGAIN, left)):
-                    await woken.wait()
-            except TimeoutError:
-                if time.monotonic() - silent_since >= HEARTBEAT:
-                    yield b":\n\n"
-                    silent_since = time.monotonic()
+            if time.monotonic() - silent_since >= HEARTBEAT:
+                yield b":\n\n"
+                silent_since = time.monotonic()
 
 
 class _Stream(StreamingResponse):
