@@ -6,10 +6,15 @@ import math
 import time
 from collections.abc import Callable
 
+from starlette.requests import Request
+
 from chargekey_notifier.errors import TooManyRequestsError
 
 # Of whom is counted; with one more it begins anew for all.
 MOST_KEYS = 10_000
+MINUTE = 60.0
+# Refused requests from one address, in a minute.
+MOST_STRANGERS = 600
 
 
 class Rates:
@@ -37,3 +42,18 @@ class Rates:
         if key not in self._counted and len(self._counted) >= MOST_KEYS:
             self._counted.clear()
         self._counted[key] = count + 1, ends_at
+
+
+class Strangers(Rates):
+    """Counts requests of whoever turned out to be nobody, by their addresses.
+
+    To be counted only then, so that who has the right secret is let in however often it was
+    wrong: behind a proxy strangers have the address of everybody.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(most=MOST_STRANGERS, within=MINUTE)
+
+    def count(self, request: Request) -> None:
+        """Count one; raises TooManyRequestsError."""
+        self.spend(request.client.host if request.client else "")

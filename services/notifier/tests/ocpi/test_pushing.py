@@ -58,6 +58,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "LOOK", 0.05)
 
 
+async def with_a_charge(cpo: Cpo, operator: OperatorServer) -> str:
+    """Let there be one, that is over; return what the operator pulls with."""
+    cpo.place()
+    token = cpo.connect(operator.registration())
+    cpo.tell(*SITE_EVENTS, started(), stopped(3500, at=NOON + HOUR))
+    await cpo.catch_up()
+    return token
+
+
 def statuses(pushed: list[Pushed]) -> list[tuple[str, Any]]:
     return [(each.method, each.body["status"]) for each in pushed]
 
@@ -513,10 +522,7 @@ async def test_sessions_and_cdrs_are_kept_for_a_year_and_sites_for_ever(
     cpo: Cpo, operator: OperatorServer
 ) -> None:
     """P36."""
-    cpo.place()
-    token = cpo.connect(operator.registration())
-    cpo.tell(*SITE_EVENTS, started(), stopped(3500, at=NOON + HOUR))
-    await cpo.catch_up()
+    token = await with_a_charge(cpo, operator)
     async with cpo.answering() as puller:
         for since, left in ((NOON, 1), (NOON + 1, 0)):
             cpo.objects.forget(since)
@@ -530,10 +536,7 @@ async def test_bills_stay_as_they_were_when_who_charged_is_erased(
     cpo: Cpo, operator: OperatorServer
 ) -> None:
     """P36: under an id that leads to nobody any more."""
-    cpo.place()
-    token = cpo.connect(operator.registration())
-    cpo.tell(*SITE_EVENTS, started(), stopped(3500, at=NOON + HOUR))
-    await cpo.catch_up()
+    token = await with_a_charge(cpo, operator)
     async with cpo.answering() as puller:
         before = [await puller.data(path, token) for path in ("/sessions", "/cdrs")]
         cpo.tell(feed.UserErased(user_id="ada"))

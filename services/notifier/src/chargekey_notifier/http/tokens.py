@@ -6,7 +6,6 @@ form, and never in an address.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
@@ -17,7 +16,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from grpc import aio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,17 +24,15 @@ from chargekey.identity.v1 import credentials_pb2 as pb
 from chargekey.identity.v1 import credentials_pb2_grpc
 from chargekey_common.errors import TooManyAttemptsError, UnavailableError
 from chargekey_common.grpc.client import AWAY, remote_error
+from chargekey_common.request_body import BodyTooLongError, BodyTooSlowError, request_body
 from chargekey_notifier.errors import TooManyRequestsError
 from chargekey_notifier.http.problems import FRESH
-from chargekey_notifier.rates import Rates
+from chargekey_notifier.rates import MINUTE, Rates, Strangers
 
 LONGEST_BODY = 4096  # bytes
 PATIENCE = 5.0  # seconds for a client to send them
 MOST_FIELDS = 8
-# In a minute: refused ones from one address, and tokens for one credential.
-MOST_STRANGERS = 600
-MOST_TOKENS = 60
-MINUTE = 60.0
+MOST_TOKENS = 60  # for one credential, in a minute
 
 FORM = "application/x-www-form-urlencoded"
 # RFC 6749 appendix A: VSCHAR.
@@ -86,7 +83,7 @@ class TokenDoor:
 
     def __init__(self, identity: aio.Channel) -> None:
         self._identity = credentials_pb2_grpc.CredentialServiceStub(identity)
-        self._strangers = Rates(most=MOST_STRANGERS, within=MINUTE)
+        self._strangers = Strangers()
         self._tokens = Rates(most=MOST_TOKENS, within=MINUTE)
 
     def routes(self) -> Sequence[Route]:
@@ -110,8 +107,7 @@ class TokenDoor:
         except aio.AioRpcError as error:
             refusal = _said(error)
             if refusal is _UNKNOWN:
-                # Only then: behind a proxy strangers have the address of everybody.
-                self._strangers.spend(request.client.host if request.client else "")
+                self._strangers.count(request)
             raise _RefusedError(refusal) from None
         self._tokens.spend(credential_id)
         told = {
@@ -125,16 +121,12 @@ class TokenDoor:
 async def _body(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise _RefusedError(_NO_FORM)
-    body = b""
     try:
-        async with asyncio.timeout(PATIENCE):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > LONGEST_BODY:
-                    raise _RefusedError(_TOO_LONG)
-    except (TimeoutError, ClientDisconnect):
+        return await request_body(request, longest=LONGEST_BODY, within=PATIENCE)
+    except BodyTooLongError:
+        raise _RefusedError(_TOO_LONG) from None
+    except BodyTooSlowError:
         raise _RefusedError(_TOO_SLOW) from None
-    return body
 
 
 def _form(request: Request, body: bytes) -> Mapping[str, str]:

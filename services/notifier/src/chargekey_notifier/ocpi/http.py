@@ -8,21 +8,23 @@ import binascii
 import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.errors import ChargekeyError, UnavailableError
+from chargekey_common.request_body import BodyTooLongError, BodyTooSlowError, request_body
 from chargekey_notifier.errors import TooManyRequestsError
 from chargekey_notifier.ocpi.messages import LONGEST_PAGE, Page, nanoseconds, told
 from chargekey_notifier.ocpi.peers import Peer, Peers
-from chargekey_notifier.rates import Rates
+from chargekey_notifier.rates import Strangers
 
 SUCCESS = 1000
 CLIENT_ERROR = 2000
@@ -37,9 +39,6 @@ NO_ENDPOINTS = 3003
 
 LONGEST_BODY = 64 * 1024  # bytes
 PATIENCE = 10.0  # seconds for a client to send them
-# From one address, in a minute, without a token that is anybody's.
-MOST_STRANGERS = 600
-MINUTE = 60.0
 _ECHOED = ("x-request-id", "x-correlation-id")
 # §4.2.2: a response goes back to where its request came from.
 _ROUTING = {
@@ -89,7 +88,7 @@ class Door:
         self.public_url = public_url
         self.clock = clock
         self._peers = peers
-        self._strangers = Rates(most=MOST_STRANGERS, within=MINUTE)
+        self._strangers = Strangers()
 
     def route(self, path: str, *, registering: bool = False, **handlers: Handler) -> Route:
         """Return the route that answers each method by its handler: `get=...`, `put=...`.
@@ -138,14 +137,12 @@ class Door:
 
         §4.1.1: without a token, with one that is nobody's, and with one that is for
         registering anywhere else. TooManyRequestsError where an address does so all the time.
-        Whoever has the right token is let in however often it was wrong: behind a proxy
-        strangers have the address of everybody.
         """
         for token, _ in _tokens(request):
             peer = await asyncio.to_thread(self._peers.calling_with, token)
             if peer is not None and (registering or peer.state == "connected"):
                 return peer
-        self._strangers.spend(request.client.host if request.client else "")
+        self._strangers.count(request)
         message = "Call with the credentials token that you were given."
         raise OcpiError(CLIENT_ERROR, message, http=401)
 
@@ -153,7 +150,7 @@ class Door:
 def unrouted(request: Request, error: HTTPException) -> Response:
     """Return what is answered where there is no such address, or not by this method."""
     message = "There is no such address here; /ocpi/versions leads to those that there are."
-    if error.status_code == 405:  # noqa: PLR2004 - Method Not Allowed
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         message = "This address is not for that method."
     answer = Answer(
         status_code=CLIENT_ERROR,
@@ -176,15 +173,12 @@ def called_with(request: Request, peer: Peer, peers: Peers) -> tuple[str, bool]:
 
 async def body(request: Request, kind: type[Body]) -> Body:
     """Return what was sent; raises OcpiError where it is not what the standard has here."""
-    data = bytearray()
     try:
-        async with asyncio.timeout(PATIENCE):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > LONGEST_BODY:
-                    message = f"Send at most {LONGEST_BODY} bytes."
-                    raise OcpiError(INVALID, message, http=413)
-    except (TimeoutError, ClientDisconnect):
+        data = await request_body(request, longest=LONGEST_BODY, within=PATIENCE)
+    except BodyTooLongError:
+        message = f"Send at most {LONGEST_BODY} bytes."
+        raise OcpiError(INVALID, message, http=413) from None
+    except BodyTooSlowError:
         raise OcpiError(INVALID, "Send it whole, at once.", http=408) from None
     try:
         return msgspec.json.decode(data, type=kind)
@@ -212,7 +206,7 @@ def _response(request: Request, answer: Answer, at: int) -> Response:
         back: request.headers[name] for name, back in _ROUTING.items() if name in request.headers
     }
     headers |= answer.headers
-    if answer.http == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2 wants to be told how
+    if answer.http == HTTPStatus.UNAUTHORIZED:  # RFC 9110 §15.5.2 wants to be told how
         headers["WWW-Authenticate"] = "Token"
     body = msgspec.json.encode(envelope)
     return Response(body, answer.http, headers, media_type="application/json")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from chargekey_notifier.ocpi.http import UNKNOWN_LOCATION, Answer, Door, OcpiError, page
-from chargekey_notifier.ocpi.messages import VERSION, Module
-from chargekey_notifier.ocpi.objects import CDR, LOCATION, SESSION, Objects
+from chargekey_notifier.ocpi.messages import VERSION, Message, Module
+from chargekey_notifier.ocpi.objects import (
+    CDR,
+    LOCATION,
+    SESSION,
+    Kind,
+    Object,
+    Objects,
+    State,
+)
 from chargekey_notifier.ocpi.peers import Peer
 from chargekey_notifier.ocpi.telling import Teller
 
@@ -44,24 +52,31 @@ class Lists:
         ]
 
     async def _locations(self, request: Request, peer: Peer) -> Answer:
-        wanted = page(request)
-        found, total = await asyncio.to_thread(
-            self._objects.page, peer.partner_id, LOCATION, wanted
-        )
-        return self._door.paged(
-            request, wanted, [self._teller.location(each) for each in found], total
+        return await self._page(
+            request, peer, LOCATION, lambda site, _: self._teller.location(site)
         )
 
     async def _sessions(self, request: Request, peer: Peer) -> Answer:
-        wanted = page(request)
-        found, total = await asyncio.to_thread(self._objects.page, peer.partner_id, SESSION, wanted)
-        told = await asyncio.to_thread(lambda: [self._teller.session(each, peer) for each in found])
-        return self._door.paged(request, wanted, told, total)
+        return await self._page(request, peer, SESSION, self._teller.session)
 
     async def _cdrs(self, request: Request, peer: Peer) -> Answer:
+        return await self._page(request, peer, CDR, self._teller.cdr)
+
+    async def _page(
+        self,
+        request: Request,
+        peer: Peer,
+        kind: Kind[State],
+        tell: Callable[[Object[State], Peer], Message],
+    ) -> Answer:
+        """Answer the part of a list that is asked for, each entry as it is told."""
         wanted = page(request)
-        found, total = await asyncio.to_thread(self._objects.page, peer.partner_id, CDR, wanted)
-        told = await asyncio.to_thread(lambda: [self._teller.cdr(each, peer) for each in found])
+
+        def read() -> tuple[Sequence[Message], int]:
+            found, total = self._objects.page(peer.partner_id, kind, wanted)
+            return [tell(each, peer) for each in found], total
+
+        told, total = await asyncio.to_thread(read)
         return self._door.paged(request, wanted, told, total)
 
     async def _location(self, request: Request, peer: Peer) -> Answer:
