@@ -66,6 +66,7 @@ FIELDS: Fields = {
     # Access knows what there is. Here, nothing stands or runs at what nobody has heard of.
     "installation_id": (),
     "ListChargerStates.charger_id": (),
+    "charger_ids": bad(INVALID, "chargers_too_many", ["x"] * 1001),
     "ListRunningSessions.charger_id": (),
     "at_least": [
         *bad(INVALID, "position_malformed", *([each] for each in ("", "access", *STRANGE))),

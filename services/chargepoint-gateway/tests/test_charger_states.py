@@ -236,7 +236,7 @@ async def test_a_connected_charger_is_seen_over_grpc(tmp_path: Path) -> None:
             installation_id="home", name="", time_zone="UTC", authorisation_required=True
         )
     )
-    for charger_id in ("garage", "barn"):
+    for charger_id, site in (("garage", "home"), ("barn", "home"), ("street", "away")):
         view.apply(
             access.ChargerCredential(
                 charger_id=charger_id, password_hash=passwords.hash(charger_id, "a password")
@@ -245,7 +245,7 @@ async def test_a_connected_charger_is_seen_over_grpc(tmp_path: Path) -> None:
         view.apply(
             access.ChargerAdded(
                 charger_id=charger_id,
-                installation_id="home",
+                installation_id=site,
                 ocpp_identity=charger_id,
                 authorisation_override="INHERIT",
                 identification_types=("RFID",),
@@ -293,6 +293,17 @@ async def test_a_connected_charger_is_seen_over_grpc(tmp_path: Path) -> None:
                 pb.ChargerState(charger_id="barn"),
                 pb.ChargerState(charger_id="garage", online=True, connectors=[waiting]),
             ]
+            for asked_for, told in (
+                (["garage"], ["garage"]),
+                (["garage", "barn", "garage", "", "nobody's"], ["barn", "garage"]),
+                (["street"], []),  # which stands elsewhere
+            ):
+                some = await stub.ListChargerStates(
+                    pb.ListChargerStatesRequest(installation_id="home", charger_ids=asked_for)
+                )
+                assert list(some.chargers) == [
+                    each for each in found.chargers if each.charger_id in told
+                ]
         running.started(
             7,
             SessionStarted(
@@ -312,7 +323,7 @@ async def test_a_connected_charger_is_seen_over_grpc(tmp_path: Path) -> None:
         )
         assert list(sessions.session_ids) == ["session"]
     await chargers.stop()
-    assert asked == [
+    assert list(dict.fromkeys(asked)) == [
         ("gateway.ListChargerStates", "installation:home"),
         ("gateway.ListRunningSessions", "charger:garage"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -14,7 +15,7 @@ from chargekey_common.process import Lifetime
 from chargekey_common.published import access
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.relay import END, GENERATION
-from chargekey_common.testing.waiting import until
+from chargekey_common.testing.waiting import SOON, until
 from chargekey_gateway import reading
 from chargekey_gateway.guessing import MOST_AT_CHARGER
 from chargekey_gateway.lockouts import Lockouts, declare_lockouts
@@ -120,3 +121,37 @@ async def test_a_view_of_a_restored_store_is_whole_again_once_all_of_it_is_read(
     await publish(nats_client, GRANT, RESTORED, 2)
     await until(lambda: view.whole)
     assert mended == [True]
+
+
+async def test_the_gateway_tells_how_far_its_view_is_and_what_it_remembers(
+    nats_client: Client, lifetime: Lifetime
+) -> None:
+    for stream in ("access", "identity", "sessions"):
+        await declare(nats_client, stream, BEFORE, 0)
+    await declare_lockouts(nats_client.jetstream(), replicas=1)
+    view = View()
+    reading = Reading(
+        nats_client,
+        view,
+        RunningSessions(),
+        Lockouts(nats_client, tell=lambda *_: None, clock=lambda: 0),
+        LastKnown(nats_client, clock=lambda: 0),
+        Confirmed(nats_client),
+        RemoteStarts(nats_client, clock=lambda: 0),
+    )
+    assert {each.behind for each in await reading.standings()} == {None}
+    reading.begin(lifetime)
+    await publish(nats_client, SITE, BEFORE, 1)
+    await until(lambda: view.positions == (f"access:{BEFORE}:1",))
+    async with asyncio.timeout(30):
+        while any(each.behind != 0 for each in (await reading.standings())[:4]):
+            await asyncio.sleep(SOON)
+    told = await reading.standings()
+    assert [(each.part, each.stream, each.applied) for each in told[:3]] == [
+        ("view", "ACCESS", 1),
+        ("view", "IDENTITY", 0),
+        ("memory", "SESSIONS", 0),
+    ]
+    # Buckets that nobody has made hold nothing that could be read.
+    assert {each.part for each in told[3:]} == {"memory"}
+    assert told[-1].behind is None

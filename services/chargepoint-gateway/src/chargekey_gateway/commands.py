@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+# The CALLERRORs that say of an action that there is none, and not how it went, in every version.
+_NO_SUCH_ACTION = frozenset({"NotImplemented", "NotSupported"})
 # What a charger is started with where nobody has to present anything; no code can be this.
 ANONYMOUS = "ANONYMOUS"
 
@@ -209,3 +211,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def accepted(self) -> bool:
         """Whether the charger does, or will do, as it was told."""
         return self.outcome in {Outcome.ACCEPTED, Outcome.REBOOT_REQUIRED}
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether the charger, or its version, has no such thing: no trouble, and for good."""
+        no_such = self.outcome is Outcome.REFUSED and self.status in _NO_SUCH_ACTION
+        return no_such or self.outcome is Outcome.NOT_SUPPORTED

@@ -7,6 +7,7 @@ import gc
 
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Verifier
+from chargekey_common.audit.standings import Standings
 from chargekey_common.grpc.client import RemoteCheck, issued_keys
 from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
@@ -40,7 +41,8 @@ async def start(lifetime: Lifetime) -> None:
     chargers = ocpp_server(lifetime, settings, gateway, client)
     verifier = Verifier(settings.accounts, issued_keys(identity))
     first, *beside = services(gateway, chargers, identity)
-    server = Server(first, verifier, RemoteCheck(access), *beside)
+    standings = Standings(reading.standings).service()
+    server = Server(first, verifier, RemoteCheck(access), *beside, standings)
     await reading.caught_up()
     # Not earlier: asked by gRPC it would answer from what it has read so far.
     await lifetime.serve(server, settings.grpc_address)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from nats.aio.client import Client
 
 from chargekey_common.follower import Follower
 from chargekey_common.process import Lifetime
+from chargekey_common.standing import Standing
 from chargekey_gateway import lockouts, remote_starts
 from chargekey_gateway.freshness import Freshness
 from chargekey_gateway.lockouts import Lockouts
@@ -39,10 +41,10 @@ class Reading:
     ) -> None:
         self._client = client
         self._view = view
-        of_view = [Follower(client, service.upper(), view.follow) for service in SERVICES]
-        self._freshness = Freshness(view, of_view)
+        self._of_view = [Follower(client, service.upper(), view.follow) for service in SERVICES]
+        self._freshness = Freshness(view, self._of_view)
         self._followers = [
-            *of_view,
+            *self._of_view,
             Follower(client, STREAM, running.follow),
             Follower(client, lockouts.STREAM, locks.follow),
             Follower(client, last_known.STREAM, answers.follow),
@@ -62,6 +64,15 @@ class Reading:
         for follower in self._followers:
             await follower.caught_up.wait()
         await refilled(self._client, self._view)
+
+    async def standings(self) -> Sequence[Standing]:
+        """Ask how far the view is, and the rest of what is remembered."""
+        return await asyncio.gather(
+            *(
+                each.standing("view" if each in self._of_view else "memory")
+                for each in self._followers
+            )
+        )
 
     async def _mend(self) -> None:
         """Notice when a view that heard of a restored store has heard all of it."""

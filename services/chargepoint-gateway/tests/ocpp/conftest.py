@@ -13,10 +13,12 @@ import jsonschema
 import ocpp
 import pytest
 import websockets
+from nats.aio.client import Client
 from websockets.headers import build_authorization_basic
 
 from chargekey_common.published.chargers import SecurityEventReported
 from chargekey_gateway.api.websocket import OcppServer
+from chargekey_gateway.application.boots import Boots
 from chargekey_gateway.application.charging import Started
 from chargekey_gateway.application.reports import of
 from chargekey_gateway.charger_states import ChargerState, ConnectorState
@@ -27,6 +29,7 @@ from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp16.routes import OCPP16
 from chargekey_gateway.ocpp20.routes import OCPP20
 from chargekey_gateway.ocpp21.routes import OCPP21
+from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.sessions.errors import SessionsUnavailableError
 from chargekey_gateway.sessions.transactions import Phase, TransactionMessage
 from chargekey_gateway.view.entries import Charger, Installation
@@ -76,6 +79,8 @@ class GatewayInMemory:
 
     def __init__(self) -> None:
         self.deciding = self.charging = self.transacting = self.reports = self
+        self.confirmed = Confirmed(Client())
+        self.boots = Boots(self.confirmed)
         self.chargers: dict[str, Charger] = {}
         self.passwords: dict[str, str] = {}
         self.decisions: dict[str, Decision] = {}
@@ -159,6 +164,7 @@ class GatewayInMemory:
         self, charger: Charger, *, vendor: str, model: str, firmware_version: str | None
     ) -> None:
         self.told.append(("booted", charger.id, vendor, model, firmware_version))
+        self.boots.booted(charger)
 
     def security_event(
         self, charger: Charger, kind: str, *, seen_by: Literal["CHARGER", "GATEWAY"]

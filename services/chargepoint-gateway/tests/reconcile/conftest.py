@@ -65,7 +65,7 @@ class StandardCharger:
         self.settings: dict[str, str] = {}
         self.needs_reboot: set[str] = set()
         self.refuses: set[str] = set()
-        self.answers: dict[type[Command], list[Outcome]] = {}
+        self.answers: dict[type[Command], list[Outcome | Result]] = {}
         self.sent: list[Command] = []
         self.silent = False
         self.took_something = asyncio.Event()
@@ -87,7 +87,8 @@ class StandardCharger:
             await asyncio.Event().wait()
         forced = self.answers.get(type(command))
         if forced:
-            return Result(outcome=forced.pop(0))
+            answer = forced.pop(0)
+            return answer if isinstance(answer, Result) else Result(outcome=answer)
         match command:
             case RemoteStop():
                 return Result(outcome=Outcome.ACCEPTED)

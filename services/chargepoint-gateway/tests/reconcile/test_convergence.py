@@ -32,7 +32,7 @@ from chargekey_gateway.commands import (
 from chargekey_gateway.reconcile import local_list
 from chargekey_gateway.reconcile.convergence import Step
 
-from .conftest import ADA, BOB, LONG, Replica, Site, StandardCharger
+from .conftest import ADA, BOB, LONG, SOON, Replica, Site, StandardCharger
 
 NewReplica = Callable[..., Replica]
 WISHED_16 = {
@@ -45,6 +45,31 @@ WISHED_16 = {
     "StopTransactionOnInvalidId": "true",
     "MaxEnergyOnInvalidId": "0",
 }
+
+
+def with_error(code: str) -> Result:
+    return Result(outcome=Outcome.REFUSED, status=code)
+
+
+def in_a_word(answer: object) -> str:
+    return str(answer.status if isinstance(answer, Result) else answer)
+
+
+# What a charger says, or does not, without having done anything.
+NO_ANSWERS = [
+    Outcome.TIMED_OUT,
+    Outcome.DISCONNECTED,
+    Outcome.TOO_MANY_QUEUED,
+    Outcome.MALFORMED,
+    with_error("InternalError"),
+    with_error("GenericError"),
+    with_error("SecurityError"),
+]
+NO_LISTS: list[Outcome | Result | int] = [
+    Outcome.NOT_SUPPORTED,
+    with_error("NotImplemented"),
+    -1,
+]
 
 
 def wanted(replica: Replica, charger: StandardCharger) -> dict[str, str]:
@@ -480,24 +505,41 @@ async def test_a_boot_while_settings_are_read_has_them_read_again(new_replica: N
     assert_converged(replica, charger)
 
 
-@pytest.mark.parametrize("version", [None, -1])
+@pytest.mark.parametrize("answer", NO_LISTS, ids=in_a_word)
 async def test_a_charger_without_lists_is_converged_without(
-    new_replica: NewReplica, version: int | None
+    new_replica: NewReplica, answer: Outcome | Result | int
 ) -> None:
     """O27: -1 is no version, and none is sent."""
     site = Site()
     site.resident("ada", ADA)
     replica = new_replica(site)
     charger = StandardCharger(site.charger())
-    if version is None:
-        charger.answers[GetLocalListVersion] = [Outcome.NOT_SUPPORTED]
+    if answer == -1:
+        charger.list_version = -1
     else:
-        charger.list_version = version
+        charger.answers[GetLocalListVersion] = [answer]
     replica.reconciler.connected(charger)
     await replica.settled()
     state = replica.state()
     assert (state.list_supported, state.pending, charger.lists()) == (False, [], [])
     assert state.converged_at is not None
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=in_a_word)
+async def test_a_charger_that_does_not_tell_which_list_it_has_is_asked_again(
+    new_replica: NewReplica, answer: Outcome | Result
+) -> None:
+    """O32: as with its cache, trouble is no answer."""
+    site = Site()
+    site.resident("ada", ADA)
+    replica = new_replica(site)
+    charger = StandardCharger(site.charger())
+    charger.answers[GetLocalListVersion] = [answer]
+    replica.reconciler.connected(charger)
+    await replica.settled()
+    assert len(charger.of(GetLocalListVersion)) == 2
+    assert charger.statuses() == {ADA: "Accepted"}
+    assert_converged(replica, charger)
 
 
 async def test_where_lists_are_switched_off_for_good_none_is_sent(new_replica: NewReplica) -> None:
@@ -542,36 +584,79 @@ async def test_an_open_charger_loses_its_list_and_has_its_cache_for_itself(
     assert_converged(replica, charger)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.REFUSED])
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Outcome.ACCEPTED,
+        Outcome.REJECTED,
+        Outcome.NOT_SUPPORTED,
+        with_error("NotImplemented"),
+        with_error("NotSupported"),
+    ],
+    ids=in_a_word,
+)
 async def test_a_cache_that_is_not_there_is_as_good_as_empty(
-    new_replica: NewReplica, outcome: Outcome
+    new_replica: NewReplica, version: str, answer: Outcome | Result
 ) -> None:
     """O32."""
     site = Site()
     site.resident("ada", ADA)
     replica = new_replica(site)
-    charger = StandardCharger(site.charger())
-    charger.answers[ClearCache] = [outcome]
+    charger = StandardCharger(site.charger(), version)
+    charger.answers[ClearCache] = [answer]
     site.revoke("ada")
     replica.reconciler.connected(charger)
     await replica.settled()
     assert len(charger.of(ClearCache)) == 1
     told = [each for each in replica.told if isinstance(each, AuthorizationCacheCleared)]
-    assert len(told) == (outcome is Outcome.ACCEPTED)
+    assert len(told) == (answer is Outcome.ACCEPTED)
     assert_converged(replica, charger)
 
 
-async def test_a_cache_nobody_answers_for_is_cleared_again(new_replica: NewReplica) -> None:
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
+@pytest.mark.parametrize("answer", NO_ANSWERS, ids=in_a_word)
+async def test_a_cache_that_may_still_have_somebody_is_cleared_again(
+    new_replica: NewReplica, version: str, answer: Outcome | Result
+) -> None:
+    """O32: trouble is no answer; who was taken off may be in it."""
     site = Site()
     site.resident("ada", ADA)
-    site.revoke("ada")
     replica = new_replica(site)
-    charger = StandardCharger(site.charger())
-    charger.answers[ClearCache] = [Outcome.TIMED_OUT]
+    charger = StandardCharger(site.charger(), version)
     replica.reconciler.connected(charger)
     await replica.settled()
+    charger.cache = {ADA}
+    charger.answers[ClearCache] = [answer]
+    site.block("ada")
+    await replica.settled()
     assert len(charger.of(ClearCache)) == 2
+    assert not charger.cache
+    assert len([each for each in replica.told if isinstance(each, AuthorizationCacheCleared)]) == 1
     assert_converged(replica, charger)
+
+
+async def test_a_cache_that_never_gets_cleared_stays_pending_and_is_tried_ever_more_rarely(
+    new_replica: NewReplica,
+) -> None:
+    """O32, and that its list is another matter."""
+    site = Site()
+    site.resident("ada", ADA)
+    replica = new_replica(site, delays=(SOON, LONG))
+    charger = StandardCharger(site.charger())
+    charger.answers[ClearCache] = [with_error("InternalError")] * 9
+    site.block("ada")
+    replica.reconciler.connected(charger)
+    async with asyncio.timeout(LONG):
+        while len(charger.of(ClearCache)) < 2 or charger.statuses() != {ADA: "Blocked"}:
+            await asyncio.sleep(0)
+    # The second pause is the longer one, whatever else happens at the site.
+    site.resident("bob", BOB)
+    async with asyncio.timeout(LONG / 2):
+        while BOB not in charger.entries or replica.state().pending != [Step.CLEAR_CACHE]:
+            await asyncio.sleep(0)
+    assert len(charger.of(ClearCache)) == 2
+    assert replica.state().pending_since is not None
 
 
 TAKEN = [
@@ -878,6 +963,7 @@ class History:
         self.data = data
         self.site = Site("first", "second", guests=GUESTS)
         self.removed = Counter[str]()
+        self.erased: set[str] = set()
         self.presented: list[str] = []
         self.replicas = [Replica(self.site), Replica(self.site)]
         self.chargers = [StandardCharger(self.site.charger(each)) for each in ("first", "second")]
@@ -907,7 +993,9 @@ class History:
         card = draw(st.sampled_from(CARDS[user]))
         key = f"{card} {self.removed[card]}"  # no id is ever given again
         known = site.view.identification_by_id(key)
-        match draw(st.integers(0, 16)):
+        if user in self.erased:  # nor is a user's
+            return
+        match draw(st.integers(0, 19)):
             case 0 | 1 | 2:
                 if known is None:
                     site.add(card, user, key)
@@ -932,11 +1020,11 @@ class History:
             case 12:
                 self.disconnect(number)
             case 13:
-                outcomes = [Outcome.REJECTED, Outcome.VERSION_MISMATCH, Outcome.TIMED_OUT]
+                outcomes = [*NO_ANSWERS, Outcome.REJECTED, Outcome.VERSION_MISMATCH]
                 kinds: list[type[Command]] = [SendLocalList, GetLocalListVersion, ClearCache]
                 kind = draw(st.sampled_from(kinds))
                 if kind is GetLocalListVersion:
-                    outcomes = [Outcome.TIMED_OUT]
+                    outcomes = NO_ANSWERS
                 self.chargers[number].answers[kind] = [draw(st.sampled_from(outcomes))]
             case 14:  # it loses its memory, and says that it has booted
                 self.chargers[number].entries, self.chargers[number].list_version = {}, 0
@@ -951,6 +1039,33 @@ class History:
                     self.presented.append(key)
                     site.start(len(self.presented), user, identification_id=key)
                     site.end(len(self.presented))
+            case 17:
+                self.override(draw(st.sampled_from(["INHERIT", "REQUIRED", "NOT_REQUIRED"])))
+            case 18:
+                self.erase(user)
+            case 19:
+                self.move()
+
+    def override(self, override: access.Override) -> None:
+        stands = self.site.charger().installation.id
+        self.site.tell(
+            access.AuthorisationOverrideSet(
+                charger_id="first", installation_id=stands, authorisation_override=override
+            )
+        )
+
+    def erase(self, user: str) -> None:
+        self.erased.add(user)
+        for known in tuple(self.site.view.identifications_of(user)):
+            self.site.remove(user, known.id)
+        self.site.tell(identity.UserErased(user_id=user))
+
+    def move(self) -> None:
+        stands = self.site.charger().installation.id
+        to = "other" if stands == "site" else "site"
+        self.site.tell(
+            access.ChargerMoved(charger_id="first", installation_id=to, from_installation_id=stands)
+        )
 
 
 async def live(data: st.DataObject) -> None:

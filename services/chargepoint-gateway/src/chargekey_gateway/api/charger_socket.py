@@ -9,7 +9,7 @@ One timer a connection watches every deadline; no task belongs to an idle one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -74,13 +74,14 @@ class Server(Protocol):
         """Tell of something that bears on the charger's security."""
 
     def finishing(self, task: asyncio.Task[None]) -> None:
-        """Own what a lost connection was in the middle of."""
+        """Own what a connection is in the middle of, which may be lost."""
 
 
 class ChargerSocket(WSListener):
     """One authenticated WebSocket, waiting for its place, open, or closing."""
 
     __slots__ = (
+        "_asked_to_boot",
         "_challenge_timer",
         "_charger",
         "_closing",
@@ -118,6 +119,7 @@ class ChargerSocket(WSListener):
         self._loop = asyncio.get_running_loop()
         self._connection: ChargerConnection | None = None
         self._closing = False
+        self._asked_to_boot = False
         self._fragments: bytearray | None = None
         self._fragments_since = 0.0
         self._on_hold = False
@@ -390,14 +392,26 @@ class ChargerSocket(WSListener):
                 return
             deadlines.append(whole_by)
 
-        if not self._connection.heard:
-            heard_by = self._opened_at + limits.first_call_timeout
-            if now >= heard_by:
-                self.close(CloseCode.POLICY_VIOLATION, "no BootNotification")
-                return
-            deadlines.append(heard_by)
+        deadlines += self._await_boot(self._connection, now)
+        if not self._closing:
+            self._watch = self._loop.call_at(min(deadlines), self._watch_deadlines)
 
-        self._watch = self._loop.call_at(min(deadlines), self._watch_deadlines)
+    def _await_boot(self, connection: ChargerConnection, now: float) -> Sequence[float]:
+        """Act where a first word is overdue, or a first boot; return when to look again."""
+        boots, timeout = self._server.gateway.boots, self._server.limits.first_call_timeout
+        missing = boots.missing(self._charger)
+        if connection.heard and not missing:
+            return ()
+        ask_at, close_at = self._opened_at + timeout / 2, self._opened_at + timeout
+        if now >= close_at:
+            self.close(CloseCode.POLICY_VIOLATION, "no BootNotification")
+            return ()
+        if now < ask_at:
+            return (ask_at,)
+        if missing and not self._asked_to_boot:
+            self._asked_to_boot = True
+            self._server.finishing(self._loop.create_task(boots.ask(connection)))
+        return (close_at,)
 
     def _broke(self, code: CloseCode) -> None:
         """Count a breach of the protocol, and tell of one that no sound charger commits."""

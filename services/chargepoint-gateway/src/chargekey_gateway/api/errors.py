@@ -6,6 +6,7 @@ ChargekeyError
     ├── TypeUnknownError       identification_type_unknown
     ├── ChargerNotNamedError   charger_not_named
     ├── TooManyPositionsError  positions_too_many
+    ├── TooManyChargersError   chargers_too_many
     ├── InputsMalformedError   inputs_malformed
     ├── ChangeMissingError     change_missing
     ├── OverrideMissingError   override_missing
@@ -22,6 +23,7 @@ from chargekey_common.errors import InvalidArgumentError
 from chargekey_common.published.access import IdentificationType
 
 MOST_POSITIONS = 16
+MOST_CHARGERS = 1000
 MOST_TOKENS = 1000
 
 
@@ -51,6 +53,13 @@ class TooManyPositionsError(InvalidArgumentError):
 
     code = "positions_too_many"
     sentence = f"Give at most {MOST_POSITIONS} positions; of each service the newest is enough."
+
+
+class TooManyChargersError(InvalidArgumentError):
+    """More chargers than one answer is for, by their ids."""
+
+    code = "chargers_too_many"
+    sentence = f"Name at most {MOST_CHARGERS} chargers, or none for all of the installation."
 
 
 class InputsMalformedError(InvalidArgumentError):

@@ -15,8 +15,10 @@ from chargekey_common.grpc.server import SYSTEM, Objects, Service, current_calle
 from chargekey_common.keyed_ids import CodeClass
 from chargekey_common.positions import Position
 from chargekey_gateway.api.errors import (
+    MOST_CHARGERS,
     MOST_POSITIONS,
     ChargerNotNamedError,
+    TooManyChargersError,
     TooManyPositionsError,
     TypeMismatchError,
     TypeUnknownError,
@@ -109,6 +111,8 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     async def ListChargerStates(
         self, request: pb.ListChargerStatesRequest, _: Context
     ) -> pb.ListChargerStatesResponse:
+        if len(request.charger_ids) > MOST_CHARGERS:
+            raise TooManyChargersError
         wanted = sorted(self._wanted(request), key=lambda charger: charger.id)
         connected = {
             presence.charger_id: presence.state
@@ -149,10 +153,14 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         }
 
     def _wanted(self, request: pb.ListChargerStatesRequest) -> Iterable[Charger]:
+        view = self._gateway.view
         if request.WhichOneof("which") == "charger_id":
-            charger = self._gateway.view.charger(request.charger_id)
+            charger = view.charger(request.charger_id)
             return [] if charger is None else [charger]
-        return self._gateway.view.chargers_at(request.installation_id)
+        if not request.charger_ids:
+            return view.chargers_at(request.installation_id)
+        named = filter(None, map(view.charger, set(request.charger_ids)))
+        return [each for each in named if each.installation.id == request.installation_id]
 
     def _charger(self, request: pb.AuthorizeRequest) -> Charger | None:
         if bool(request.charger_id) == bool(request.ocpp_identity):

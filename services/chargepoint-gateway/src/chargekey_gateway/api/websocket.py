@@ -333,7 +333,7 @@ class OcppServer:
                 await listener.start(certificates.context)
 
     def finishing(self, task: asyncio.Task[None]) -> None:
-        """Own what a lost connection was in the middle of."""
+        """Own what a connection is in the middle of, which may be lost."""
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
 

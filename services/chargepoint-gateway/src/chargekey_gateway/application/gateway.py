@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.keyed_ids import KeyedIds
+from chargekey_gateway.application.boots import Boots
 from chargekey_gateway.application.charging import Charging
 from chargekey_gateway.application.deciding import Deciding, NobodyToAsk, Operators
 from chargekey_gateway.application.free_vending import FreeVending
@@ -155,6 +156,8 @@ class Gateway:
             clock=clock,
             greeting=greeting,
         )
+        self.boots = Boots(self.confirmed)
+        self.reports.on_boot(self.boots.booted)
         self.free_vending = FreeVending(running)
         self.reports.on_status(self.free_vending.told)
         view.on_site_change(self.free_vending.site_changed)
@@ -210,6 +213,7 @@ class Gateway:
         self.reports.connected(connection.charger, connection.version)
         self.free_vending.connected(connection)
         self.presuming.connected(connection)
+        self.boots.connected(connection.charger)
         self.reconciler.connected(connection)
 
     def disconnected(self, connection: Connection) -> None:

@@ -9,9 +9,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds and intervals of charger connections; durations in seconds.
 
     heartbeat_interval     what BootNotification.conf asks for
-    first_call_timeout     from open to the first BootNotification. A charger of 1.6 boots
-                           once, not at every reconnect, so any valid call counts: keep it
-                           above heartbeat_interval
+    first_call_timeout     from open to the first valid call: keep it above heartbeat_interval.
+                           Chargers boot once, not at every reconnect; of one that has never told
+                           of a boot this is how long it has to, and is asked for it after half
     messages_per_second    frames of any kind a charger may send on the average; each full
                            KiB in one counts as another, since reading it takes its time
     message_burst          frames it may send at once on top of that average; another

@@ -99,7 +99,10 @@ def to_change(wish: Mapping[str, str], told: Mapping[str, str]) -> Sequence[tupl
 def limits(told: Mapping[str, str]) -> Limits:
     """Return what a charger says of the list it takes.
 
-    OCPP 2.x has no variable whose value is the capacity (`Entries` is how many there are).
+    OCPP 2.x has no variable whose value is the capacity: `LocalAuthListCtrlr.Entries` is how many
+    there are, and its maxLimit is told in reports, which come as messages of their own; what a
+    charger takes is found out by sending. Nor is `SupportsExpiryDateTime` asked for: an entry that
+    ends is taken out when it does, and a start without a connection is judged as of its time.
     """
     capacity = _number(told, "LocalAuthListMaxLength")
     items = _number(told, "SendLocalListMaxLength") or _number(told, _LIMITS_20[0])

@@ -35,6 +35,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     something was taken from somebody then, it has forgotten. `settings` is the digest of the
     settings it was last told, whatever it took of them, since it booted; `master_pass` the group
     whose cards it lets stop sessions and begin none, empty where it knows no such group.
+    `boot_missing` from its first connection to its first boot.
     """
 
     version: str = ""
@@ -50,6 +51,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     reboot_required: bool = False
     converged_at: int | None = None
     master_pass: str = ""
+    boot_missing: bool = False
 
 
 NOTHING = Record()

@@ -16,7 +16,7 @@ from chargekey_gateway.reconcile import local_list
 from chargekey_gateway.reconcile.codes import Codes
 from chargekey_gateway.reconcile.confirmed import MOST_REMEMBERED, Confirmed
 from chargekey_gateway.reconcile.convergence import Convergence, Step
-from chargekey_gateway.reconcile.kept import UNANSWERED, Kept, LaterError, MismatchError, Tell
+from chargekey_gateway.reconcile.kept import Kept, LaterError, MismatchError, Tell
 from chargekey_gateway.reconcile.local_list import Update, Wish
 from chargekey_gateway.reconcile.turns import Turns
 from chargekey_gateway.view.entries import Charger, Quirks
@@ -133,10 +133,10 @@ class ListSending:
 
     async def _ask_for_version(self, kept: Kept) -> None:
         result = await kept.connection.carry_out(GetLocalListVersion())
-        if result.outcome in UNANSWERED:
+        there = result.version
+        if there is None and not result.unsupported:  # whatever its trouble, it may have a list
             raise LaterError
         kept.list_checked = True
-        there = result.version
         if there is None or there < 0:  # -1 of OCPP 1.6: it knows no lists
             self._confirmed.change(kept.charger.id, list_supported=False, list_entries=0)
             return

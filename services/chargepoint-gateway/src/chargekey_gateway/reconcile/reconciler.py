@@ -17,7 +17,7 @@ from chargekey_common.process import set_within
 from chargekey_common.published.chargers import AuthorizationCacheCleared, RebootRequired
 from chargekey_gateway.commands import ChangeSetting, ClearCache, Outcome, ReadSettings, RemoteStop
 from chargekey_gateway.lookup import Lookup
-from chargekey_gateway.reconcile import charger_settings
+from chargekey_gateway.reconcile import cache, charger_settings
 from chargekey_gateway.reconcile.changes import Changes
 from chargekey_gateway.reconcile.codes import Codes, CodesUnavailableError
 from chargekey_gateway.reconcile.confirmed import Confirmed
@@ -335,9 +335,8 @@ class Reconciler:
 
     async def _clear_cache(self, kept: Kept, taken: int) -> None:
         result = await kept.connection.carry_out(ClearCache())
-        if result.outcome in UNANSWERED:
+        if not cache.is_empty(result):
             raise LaterError
-        # Whatever else it said, §5.4 of OCPP 1.6 has a charger without a cache reject it.
         self._confirmed.change(kept.charger.id, cache_cleared_as_of=taken)
         if result.accepted:
             self._tell(AuthorizationCacheCleared(**kept.about))
