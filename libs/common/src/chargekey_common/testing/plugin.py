@@ -8,12 +8,14 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nkeys
 import psycopg
 import pytest
 import pytest_asyncio
 import structlog
+from hypothesis import settings
 from nats.aio.client import Client
 from nkeys import KeyPair
 from psycopg import sql
@@ -21,6 +23,15 @@ from psycopg import sql
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.postgres import Postgres
+
+if TYPE_CHECKING:
+    # Few tests need it, and its playwright takes long to import.
+    from chargekey_common.testing.browser import Chromium, OpenPage
+
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("chargekey", deadline=None)
+settings.load_profile("chargekey")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -123,3 +134,37 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Postgres:
         return tmp_path / "tables.db"
     found: Postgres = request.getfixturevalue("postgres")
     return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """Yield a running Chromium; `make browser` sees to it that there is one."""
+    from chargekey_common.testing.browser import (  # noqa: PLC0415 - as above
+        Chromium,
+        NoBrowserError,
+        executable,
+    )
+
+    try:
+        path = executable()
+    except NoBrowserError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    with Chromium.running(path) as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def open_page(browser: Chromium) -> Iterator[OpenPage]:
+    """Yield what opens pages, for a test that is no coroutine and has no fixtures that are.
+
+    Fails it afterwards if one of them said an error, asked another origin for something or was
+    refused what the test did not mean to be refused.
+    """
+    from chargekey_common.testing.browser import OpenPage  # noqa: PLC0415 - as above
+
+    with browser.used() as chromium:
+        opened = OpenPage(chromium)
+        yield opened
+        complaints = opened.close()
+    if complaints:
+        pytest.fail("\n".join(["A page did what none may:", *complaints]), pytrace=False)
