@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import shutil
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,15 +35,41 @@ def generate(target: Path) -> None:
             f"--grpc_python_out={target}",
             f"--mypy_out=quiet:{target}",
             f"--mypy_grpc_out=quiet:{target}",
+            "--include_source_info",
+            f"--descriptor_set_out={target / 'described'}",
             *protos,
         ]
     )
     if code != 0:
         sys.exit(code)
+    described = FileDescriptorSet.FromString((target / "described").read_bytes())
     for package in sorted(target.glob("chargekey/*/v1")):
         (package / "__init__.py").write_text("")
         (package.parent / "__init__.py").write_text("")
     (target / "chargekey" / "py.typed").write_text("")
+    told = dict(each for file in described.file for each in comments(file))
+    written = json.dumps(told, indent=1, ensure_ascii=False, sort_keys=True)
+    (target / "chargekey" / "comments.json").write_text(written + "\n", encoding="utf-8")
+
+
+def comments(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
+    """Yield the comment above each thing that a file declares, by its full name."""
+    for location in file.source_code_info.location:
+        # What stands above the package, or above an option, is about nothing with a name.
+        if location.leading_comments and len(location.path) % 2 == 0:
+            lines = (line.strip() for line in location.leading_comments.strip().splitlines())
+            yield _name(file, location.path), "\n".join(lines)
+
+
+def _name(file: FileDescriptorProto, path: Iterable[int]) -> str:
+    """Return the full name of what stands at `path`: numbers of fields and of their entries."""
+    names: list[str] = [file.package]
+    at: Any = file
+    steps = iter(path)
+    for number in steps:
+        at = getattr(at, at.DESCRIPTOR.fields_by_number[number].name)[next(steps)]
+        names.append(at.name)
+    return ".".join(names)
 
 
 def tree(root: Path) -> set[Path]:
@@ -47,7 +77,7 @@ def tree(root: Path) -> set[Path]:
     return {
         path.relative_to(root)
         for path in root.rglob("*")
-        if path.is_file() and path.suffix in {".py", ".pyi"}
+        if path.is_file() and path.suffix in {".json", ".py", ".pyi"}
     }
 
 

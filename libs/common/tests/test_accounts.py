@@ -7,10 +7,21 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chargekey_common.accounts import ADMINISTRATOR, Caller, Signer, Verifier, make_account
+from chargekey_common.accounts import (
+    ADMINISTRATOR,
+    NOBODY,
+    Caller,
+    Signer,
+    Verifier,
+    is_administrator,
+    make_account,
+    person_of,
+)
 from chargekey_common.errors import UnauthenticatedError
 from chargekey_common.testing.grpc import Issuer
 from chargekey_common.tokens import ALGORITHM, AUDIENCE, LIFETIME
+
+ANNA = "0d1f7a64-5c52-4b76-8a08-0c2fd1a3a111"
 
 
 @pytest.fixture
@@ -119,3 +130,24 @@ async def test_a_clock_that_was_set_back_leaves_no_token_from_the_future(
     with pytest.raises(UnauthenticatedError):
         await verifier_of(tmp_path).verify(ahead)
     assert await verifier_of(tmp_path).verify(signer.token()) == ADMINISTRATOR
+
+
+@pytest.mark.parametrize(
+    ("caller", "is_one", "person"),
+    [
+        (ADMINISTRATOR, True, "local"),
+        (f"administrator:{ANNA}", True, ANNA),
+        (f"user:{ANNA}", False, ANNA),
+        ("user:administrator:local", False, "administrator:local"),
+        (f"partner:{ANNA}", False, None),
+        ("service:administrator", False, None),
+        ("administrators:local", False, None),
+        (NOBODY, False, None),
+        ("", False, None),
+    ],
+)
+def test_a_caller_tells_whether_an_administrator_calls_and_which_person(
+    *, caller: str, is_one: bool, person: str | None
+) -> None:
+    assert is_administrator(caller) is is_one
+    assert person_of(caller) == person

@@ -21,6 +21,7 @@ from chargekey_common.testing.grpc import Issuer
 from chargekey_common.tokens import ALGORITHM, AUDIENCE, FRESH, IDENTITY, LEEWAY, LIFETIME, KeySet
 
 ANNA = Caller("user:0d1f7a64-5c52-4b76-8a08-0c2fd1a3a111")
+ANNA_AS_ADMINISTRATOR = Caller("administrator:0d1f7a64-5c52-4b76-8a08-0c2fd1a3a111")
 OPERATOR = Caller("partner:8b6f6f3e-8a6c-4a4f-9d3c-3a1f2b7c9d00")
 
 
@@ -89,7 +90,7 @@ def forged(issuer: Issuer, *, headers: dict[str, object] | None = None, **change
     )
 
 
-@pytest.mark.parametrize("caller", [ANNA, OPERATOR])
+@pytest.mark.parametrize("caller", [ANNA, OPERATOR, ANNA_AS_ADMINISTRATOR])
 async def test_a_token_of_identity_tells_whose_it_is(
     verifier: Verifier, issuer: Issuer, caller: Caller
 ) -> None:
@@ -107,7 +108,13 @@ async def test_a_token_of_identity_tells_whose_it_is(
         {"sub": ""},
         {"sub": 7},
         {"sub": ADMINISTRATOR},
+        {"sub": "administrator:anna"},
+        {"sub": "administrator:"},
+        {"sub": f"{ANNA_AS_ADMINISTRATOR}\n"},
+        {"sub": f"{ANNA_AS_ADMINISTRATOR}0"},
+        {"sub": ANNA_AS_ADMINISTRATOR.upper()},
         {"sub": "service:access"},
+        {"sub": "service:0d1f7a64-5c52-4b76-8a08-0c2fd1a3a111"},
         {"sub": "anonymous:nobody"},
         {"sub": f"{ANNA}\n"},
         {"sub": "user:../../x"},
@@ -161,12 +168,15 @@ async def test_an_account_never_speaks_for_people_nor_identity_for_accounts(
 ) -> None:
     """Whatever the account's name and whatever it puts into its tokens."""
     verifier = Verifier(tmp_path, issuer.keys())
-    for name in (ADMINISTRATOR, Caller("service:gateway"), ANNA, OPERATOR):
+    for name in (ADMINISTRATOR, Caller("service:gateway"), ANNA, OPERATOR, ANNA_AS_ADMINISTRATOR):
         key = make_account(name, keys=tmp_path / "keys", accounts=tmp_path).read_bytes()
         for issued_by in (name, IDENTITY):
             for kid in (name, issuer.kid):
-                token = tokens.sign(key, kid, issuer=issued_by, subject=ANNA, now=time.time())
-                await refused(verifier.verify(token))
+                for person in (ANNA, OPERATOR, ANNA_AS_ADMINISTRATOR):
+                    if person == name == issued_by == kid == ANNA_AS_ADMINISTRATOR:
+                        continue  # an account may be called so
+                    token = tokens.sign(key, kid, issuer=issued_by, subject=person, now=time.time())
+                    await refused(verifier.verify(token))
     for account in (ADMINISTRATOR, Caller("service:gateway")):
         for issued_by in (account, IDENTITY):
             for kid in (account, issuer.kid):

@@ -21,6 +21,7 @@ from chargekey_common.published.envelope import (
     attributes,
     headers,
 )
+from chargekey_common.search import containing
 
 GENERATION = "0123456789abcdef"
 HERE = Position("access", GENERATION, 7)
@@ -172,6 +173,32 @@ def test_a_name_with_a_web_address_is_refused_and_a_line_with_one_is_not(text: s
 )
 def test_the_names_of_people_are_names(text: str) -> None:
     assert names.name(f"  {text} ") == text
+
+
+@pytest.mark.parametrize(
+    ("search", "text"),
+    [
+        ("", ""),
+        (" ", "Ada"),
+        (" ada ", "Ada"),
+        ("LOVE", "Ada Lovelace"),
+        ("a l", "Ada Lovelace"),
+        ("STRASSE", "Straße"),
+        ("A\u030ase", "Åse"),
+        ("åse", "A\u030ase"),
+        ("владимир", "ВЛАДИМИР"),
+    ],
+)
+def test_a_search_finds_what_contains_it_however_it_is_written(search: str, text: str) -> None:
+    assert containing(search)(text)
+
+
+@pytest.mark.parametrize(
+    ("search", "text"),
+    [("ada", ""), ("ada l", "Ada"), ("a.a", "Ada"), ("%", "Ada"), ("ase", "Åse")],
+)
+def test_a_search_finds_nothing_else(search: str, text: str) -> None:
+    assert not containing(search)(text)
 
 
 @pytest.mark.parametrize("pin", ["#", "#123", "#123456789", "#12a4", "# 1234", "#1234\n", "##123"])

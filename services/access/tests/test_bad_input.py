@@ -146,6 +146,10 @@ def policies(**changes: int) -> installations_pb2.Policies:
 
 FIELDS: Fields = {
     "page_size": bad(INVALID, "page_size_malformed", -1, -(2**31)),
+    # Whatever is in no name is not found.
+    "search": (),
+    "user_ids": bad(INVALID, "too_many_users", ["x"] * 1001),
+    "installation_ids": bad(INVALID, "too_many_installations", ["x"] * 1001),
     "page_token": bad(
         INVALID, "page_token_malformed", "nonsense", "====", pages.token_of(UNKNOWN), *STRANGE
     ),
@@ -324,6 +328,7 @@ FIELDS: Fields = {
     # Whoever is nobody may nothing, and what is no method is nobody's to do: the answer is no.
     "caller": (),
     "action": (),
+    "actions": (),
     "object": bad(INVALID, "object_malformed", "", "galaxy:7", "system:", *STRANGE),
     "reaction": bad(MISSING, "reaction_unknown", "", "access-on-user-blocked", *STRANGE),
     "position": [
@@ -468,6 +473,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         ),
         decision_endpoints_pb2.RemoveDecisionEndpointRequest(partner_id="volt"),
         decision_endpoints_pb2.GetDecisionEndpointRequest(partner_id="volt"),
+        decision_endpoints_pb2.DescribeDecisionEndpointRequest(partner_id="volt"),
         partners_pb2.GetPartnerRequest(partner_id="volt"),
         partners_pb2.ListPartnersRequest(),
         partners_pb2.ListPartnerMembersRequest(partner_id="volt"),
@@ -484,6 +490,9 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         access_requests_pb2.WithdrawAccessRequestRequest(access_request_id=asked),
         check_pb2.FindUserRequest(user_id="ada"),
         check_pb2.CheckRequest(caller=ADMINISTRATOR, action="access.GetCharger", object="system"),
+        check_pb2.ListAllowedRequest(
+            caller=ADMINISTRATOR, actions=["access.GetCharger"], object="system"
+        ),
         check_pb2.AwaitReactionRequest(reaction="access-on-local-user-added", position=str(added)),
     ]
     with closing(EndpointSecrets(directory / "access-secrets.db", SECRET)) as secrets:

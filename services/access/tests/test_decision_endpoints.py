@@ -131,6 +131,26 @@ async def test_it_is_the_managers_alone_and_told_to_the_gateway_alone(as_: As, v
         assert await refused(as_(caller).GetDecisionEndpoint(get)) == "permission_denied"
 
 
+async def test_who_manages_the_operator_is_told_where_it_answers_without_the_secret(
+    as_: As, volt: str
+) -> None:
+    parties = pb.OcpiParties(
+        from_country_code="NO", from_party_id="CKY", to_country_code="DE", to_party_id="VLT"
+    )
+    describe = pb.DescribeDecisionEndpointRequest(partner_id=volt)
+    manager = as_("user:manager")
+    assert await refused(manager.DescribeDecisionEndpoint(describe)) == "decision_endpoint_unknown"
+    await manager.SetDecisionEndpoint(ocpi(volt, parties=parties))
+    told = await manager.DescribeDecisionEndpoint(describe)
+    assert told == pb.DescribeDecisionEndpointResponse(kind=OCPI, url=URL, parties=parties)
+    assert TOKEN not in str(told)
+    await manager.SetDecisionEndpoint(ocpi(volt))
+    assert not (await manager.DescribeDecisionEndpoint(describe)).HasField("parties")
+    for caller in ("user:member", "user:somebody", service_account("gateway")):
+        denied = as_(caller).DescribeDecisionEndpoint(describe)
+        assert await refused(denied) == "permission_denied"
+
+
 async def test_a_service_partner_is_never_asked(as_: As, access: Access) -> None:
     partner = a_partner(access, "SERVICE_PARTNER", members={"manager": True})
     end = access.store.position()

@@ -477,6 +477,43 @@ async def test_a_user_asks_an_installation_for_himself_and_its_owner_sees_what_w
     assert len((await as_("ola").ListAccessRequests(listing)).access_requests) == 1
 
 
+async def test_members_of_a_partner_see_what_it_asked_for_and_waits(
+    access: Access, as_: As
+) -> None:
+    """R8: of one installation or of whoever gets the link, in pages; and nobody else sees it."""
+    site = a_site(access, "ola")
+    fix = (await a_partner(as_)).partner_id
+    mia = await joins(as_, fix, "mia@fix.example", manages=True)
+    mel = await joins(as_, fix, "mel@fix.example")
+    asking = {"partner_id": fix, "roles": [permissions_pb2.ROLE_SERVICE]}
+    of_one, of_any = [
+        (
+            await as_(mia).RequestAccess(
+                access_requests_pb2.RequestAccessRequest(installation_id=where, **asking)
+            )
+        ).access_request_id
+        for where in (site, "")
+    ]
+    await as_(mia).RequestAccess(for_roles(permissions_pb2.ROLE_USER, installation_id=site))
+    listing = access_requests_pb2.ListAccessRequestsRequest(partner_id=fix, page_size=1)
+    first = await as_(mel).ListAccessRequests(listing)
+    listing.page_token = first.next_page_token
+    second = await as_(mel).ListAccessRequests(listing)
+    assert [each.id for answer in (first, second) for each in answer.access_requests] == [
+        of_one,
+        of_any,
+    ]
+    assert (second.access_requests[0].installation_id, second.next_page_token) == ("", "")
+    listing.page_token = ""
+    for caller in ("eve", "ola"):
+        assert await refusal(as_(caller).ListAccessRequests(listing)) == DENIED
+    withdrawal = access_requests_pb2.WithdrawAccessRequestRequest(access_request_id=of_one)
+    assert await refusal(as_(mel).WithdrawAccessRequest(withdrawal)) == DENIED
+    await as_(mia).WithdrawAccessRequest(withdrawal)
+    waiting = (await as_(mia).ListAccessRequests(listing)).access_requests
+    assert [each.id for each in waiting] == [of_any]
+
+
 async def test_what_is_approved_comes_to_what_is_held_already(access: Access, as_: As) -> None:
     """R4, R8."""
     site = a_site(access, "ola")

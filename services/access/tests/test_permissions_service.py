@@ -305,6 +305,38 @@ async def test_permissions_are_listed_in_pages_and_never_cut(access: Access, doo
     ]
 
 
+async def test_permissions_of_the_users_one_asks_about_come_in_the_same_order_and_pages(
+    access: Access, doors: Doors
+) -> None:
+    site, other = a_site(access, "ola"), a_site(access, "ola")
+    partner = Subject(partner_id=a_partner(access))
+    grant(access, by("ola"), Target(site), partner, "USER")
+    people = [f"driver-{number}" for number in range(9)]
+    for each in people:
+        grant(access, by("ola"), Target(site), Subject(each), "USER", invited=True)
+        grant(access, by("ola"), Target(other), Subject(each), "USER", invited=True)
+    access.permissions.revoke_permission(
+        by("ola"), permission_id=permission_id(Subject("driver-2"), Target(site))
+    )
+
+    async def of(*users: str) -> list[str]:
+        request = permissions_pb2.ListPermissionsRequest(installation_id=site, user_ids=users)
+        found = await everything(doors.ola.ListPermissions, request, "permissions")
+        assert {each.installation_id for each in found} <= {site}
+        return [each.user_id for each in found]
+
+    assert await of("driver-7", "driver-1", "driver-2", "nobody", "driver-1") == [
+        "driver-1",
+        "driver-7",
+    ]
+    assert await of(*reversed(people)) == [each for each in people if each != "driver-2"]
+    assert await of("nobody") == []
+    assert await of("") == []  # as a partner's are of no user
+    thousand = [f"somebody-{number}" for number in range(999)]
+    assert await of(*thousand, "ola") == ["ola"]
+    assert await refusal(of(*thousand, "ola", "driver-1")) == "too_many_users"
+
+
 async def test_everybody_lists_what_he_holds_and_an_owner_what_his_local_users_hold(
     access: Access, doors: Doors
 ) -> None:

@@ -32,7 +32,7 @@ from chargekey_common.grpc.client import remote_error
 from chargekey_common.testing.grpc import served
 
 from .conftest import Access, serving
-from .given import leaves
+from .given import by, leaves
 from .worlds import Callers, a_partner_called, done, events, given, taken
 
 ADMINISTRATOR = "administrator:local"
@@ -710,11 +710,71 @@ async def test_chargers_come_in_pages_that_a_move_does_not_disturb(callers: Call
     assert [each.id for each in told] == [known[0], known[1], *known[3:]]
 
 
-async def test_whom_ownership_is_offered_to_is_shown_to_owners_alone(
+async def test_sites_are_searched_by_name_among_those_one_has_to_do_with(callers: Callers) -> None:
+    mine = [await a_site(callers, name=name) for name in ("Sjøboden Åsane", "Cabin", "ÅSANE øst")]
+    foreign = await a_site(callers, EVE, "Åsane sentrum")
+
+    async def found(caller: str, text: str) -> list[str]:
+        request = installations_pb2.ListInstallationsRequest(search=text)
+        return [
+            each.id for each in (await callers[caller].ListInstallations(request)).installations
+        ]
+
+    assert await found(ADA, "åsane") == [mine[0], mine[2]]
+    assert await found(ADA, "A\u030asane ") == [mine[0], mine[2]]  # as some keyboards type it
+    assert await found(ADMINISTRATOR, "åsane") == [mine[0], mine[2], foreign]
+    assert await found(ADA, "sentrum") == []
+    assert await found(ADA, " ") == mine
+
+
+async def test_sites_are_listed_by_their_ids_among_those_one_has_to_do_with(
+    callers: Callers,
+) -> None:
+    mine = [await a_site(callers, name=name) for name in ("Home", "Work", "Cabin")]
+    foreign = await a_site(callers, EVE, "Home of Eve")
+    asked = [foreign, "nowhere", mine[2], mine[0]]
+
+    async def found(caller: str, **how: Any) -> list[str]:
+        request = installations_pb2.ListInstallationsRequest(installation_ids=asked, **how)
+        return [
+            each.id for each in (await callers[caller].ListInstallations(request)).installations
+        ]
+
+    assert await found(ADA) == [mine[0], mine[2]]
+    assert await found(ADMINISTRATOR) == [mine[0], mine[2], foreign]
+    assert await found(ADMINISTRATOR, search="home") == [mine[0], foreign]
+    assert await found(ADMINISTRATOR, page_size=2) == [mine[0], mine[2]]
+
+
+async def test_chargers_are_searched_by_their_identity_in_pages_as_ever(callers: Callers) -> None:
+    home, work = await a_site(callers), await a_site(callers, name="Work")
+    known = [
+        await a_charger(callers, home, identity)
+        for identity in ("CP-1", "Garage.1", "cp-2", "CP-3", "GARAGE.2", "CP-4")
+    ]
+    await a_charger(callers, work, "CP-9")
+
+    async def page_of(text: str, token: str = "") -> tuple[list[str], str]:
+        request = chargers_pb2.ListChargersRequest(
+            installation_id=home, page_size=2, page_token=token, search=text
+        )
+        answer = await callers[ADA].ListChargers(request)
+        return [each.id for each in answer.chargers], answer.next_page_token
+
+    first, token = await page_of("Cp-")
+    assert first == [known[0], known[2]]
+    await callers[ADA].MoveCharger(move(known[2], work))  # the one that the next begins behind
+    assert await page_of("Cp-", token) == ([known[3], known[5]], "")
+    assert await page_of("garage.") == ([known[1], known[4]], "")
+    assert await page_of(".*") == ([], "")
+
+
+async def test_whom_ownership_is_offered_to_is_shown_to_himself_and_to_owners(
     access: Access, callers: Callers
 ) -> None:
-    """R6."""
+    """R6: he sees the site as long as it is offered, and what is about its owners not at all."""
     site = await a_site(callers)
+    nothing = installations_pb2.ListInstallationsRequest()
     given(access, Subject("gus"), Target(site), "SERVICE", "USER")
 
     def offer(work: Work) -> None:
@@ -726,9 +786,41 @@ async def test_whom_ownership_is_offered_to_is_shown_to_owners_alone(
 
     done(access, offer)
     assert (await shown(callers, site)).ownership_offered_to == "eve"
-    for caller in (ADMINISTRATOR, "service:notifier"):  # which mails it while it stands
+    for caller in (ADMINISTRATOR, "service:notifier", EVE):  # which mails it while it stands
         assert (await shown(callers, site, caller)).ownership_offered_to == "eve"
     assert not (await shown(callers, site, GUS)).ownership_offered_to
+    told = await shown(callers, site, EVE)
+    assert (told.name, told.HasField("policies")) == ("Home", False)
+    assert list((await callers[EVE].ListInstallations(nothing)).installations) == [told]
+    access.owners.withdraw_ownership_offer(by("eve"), installation_id=site)
+    assert not (await callers[EVE].ListInstallations(nothing)).installations
+    assert await refused(shown(callers, site, EVE)) == DENIED
+
+
+async def test_who_holds_a_charger_alone_sees_its_site_without_what_is_about_the_rest_of_it(
+    access: Access, callers: Callers
+) -> None:
+    """The same by its id as in the list; nothing once he is blocked there, or holds it no more."""
+    site, other = await a_site(callers), await a_site(callers, name="Other")
+    charger, open_one = await a_charger(callers, site), await a_charger(callers, site, "CP-2")
+    await callers[ADA].SetAuthorisationOverride(override(open_one, NOT_REQUIRED))
+    given(access, Subject("gus"), Target(site, charger), "USER")
+    given(access, Subject("ole"), Target(site, charger), "USER", valid_until=1)
+    listed = await callers[GUS].ListInstallations(installations_pb2.ListInstallationsRequest())
+    told = await shown(callers, site, GUS)
+    assert list(listed.installations) == [told]
+    assert (told.name, told.time_zone, told.authorisation_required) == (
+        "Home",
+        "Europe/Oslo",
+        True,
+    )
+    assert (told.HasField("policies"), told.open_chargers) == (False, 0)
+    whole = await shown(callers, site)
+    assert (whole.HasField("policies"), whole.open_chargers) == (True, 1)
+    assert await refused(shown(callers, other, GUS)) == DENIED
+    assert await refused(shown(callers, site, OLE)) == DENIED
+    access.owners.block_user_at_installation(by("ada"), installation_id=site, user_id="gus")
+    assert await refused(shown(callers, site, GUS)) == DENIED
 
 
 async def test_the_same_command_sent_again_connects_and_moves_once(

@@ -24,7 +24,7 @@ from chargekey.access.v1 import (
     partners_pb2,
     permissions_pb2,
 )
-from chargekey.audit.v1 import audit_pb2
+from chargekey.audit.v1 import audit_pb2, standing_pb2
 from chargekey.gateway.v1 import commands_pb2, convergence_pb2, gateway_pb2, operators_pb2
 from chargekey.gateway.v1 import decisions_pb2 as gateway_decisions_pb2
 from chargekey.history.v1 import decisions_pb2 as history_decisions_pb2
@@ -60,6 +60,7 @@ CONTRACTS = (
     partners_pb2,
     permissions_pb2,
     audit_pb2,
+    standing_pb2,
     commands_pb2,
     convergence_pb2,
     gateway_decisions_pb2,
@@ -164,8 +165,11 @@ class World:
         charger_holders: Words = {"user:cole": ["OWNER"], "user:cuno": ["USER"]}
         self.gives(Target(home, one), Subject("cole"), "OWNER")
         self.gives(Target(home, one), Subject("cuno"), "USER")
-        self.gives(Target(home), Subject("bob"), "OWNER")
-        self.access.owners.block_user_at_installation(now(), installation_id=home, user_id="bob")
+        for blocked, where in (("bob", Target(home)), ("gil", Target(home, one))):
+            self.gives(where, Subject(blocked), "OWNER")
+            self.access.owners.block_user_at_installation(
+                now(), installation_id=home, user_id=blocked
+            )
         self.gives(Target(home), Subject("fog"), "SERVICE")
         self.access.forgetting.forget_user(now(), user_id="fog")
         self.ended(Target(home), Subject("ed"))
@@ -217,8 +221,9 @@ class World:
             return Object(kind, name, both(*words), managed=managed, managing=managing)
 
         offered: Words = {"user:una": ["OFFEREE"]}
+        guests: Words = {caller: ["GUEST"] for caller in charger_holders}
         self.objects = [
-            here("installation", f"installation:{home}", roles, offered),
+            here("installation", f"installation:{home}", roles, guests, offered),
             Object("installation", f"installation:{away}", away_roles),
             here("charger", f"charger:{one}", roles, charger_holders),
             here("charger", f"charger:{two}", roles),
@@ -264,12 +269,13 @@ class World:
             )
         self.callers = [
             ADMINISTRATOR,
+            *("administrator:una", "administrator:fog"),
             *(f"service:{name}" for name in (*SERVICES, "stranger")),
             NOBODY,
             "stranger:una",
             *roles,
             *charger_holders,
-            *("user:eve", "user:bob", "user:fog", "user:ed", "user:lou", "user:req"),
+            *("user:eve", "user:bob", "user:gil", "user:fog", "user:ed", "user:lou", "user:req"),
             *("user:nemo", f"user:{fix}", "partner:una", "partner:none"),
             *self.members("volt"),
         ]
@@ -326,7 +332,8 @@ class World:
                         managed=obj.managed,
                         managing=obj.managing,
                     )
-                    if kind in {"anonymous", "stranger"} and "anyone" not in row.people:
+                    nobody = kind in {"anonymous", "stranger"} or caller == "administrator:fog"
+                    if nobody and "anyone" not in row.people:
                         expected = "permission_denied"
                     yield caller, method, obj, expected
 
@@ -343,6 +350,8 @@ def test_everybody_may_exactly_what_the_table_says(
     for caller, method, obj, expected in world.questions():
         refusal = world.access.check.refusal(Caller(caller), method, obj.name)
         told = None if refusal is None else refusal.code
+        allowed = world.access.check.allowed(Caller(caller), [method], obj.name)
+        assert allowed == ([] if refusal else [method])
         asked += 1
         if told != expected:
             wrong.append(f"{caller} {method} {obj.kind} {obj.name}: {told}, not {expected}")
@@ -360,7 +369,7 @@ def test_who_is_blocked_forgotten_or_whose_role_has_ended_is_in_the_table_as_nob
     store = opened(place)
     world = World(Access(store), managed=False)
     home = f"installation:{world.home}"
-    for caller in ("user:bob", "user:ed", "user:fog"):
+    for caller in ("user:bob", "user:ed", "user:fog", "administrator:fog"):
         assert caller in world.callers
         assert world.access.check.refusal(Caller(caller), "access.ListChargers", home) is not None
     system = world.access.check.refusal(Caller("user:fog"), "access.ListInstallations", "system")

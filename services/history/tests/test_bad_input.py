@@ -65,6 +65,7 @@ FIELDS: Fields = {
     # Where a period begins and ends, any instant is one.
     "ended_since": bad(INVALID, "period_malformed", NOON + 2 * HOUR, 2**63 - 1),
     "ended_before": bad(INVALID, "period_malformed", NOON, -(2**63)),
+    "bounds": bad(INVALID, "bounds_malformed", [2, 1], [1, 1], list(range(401))),
     "report": [
         *(
             Bad(reports_pb2.GetReportRequest(installation_id=each.value), each.status, each.code)

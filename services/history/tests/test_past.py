@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from chargekey_common.database import DatabaseUnavailableError
@@ -405,3 +407,38 @@ def test_any_order_any_batches_and_any_repetition_make_the_rows_of_a_rebuild_fro
         [(each.started_at, each.transaction_id, each.id, each.energy_wh) for each in sessions],
         [(each.at, each.id, each.stage, each.energy_wh) for each in refusals],
     ) == expected(story)
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "index"),
+    [
+        ({"installation_id": "home"}, "sessions_of_installation"),
+        ({"installation_id": "home", "charger_id": "c"}, "sessions_of_charger_at_installation"),
+        ({"installation_id": "home", "user_id": "u"}, "sessions_of_user_at_installation"),
+        ({"installation_id": "home", "running_only": True}, "sessions_of_installation_by_end"),
+        ({"charger_id": "c"}, "sessions_of_charger"),
+        ({"user_id": "u"}, "sessions_of_user"),
+        ({"running_only": True}, "sessions_running"),
+    ],
+)
+def test_a_page_of_a_long_past_is_found_by_an_index(
+    tmp_path: Path, narrowed: dict[str, str | bool], index: str
+) -> None:
+    """A site's own index would do for all of them, by walking through its whole past."""
+    past = Past(tmp_path / "history.db")
+    asked: list[tuple[str, object]] = []
+
+    def remember(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", remember)
+    try:
+        past.sessions(msgspec.convert({"limit": 50, **narrowed}, Filter))
+    finally:
+        event.remove(Engine, "before_cursor_execute", remember)
+        past.close()
+    statement, parameters = asked[-1]
+    with closing(sqlite3.connect(tmp_path / "history.db")) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
+    assert f"USING INDEX {index} " in " ".join(f"{step[-1]} " for step in plan)
+    assert "TEMP B-TREE FOR ORDER BY" not in str(plan)

@@ -217,6 +217,34 @@ async def test_a_period_begins_with_its_first_instant_and_ends_before_its_last(
     assert (await stub.GetReport(request)).total.sessions == sessions
 
 
+async def test_periods_are_what_ended_between_two_moments_and_empty_ones_too(
+    stub: ReportServiceStub,
+) -> None:
+    """R24: the chart over time."""
+    whole = (await stub.GetReport(pb.GetReportRequest(installation_id="home"))).total
+    bounds = [0, 1, 2 * NOON]
+    request = pb.GetReportRequest(installation_id="home", bounds=bounds)
+    assert [each.sessions for each in (await stub.GetReport(request)).periods] == [
+        0,
+        whole.sessions,
+    ]
+    for wrong in ([2, 1], [1, 1], range(1, 402)):
+        request = pb.GetReportRequest(installation_id="home", bounds=wrong)
+        with pytest.raises(aio.AioRpcError) as refused:
+            await stub.GetReport(request)
+        assert remote_error(refused.value).code == "bounds_malformed"
+
+
+@given(CHARGES, st.lists(NUMBERS, min_size=2, max_size=10, unique=True).map(sorted))
+def test_every_session_is_in_the_period_that_it_ended_in(
+    charges: list[Charge], bounds: list[int]
+) -> None:
+    made = report(charges, bounds=bounds)
+    for row, since, before in zip(made.periods, bounds, bounds[1:], strict=False):
+        alone = report([each for each in charges if since <= each.ended_at < before])
+        assert row == alone.total
+
+
 async def test_what_does_not_exist_has_no_report(stub: ReportServiceStub) -> None:
     for request, code in (
         (pb.GetReportRequest(installation_id="nowhere"), "installation_unknown"),

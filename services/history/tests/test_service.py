@@ -247,10 +247,52 @@ async def test_nothing_is_told_of_what_exists_and_has_no_past_and_what_exists_no
         grpc.StatusCode.NOT_FOUND,
         "charger_unknown",
     )
-    myself = pb.ListSessionsRequest(installation_id="home", user_id="owner-of-home")
-    assert not (await stub.ListSessions(myself)).sessions, "never given anything"
     nobody = pb.ListRefusalsRequest(installation_id="home", user_id="nobody")
     assert await refusal(stub.ListRefusals(nobody)) == (grpc.StatusCode.NOT_FOUND, "user_unknown")
+
+
+async def test_everybody_lists_what_was_of_himself_at_a_charger_whosever_it_is(
+    past: Past, tmp_path: Path
+) -> None:
+    """Also where the charger was another site's then (R11)."""
+    asked: Asked = []
+
+    async def check(caller: Caller, action: str, obj: str) -> None:
+        asked.append((action, obj))
+        if obj != caller:
+            raise PermissionDeniedError
+
+    past.apply(
+        [
+            fact(started("his"), 1),
+            fact(started("theirs", user_id="grace"), 2),
+            fact(started("elsewhere", charger_id="roof"), 3),
+            fact(started("before", installation_id="office"), 4),
+            fact(refused(), 5, event_id="his"),
+            fact(refused(user_id="grace"), 6, event_id="theirs"),
+        ],
+        Bookmark("then", 6),
+    )
+    garage = {"charger_id": "garage", "user_id": "anna"}
+    async with (
+        small_access(tmp_path) as access,
+        served(service(past, access), tmp_path, check) as as_caller,
+    ):
+        anna = HistoryServiceStub(as_caller(Caller("user:anna")))
+        sessions = await anna.ListSessions(pb.ListSessionsRequest(**garage))
+        refusals = await anna.ListRefusals(pb.ListRefusalsRequest(**garage))
+        assert sorted(each.id for each in sessions.sessions) == ["before", "his"]
+        assert [each.id for each in refusals.refusals] == ["his"]
+        at_home = pb.ListSessionsRequest(installation_id="home", **garage)
+        assert [each.id for each in (await anna.ListSessions(at_home)).sessions] == ["his"]
+        # Whether a charger or a site is there is not his to know: never there, and without him.
+        for where in ({"charger_id": "never-was"}, {"charger_id": "new"}):
+            nothing = pb.ListSessionsRequest(user_id="anna", **where)
+            assert not (await anna.ListSessions(nothing)).sessions
+        eve = HistoryServiceStub(as_caller(Caller("user:eve")))
+        denied = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
+        assert await refusal(eve.ListSessions(pb.ListSessionsRequest(**garage))) == denied
+    assert {obj for _, obj in asked} == {"user:anna"}
 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 100), (7, 7), (5_000, 1_000)])

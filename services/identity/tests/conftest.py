@@ -91,8 +91,14 @@ def store(storage: Storage) -> EventStore:
 class Identity(Application):
     """The application, reachable by no provider, with the secrets of tests."""
 
-    def __init__(self, storage: Storage) -> None:
-        super().__init__(storage, None, master=MASTER, keyed_id_secret=SECRET)
+    def __init__(self, storage: Storage, *administrators: str) -> None:
+        super().__init__(
+            storage,
+            None,
+            master=MASTER,
+            keyed_id_secret=SECRET,
+            administrators=frozenset(administrators),
+        )
 
 
 def beside(directory: Path, place: Path | Postgres) -> Callable[[str], Path | Postgres]:

@@ -93,6 +93,7 @@ def test_every_event_of_a_user_leaves_a_user() -> None:
         SignInLinkRequested(),
         SignedIn(by="LINK"),
         events.SignedInAs(),
+        events.ActedAsAdministrator(),
         events.UserExported(),
         NAMED,
         EVERYWHERE,
@@ -174,6 +175,20 @@ def test_the_first_sign_in_verifies_the_address() -> None:
     assert user.sign_in(a_user(OLA, VERIFIED), "OPENID") == [SignedIn(by="OPENID")]
 
 
+def test_who_signs_in_first_is_written_to_in_what_he_reads_where_that_can_be() -> None:
+    utc = a_user(OLA).time_zone
+    reads = ProfileChanged(time_zone=utc, language="nb")
+    assert user.sign_in(a_user(OLA), "INVITATION", language="nb") == [
+        VERIFIED,
+        reads,
+        SignedIn(by="INVITATION"),
+    ]
+    for other in ("", "en", "tlh", "nb\n"):
+        assert user.sign_in(a_user(OLA), "LINK", language=other) == [VERIFIED, SignedIn(by="LINK")]
+    here = [SignedIn(by="OPENID")]
+    assert user.sign_in(a_user(OLA, VERIFIED), "OPENID", language="nb") == here
+
+
 @pytest.mark.parametrize("happened", [[KARI], [OLA, VERIFIED, EVERYWHERE]])
 def test_local_users_and_those_blocked_everywhere_cannot_sign_in(
     happened: Sequence[DomainEvent],
@@ -203,6 +218,29 @@ def test_an_administrator_tries_calls_as_whoever_could_make_them(
         user.sign_in_as(a_user(*happened))
     for who in (a_user(KARI), a_user(OLA, VERIFIED)):
         assert user.sign_in_as(who) == [events.SignedInAs()]
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        [],
+        [KARI],
+        [OLA],
+        [OLA, VERIFIED, EVERYWHERE],
+        [OLA, VERIFIED, UserErased()],
+    ],
+)
+def test_nobody_acts_as_an_administrator_who_has_shown_no_listed_address_or_is_blocked(
+    happened: Sequence[DomainEvent],
+) -> None:
+    listed = {"ola@example.com", ""}
+    with pytest.raises(PermissionDeniedError):
+        user.act_as_administrator(a_user(*happened), listed)
+    ola = a_user(OLA, VERIFIED)
+    assert user.act_as_administrator(ola, listed) == [events.ActedAsAdministrator()]
+    for others in (set(), {"ole@example.com"}, {"ola@example.com.evil.example"}):
+        with pytest.raises(PermissionDeniedError):
+            user.act_as_administrator(ola, others)
 
 
 def test_a_profile_changes_in_what_is_given() -> None:

@@ -18,12 +18,13 @@ from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context, Reaction
 from chargekey_common.grpc.client import remote_error
+from chargekey_common.pages import every
 from chargekey_common.positions import Position
 from chargekey_common.testing.grpc import stubs
 from chargekey_identity.domain import invitation
 from chargekey_identity.domain.invitation import Given
 
-from .conftest import OPEN_CHARGERS, STUBS, Identity, SmallAccess, serving
+from .conftest import OPEN_CHARGERS, PARTNERS, STUBS, Identity, SmallAccess, serving
 
 OWNER, STRANGER = Caller("user:owner"), Caller("user:stranger")
 DENIED = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
@@ -121,6 +122,35 @@ async def test_a_host_sees_an_address_he_typed_and_a_name_once_it_is_accepted(
     assert await named(owner, user_id) == {user_id: "Ola Nordmann"}
 
 
+async def test_members_of_a_partner_know_each_other_as_far_as_they_were_invited_into_it(
+    world: World,
+) -> None:
+    """R7: whose id a manager knows has told him nothing; who accepts does, to all of them."""
+    [partner, other] = PARTNERS
+    ola, kari = await world.resolved(), await world.resolved("kari@example.com")
+    for user_id in (ola, kari):  # with accounts, which nobody told the partner of
+        world.accept(world.invited(user_id))
+    world.access.allowed |= {(OWNER, f"partner:{each}") for each in PARTNERS}
+
+    async def told(partner_id: str, caller: Caller = OWNER) -> dict[str, str]:
+        request = users_pb2.ListNamesRequest(user_ids=[ola, kari], partner_id=partner_id)
+        answer = await world.stub(caller).ListNames(request)
+        return {each.id: each.name for each in answer.users}
+
+    assert await told(partner) == {}
+    key = world.invited(ola, Given(ola, partner_id=partner))
+    world.invited(kari, Given(kari, partner_id=partner))
+    assert await told(partner) == {ola: "ola@example.com", kari: "kari@example.com"}
+    world.accept(key)
+    assert await told(partner) == {ola: "Ola Nordmann", kari: "kari@example.com"}
+    assert await told(other) == {}
+    world.access.allowed.add((Caller(f"user:{kari}"), f"partner:{other}"))
+    assert await told(other, Caller(f"user:{kari}")) == {kari: "Ola Nordmann"}  # himself
+    assert (await refusal(told(partner, STRANGER))) == DENIED
+    missing = (grpc.StatusCode.NOT_FOUND, "partner_unknown")
+    assert (await refusal(told("none", ADMINISTRATOR))) == missing
+
+
 async def test_the_person_and_whoever_runs_the_platform_see_all(world: World) -> None:
     user_id = await world.resolved()
     world.accept(world.invited(user_id))
@@ -175,6 +205,98 @@ async def test_names_are_told_of_those_at_home_and_of_those_who_were_invited_the
         grpc.StatusCode.INVALID_ARGUMENT,
         "too_many_users",
     )
+
+
+async def searched(stub: Any, text: str, site: str = "home") -> list[str]:
+    """Return the names of those who are found, asked for in pages of two."""
+    request = users_pb2.SearchPeopleRequest(installation_id=site, search=text, page_size=2)
+    found = await every(stub.SearchPeople, request, "users")
+    assert {each.id: each.name for each in found} == await named(
+        stub, *(each.id for each in found), site=site
+    )
+    return [each.name for each in found]
+
+
+async def added(world: World, first_name: str, last_name: str, site: str = "home") -> str:
+    request = users_pb2.AddLocalUserRequest(
+        installation_id=site, first_name=first_name, last_name=last_name
+    )
+    return str((await world.stub(ADMINISTRATOR).AddLocalUser(request)).user_id)
+
+
+async def test_people_are_searched_by_name_and_address_in_the_order_they_came(
+    world: World,
+) -> None:
+    owner = world.stub(OWNER)
+    await added(world, "Kari", "Nordmann")
+    await added(world, "Nora", "Hansen", site="away")
+    key = world.invited(await world.resolved("ola@example.com"))
+    world.invited(await world.resolved("nor@example.com"))
+    erased = await added(world, "Åse", "Nordmann")
+    elsewhere = await world.resolved("nora@example.com")
+    world.invited(elsewhere, Given(elsewhere, installation_id="away", permission_id="p2"))
+    await added(world, "Lise", "Nordås")
+    world.invited(await world.resolved("nor@example.com"))  # again: he stays where he was
+    everybody = [
+        "Kari Nordmann",
+        "ola@example.com",
+        "nor@example.com",
+        "Åse Nordmann",
+        "Lise Nordås",
+    ]
+    assert await searched(owner, "") == everybody
+    assert await searched(owner, "NOR") == [each for each in everybody if "ola" not in each]
+    assert await searched(owner, "kari nord") == ["Kari Nordmann"]
+    assert await searched(owner, "example.com") == ["ola@example.com", "nor@example.com"]
+    assert await searched(owner, "nordmannkari") == []
+    world.accept(key)
+    assert await searched(owner, "a nord") == ["Ola Nordmann"]
+    assert await searched(owner, "ola@") == ["Ola Nordmann"]
+    world.identity.privacy.erase(Context(ADMINISTRATOR, "erase"), user_id=erased)
+    assert await searched(owner, "åse") == []
+    assert await refusal(searched(owner, "nora", "away")) == DENIED
+    assert await refusal(searched(world.stub(STRANGER), "nor")) == DENIED
+
+
+async def test_a_search_tells_nothing_of_an_account_that_the_caller_may_not_know_of(
+    world: World,
+) -> None:
+    """R7: neither that it is there, nor, piece by piece, whose it is."""
+    owner = world.stub(OWNER)
+    hidden, waiting, revoked = [
+        await world.resolved(f"{name}@example.com") for name in ("hidden", "waiting", "revoked")
+    ]
+    for each in (hidden, waiting, revoked):
+        elsewhere = Given(each, installation_id="away", permission_id=f"away-{each}")
+        world.accept(world.invited(each, elsewhere))  # each is called Ola Nordmann by now
+    world.invited(waiting)
+    key = world.invited(revoked)
+    assert await searched(owner, "revoked@") == ["revoked@example.com"]
+    await owner.RevokeInvitation(invitations_pb2.RevokeInvitationRequest(invitation_id=key))
+    assert await searched(owner, "") == ["waiting@example.com"]
+    for text in ("ola", "nordmann", "hidden", "revoked"):
+        assert await searched(owner, text) == []
+    administrator = world.stub(ADMINISTRATOR)
+    assert await searched(administrator, "nordmann") == ["Ola Nordmann"] * 2
+    assert await searched(administrator, "hidden") == []  # who was never invited here
+
+
+async def test_local_users_are_searched_by_their_whole_name(world: World) -> None:
+    owner = world.stub(OWNER)
+    for first, last in (("Kari", "Nordmann"), ("Nora", "Kari"), ("Åse", "Li"), ("Lise", "NORD")):
+        await added(world, first, last)
+    await added(world, "Nora", "Hansen", site="away")
+    world.invited(await world.resolved("nora@example.com"))
+
+    async def found(text: str) -> list[str]:
+        request = users_pb2.ListUsersRequest(installation_id="home", search=text, page_size=1)
+        return [each.first_name for each in await every(owner.ListUsers, request, "users")]
+
+    assert await found("") == ["Kari", "Nora", "Åse", "Lise"]
+    assert await found("nor") == ["Kari", "Nora", "Lise"]
+    assert await found("i NORD") == ["Kari"]
+    assert await found("A\u030aSE") == ["Åse"]
+    assert await found("nora@") == []
 
 
 async def test_a_block_everywhere_is_an_administrators_alone(world: World) -> None:
@@ -302,8 +424,9 @@ async def test_anybody_may_follow_a_link_and_is_signed_in_once(world: World) -> 
         grpc.StatusCode.INVALID_ARGUMENT,
         "name_malformed",
     )
-    accept.first_name, accept.last_name = "Ola", "Nordmann"
+    accept.first_name, accept.last_name, accept.language = "Ola", "Nordmann", "nb"
     answer = await nobody.AcceptInvitation(accept)
+    assert world.identity.directory.user(user_id).language == "nb"
     assert answer.user_id == user_id
     assert answer.access_token
     assert answer.refresh_token

@@ -31,6 +31,7 @@ from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
+from chargekey_common.grpc.server import SYSTEM
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
 from chargekey_common.testing.bad_input import (
@@ -97,7 +98,14 @@ FIELDS: Fields = {
     "email": bad(INVALID, "email_malformed", *NO_ADDRESSES),
     "time_zone": bad(INVALID, "time_zone_unknown", "", "Europe/Utopia", "localtime", *STRANGE),
     "language": bad(INVALID, "language_unknown", "", "EN", "no", "tlh", *STRANGE),
+    # Whoever begins is let in whatever he reads.
+    "AcceptInvitation.language": (),
+    "SignIn.language": (),
+    "CompleteOpenIdSignIn.language": (),
     "user_ids": bad(INVALID, "too_many_users", ["x"] * 1001),
+    "DescribeIdentifications.identification_ids": bad(INVALID, "too_many_described", ["x"] * 1001),
+    # Whatever is in no name is not found.
+    "search": (),
     "invitation_id": bad(MISSING, "invitation_unknown", *UNKNOWN_IDS),
     "token": bad(grpc.StatusCode.FAILED_PRECONDITION, "link_invalid", *NO_TOKENS),
     "refresh_token": bad(WHO, "sign_in_ended", *NO_TOKENS, f"{'0' * 32}.{'A' * 43}"),
@@ -113,6 +121,10 @@ FIELDS: Fields = {
     "credential_id": bad(MISSING, "credential_unknown", *UNKNOWN_IDS),
     "ExchangePartnerCredential.credential_id": bad(WHO, "credential_refused", *UNKNOWN_IDS),
     "secret": bad(WHO, "credential_refused", "", *STRANGE),
+    # Without one it is asked about everywhere.
+    "ListNames.partner_id": bad(MISSING, "partner_unknown", *UNKNOWN_IDS[1:]),
+    "ListNames.installation_id": bad(MISSING, "installation_unknown", *UNKNOWN_IDS[1:]),
+    "SearchPeople.installation_id": bad(MISSING, "installation_unknown", *UNKNOWN_IDS[1:]),
     "AddIdentification.installation_id": ELSEWHERE,
     "StartScan.installation_id": ELSEWHERE,
     "AddFromUnknownCode.installation_id": bad(
@@ -218,6 +230,7 @@ async def of_signing_in(identity: Identity, provider: OpenIdServer) -> list[Mess
         sign_in_pb2.RefreshSignInRequest(refresh_token=token),
         sign_in_pb2.SignOutRequest(refresh_token=token),
         sign_in_pb2.SignInAsRequest(user_id=tom),
+        sign_in_pb2.ActAsAdministratorRequest(),
         sign_in_pb2.GetKeysRequest(),
         sign_in_pb2.IssueSignInLinkRequest(event_id=requested, user_id=tom),
         credentials_pb2.IssuePartnerCredentialRequest(partner_id=partner, label="Backend"),
@@ -232,7 +245,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
     if isinstance(place, Postgres):
         PostgresRecorder.migrate(place)
     with opened(beside(directory, place), MASTER) as storage:
-        async with a_running_world(Identity(storage), directory) as world:
+        async with a_running_world(Identity(storage, TOM), directory) as world:
             yield world
 
 
@@ -291,6 +304,7 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
         users_pb2.ResolveEmailRequest(email=GRACE),
         users_pb2.ChangeProfileRequest(user_id=grace, time_zone="Europe/Oslo", language="nb"),
         users_pb2.ListNamesRequest(user_ids=[ada, grace], installation_id="home"),
+        users_pb2.SearchPeopleRequest(installation_id="home", search="ada"),
         invitations_pb2.ListInvitationsRequest(installation_id="home"),
         invitations_pb2.ResendInvitationRequest(invitation_id=invited),
         invitations_pb2.RevokeInvitationRequest(invitation_id=invited),
@@ -306,6 +320,9 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
         identifications_pb2.RevealCodeRequest(identification_id=pin),
         identifications_pb2.ListIdentificationsRequest(user_id=ada),
         identifications_pb2.GeneratePinsRequest(installation_id="home", count=2),
+        identifications_pb2.DescribeIdentificationsRequest(
+            installation_id="home", identification_ids=["card"]
+        ),
         scans_pb2.StartScanRequest(user_id=ada, charger_id="garage"),
         scans_pb2.GetScanRequest(scan_id=scan_id),
         scans_pb2.CancelScanRequest(scan_id=scan_id),
@@ -317,12 +334,17 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
     ]
     async with (
         signing_in_by_a_provider(identity) as provider,
-        serving(identity, directory) as (as_caller, _access),
+        serving(identity, directory) as (as_caller, access),
     ):
         good += await of_signing_in(identity, provider)
+        # For a person alone, whose address is an administrator's.
+        tom = identity.addresses.resolve_email(Context(ADMINISTRATOR, new_id()), TOM).result
+        person = Caller(f"user:{tom}")
+        access.allowed.add((person, SYSTEM))
+        his = doors(as_caller(person))["ActAsAdministrator"]
         yield World(
             identity.store,
-            doors(as_caller(ADMINISTRATOR)),
+            {**doors(as_caller(ADMINISTRATOR)), "ActAsAdministrator": his},
             doors(as_caller(Caller("user:somebody"))),
             {each.DESCRIPTOR.name.removesuffix("Request"): each for each in good},
             identifications_pb2.AddIdentificationRequest(

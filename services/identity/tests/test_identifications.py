@@ -191,6 +191,29 @@ async def test_new_pins_are_as_long_as_their_installation_asks(
     assert (await refusal(add(stub, kari, PIN, "1234567")))[0] == "pin_malformed"
 
 
+async def test_identifications_are_described_by_their_ids_to_who_may_know_their_people(
+    running: Served, identity: Identity
+) -> None:
+    """R24: what a report's rows are called; no code and no stranger's is told."""
+    stub, kari = running.administrator, a_local_user(identity)
+    pin = await add(stub, kari, PIN, "#1234")
+    card = await add(stub, kari, RFID, "04A2B3C4")
+    await stub.RemoveIdentification(pb.RemoveIdentificationRequest(identification_id=card))
+    asked = pb.DescribeIdentificationsRequest(
+        installation_id="home", identification_ids=[pin, card, "none"]
+    )
+    described = (await stub.DescribeIdentifications(asked)).identifications
+    assert {each.id: each.type for each in described} == {pin: PIN, card: RFID}
+    assert len({each.holder_name for each in described}) == 1
+    # To who runs another site he is nobody.
+    running.access.owners[DRIVER] = "away"
+    asked.installation_id = "away"
+    elsewhere = await running.driver.DescribeIdentifications(asked)
+    assert list(elsewhere.identifications) == []
+    asked.identification_ids.extend(["none"] * 1000)
+    assert (await refusal(stub.DescribeIdentifications(asked)))[0] == "too_many_described"
+
+
 async def test_generated_pins_are_free_and_as_long_as_the_installation_asks(
     running: Served, identity: Identity
 ) -> None:

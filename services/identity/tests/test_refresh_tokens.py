@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,12 +13,15 @@ from structlog.testing import capture_logs
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import Postgres
 from chargekey_identity.domain.errors import SignInEndedError
+from chargekey_identity.domain.secret import Secrets
+from chargekey_identity.tables import refresh_tokens
 from chargekey_identity.tables.refresh_tokens import IDLE, RefreshTokens
 
 from .conftest import MASTER
 
 ANNA, GRACE = "anna", "grace"
 NOW = 1_800_000_000 * 10**9
+AGAIN = refresh_tokens.GRACE
 
 Open = Callable[[], RefreshTokens]
 
@@ -63,28 +67,122 @@ def test_each_token_brings_the_next_one_at_any_replica(opened: Open) -> None:
     assert len(seen) == 4
 
 
-def test_a_token_that_was_used_ends_its_sign_in_and_no_other(tokens: RefreshTokens) -> None:
+def test_a_token_shown_again_within_the_grace_is_answered_as_before(opened: Open) -> None:
+    """Several tabs of a browser, or an answer that was lost; at any replica, and by any clock."""
+    first, second = opened(), opened()
+    token = first.begin(ANNA, at=NOW)
+    answers = {
+        replica.refresh(token, at=NOW + passed).token
+        for replica, passed in (
+            (first, 0),
+            (second, AGAIN - 1),
+            (first, AGAIN - 1),
+            # Whose clock is behind.
+            (second, -AGAIN),
+        )
+    }
+    [following] = answers
+    assert following != token
+    # What is answered again is not used again: the sign-in goes on as from the first time.
+    assert ended(first, following, NOW + IDLE)
+    assert not ended(second, following, NOW + IDLE - 1)
+
+
+def test_what_follows_a_token_is_known_to_nobody_without_the_master_key(
+    tokens: RefreshTokens,
+) -> None:
+    """Whoever has an old token alone can show that one, which ends its sign-in."""
+    token = tokens.begin(ANNA, at=NOW)
+    key, _, secret = token.partition(".")
+    guessed = Secrets(b"another key of enough bytes", b"identity-refresh").derive(key, secret)
+    assert tokens.refresh(token, at=NOW).token != f"{key}.{guessed}"
+    assert ended(tokens, f"{key}.{guessed}")
+
+
+@pytest.mark.parametrize("passed", [AGAIN, AGAIN + 1, IDLE - 1])
+def test_a_token_that_was_used_long_ago_ends_its_sign_in_and_no_other(
+    tokens: RefreshTokens, passed: int
+) -> None:
     """For whoever has the newer one as well, and somebody can be told."""
     stolen = tokens.begin(ANNA, at=NOW)
     hers_elsewhere = tokens.begin(ANNA, at=NOW)
     following = tokens.refresh(stolen, at=NOW).token
     with capture_logs() as logs:
-        assert ended(tokens, stolen)
+        assert ended(tokens, stolen, NOW + passed)
     assert [(each["event"], each["user_id"]) for each in logs] == [("refresh_token_reused", ANNA)]
     assert ended(tokens, following)
     assert not ended(tokens, hers_elsewhere)
 
 
+def test_a_token_older_than_the_last_two_ends_its_sign_in_at_once(tokens: RefreshTokens) -> None:
+    """Whoever used the one after it had its answer."""
+    oldest = tokens.begin(ANNA, at=NOW)
+    before = tokens.refresh(oldest, at=NOW).token
+    last = tokens.refresh(before, at=NOW).token
+    assert ended(tokens, oldest)
+    assert ended(tokens, before)
+    assert ended(tokens, last)
+
+
 @pytest.mark.parametrize("threads", [2, 8])
-def test_of_those_who_use_one_token_at_once_one_is_answered_and_the_sign_in_ends(
+def test_all_who_use_one_token_at_once_are_given_the_same(opened: Open, threads: int) -> None:
+    """At two replicas: there is one that follows, and with it the sign-in goes on."""
+    replicas = [opened(), opened()]
+    token = replicas[0].begin(ANNA, at=NOW)
+    for _ in range(5):
+
+        def use(number: int, token: str = token) -> str:
+            return replicas[number % 2].refresh(token, at=NOW).token
+
+        with ThreadPoolExecutor(threads) as pool:
+            [token] = set(pool.map(use, range(threads)))
+
+
+def test_whoever_is_slow_does_not_put_back_the_token_that_others_went_on_from(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replicas: what one has looked at, the other does not change until it is done."""
+    quick = opened()
+    looked, went_on = Event(), Event()
+
+    class Slow(Secrets):
+        def matches(self, expected: str, *parts: str) -> bool:
+            looked.set()
+            # Which they do not, as long as this one is not done.
+            went_on.wait(0.5)
+            return super().matches(expected, *parts)
+
+    monkeypatch.setattr(refresh_tokens, "Secrets", Slow)
+    slow = opened()
+    token = quick.begin(ANNA, at=NOW)
+
+    def go_on() -> str:
+        assert looked.wait(30)
+        following = quick.refresh(token, at=NOW).token
+        last = quick.refresh(following, at=NOW).token
+        went_on.set()
+        return last
+
+    with ThreadPoolExecutor(1) as pool:
+        others = pool.submit(go_on)
+        slow.refresh(token, at=NOW)
+        last = others.result()
+    assert not ended(quick, last)
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_a_sign_in_that_is_ended_while_its_token_is_used_has_ended(
     opened: Open, threads: int
 ) -> None:
-    """Two replicas, and a thief who is exactly as fast as the person."""
+    """Whoever came first: no token that was answered meanwhile opens it again."""
     replicas = [opened(), opened()]
     for _ in range(5):
         token = replicas[0].begin(ANNA, at=NOW)
 
         def use(number: int, token: str = token) -> str | None:
+            if number == threads - 1:
+                replicas[1].end(token)
+                return None
             try:
                 return replicas[number % 2].refresh(token, at=NOW).token
             except SignInEndedError:
@@ -92,8 +190,7 @@ def test_of_those_who_use_one_token_at_once_one_is_answered_and_the_sign_in_ends
 
         with ThreadPoolExecutor(threads) as pool:
             answers = [answer for answer in pool.map(use, range(threads)) if answer]
-        assert len(answers) == 1
-        assert ended(replicas[0], answers[0])
+        assert all(ended(replicas[0], each) for each in (token, *answers))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +230,7 @@ def test_who_signs_out_has_signed_out_for_every_later_token(tokens: RefreshToken
     following = tokens.refresh(token, at=NOW).token
     tokens.end(token)
     tokens.end(token)
+    assert ended(tokens, token)
     assert ended(tokens, following)
     assert not ended(tokens, other)
 

@@ -25,6 +25,28 @@ def _told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(f"CHARGEKEY_IDENTITY_{name}", "localhost:1")
 
 
+def test_administrators_are_told_by_their_addresses_however_they_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(IdentitySettings).administrators == frozenset()
+    told = " Ada@Example.org  grace@example.org"
+    monkeypatch.setenv("CHARGEKEY_IDENTITY_ADMINISTRATORS", told)
+    assert load(IdentitySettings).administrators == {"ada@example.org", "grace@example.org"}
+
+
+@pytest.mark.parametrize("told", ["ada", "ada@example.org,grace@example.org", "ada@example.org *"])
+def test_what_is_no_address_is_refused_by_the_settings_name_and_not_echoed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    """R17: nobody is left out unseen, as who could sign in by no such address."""
+    monkeypatch.setenv("CHARGEKEY_IDENTITY_ADMINISTRATORS", told)
+    with pytest.raises(SystemExit):
+        load(IdentitySettings)
+    said = capsys.readouterr().err
+    assert "CHARGEKEY_IDENTITY_ADMINISTRATORS" in said
+    assert "ada" not in said
+
+
 def tell(monkeypatch: pytest.MonkeyPatch, **provider: str) -> None:
     for name, value in provider.items():
         monkeypatch.setenv(f"CHARGEKEY_IDENTITY_OPENID_{name}", value)

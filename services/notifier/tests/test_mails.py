@@ -129,13 +129,14 @@ async def test_nobody_is_mailed_of_what_he_did_or_what_an_invitation_tells_him(
     now = time.time_ns()
     async with running() as outbox:
         await stream.tell(1, GRANTED, at=now, actor="user:kari")
-        await stream.tell(2, PermissionGranted(**site, user_id="kari", invited=True), at=now)
-        await stream.tell(3, PermissionGranted(**site, partner_id="volt"), at=now)
-        await stream.tell(4, PermissionGranted(**site, user_id="local"), at=now)
+        await stream.tell(2, GRANTED, at=now, actor="administrator:kari")
+        await stream.tell(3, PermissionGranted(**site, user_id="kari", invited=True), at=now)
+        await stream.tell(4, PermissionGranted(**site, partner_id="volt"), at=now)
+        await stream.tell(5, PermissionGranted(**site, user_id="local"), at=now)
         # Years ago, as a new version reads it in the stream.
-        await stream.tell(5, PermissionGranted(**site, user_id="ola"))
-        await handled(outbox, "permission-granted", 5)
-        await stream.tell(6, PermissionGranted(**site, user_id="ola"), at=now)
+        await stream.tell(6, PermissionGranted(**site, user_id="ola"))
+        await handled(outbox, "permission-granted", 6)
+        await stream.tell(7, PermissionGranted(**site, user_id="ola"), at=now)
         await mailbox.wait(1)
         await settled(outbox)
     assert mailbox.recipients == [["ola@people.test"]]
@@ -150,13 +151,19 @@ async def test_who_loses_access_is_told_unless_it_came_back_or_he_left(
     now = time.time_ns()
     async with running() as outbox:
         for number, (permission_id, actor) in enumerate(
-            [("again", "user:ola"), ("left", "user:kari"), ("taken", "user:ola")], start=1
+            [
+                ("again", "user:ola"),
+                ("left", "user:kari"),
+                ("left", "administrator:kari"),
+                ("taken", "user:ola"),
+            ],
+            start=1,
         ):
             event = PermissionRevoked(
                 installation_id="home", permission_id=permission_id, user_id="kari"
             )
             await stream.tell(number, event, at=now, actor=actor)
-        await handled(outbox, "permission-revoked", 3)
+        await handled(outbox, "permission-revoked", 4)
     (mail,) = mailbox.mails
     assert mail["Subject"] == "Your access to charging was taken away"
     assert mail["List-Unsubscribe"] is None
@@ -202,7 +209,16 @@ async def test_wrong_pins_are_told_to_every_owner_once_an_hour_a_charger(
             await handled(outbox, "pin-locked-out-at-installation", told + 4)
     found = sorted(mail["To"] for mail in mailbox.mails)
     assert found == ["kari@people.test"] * 2 + ["ola@people.test"] * 2
-    assert {"the charger CP-1 at Home" in text(mail) for mail in mailbox.mails} == {True, False}
+    pages = {
+        ("the charger CP-1 at Home" in text(mail), link)
+        for mail in mailbox.mails
+        for link in text(mail).splitlines()
+        if link.startswith("https://charge.test")
+    }
+    assert pages == {
+        (True, "https://charge.test/chargers/c1"),
+        (False, "https://charge.test/installations/home"),
+    }
 
 
 async def test_a_request_for_access_is_told_to_the_owners_and_its_answer_to_who_asked(
@@ -245,6 +261,8 @@ async def test_a_request_for_access_is_told_to_the_owners_and_its_answer_to_who_
     assert mailbox.recipients == [["ola@people.test"], ["kari@people.test"]]
     assert mailbox.mails[0]["Chargekey-About"] == "ola kari"
     assert "Kari Berg asks for access to Home, to: charge." in text(mailbox.mails[0])
+    there = "https://charge.test/installations/home/access-requests"
+    assert there in text(mailbox.mails[0]).splitlines()
 
 
 async def test_who_manages_a_partner_hears_of_its_requests(
@@ -264,6 +282,7 @@ async def test_who_manages_a_partner_hears_of_its_requests(
         await settled(outbox)
     assert sorted(mailbox.recipients) == [["manager@people.test"], ["other-manager@people.test"]]
     assert "Home has approved the request of Volt AS" in text(mailbox.mails[0])
+    assert "https://charge.test/partners/volt/permissions" in text(mailbox.mails[0]).splitlines()
 
 
 async def test_a_new_owner_is_told_to_the_other_owners(
@@ -311,6 +330,7 @@ async def test_who_is_offered_a_site_by_his_id_is_told_and_by_his_address_invite
         await handled(outbox, "ownership-offered", 3)
     assert mailbox.recipients == [["kari@people.test"]]
     assert "chargekey installation accept home" in text(mailbox.mails[0])
+    assert "https://charge.test/profile/ownership/home" in text(mailbox.mails[0]).splitlines()
 
 
 async def test_who_is_blocked_at_a_site_is_told_and_not_by_whom(

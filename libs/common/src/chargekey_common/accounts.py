@@ -1,10 +1,10 @@
 """Callers: who is calling, proved by a token good for minutes.
 
 An account (`administrator:local`, `service:gateway`) has an Ed25519 key pair and
-signs its own tokens; every service has the public keys. People (`user:<id>`) and
-partners' programs (`partner:<id>`) are given theirs by identity, whose keys every
-service asks for. A token says who, never what he may do: that is `access.Check`'s
-to say.
+signs its own tokens; every service has the public keys. People (`user:<id>`, and
+`administrator:<user id>` where one acts as an administrator) and partners' programs
+(`partner:<id>`) are given theirs by identity, whose keys every service asks for. A token
+says who, never what he may do: that is `access.Check`'s to say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from chargekey_common.tokens import KeySet
 Caller = NewType("Caller", str)
 
 _ACCOUNT = re.compile(r"(administrator|service):([A-Za-z0-9-]{1,64})")
-_ISSUED = re.compile(r"(?:user|partner):[A-Za-z0-9-]{1,64}")
+# Users' ids are UUIDs: identity speaks for no account, whose names are words.
+_USER_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ISSUED = re.compile(rf"(?:user|partner):[A-Za-z0-9-]{{1,64}}|administrator:{_USER_ID}")
 MAX_VERIFIED = 4096
 
 ADMINISTRATOR = Caller("administrator:local")
@@ -35,6 +37,25 @@ NOBODY = Caller("anonymous:nobody")
 def service_account(service: str) -> Caller:
     """Return the account a service calls others under."""
     return Caller(f"service:{service}")
+
+
+def is_administrator(caller: str) -> bool:
+    """Return whether an administrator calls: an account, or a person who acts as one."""
+    return caller.startswith("administrator:")
+
+
+def is_issued(caller: str) -> bool:
+    """Return whether it is identity that gives such a caller tokens."""
+    return _ISSUED.fullmatch(caller) is not None
+
+
+def person_of(caller: str) -> str | None:
+    """Return the user id of the person who calls, as himself or as an administrator, if one does.
+
+    Of an administrator's account it is the account's name, which is no user's id.
+    """
+    kind, _, name = caller.partition(":")
+    return name if kind in {"user", "administrator"} else None
 
 
 class Signer:
@@ -99,7 +120,7 @@ class Verifier:
             vouched_for = claims.subject == kid
         else:
             claims = tokens.verified(token, await self._issued.key(kid), tokens.IDENTITY)
-            vouched_for = _ISSUED.fullmatch(claims.subject) is not None
+            vouched_for = is_issued(claims.subject)
         if not vouched_for:
             raise UnauthenticatedError
         caller = Caller(claims.subject)

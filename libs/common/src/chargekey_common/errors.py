@@ -92,7 +92,7 @@ class TooManyAttemptsError(ResourceExhaustedError):
 
     def __init__(self, left: int) -> None:
         """Say when the next one is allowed, rounded up: `left` nanoseconds from now."""
-        seconds = math.ceil(left / 10**9)
+        self.retry_after = seconds = math.ceil(left / 10**9)
         count, unit = seconds, "second"
         if seconds > _MINUTE:
             count, unit = math.ceil(seconds / _MINUTE), "minute"

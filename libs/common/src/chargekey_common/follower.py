@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -19,6 +20,8 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chargekey_common.process import set_within
+from chargekey_common.relay import GENERATION
+from chargekey_common.standing import Standing, told
 
 BATCH = 1024
 EXPIRES = 30.0
@@ -72,6 +75,10 @@ class Follower:
         # How many messages the server has yet to hand over, as it said last: 0 is the end of
         # the stream. None while there is no consumer, and so nobody who would say it.
         self.pending: int | None = None
+        # When something was handled last, in nanoseconds since the epoch; 0 before that.
+        self.moved_at = 0
+        self._consumer = ""
+        self._handled = 0  # of what this consumer has delivered
         self._read_to = 0  # of the stream's own count: handled, or gone before it could be
         self._client = client
         self._js = client.jetstream()
@@ -102,6 +109,22 @@ class Follower:
             return None
         return max(0, info.state.last_seq - self._read_to)
 
+    async def standing(self, part: str) -> Standing:
+        """Ask how far the stream goes, and how much of it is to come yet, for this part."""
+        seen = await told(self._seen(part)) or Standing(part, self.stream)
+        return msgspec.structs.replace(seen, applied=self.sequence, moved_at=self.moved_at)
+
+    async def _seen(self, part: str) -> Standing:
+        info = await self._js.stream_info(self.stream)
+        generation = (info.config.metadata or {}).get(GENERATION, "")
+        seen = Standing(part, self.stream, generation, last=info.state.last_seq)
+        if not self._consumer or str(info.created) != self.made:
+            return seen
+        consumer = await self._js.consumer_info(self.stream, self._consumer)
+        delivered = 0 if consumer.delivered is None else consumer.delivered.consumer_seq
+        behind = (consumer.num_pending or 0) + max(0, delivered - self._handled)
+        return msgspec.structs.replace(seen, behind=behind)
+
     async def _follow(self) -> None:
         consumer = await self._make_consumer()
         inbox = self._client.new_inbox()
@@ -121,6 +144,7 @@ class Follower:
             await self._read(subject, request, inbox)
         finally:
             self.pending = None
+            self._consumer = ""
             with contextlib.suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
             with contextlib.suppress(nats.errors.Error, OSError):
@@ -149,6 +173,7 @@ class Follower:
         )
         # Not by sequences: an empty stream may begin high, and end on others' subjects.
         self.pending = created.num_pending
+        self._consumer, self._handled = created.name, 0
         if created.num_pending == 0:
             self._read_to = max(self._read_to, self._target)
             self.caught_up.set()
@@ -191,6 +216,8 @@ class Follower:
                 wanted -= len(batch)
                 self.pending = int(pending)
                 await self._handle(batch)
+                self._handled += len(batch)
+                self.moved_at = time.time_ns()
                 self.sequence = batch[-1].sequence
                 self._read_to = max(self._read_to, self.sequence)
                 if pending == "0":  # what ended the stream may have been deleted since

@@ -42,6 +42,8 @@ from chargekey_common.jetstream import SERVICES, close
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel, set_within
 from chargekey_common.published.envelope import Attributes, PublishedEvent, attributes
+from chargekey_common.relay import GENERATION
+from chargekey_common.standing import Standing, told
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
@@ -131,6 +133,7 @@ class Reactions:
         self._token = token
         self._ons = ons
         self.reacting = asyncio.Event()
+        self._js: JetStreamContext | None = None
         self._delays: dict[str, float] = {}
         self._lives: dict[str, str] = {}
         # Requests for events that were made before are lost: reacting begins anew.
@@ -144,13 +147,40 @@ class Reactions:
         finally:
             await cancel(again)
 
+    async def standings(self) -> Sequence[Standing]:
+        """Ask of each stream how far all reactions to it have come together."""
+        streams = sorted({on.event.stream.upper() for on in self._ons})
+        return await asyncio.gather(*map(self._standing, streams))
+
+    async def _standing(self, stream: str) -> Standing:
+        known = Standing("reactions", stream)
+        js = self._js
+        return known if js is None else await told(self._ask(js, known)) or known
+
+    async def _ask(self, js: JetStreamContext, known: Standing) -> Standing:
+        names = [
+            on.name(self._service) for on in self._ons if on.event.stream.upper() == known.stream
+        ]
+        info = await js.stream_info(known.stream)
+        durables = await asyncio.gather(*(js.consumer_info(known.stream, each) for each in names))
+        floors = [each.ack_floor for each in durables if each.ack_floor is not None]
+        moved = [each.last_active.timestamp() for each in floors if each.last_active is not None]
+        return msgspec.structs.replace(
+            known,
+            generation=(info.config.metadata or {}).get(GENERATION, ""),
+            applied=max((each.stream_seq for each in floors), default=0),
+            last=info.state.last_seq,
+            behind=sum((each.num_pending or 0) + (each.num_ack_pending or 0) for each in durables),
+            moved_at=int(max(moved, default=0) * 1e9),
+        )
+
     async def _react(self) -> None:
         while True:
             broker = self._broker()
             client: Client | None = None
             try:
                 client = await broker.connect()
-                js = client.jetstream()
+                self._js = js = client.jetstream()
                 self._reconnected.clear()
                 await self._streams_appear(js)
                 for on in self._ons:

@@ -38,7 +38,7 @@ from chargekey_common.jetstream import (
     ensure_stream,
     publish_atomically,
 )
-from chargekey_common.positions import Position
+from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.process import set_within
 from chargekey_common.published.envelope import (
     POSITION_HEADER,
@@ -47,6 +47,7 @@ from chargekey_common.published.envelope import (
     PublishedEvent,
     headers,
 )
+from chargekey_common.standing import Standing, told
 
 MAX_EVENTS_A_BATCH = 100
 POLL = 1.0
@@ -308,6 +309,37 @@ class Relay:
             if found.seq is None or found.seq > sequence:
                 raise BatchRefusedError(WRONG_LAST_SEQUENCE, "the stream has grown")
             await self._js.delete_msg(self.stream, found.seq)
+
+
+async def relayed(client: Client, store: EventStore) -> Standing:
+    """Ask how much of the store its stream tells, whichever replica relays it."""
+    known = Standing("relay", store.service.upper(), store.recorder.generation)
+    try:
+        end = await asyncio.to_thread(store.end)
+    except StoreUnavailableError:
+        return known
+    known = msgspec.structs.replace(known, last=end)
+    return await told(_relayed(client, known)) or known
+
+
+async def _relayed(client: Client, known: Standing) -> Standing:
+    subjects = f"{known.stream.lower()}.v1.>"
+    try:
+        last = await client.jetstream().get_last_msg(known.stream, subjects)
+    except NothingThereError:
+        return msgspec.structs.replace(known, behind=known.last)
+    try:
+        position = Position.parse((last.headers or {}).get(POSITION_HEADER, ""))
+    except MalformedPositionError:
+        return known
+    # Of another generation's events the stream holds none of this store's.
+    number = position.number if position.generation == known.generation else 0
+    return msgspec.structs.replace(
+        known,
+        applied=number,
+        behind=max(0, known.last - number),
+        moved_at=0 if last.time is None else int(last.time.timestamp() * 1e9),
+    )
 
 
 def messages(

@@ -17,6 +17,7 @@ from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.attempts import Attempts
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
+from chargekey_common.audit.standings import Standings
 from chargekey_common.event_sourced import tell_and_hear
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.grpc.client import channel, issued_keys
@@ -45,10 +46,12 @@ async def start(lifetime: Lifetime) -> None:
     )
     access = Application(store, secret)
     changes = Changes(store, publication)
+    standings = Standings()
     server = Server(
         audit.service(store, publication, settings, changes),
         Verifier(settings.accounts, issued_keys(identity)),
         LocalCheck(access.check),
+        standings.service(),
         *services(access, attempts, endpoint_secrets, Gateway(gateway), Identity(identity)),
     )
 
@@ -58,7 +61,8 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.own(changes.run(), "changes")
     client = await jetstream.connect(settings.nats_url, "access", token=settings.nats_token)
     opened.push_async_callback(jetstream.close, client)
-    tell_and_hear(lifetime, settings, client, store, publication, *reactions(access))
+    heard = reactions(access)
+    tell_and_hear(lifetime, settings, client, store, publication, standings, *heard)
     await server.ready()
 
 

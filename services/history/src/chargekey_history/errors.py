@@ -3,6 +3,7 @@
 ChargekeyError
 ├── InvalidArgumentError          pages: page_size_malformed, page_token_malformed
 │   ├── PeriodMalformedError      period_malformed
+│   ├── BoundsMalformedError      bounds_malformed
 │   └── ReportFormatUnknownError  report_format_unknown
 ├── NotFoundError
 │   ├── DecisionUnknownError      decision_unknown
@@ -23,6 +24,13 @@ class PeriodMalformedError(InvalidArgumentError):
 
     code = "period_malformed"
     sentence = "The period ends before it begins; give its first day and then its last."
+
+
+class BoundsMalformedError(InvalidArgumentError):
+    """Not in order, or of more periods than anybody can look at."""
+
+    code = "bounds_malformed"
+    sentence = "Give at most 400 moments, each later than the one before."
 
 
 class ReportFormatUnknownError(InvalidArgumentError):

@@ -6,6 +6,7 @@ import time
 
 from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
+from chargekey_common.audit.standings import Standings
 from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
 from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
@@ -44,6 +45,7 @@ async def start(lifetime: Lifetime) -> None:
         RemoteCheck(access),
         decisions.service(past, Gateway(gateway)),
         reports.service(past, known),
+        Standings(sessions.standings).service(),
     )
     health = HealthServer(
         lambda: Readiness(ready=server.serving, detail={STREAM: str(sessions.applied)})

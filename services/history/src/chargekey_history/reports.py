@@ -6,6 +6,7 @@ session, whole seconds, so the parts of a report always have the sum of its tota
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -31,7 +32,8 @@ class Report(msgspec.Struct, frozen=True):
     The chargers come to the total; so do the users, and so do the identifications, each
     together with the sessions without a user, which are per charger. What a user charged
     without presenting anything stands under an identification without id. `refused` is what
-    flowed all the same after refused starts: in none of the others.
+    flowed all the same after refused starts: in none of the others. `periods` are the same
+    sessions again, by when they ended.
     """
 
     chargers: Sequence[Row]
@@ -40,10 +42,18 @@ class Report(msgspec.Struct, frozen=True):
     without_user: Sequence[Row]
     total: Row
     refused: Row
+    periods: Sequence[Row] = ()
 
 
-def report(charges: Iterable[Charge], refused: Iterable[Charge] = ()) -> Report:
-    """Add them up, and what flowed after refused starts apart."""
+def report(
+    charges: Iterable[Charge], refused: Iterable[Charge] = (), bounds: Sequence[int] = ()
+) -> Report:
+    """Add them up, and what flowed after refused starts apart.
+
+    `bounds` are ascending moments in nanoseconds: a period is what ended from one on and
+    before the next.
+    """
+    periods = [_Part() for _ in bounds[1:]]
     chargers, users, identifications, without_user, total, apart = (_Part() for _ in range(6))
     for each in charges:
         chargers.add(each.charger_id, each)
@@ -53,17 +63,19 @@ def report(charges: Iterable[Charge], refused: Iterable[Charge] = ()) -> Report:
             users.add(each.user_id, each)
             identifications.add(each.identification_id or "", each)
         total.add("", each)
+        period = bisect_right(bounds, each.ended_at) - 1
+        if 0 <= period < len(periods):
+            periods[period].add("", each)
     for each in refused:
         apart.add("", each)
-    [sum_of_all] = total.rows() or [Row("")]
-    [sum_of_refused] = apart.rows() or [Row("")]
     return Report(
         chargers.rows(),
         users.rows(),
         identifications.rows(),
         without_user.rows(),
-        sum_of_all,
-        sum_of_refused,
+        total.row(),
+        apart.row(),
+        [each.row() for each in periods],
     )
 
 
@@ -77,6 +89,11 @@ class _Part:
         sums[1] += delivered(charge.meter_start, charge.meter_stop)
         sums[2] += max(charge.ended_at - charge.started_at, 0) // A_SECOND
         sums[3] += charge.offline
+
+    def row(self) -> Row:
+        """Return the only row there is, or an empty one."""
+        [row] = self.rows() or [Row("")]
+        return row
 
     def rows(self) -> Sequence[Row]:
         return [Row(key, *self._sums[key]) for key in sorted(self._sums)]

@@ -8,6 +8,7 @@ from chargekey_common import jetstream, process
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
+from chargekey_common.audit.standings import Standings
 from chargekey_common.event_sourced import tell_and_hear
 from chargekey_common.grpc.client import RemoteCheck, channel
 from chargekey_common.grpc.server import Server
@@ -32,14 +33,22 @@ async def start(lifetime: Lifetime) -> None:
     signer = Signer.from_file(settings.account_key_file)
     to_access = await lifetime.closing.enter_async_context(channel(settings.access_address, signer))
     provider = await lifetime.closing.enter_async_context(openid_provider(settings))
-    identity = Application(storage, provider, master=master, keyed_id_secret=secret)
+    identity = Application(
+        storage,
+        provider,
+        master=master,
+        keyed_id_secret=secret,
+        administrators=settings.administrators,
+    )
     access = Access(to_access)
     changes = Changes(storage.events, publication)
     written = Written()
+    standings = Standings()
     server = Server(
         audit.service(storage.events, publication, settings, changes),
         Verifier(settings.accounts, identity.keys),
         RemoteCheck(to_access),
+        standings.service(),
         *services(identity, access, written),
     )
     health = HealthServer(lambda: Readiness(ready=server.serving))
@@ -54,7 +63,7 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.own(identity.scans.run(), "deletion of old codes")
     lifetime.own(changes.run(), "changes")
     heard = reactions(identity, access)
-    tell_and_hear(lifetime, settings, client, storage.events, publication, *heard)
+    tell_and_hear(lifetime, settings, client, storage.events, publication, standings, *heard)
     await server.ready()
 
 

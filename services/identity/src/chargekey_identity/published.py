@@ -52,6 +52,7 @@ def publication(record: Record) -> Publication:
             | events.SignInLinkRequested()
             | events.SignedIn()
             | events.SignedInAs()
+            | events.ActedAsAdministrator()
             | events.UserExported()
             | events.UserErased()
             | events.UserRenamed()

@@ -10,6 +10,8 @@ from pydantic import field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chargekey_common.settings import ServiceSettings
+from chargekey_identity.domain import email
+from chargekey_identity.domain.errors import EmailMalformedError
 
 
 class IdentitySettings(ServiceSettings):
@@ -23,6 +25,8 @@ class IdentitySettings(ServiceSettings):
     master_key_file: Path
     # Where access answers: `host:port`.
     access_address: str
+    # The addresses of people who may act as administrators, a space between two.
+    administrators: Annotated[frozenset[str], NoDecode] = frozenset()
     # An OpenID Connect provider to sign in by, if there is one: what it calls itself, how
     # identity is registered there, and where it may send people back to, a space between two.
     openid_issuer: str | None = None
@@ -30,10 +34,20 @@ class IdentitySettings(ServiceSettings):
     openid_client_secret_file: Path | None = None
     openid_redirect_uris: Annotated[frozenset[str], NoDecode] = frozenset()
 
-    @field_validator("openid_redirect_uris", mode="before")
+    @field_validator("openid_redirect_uris", "administrators", mode="before")
     @classmethod
-    def _apart(cls, uris: str | frozenset[str]) -> frozenset[str]:
-        return frozenset(uris.split()) if isinstance(uris, str) else uris
+    def _apart(cls, several: str | frozenset[str]) -> frozenset[str]:
+        return frozenset(several.split()) if isinstance(several, str) else several
+
+    @field_validator("administrators")
+    @classmethod
+    def _canonical(cls, addresses: frozenset[str]) -> frozenset[str]:
+        """Refuse what is no address, which nobody could sign in by."""
+        try:
+            return frozenset(map(email.canonical, addresses))
+        except EmailMalformedError:
+            message = "one of these is no e-mail address"
+            raise ValueError(message) from None
 
     @field_validator("openid_issuer")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -57,7 +58,10 @@ from chargekey_identity.storage import Storage
 
 
 class Application:
-    """Everything that can be done, and asked; `keys` are those of the tokens it issues."""
+    """Everything that can be done, and asked; `keys` are those of the tokens it issues.
+
+    `administrators` are the canonical addresses of those who may act as one.
+    """
 
     def __init__(
         self,
@@ -66,9 +70,11 @@ class Application:
         *,
         master: bytes,
         keyed_id_secret: bytes,
+        administrators: AbstractSet[str] = frozenset(),
     ) -> None:
         self.storage = storage
         self.store = store = storage.events
+        self.administrators = administrators
         signing_keys, attempts = storage.signing_keys, storage.attempts
         links, reservations = Links(master), Reservations(keyed_id_secret)
         secrets = Secrets(master, b"identity-partner")
@@ -84,9 +90,16 @@ class Application:
         self.scans = Scans(store, storage.scans, self.identifications)
         self.arrivals = Arrivals(store, self.directory, self.identifications)
         self.invitations = Invitations(store, self.directory, links, self.arrivals, attempts)
-        self.sign_ins = SignIns(store, signing_keys, storage.refresh_tokens)
+        self.sign_ins = SignIns(store, signing_keys, storage.refresh_tokens, administrators)
         self.sign_in_links = SignInLinks(
-            store, self.directory, reservations, links, self.arrivals, attempts
+            store,
+            self.directory,
+            reservations,
+            links,
+            self.addresses,
+            self.arrivals,
+            attempts,
+            administrators,
         )
         self.openid = OpenIdSignIn(
             provider,
@@ -109,7 +122,9 @@ def services(identity: Application, access: Access, written: Written) -> Sequenc
     directory, sign_ins = identity.directory, identity.sign_ins
     signing_keys = identity.storage.signing_keys
     return (
-        users.service(identity.users, identity.addresses, directory, access),
+        users.service(
+            identity.users, identity.addresses, directory, access, identity.administrators
+        ),
         identifications.service(identity.identifications, directory, access),
         codes.service(identity.app_codes, identity.local_lists),
         scans.service(identity.scans, directory, access),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from grpc import aio
 
 from chargekey_common.accounts import Signer, Verifier
+from chargekey_common.audit.standings import Standings
 from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
 from chargekey_common.grpc.server import Server
 from chargekey_common.http_server import HttpServer
@@ -215,6 +216,7 @@ async def start(lifetime: Lifetime) -> None:
         webhook_service.service(webhooks, feeds, partners, anywhere=settings.partners_anywhere),
         mail_service.service(mails.choices, mails.unsubscribing),
         ocpi_service.service(ocpi, partners, public_url=settings.public_url),
+        Standings(projector.standings, reactions.standings).service(),
     )
     events = EventsDoor(feeds, verifier, check)
     http = HttpServer(

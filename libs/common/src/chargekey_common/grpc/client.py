@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import grpc
 import msgspec
 import structlog
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc import aio
 from grpc_status import rpc_status
 
@@ -67,6 +68,8 @@ class RemoteError(msgspec.Struct, frozen=True):
 
     code: str
     message: str
+    # Seconds until it may work, where the service knows.
+    retry_after: int | None = None
 
 
 def remote_error(error: aio.AioRpcError) -> RemoteError:
@@ -99,11 +102,16 @@ def passed_on(kind: type[Refusal], said: RemoteError) -> Refusal:
 
 def _named(error: aio.AioRpcError) -> RemoteError | None:
     status = rpc_status.from_call(error)  # type: ignore[arg-type] # has what from_call reads
-    for detail in status.details if status is not None else ():
-        info = ErrorInfo()
-        if detail.Unpack(info):
-            return RemoteError(info.reason, error.details() or "")
-    return None
+    info, retry = ErrorInfo(), RetryInfo()
+    unpacked = [
+        (detail.Unpack(info), detail.Unpack(retry))
+        for detail in (status.details if status is not None else ())
+    ]
+    if not any(is_info for is_info, _ in unpacked):
+        return None
+    known = any(is_retry for _, is_retry in unpacked)
+    after = retry.retry_delay.seconds if known else None
+    return RemoteError(info.reason, error.details() or "", after)
 
 
 class _Details:
@@ -165,6 +173,25 @@ def channel(
         ],
         interceptors=[_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE)],
     )
+
+
+class Calling:
+    """A channel as whoever a token is of: its methods are called with that token.
+
+    One channel can so be shared by many people; it closes with the channel.
+    """
+
+    def __init__(self, channel: aio.Channel, token: str) -> None:
+        self._channel = channel
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    def unary_unary(self, *method: Any, **how: Any) -> Callable[..., Any]:  # noqa: ANN401 - as generated stubs say
+        """Return a method with one answer."""
+        return partial(self._channel.unary_unary(*method, **how), metadata=self._metadata)
+
+    def unary_stream(self, *method: Any, **how: Any) -> Callable[..., Any]:  # noqa: ANN401 - as generated stubs say
+        """Return a method with several answers."""
+        return partial(self._channel.unary_stream(*method, **how), metadata=self._metadata)
 
 
 class RemoteCheck:

@@ -13,7 +13,8 @@ import grpc
 import msgspec
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
@@ -275,4 +276,8 @@ def _status(error: errors.ChargekeyError) -> Status:
     code = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     info = AnyMessage()
     info.Pack(ErrorInfo(reason=error.code, domain=ERROR_DOMAIN))
-    return Status(code=code.value[0], message=str(error), details=[info])
+    details = [info]
+    if isinstance(error, errors.TooManyAttemptsError):
+        details.append(AnyMessage())
+        details[-1].Pack(RetryInfo(retry_delay=Duration(seconds=error.retry_after)))
+    return Status(code=code.value[0], message=str(error), details=details)

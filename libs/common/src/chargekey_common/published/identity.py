@@ -73,6 +73,10 @@ class SignedInAs(_AboutUser, frozen=True, kw_only=True):
     """An administrator (`ce-actor`) was given an access token of the user."""
 
 
+class ActedAsAdministrator(_AboutUser, frozen=True, kw_only=True):
+    """The person was given an access token as `administrator:<user id>`, for some minutes."""
+
+
 class UserExported(_AboutUser, frozen=True, kw_only=True):
     """Somebody (`ce-actor`) was given everything about the user, codes included."""
 
@@ -264,6 +268,7 @@ EVENTS = (
     SignInLinkRequested,
     SignedIn,
     SignedInAs,
+    ActedAsAdministrator,
     UserExported,
     UserErased,
     UserRenamed,

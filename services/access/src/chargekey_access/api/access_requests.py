@@ -132,7 +132,7 @@ class AccessRequestServicer(access_requests_pb2_grpc.AccessRequestServiceService
             "RequestAccess": _partner_or_system,
             "GetAccessRequest": objects.system,
             "FindAccessRequest": _access_request_object,
-            "ListAccessRequests": objects.installation,
+            "ListAccessRequests": _partner_or_installation,
             "ApproveAccessRequest": target_object,
             "DenyAccessRequest": objects.installation,
             "WithdrawAccessRequest": _access_request_object,
@@ -150,13 +150,17 @@ class AccessRequestServicer(access_requests_pb2_grpc.AccessRequestServiceService
     def _list(self, request: pb.ListAccessRequestsRequest) -> pb.ListAccessRequestsResponse:
         now = time.time_ns()
         with self._directory.caught_up():
-            self._directory.sites.installation(request.installation_id)  # it must exist
+            if request.WhichOneof("which") == "partner_id":
+                self._directory.partners.partner(request.partner_id)  # it must exist
+                keys = self._directory.access_requests.ever_of(request.partner_id)
+            else:
+                self._directory.sites.installation(request.installation_id)  # it must exist
+                keys = self._directory.access_requests.ever_at(request.installation_id)
 
             def entry(key: str) -> pb.AccessRequest | None:
                 asked = self._directory.access_requests.access_request(key)
                 return self._told(asked, now=now) if asked.request.waits(now=now) else None
 
-            keys = self._directory.access_requests.ever_at(request.installation_id)
             found = page(request, keys, entry)
         return pb.ListAccessRequestsResponse(
             access_requests=found.entries, next_page_token=found.next_token
@@ -210,6 +214,12 @@ def _access_request_object(
     request: pb.FindAccessRequestRequest | pb.WithdrawAccessRequestRequest,
 ) -> str:
     return f"access_request:{request.access_request_id}"
+
+
+def _partner_or_installation(request: pb.ListAccessRequestsRequest) -> str:
+    if request.WhichOneof("which") == "partner_id":
+        return objects.partner(request)
+    return objects.installation(request)
 
 
 def _partner_or_system(request: pb.RequestAccessRequest) -> str:

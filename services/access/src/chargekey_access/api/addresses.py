@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from chargekey_access.api.identity import Identity
-from chargekey_common.accounts import Caller
+from chargekey_common.accounts import Caller, is_administrator
 from chargekey_common.attempts import Attempts
 
 # How many things a caller can give to addresses, and how many of them to one, within how
@@ -28,7 +28,7 @@ class Addresses:
         Administrators are held to the limit of an address alone. Raises what
         `Identity.user_of` raises, or TooManyAttemptsError.
         """
-        if not caller.startswith("administrator:"):
+        if not is_administrator(caller):
             await self._spend(f"addresses/{caller}", most=MOST_IN_TOTAL)
         user_id = await self._identity.user_of(email)
         # By the user, as only identity knows which spellings are one address.

@@ -16,17 +16,19 @@ from chargekey_access.api.words import OVERRIDE_NUMBERS, OVERRIDES, TYPE_NUMBERS
 from chargekey_access.application import callers
 from chargekey_access.application.chargers import Chargers
 from chargekey_access.application.check import Check
-from chargekey_access.domain.charger import ReaderQuirks
+from chargekey_access.domain.charger import Charger, ReaderQuirks
 from chargekey_access.domain.errors import (
     ChargerNotNamedError,
     OverrideMissingError,
     TypeUnknownError,
 )
+from chargekey_access.domain.installation import Installation
 from chargekey_access.projections import usability
 from chargekey_access.projections.directory import Directory
-from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.accounts import Caller, is_administrator
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import anchor, page
+from chargekey_common.search import containing
 
 NAME = "chargekey.access.v1.ChargerService"
 
@@ -138,7 +140,7 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
         self, request: pb.ListUsableChargersRequest, _: Context
     ) -> pb.ListUsableChargersResponse:
         caller = current_caller()
-        if not request.user_id and caller != ADMINISTRATOR:
+        if not request.user_id and not is_administrator(caller):
             return await asyncio.to_thread(self._list_usable, request, caller)
         await asyncio.to_thread(callers.require_known, self._directory, request.user_id)
         user = Caller(f"user:{request.user_id}")
@@ -188,13 +190,18 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
             raise refusal
 
     def _list(self, request: pb.ListChargersRequest) -> pb.ListChargersResponse:
+        searched = containing(request.search)
         with self._directory.caught_up():
+            site = self._directory.sites.installation(request.installation_id)
+            chargers = self._directory.sites.ever_at(request.installation_id)
 
             def entry(key: str) -> pb.Charger | None:
-                charger = self._charger(key)
-                return charger if charger.installation_id == request.installation_id else None
+                state = chargers[key]
+                if state.installation_id != request.installation_id:
+                    return None
+                return _told(key, state, site) if searched(state.ocpp_identity) else None
 
-            found = page(request, self._directory.sites.ever_at(request.installation_id), entry)
+            found = page(request, chargers, entry)
         return pb.ListChargersResponse(chargers=found.entries, next_page_token=found.next_token)
 
     def _list_usable(
@@ -264,19 +271,7 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
         with self._directory.caught_up():
             state = self._directory.sites.charger(key)
             site = self._directory.sites.installation(state.installation_id)
-        quirks = state.reader_quirks
-        return pb.Charger(
-            id=key,
-            installation_id=state.installation_id,
-            ocpp_identity=state.ocpp_identity,
-            authorisation_override=OVERRIDE_NUMBERS[state.authorisation_override],
-            identification_types=[TYPE_NUMBERS[word] for word in state.identification_types],
-            authorisation_required=state.authorisation_required(site),
-            override_suspended=state.override_suspended(site),
-            reader_quirks=pb.ReaderQuirks(
-                reversed=quirks.reversed, truncated=quirks.truncated, prefix=quirks.prefix
-            ),
-        )
+        return _told(key, state, site)
 
 
 def service(chargers: Chargers, directory: Directory, check: Check, gateway: Gateway) -> Service:
@@ -284,4 +279,21 @@ def service(chargers: Chargers, directory: Directory, check: Check, gateway: Gat
     servicer = ChargerServicer(chargers, directory, check, gateway)
     return Service(
         NAME, chargers_pb2_grpc.add_ChargerServiceServicer_to_server, servicer, servicer.objects()
+    )
+
+
+def _told(key: str, state: Charger, site: Installation) -> pb.Charger:
+    """Return a charger in the contract's words, of `site`, where it stands."""
+    quirks = state.reader_quirks
+    return pb.Charger(
+        id=key,
+        installation_id=state.installation_id,
+        ocpp_identity=state.ocpp_identity,
+        authorisation_override=OVERRIDE_NUMBERS[state.authorisation_override],
+        identification_types=[TYPE_NUMBERS[word] for word in state.identification_types],
+        authorisation_required=state.authorisation_required(site),
+        override_suspended=state.override_suspended(site),
+        reader_quirks=pb.ReaderQuirks(
+            reversed=quirks.reversed, truncated=quirks.truncated, prefix=quirks.prefix
+        ),
     )

@@ -63,6 +63,14 @@ class CheckServicer(check_pb2_grpc.CheckServiceServicer):
             return check_pb2.CheckResponse(allowed=True)
         return check_pb2.CheckResponse(refusal_code=refusal.code, refusal_sentence=str(refusal))
 
+    async def ListAllowed(
+        self, request: check_pb2.ListAllowedRequest, _: Context
+    ) -> check_pb2.ListAllowedResponse:
+        allowed = await asyncio.to_thread(
+            self._check.allowed, Caller(request.caller), request.actions, request.object
+        )
+        return check_pb2.ListAllowedResponse(actions=allowed)
+
     async def AwaitReaction(
         self, request: check_pb2.AwaitReactionRequest, _: Context
     ) -> check_pb2.AwaitReactionResponse:
@@ -84,6 +92,7 @@ class CheckServicer(check_pb2_grpc.CheckServiceServicer):
         return {
             "FindUser": objects.system,
             "Check": objects.system,
+            "ListAllowed": objects.system,
             "AwaitReaction": objects.system,
         }
 

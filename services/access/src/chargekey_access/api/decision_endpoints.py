@@ -56,12 +56,19 @@ class DecisionEndpointServicer(decision_endpoints_pb2_grpc.DecisionEndpointServi
         self, request: pb.GetDecisionEndpointRequest, _: Context
     ) -> pb.GetDecisionEndpointResponse:
         found = await asyncio.to_thread(self._endpoints.get, request.partner_id)
-        parties = None if found.parties is None else msgspec.structs.asdict(found.parties)
         return pb.GetDecisionEndpointResponse(
             kind=ENDPOINT_KIND_NUMBERS[found.kind],
             url=found.url,
             secret=found.secret,
-            parties=None if parties is None else pb.OcpiParties(**parties),
+            parties=_told(found.parties),
+        )
+
+    async def DescribeDecisionEndpoint(
+        self, request: pb.DescribeDecisionEndpointRequest, _: Context
+    ) -> pb.DescribeDecisionEndpointResponse:
+        found = await asyncio.to_thread(self._endpoints.describe, request.partner_id)
+        return pb.DescribeDecisionEndpointResponse(
+            kind=ENDPOINT_KIND_NUMBERS[found.kind], url=found.url, parties=_told(found.parties)
         )
 
     def objects(self) -> Objects:
@@ -70,6 +77,7 @@ class DecisionEndpointServicer(decision_endpoints_pb2_grpc.DecisionEndpointServi
             "SetDecisionEndpoint": objects.partner,
             "RemoveDecisionEndpoint": objects.partner,
             "GetDecisionEndpoint": objects.partner,
+            "DescribeDecisionEndpoint": objects.partner,
         }
 
 
@@ -91,3 +99,7 @@ def _parties(parties: pb.OcpiParties) -> OcpiParties:
         parties.to_country_code,
         parties.to_party_id,
     )
+
+
+def _told(parties: OcpiParties | None) -> pb.OcpiParties | None:
+    return None if parties is None else pb.OcpiParties(**msgspec.structs.asdict(parties))

@@ -30,17 +30,22 @@ from chargekey_access.domain.errors import (
     AuthenticationTypeMissingError,
     OperatorNotNamedError,
     PolicyMissingError,
+    TooManyInstallationsError,
 )
 from chargekey_access.domain.installation import Policies
+from chargekey_access.domain.permission import Target
 from chargekey_access.projections.directory import Directory
-from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
+from chargekey_common.accounts import Caller, is_administrator, service_account
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import page
+from chargekey_common.search import containing
 
 NAME = "chargekey.access.v1.InstallationService"
-# Who is shown what owners are; the notifier mails an offer only while it stands.
-_AS_OWNERS = frozenset({ADMINISTRATOR, service_account("notifier")})
+# Whose ids one request names.
+MOST_INSTALLATIONS = 1000
+# It mails an offer only while it stands.
+_NOTIFIER = service_account("notifier")
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -60,7 +65,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
     ) -> pb.CreateInstallationResponse:
         context = command_context(request)
         owner_id = callers.user_of(context.actor)
-        if owner_id is None and context.actor != ADMINISTRATOR:
+        if owner_id is None and not is_administrator(context.actor):
             raise PermissionDeniedError
         home = await asyncio.to_thread(self._directory.holdings.home_of, owner_id or "")
         answer = await asyncio.to_thread(
@@ -116,6 +121,8 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
     async def ListInstallations(
         self, request: pb.ListInstallationsRequest, _: Context
     ) -> pb.ListInstallationsResponse:
+        if len(request.installation_ids) > MOST_INSTALLATIONS:
+            raise TooManyInstallationsError
         return await asyncio.to_thread(self._list, request, current_caller())
 
     async def SetAuthorisationRequired(
@@ -222,6 +229,8 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
         self, request: pb.ListInstallationsRequest, caller: Caller
     ) -> pb.ListInstallationsResponse:
         now = time.time_ns()
+        searched = containing(request.search)
+        wanted = frozenset(request.installation_ids)
         with self._directory.caught_up():
             mine = {
                 key
@@ -229,13 +238,17 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
                 for key in self._directory.holdings.installations(subject, now=now)
             }
 
-            def entry(key: str) -> pb.Installation | None:
-                if caller != ADMINISTRATOR and key not in mine:
-                    return None
-                return self._installation(key, caller)
+            sites = dict(self._directory.sites.installations())
 
-            keys = (key for key, _ in self._directory.sites.installations())
-            found = page(request, keys, entry)
+            def entry(key: str) -> pb.Installation | None:
+                offered = callers.is_offered(self._directory, caller, key)
+                if not (is_administrator(caller) or key in mine or offered):
+                    return None
+                if wanted and key not in wanted:
+                    return None
+                return self._installation(key, caller) if searched(sites[key].name) else None
+
+            found = page(request, sites, entry)
         return pb.ListInstallationsResponse(
             installations=found.entries, next_page_token=found.next_token
         )
@@ -245,19 +258,32 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
         with self._directory.caught_up():
             site = self._directory.sites.installation(key)
             owners = self._directory.holdings.owners(key)
-            owns = caller in _AS_OWNERS or callers.user_of(caller) in owners.owners
+            offer = owners.offer
+            told_offer = (
+                is_administrator(caller)
+                or caller == _NOTIFIER
+                or callers.user_of(caller) in owners.owners
+                or callers.is_offered(self._directory, caller, key)
+            )
+            whole = self._is_of_the_whole(key, caller)
             return pb.Installation(
                 id=key,
                 name=site.name,
                 time_zone=site.time_zone,
                 authorisation_required=site.authorisation_required,
                 authentication_type=AUTHENTICATION_TYPE_NUMBERS[site.authentication_type],
-                policies=_told(site.policies),
+                policies=_told(site.policies) if whole else None,
                 managed_by=self._managed_by(site.managed_by, allowed=site.overrides_allowed),
-                open_chargers=self._directory.sites.open_chargers(key),
-                ownership_offered_to=owners.offer.to_user_id if owns and owners.offer else "",
+                open_chargers=self._directory.sites.open_chargers(key) if whole else 0,
+                ownership_offered_to=offer.to_user_id if told_offer and offer else "",
                 address=_place(site.address),
             )
+
+    def _is_of_the_whole(self, key: str, caller: Caller) -> bool:
+        """Return whether the caller is told what is not about a charger of his, or an offer."""
+        if not caller.startswith(("user:", "partner:")):
+            return True
+        return bool(callers.roles(self._directory, caller, Target(key), now=time.time_ns()))
 
     def _managed_by(self, partner_id: str | None, *, allowed: bool) -> pb.ManagedBy | None:
         if partner_id is None:

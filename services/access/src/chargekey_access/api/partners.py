@@ -18,7 +18,7 @@ from chargekey_access.application.partners import LookupKeys, Partners
 from chargekey_access.domain.errors import PartnerKindMissingError, SubjectMissingError
 from chargekey_access.domain.permission import Subject
 from chargekey_access.projections.directory import Directory
-from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.accounts import Caller, is_administrator
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import page
 
@@ -175,7 +175,7 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
             mine = {subject.partner_id for subject in callers.subjects(self._directory, caller)}
 
             def entry(key: str) -> pb.Partner | None:
-                return self._partner(key) if caller == ADMINISTRATOR or key in mine else None
+                return self._partner(key) if is_administrator(caller) or key in mine else None
 
             found = page(request, self._directory.partners.partner_ids(), entry)
         return pb.ListPartnersResponse(partners=found.entries, next_page_token=found.next_token)

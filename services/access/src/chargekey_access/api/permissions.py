@@ -21,15 +21,17 @@ from chargekey_access.application.permissions import Permissions
 from chargekey_access.domain import permission
 from chargekey_access.domain.errors import (
     SubjectMissingError,
+    TooManyUsersError,
     UserUnknownError,
 )
-from chargekey_access.domain.permission import Permission, Subject
+from chargekey_access.domain.permission import Permission, Subject, Target
 from chargekey_access.projections.directory import Directory
 from chargekey_common.accounts import Caller
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import Asked, Page, page
 
 NAME = "chargekey.access.v1.PermissionService"
+MOST_USERS = 1000
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -111,10 +113,10 @@ class PermissionServicer(permissions_pb2_grpc.PermissionServiceServicer):
     async def ListPermissions(
         self, request: pb.ListPermissionsRequest, _: Context
     ) -> pb.ListPermissionsResponse:
+        if len(request.user_ids) > MOST_USERS:
+            raise TooManyUsersError
         target = await target_of(self._directory, request)
-        found = await asyncio.to_thread(
-            page_of, request, self._directory, self._directory.holdings.ever_on(target)
-        )
+        found = await asyncio.to_thread(self._on, request, target)
         return pb.ListPermissionsResponse(
             permissions=found.entries, next_page_token=found.next_token
         )
@@ -164,6 +166,15 @@ class PermissionServicer(permissions_pb2_grpc.PermissionServiceServicer):
                 return Subject(partner_id=found)
             case _:
                 raise SubjectMissingError
+
+    def _on(self, request: pb.ListPermissionsRequest, target: Target) -> Page[pb.Permission]:
+        holdings = self._directory.holdings
+        keys = (
+            holdings.ever_on_of(target, map(Subject, request.user_ids))
+            if request.user_ids
+            else holdings.ever_on(target)
+        )
+        return page_of(request, self._directory, keys)
 
     def _of_user(self, asked: Asked, user_id: str, *, known: bool) -> Page[pb.Permission]:
         if not known:

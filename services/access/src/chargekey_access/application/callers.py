@@ -45,6 +45,26 @@ def roles(directory: Directory, caller: Caller, target: Target, *, now: int) -> 
         )
 
 
+def is_guest(directory: Directory, caller: Caller, installation_id: str, *, now: int) -> bool:
+    """Return whether the caller holds something at a charger there, and is not blocked."""
+    with directory.caught_up():
+        if user_of(caller) in directory.holdings.owners(installation_id).blocked:
+            return False
+        return any(
+            held.target.installation_id == installation_id
+            and held.target.charger_id is not None
+            and held.counts(now=now)
+            for subject in subjects(directory, caller)
+            for _, held in directory.holdings.of(subject)
+        )
+
+
+def is_offered(directory: Directory, caller: Caller, installation_id: str) -> bool:
+    """Return whether the site's ownership is offered to the caller."""
+    offer = directory.holdings.owners(installation_id).offer
+    return offer is not None and offer.to_user_id == user_of(caller)
+
+
 def is_own(directory: Directory, caller: Caller, subject: Subject) -> bool:
     """Return whether the subject is the caller itself, or a partner that he manages."""
     kind, _, name = caller.partition(":")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -16,7 +16,7 @@ from chargekey_access.domain.errors import ObjectMalformedError
 from chargekey_access.domain.permission import Subject, Target
 from chargekey_access.domain.rules import Refusal, Word
 from chargekey_access.projections.directory import Directory
-from chargekey_common.accounts import Caller
+from chargekey_common.accounts import Caller, person_of
 from chargekey_common.errors import (
     ChargekeyError,
     ManagedByThirdPartyError,
@@ -75,7 +75,8 @@ class Check:
                 towards = self._towards(kind, name, parts)
             except NotFoundError:
                 towards = NOTHING
-            if kind == "user" and self._directory.holdings.is_forgotten(name):
+            person = person_of(caller)
+            if person is not None and self._directory.holdings.is_forgotten(person):
                 kind = ""  # an erased user's last token is nobody's
             manager = self._manager(towards.installation_id)
         answer = rules.refusal(
@@ -95,6 +96,10 @@ class Check:
             case Refusal.MANAGED:
                 return ManagedByThirdPartyError(manager or "")
 
+    def allowed(self, caller: Caller, actions: Iterable[str], obj: str) -> list[str]:
+        """Return those of the actions that the caller may do; raises ObjectMalformedError."""
+        return [each for each in actions if self.refusal(caller, each, obj) is None]
+
     def _manager(self, installation_id: str | None) -> str | None:
         """Return name and contact of the operator that manages the site."""
         if installation_id is None:
@@ -110,10 +115,7 @@ class Check:
         caller = Caller(f"{kind}:{name}")
         match parts:
             case ["installation", key]:
-                offer = self._directory.holdings.owners(key).offer
-                offeree = kind == "user" and offer is not None and offer.to_user_id == name
-                words: AbstractSet[Word] = {"OFFEREE"} if offeree else frozenset()
-                return self._at(caller, Target(key), words)
+                return self._at(caller, Target(key), set(self._beside(kind, name, key)))
             case ["charger", key]:
                 site = self._directory.sites.charger(key).installation_id
                 return self._at(caller, Target(site, key))
@@ -143,6 +145,14 @@ class Check:
         self._directory.sites.installation(target.installation_id)  # it must exist
         held = callers.roles(self._directory, caller, target, now=time.time_ns())
         return Towards(more | held, target.installation_id)
+
+    def _beside(self, kind: str, name: str, installation_id: str) -> Iterator[Word]:
+        """Tell what somebody is at a site without holding anything at the whole of it."""
+        caller = Caller(f"{kind}:{name}")
+        if callers.is_offered(self._directory, caller, installation_id):
+            yield "OFFEREE"
+        if callers.is_guest(self._directory, caller, installation_id, now=time.time_ns()):
+            yield "GUEST"
 
     def _own(self, kind: str, name: str, subject: Subject) -> AbstractSet[Word]:
         own = callers.is_own(self._directory, Caller(f"{kind}:{name}"), subject)

@@ -8,6 +8,7 @@ import msgspec
 
 from chargekey_access.domain import partner
 from chargekey_access.domain.events import DecisionEndpointKind, OcpiParties
+from chargekey_access.domain.partner import DecisionEndpoint
 from chargekey_access.projections.directory import Directory
 from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_common.eventstore.store import Answer, Context, EventStore, Work, command
@@ -28,7 +29,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class DecisionEndpoints:
-    """The commands about them, and what the gateway asks; blocking.
+    """The commands about them, and what is asked of them; blocking.
 
     A secret is durable before the event that names it, and forgotten after the event
     that replaces it: what a command gives or makes follows from its id. So a command that
@@ -87,9 +88,13 @@ class DecisionEndpoints:
 
         Raises PartnerUnknownError or DecisionEndpointUnknownError.
         """
-        found = partner.endpoint(self._directory.partners.partner(partner_id))
+        found = self.describe(partner_id)
         secret = self._secrets.read(found.secret_id)
         return Endpoint(found.kind, found.url, secret, found.parties)
+
+    def describe(self, partner_id: str) -> DecisionEndpoint:
+        """Return where it answers; raises as `get` does."""
+        return partner.endpoint(self._directory.partners.partner(partner_id))
 
     @command
     def set_decision_endpoint(

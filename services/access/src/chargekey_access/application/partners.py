@@ -16,7 +16,7 @@ from chargekey_access.domain.errors import (
 from chargekey_access.domain.events import PartnerKind
 from chargekey_access.projections.directory import Directory
 from chargekey_common import names
-from chargekey_common.accounts import Caller
+from chargekey_common.accounts import Caller, is_administrator
 from chargekey_common.attempts import Attempts
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Work, command
@@ -143,6 +143,6 @@ class LookupKeys:
         much time as finding one takes.
         """
         key = lookup_key.canonical(text)
-        if not caller.startswith("administrator:"):
+        if not is_administrator(caller):
             self._attempts.spend(f"lookup-key/{caller}", most=SEARCHES, within=SEARCHES_WITHIN)
         return self._directory.partners.find(key)

@@ -13,7 +13,7 @@ from chargekey_access.domain.events import Role
 from chargekey_access.domain.permission import Permission, Subject, SubjectKind, Target
 from chargekey_access.projections.directory import Directory
 from chargekey_common import local_days
-from chargekey_common.accounts import Caller
+from chargekey_common.accounts import Caller, is_administrator
 from chargekey_common.eventstore.store import EventStore, Loaded, Reaction, Work, command
 from chargekey_common.positions import Position
 from chargekey_common.published.identity import LocalUserAdded
@@ -140,7 +140,7 @@ class Permissions:
 
     def grantable(self, by: Caller, target: Target, *, now: int) -> AbstractSet[Role]:
         """Return the roles that the caller may give and take there (R5)."""
-        if by.startswith("administrator:"):
+        if is_administrator(by):
             return granting.EVERY_ROLE
         site = Target(target.installation_id)
         return granting.grantable(

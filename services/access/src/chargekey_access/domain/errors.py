@@ -8,6 +8,8 @@ ChargekeyError
 │   ├── TypeUnknownError             identification_type_unknown
 │   ├── TargetMissingError           target_missing
 │   ├── SubjectMissingError          subject_missing
+│   ├── TooManyUsersError            too_many_users
+│   ├── TooManyInstallationsError    too_many_installations
 │   ├── EmailMalformedError          email_malformed
 │   ├── OwnerWithoutEndError         owner_without_end
 │   ├── OperatorWithoutEndError      operator_without_end
@@ -123,6 +125,20 @@ class SubjectMissingError(InvalidArgumentError):
 
     code = "subject_missing"
     sentence = "Name a user by id or address, or a partner by id or lookup key."
+
+
+class TooManyUsersError(InvalidArgumentError):
+    """More users than one answer is for."""
+
+    code = "too_many_users"
+    sentence = "Ask for the permissions of 1000 users at most."
+
+
+class TooManyInstallationsError(InvalidArgumentError):
+    """More installations than one answer is for."""
+
+    code = "too_many_installations"
+    sentence = "Ask for 1000 installations at most."
 
 
 class EmailMalformedError(InvalidArgumentError):

@@ -9,6 +9,7 @@ the words they have towards the object allows:
 - SELF: it is about themselves, or their own;
 - HOST: it is about a user who holds something at a site they own or operate;
 - MEMBER, MANAGER: it is about a partner they are in, or may manage;
+- GUEST: it is about a site, and they hold something at a charger of it;
 - OFFEREE: it is about a site whose ownership is offered to them;
 - PARTED: it is about themselves, or about somebody else, at a site of which that person is
   not one; theirs in the second case.
@@ -33,7 +34,7 @@ import msgspec
 
 from chargekey_access.domain.events import Role
 
-Word = Role | Literal["SELF", "HOST", "MEMBER", "MANAGER", "OFFEREE", "PARTED"]
+Word = Role | Literal["SELF", "HOST", "MEMBER", "MANAGER", "GUEST", "OFFEREE", "PARTED"]
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -77,7 +78,13 @@ RULES: Mapping[str, Rule] = {
     "access.RenameInstallation": _may("OWNER"),
     "access.SetInstallationAddress": _may("OWNER", "SERVICE", "OPERATOR"),
     "access.GetInstallation": _may(
-        "OWNER", "USER", "SERVICE", "OPERATOR", services={"history", "identity", "notifier"}
+        "OWNER",
+        "USER",
+        "SERVICE",
+        "OPERATOR",
+        "GUEST",
+        "OFFEREE",
+        services={"history", "identity", "notifier"},
     ),
     "access.ListInstallations": _may(everybody=True),
     "access.SetAuthorisationRequired": _edits("OWNER", "SERVICE", "OPERATOR"),
@@ -135,16 +142,18 @@ RULES: Mapping[str, Rule] = {
     "access.SetDecisionEndpoint": _may("MANAGER", services={"notifier"}),
     "access.RemoveDecisionEndpoint": _may("MANAGER", services={"notifier"}),
     "access.GetDecisionEndpoint": _may(services={"gateway", "notifier"}),
+    "access.DescribeDecisionEndpoint": _may("MANAGER"),
     # Asking for access.
     "access.RequestAccess": _may("MEMBER", everybody=True),
     "access.GetAccessRequest": _may(everybody=True),
     "access.FindAccessRequest": _may(services={"notifier"}),
-    "access.ListAccessRequests": _may("OWNER", "OPERATOR"),
+    "access.ListAccessRequests": _may("OWNER", "OPERATOR", "MEMBER"),
     "access.ApproveAccessRequest": _edits("OWNER", "OPERATOR"),
     "access.DenyAccessRequest": _may("OWNER", "OPERATOR"),
     "access.WithdrawAccessRequest": _may("SELF"),
     # What services ask each other.
     "access.Check": _may(services=_EVERY_SERVICE),
+    "access.ListAllowed": _may(services={"portal"}),
     "access.AwaitReaction": _may(services={"identity"}),
     "access.FindUser": _may(services={"history"}),
     # Users.
@@ -156,7 +165,8 @@ RULES: Mapping[str, Rule] = {
     "identity.UnblockUser": _edits("OWNER", "OPERATOR", "HOST"),
     "identity.GetUser": _may("OWNER", "OPERATOR", "HOST", "SELF", services={"notifier"}),
     "identity.ListUsers": _may("OWNER", "OPERATOR"),
-    "identity.ListNames": _may("OWNER", "OPERATOR"),
+    "identity.ListNames": _may("OWNER", "OPERATOR", "MEMBER"),
+    "identity.SearchPeople": _may("OWNER", "OPERATOR"),
     # Invitations.
     "identity.ListInvitations": _may("OWNER", "OPERATOR", "MANAGER"),
     "identity.ResendInvitation": _edits("OWNER", "OPERATOR", "MANAGER"),
@@ -171,6 +181,8 @@ RULES: Mapping[str, Rule] = {
     "identity.RefreshSignIn": _ANYBODY,
     "identity.SignOut": _ANYBODY,
     "identity.SignInAs": _NOBODY_BUT_ADMINISTRATORS,
+    # Which of them are administrators identity knows, and tells nobody else.
+    "identity.ActAsAdministrator": _may(everybody=True),
     "identity.GetKeys": _ANYBODY,
     "identity.IssueSignInLink": _may(services={"notifier"}),
     # Partners' programs.
@@ -187,6 +199,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "identity.RevealCode": _may("OWNER", "OPERATOR", "SELF"),
     "identity.ListIdentifications": _may("OWNER", "OPERATOR", "SELF", services={"notifier"}),
+    "identity.DescribeIdentifications": _may("OWNER", "OPERATOR"),
     "identity.GeneratePins": _may("OWNER", "OPERATOR", "USER"),
     "identity.StartScan": _edits("OWNER", "OPERATOR", "SELF"),
     "identity.GetScan": _may("OWNER", "OPERATOR", "SELF"),
@@ -249,6 +262,7 @@ RULES: Mapping[str, Rule] = {
     "notifier.Unsubscribe": _ANYBODY,
     # The past.
     "audit.Verify": _NOBODY_BUT_ADMINISTRATORS,
+    "audit.ListStandings": _NOBODY_BUT_ADMINISTRATORS,
     "audit.ListChanges": _may("OWNER", "SELF", "MANAGER"),
     "history.ListSessions": _may("OWNER", "OPERATOR", "SELF"),
     "history.ListRefusals": _may("OWNER", "SERVICE", "SELF"),

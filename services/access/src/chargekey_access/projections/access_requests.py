@@ -30,6 +30,7 @@ class AccessRequests:
         self._requests: dict[str, AccessRequest] = {}
         self._asked_at: dict[str, int] = {}
         self._of_installation: dict[str, list[str]] = defaultdict(list)
+        self._of_partner: dict[str, list[str]] = defaultdict(list)
 
     def access_request(self, access_request_id: str) -> Asked:
         """Return the request; raises AccessRequestUnknownError."""
@@ -41,6 +42,11 @@ class AccessRequests:
         """Return the requests that were ever made of an installation, by id, oldest first."""
         with self._caught_up():
             return list(self._of_installation.get(installation_id, ()))
+
+    def ever_of(self, partner_id: str) -> Sequence[str]:
+        """Return the requests that were ever made for a partner, by id, oldest first."""
+        with self._caught_up():
+            return list(self._of_partner.get(partner_id, ()))
 
     def waiting_of(self, subject: Subject) -> Sequence[str]:
         """Return the ids of a subject's requests that nobody has answered."""
@@ -56,3 +62,5 @@ class AccessRequests:
             self._asked_at[key] = at
             if after.installation_id is not None:
                 self._of_installation[after.installation_id].append(key)
+            if after.subject.partner_id is not None:
+                self._of_partner[after.subject.partner_id].append(key)

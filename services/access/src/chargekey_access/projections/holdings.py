@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from chargekey_access.domain import owners, permission
@@ -57,6 +57,12 @@ class Holdings:
         """Return the permissions there are or once were on this target, by id, oldest first."""
         with self._caught_up():
             return list(self._of_target.get(target, ()))
+
+    def ever_on_of(self, target: Target, subjects: Iterable[Subject]) -> Sequence[str]:
+        """Return those of them that one of the subjects holds or once held."""
+        with self._caught_up():
+            theirs = {key for each in subjects for key in self._of_subject.get(each, ())}
+            return [key for key in self.ever_on(target) if key in theirs]
 
     def ever_of(self, subject: Subject) -> Sequence[str]:
         """Return the permissions that a subject holds or once held, by id, oldest first."""

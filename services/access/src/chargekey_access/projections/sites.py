@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chargekey_access.domain import charger, installation
 from chargekey_access.domain.charger import Charger
@@ -51,14 +51,14 @@ class Sites:
         with self._caught_up():
             return list(self._chargers)
 
-    def ever_at(self, installation_id: str) -> Sequence[str]:
+    def ever_at(self, installation_id: str) -> Mapping[str, Charger]:
         """Return the chargers that stand or once stood at an installation, by id, oldest first.
 
         Raises InstallationUnknownError.
         """
         self.installation(installation_id)
         with self._caught_up():
-            return list(self._ever_at.get(installation_id, ()))
+            return {key: self._chargers[key] for key in self._ever_at.get(installation_id, ())}
 
     def open_chargers(self, installation_id: str) -> int:
         """Return at how many chargers anybody may charge; raises InstallationUnknownError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from chargekey.history.v1 import reports_pb2_grpc
 from chargekey_common.grpc.server import Objects, Service
 from chargekey_history.api.access import Access
 from chargekey_history.errors import (
+    BoundsMalformedError,
     InstallationUnknownError,
     PeriodMalformedError,
     ReportFormatUnknownError,
@@ -24,6 +26,8 @@ from chargekey_history.reports import Report, Row, report
 
 NAME = "chargekey.history.v1.ReportService"
 
+# Of periods that are told apart: a year of days, and some.
+MOST_BOUNDS = 400
 _HIGHEST = 2**63 - 1  # what the protocol carries
 
 Context = aio.ServicerContext[Any, Any]
@@ -64,6 +68,7 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
             without_user=_rows(made.without_user),
             total=_row(made.total),
             refused=_row(made.refused),
+            periods=_rows(made.periods),
         )
 
     async def ExportReport(
@@ -93,6 +98,8 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
         before = request.ended_before if request.HasField("ended_before") else None
         if since is not None and before is not None and before <= since:
             raise PeriodMalformedError
+        if len(request.bounds) > MOST_BOUNDS or not _ascending(request.bounds):
+            raise BoundsMalformedError
         period = Period(
             installation_id=request.installation_id,
             since=since,
@@ -101,7 +108,9 @@ class ReportServicer(reports_pb2_grpc.ReportServiceServicer):
             user_id=request.user_id,
         )
         made = await asyncio.to_thread(
-            lambda: report(self._past.charges(period), self._past.refused_charges(period))
+            lambda: report(
+                self._past.charges(period), self._past.refused_charges(period), request.bounds
+            )
         )
         if not made.total.sessions and not made.refused.sessions:
             # Nothing there and no such thing are two answers; what is gone has a past.
@@ -119,6 +128,10 @@ def service(past: Past, access: Access) -> Service:
     return Service(
         NAME, reports_pb2_grpc.add_ReportServiceServicer_to_server, servicer, servicer.objects()
     )
+
+
+def _ascending(moments: Sequence[int]) -> bool:
+    return all(one < next_ for one, next_ in pairwise(moments))
 
 
 def _installation(request: pb.GetReportRequest) -> str:

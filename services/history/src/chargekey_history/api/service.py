@@ -13,6 +13,7 @@ from grpc import aio
 from chargekey.history.v1 import history_pb2 as pb
 from chargekey.history.v1 import history_pb2_grpc
 from chargekey_common import pages
+from chargekey_common.accounts import is_administrator
 from chargekey_common.grpc.server import Objects, Service, current_caller
 from chargekey_common.pages import Page, PageTokenMalformedError
 from chargekey_history.api.access import Access
@@ -82,9 +83,10 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     async def _require(self, wanted: Filter, found: Sequence[object]) -> None:
         """Raise where nothing was found because there is no such installation, charger or user.
 
-        Nobody is asked after otherwise: what is there no more has a past.
+        Nobody is asked after otherwise: what is there no more has a past. Nor for who asks
+        about himself, who is to learn of nothing else whether it is there.
         """
-        if not found and not wanted.behind:
+        if not found and not wanted.behind and not _is_caller(wanted.user_id):
             await self._access.require(
                 installation_id=wanted.installation_id,
                 charger_id=wanted.charger_id,
@@ -94,10 +96,12 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     async def _object(self, request: Request) -> str:
         """Return what all the answer is of: one installation or, at several, one user.
 
-        Without either it is the system's, and for administrators alone.
+        Wherever it is, who asks about himself asks about no site. Without either it is the
+        system's, and for administrators alone.
         """
-        installation_id = request.installation_id
-        if not installation_id and request.charger_id:
+        own = _is_caller(request.user_id)
+        installation_id = "" if own else request.installation_id
+        if not (own or installation_id) and request.charger_id:
             installation_id = await self._site(request) or ""
         _asked_about.set(installation_id)
         if installation_id:
@@ -126,12 +130,16 @@ def service(past: Past, access: Access) -> Service:
     )
 
 
+def _is_caller(user_id: str) -> bool:
+    return current_caller() == f"user:{user_id}"
+
+
 def _shown(request: Request) -> str:
     """Return the installation whose entries alone are told; empty for every one's.
 
     A charger that moved has entries of others' sites too: these are administrators' to see.
     """
-    if request.installation_id or current_caller().startswith("administrator:"):
+    if request.installation_id or is_administrator(current_caller()):
         return request.installation_id
     return _asked_about.get()
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     tuple_,
     union,
     update,
@@ -52,9 +53,10 @@ from chargekey_common.published.sessions import (
 from chargekey_history.errors import HistoryUnavailableError
 
 # Another number makes everything be filled anew; change it with the tables.
-SCHEMA = 4
+SCHEMA = 5
 _MOST_WATT_HOURS = 2**63 - 1  # what the protocol carries
 
+_RUNNING = text("ended_at IS NULL")
 _TABLES = MetaData()
 _SESSIONS = Table(
     "sessions",
@@ -84,11 +86,17 @@ _SESSIONS = Table(
     # By the gateway's clock: chargers' clocks stand in 1970, too.
     Column("end_told_at", BigInteger),
     Index("sessions_by_time", "started_at"),
+    # Few run of those that there are.
+    Index("sessions_running", "started_at", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("sessions_by_end_told", "end_told_at"),
-    Index("sessions_of_installation_by_end", "installation_id", "ended_at"),
+    # Those that run have no end.
+    Index("sessions_of_installation_by_end", "installation_id", "ended_at", "started_at"),
     Index("sessions_of_installation", "installation_id", "started_at"),
     Index("sessions_of_charger", "charger_id", "started_at"),
     Index("sessions_of_user", "user_id", "started_at"),
+    # Left to choose between those of the site and those of its charger, SQLite walks the site.
+    Index("sessions_of_charger_at_installation", "installation_id", "charger_id", "started_at"),
+    Index("sessions_of_user_at_installation", "installation_id", "user_id", "started_at"),
     sqlite_with_rowid=False,
 )
 _REFUSALS = Table(

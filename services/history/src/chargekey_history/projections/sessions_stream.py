@@ -17,9 +17,11 @@ from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
     EVENTS,
 )
+from chargekey_common.standing import Standing
 from chargekey_history.projections.past import Bookmark, Event, Fact, Past
 
 STREAM = "SESSIONS"
+PART = "past"
 SUBJECTS = ["sessions.v1.installation.>"]  # the others are marks of the gateway's own
 FIRST_DELAY = 0.2  # seconds before a refused write is tried again, doubled each time
 LONGEST_DELAY = 30.0
@@ -59,6 +61,11 @@ class SessionsStream:
             client, STREAM, self._handle, after=known.sequence, made=known.made, subjects=SUBJECTS
         )
         return self._follower
+
+    async def standings(self) -> Sequence[Standing]:
+        """Ask how far the past is."""
+        follower = self._follower
+        return [Standing(PART, STREAM) if follower is None else await follower.standing(PART)]
 
     async def _handle(self, batch: Sequence[Message]) -> None:
         facts = [fact for message in batch if (fact := read(message)) is not None]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
 from chargekey.identity.v1 import identifications_pb2_grpc
+from chargekey_common.accounts import Caller
 from chargekey_common.grpc.server import Objects, Service, command_context, current_caller
 from chargekey_common.pages import page
 from chargekey_identity.api.access import Access, Site
 from chargekey_identity.api.objects import at_site, installation_object
+from chargekey_identity.api.users import known_at
 from chargekey_identity.api.words import STATUS_NUMBERS, STATUSES, TYPE_NUMBERS, TYPES
 from chargekey_identity.application.identifications import (
     Details,
@@ -24,6 +27,7 @@ from chargekey_identity.domain import codes
 from chargekey_identity.domain.errors import (
     PinCountMalformedError,
     StatusUnknownError,
+    TooManyDescribedError,
     TypeUnknownError,
 )
 from chargekey_identity.domain.identification import Identification
@@ -33,6 +37,7 @@ from chargekey_identity.projections.directory import Directory
 NAME = "chargekey.identity.v1.IdentificationService"
 
 MOST_PINS = 20
+MOST_DESCRIBED = 1000
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -158,6 +163,31 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
         )
         return pb.GeneratePinsResponse(pins=pins)
 
+    async def DescribeIdentifications(
+        self, request: pb.DescribeIdentificationsRequest, _: Context
+    ) -> pb.DescribeIdentificationsResponse:
+        if len(request.identification_ids) > MOST_DESCRIBED:
+            raise TooManyDescribedError
+        await self._access.time_zone(request.installation_id)  # it must exist
+        described = await asyncio.to_thread(
+            self._described, request.installation_id, request.identification_ids, current_caller()
+        )
+        return pb.DescribeIdentificationsResponse(identifications=described)
+
+    def _described(
+        self, installation_id: str, identification_ids: Iterable[str], caller: Caller
+    ) -> Sequence[pb.DescribedIdentification]:
+        found = self._directory.described(identification_ids)
+        holders = self._directory.existing({held.user_id for held in found.values()})
+        known = known_at(self._directory, installation_id, holders, caller)
+        return [
+            pb.DescribedIdentification(
+                id=key, type=TYPE_NUMBERS[held.type], holder_name=known[held.user_id].name
+            )
+            for key, held in found.items()
+            if held.user_id in known and known[held.user_id].name
+        ]
+
     def objects(self) -> Objects:
         """Return what each method's request is about."""
         return {
@@ -166,6 +196,7 @@ class IdentificationServicer(identifications_pb2_grpc.IdentificationServiceServi
             "RemoveIdentification": self._identification_object,
             "RevealCode": self._identification_object,
             "ListIdentifications": self._user_object,
+            "DescribeIdentifications": installation_object,
             "GeneratePins": installation_object,
         }
 

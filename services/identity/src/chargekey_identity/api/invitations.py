@@ -86,6 +86,7 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
             request.token,
             first_name=request.first_name,
             last_name=request.last_name,
+            language=request.language,
         )
         tokens = await asyncio.to_thread(self._sign_ins.issue, accepted.result)
         return pb.AcceptInvitationResponse(

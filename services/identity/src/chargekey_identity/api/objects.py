@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from chargekey_common.grpc.server import SYSTEM
 from chargekey_identity.domain.invitation import Invitation
 from chargekey_identity.projections.directory import Directory
 
@@ -21,6 +22,11 @@ class _HasUserId(Protocol):
 def installation_object(request: _HasInstallationId) -> str:
     """Return the object of a request that names its installation."""
     return f"installation:{request.installation_id}"
+
+
+def anywhere_object(request: _HasInstallationId) -> str:
+    """Return the object of a request that names its installation, or is about all there are."""
+    return installation_object(request) if request.installation_id else SYSTEM
 
 
 def user_object(directory: Directory) -> Callable[[_HasUserId], Awaitable[str]]:

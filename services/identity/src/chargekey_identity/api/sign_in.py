@@ -10,7 +10,15 @@ from grpc import aio
 
 from chargekey.identity.v1 import sign_in_pb2 as pb
 from chargekey.identity.v1 import sign_in_pb2_grpc
-from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_context
+from chargekey_common.eventstore import store
+from chargekey_common.eventstore.records import new_id
+from chargekey_common.grpc.server import (
+    SYSTEM,
+    Objects,
+    Service,
+    command_context,
+    current_caller,
+)
 from chargekey_identity.application.openid_sign_in import OpenIdSignIn
 from chargekey_identity.application.sign_in import SignIns
 from chargekey_identity.application.sign_in_links import SignInLinks
@@ -27,6 +35,7 @@ METHODS = (
     "RefreshSignIn",
     "SignOut",
     "SignInAs",
+    "ActAsAdministrator",
     "GetKeys",
     "IssueSignInLink",
 )
@@ -61,7 +70,7 @@ class SignInServicer(sign_in_pb2_grpc.SignInServiceServicer):
         return pb.RequestSignInLinkResponse()
 
     async def SignIn(self, request: pb.SignInRequest, _: Context) -> pb.SignInResponse:
-        followed = await asyncio.to_thread(self._links.redeem, request.token)
+        followed = await asyncio.to_thread(self._links.redeem, request.token, request.language)
         tokens = await asyncio.to_thread(self._sign_ins.issue, followed.result)
         return pb.SignInResponse(
             user_id=tokens.user_id,
@@ -81,7 +90,7 @@ class SignInServicer(sign_in_pb2_grpc.SignInServiceServicer):
     async def CompleteOpenIdSignIn(
         self, request: pb.CompleteOpenIdSignInRequest, _: Context
     ) -> pb.CompleteOpenIdSignInResponse:
-        user_id = await self._openid.complete(request.state, request.code)
+        user_id = await self._openid.complete(request.state, request.code, request.language)
         tokens = await asyncio.to_thread(self._sign_ins.issue, user_id)
         return pb.CompleteOpenIdSignInResponse(
             user_id=tokens.user_id,
@@ -110,6 +119,19 @@ class SignInServicer(sign_in_pb2_grpc.SignInServiceServicer):
             self._sign_ins.sign_in_as, command_context(request), user_id=request.user_id
         )
         return pb.SignInAsResponse(
+            access_token=answer.result.text,
+            expires_at=answer.result.expires_at,
+            position=str(answer.position),
+        )
+
+    async def ActAsAdministrator(
+        self, _: pb.ActAsAdministratorRequest, __: Context
+    ) -> pb.ActAsAdministratorResponse:
+        # Each call is one of its own: whoever lost an answer asks again.
+        answer = await asyncio.to_thread(
+            self._sign_ins.act_as_administrator, store.Context(current_caller(), new_id())
+        )
+        return pb.ActAsAdministratorResponse(
             access_token=answer.result.text,
             expires_at=answer.result.expires_at,
             position=str(answer.position),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 from grpc import aio
@@ -12,16 +13,22 @@ from chargekey.identity.v1 import users_pb2 as pb
 from chargekey.identity.v1 import users_pb2_grpc
 from chargekey_common.accounts import Caller
 from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_context, current_caller
-from chargekey_common.pages import page
+from chargekey_common.pages import Page, page
+from chargekey_common.search import containing
 from chargekey_identity.api.access import Access
-from chargekey_identity.api.objects import about_invitation, installation_object, user_object
+from chargekey_identity.api.objects import (
+    about_invitation,
+    anywhere_object,
+    installation_object,
+    user_object,
+)
 from chargekey_identity.application.addresses import Addresses
 from chargekey_identity.application.users import Users
 from chargekey_identity.domain import disclosure, email
 from chargekey_identity.domain.disclosure import Known
 from chargekey_identity.domain.errors import TooManyUsersError
 from chargekey_identity.domain.invitation import Invitation
-from chargekey_identity.domain.user import Kind, User
+from chargekey_identity.domain.user import Kind, User, may_act_as_administrator
 from chargekey_identity.projections.directory import Directory
 
 NAME = "chargekey.identity.v1.UserService"
@@ -46,12 +53,18 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
     """The methods of users.proto."""
 
     def __init__(
-        self, users: Users, addresses: Addresses, directory: Directory, access: Access
+        self,
+        users: Users,
+        addresses: Addresses,
+        directory: Directory,
+        access: Access,
+        administrators: AbstractSet[str],
     ) -> None:
         self._users = users
         self._addresses = addresses
         self._directory = directory
         self._access = access
+        self._administrators = administrators
 
     async def AddLocalUser(
         self, request: pb.AddLocalUserRequest, context: Context
@@ -136,32 +149,43 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         user = await asyncio.to_thread(self._directory.user, request.user_id)
         caller = current_caller()
         if user.kind == "LOCAL" or _sees_all(caller, request.user_id):
-            return pb.GetUserResponse(user=_user(request.user_id, user))
+            told = _user(request.user_id, user)
+            told.administrator = may_act_as_administrator(user, self._administrators)
+            return pb.GetUserResponse(user=told)
         invitations = await self._invitations_by(caller, request.user_id)
         known = disclosure.to_inviter(user, invitations)
         return pb.GetUserResponse(user=_known(request.user_id, known))
 
     async def ListUsers(self, request: pb.ListUsersRequest, _: Context) -> pb.ListUsersResponse:
         await self._access.time_zone(request.installation_id)  # it must exist
-        found = await asyncio.to_thread(self._directory.users, request.installation_id)
-
-        def user(key: str) -> pb.User | None:
-            return None if found[key].erased else _user(key, found[key])
-
-        told = page(request, found, user)
+        told = await asyncio.to_thread(self._list, request)
         return pb.ListUsersResponse(users=told.entries, next_page_token=told.next_token)
 
     async def ListNames(self, request: pb.ListNamesRequest, _: Context) -> pb.ListNamesResponse:
         if len(request.user_ids) > MOST_NAMES:
             raise TooManyUsersError
-        await self._access.time_zone(request.installation_id)  # it must exist
+        if request.partner_id:
+            await self._access.require_partner(request.partner_id)
+        elif request.installation_id:
+            await self._access.time_zone(request.installation_id)  # it must exist
         found = await asyncio.to_thread(self._directory.existing, request.user_ids)
-        known = await asyncio.to_thread(
-            known_at, self._directory, request.installation_id, found, current_caller()
+        knowing, where = (
+            (known_in, request.partner_id)
+            if request.partner_id
+            else (known_at, request.installation_id)
         )
+        known = await asyncio.to_thread(knowing, self._directory, where, found, current_caller())
         return pb.ListNamesResponse(
             users=[pb.NamedUser(id=key, name=each.name) for key, each in known.items() if each.name]
         )
+
+    async def SearchPeople(
+        self, request: pb.SearchPeopleRequest, _: Context
+    ) -> pb.SearchPeopleResponse:
+        if request.installation_id:
+            await self._access.time_zone(request.installation_id)  # it must exist
+        found = await asyncio.to_thread(self._search, request, current_caller())
+        return pb.SearchPeopleResponse(users=found.entries, next_page_token=found.next_token)
 
     def objects(self) -> Objects:
         """Return what each method's request is about."""
@@ -175,8 +199,40 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
             "UnblockUser": of_user,
             "GetUser": of_user,
             "ListUsers": installation_object,
-            "ListNames": installation_object,
+            "ListNames": _names_object,
+            "SearchPeople": anywhere_object,
         }
+
+    def _list(self, request: pb.ListUsersRequest) -> Page[pb.User]:
+        searched = containing(request.search)
+        found = self._directory.users(request.installation_id)
+
+        def user(key: str) -> pb.User | None:
+            state = found[key]
+            if state.erased or not searched(f"{state.first_name} {state.last_name}"):
+                return None
+            return _user(key, state)
+
+        return page(request, found, user)
+
+    def _search(self, request: pb.SearchPeopleRequest, caller: Caller) -> Page[pb.NamedUser]:
+        """Search what the caller may know: an answer tells him no more than ListNames."""
+        searched = containing(request.search)
+        with self._directory.caught_up():
+            people = (
+                self._directory.people(request.installation_id)
+                if request.installation_id
+                else self._directory.everybody()
+            )
+            known = _knowing(self._directory, request.installation_id, caller)
+
+        def person(key: str) -> pb.NamedUser | None:
+            each = known(key, people[key])
+            if not each.name or not searched(f"{each.name}\n{each.email}"):
+                return None
+            return pb.NamedUser(id=key, name=each.name, email=each.email, kind=_KINDS[each.kind])
+
+        return page(request, people, person)
 
     async def _invitations_by(self, caller: Caller, user_id: str) -> Sequence[Invitation]:
         """Return a user's invitations to where the caller could have invited him."""
@@ -190,9 +246,15 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         return [each for each in found.values() if about_invitation(each) in his]
 
 
-def service(users: Users, addresses: Addresses, directory: Directory, access: Access) -> Service:
-    """Return the service, to be served."""
-    servicer = UserServicer(users, addresses, directory, access)
+def service(
+    users: Users,
+    addresses: Addresses,
+    directory: Directory,
+    access: Access,
+    administrators: AbstractSet[str],
+) -> Service:
+    """Return the service, to be served; it tells whose address is one of `administrators`."""
+    servicer = UserServicer(users, addresses, directory, access, administrators)
     return Service(
         NAME, users_pb2_grpc.add_UserServiceServicer_to_server, servicer, servicer.objects()
     )
@@ -202,13 +264,48 @@ def known_at(
     directory: Directory, installation_id: str, users: Mapping[str, User], caller: Caller
 ) -> Mapping[str, Known]:
     """Return what a caller who manages a site may know of these users, by their ids; blocking."""
-    invitations = directory.invitations.by_user(installation_id)
+    known = _knowing(directory, installation_id, caller)
+    return {key: known(key, person) for key, person in users.items()}
+
+
+def known_in(
+    directory: Directory, partner_id: str, users: Mapping[str, User], caller: Caller
+) -> Mapping[str, Known]:
+    """Return what a member of a partner may know of these users, by their ids; blocking.
+
+    That is of who was invited into it: whose id somebody knew alone stays unknown.
+    """
     return {
         key: disclosure.everything(person)
         if _sees_all(caller, key)
-        else disclosure.at_site(person, installation_id, invitations.get(key, ()))
+        else disclosure.to_inviter(
+            person,
+            [
+                each
+                for each in directory.invitations.of(key).values()
+                if each.given.partner_id == partner_id
+            ],
+        )
         for key, person in users.items()
     }
+
+
+def _knowing(
+    directory: Directory, installation_id: str, caller: Caller
+) -> Callable[[str, User], Known]:
+    """Return what tells the same of one of them, by his id; blocking."""
+    invitations = directory.invitations.by_user(installation_id)
+
+    def known(key: str, person: User) -> Known:
+        if _sees_all(caller, key):
+            return disclosure.everything(person)
+        return disclosure.at_site(person, installation_id, invitations.get(key, ()))
+
+    return known
+
+
+def _names_object(request: pb.ListNamesRequest) -> str:
+    return f"partner:{request.partner_id}" if request.partner_id else anywhere_object(request)
 
 
 def _sees_all(caller: Caller, user_id: str) -> bool:

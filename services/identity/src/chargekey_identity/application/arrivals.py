@@ -20,19 +20,19 @@ class Arrivals:
         self._identifications = identifications
 
     @command
-    def sign_in(self, work: Work, *, user_id: str, by: SignInWay) -> None:
+    def sign_in(self, work: Work, *, user_id: str, by: SignInWay, language: str = "") -> None:
         """Let a user in; raises UserUnknownError or SignInRefusedError."""
-        self.arrive(work, user_id, by)
+        self.arrive(work, user_id, by, language)
 
-    def arrive(self, work: Work, user_id: str, by: SignInWay) -> None:
+    def arrive(self, work: Work, user_id: str, by: SignInWay, language: str) -> None:
         """Do the same within another command.
 
-        The first time verifies his address and gives him his APP identification. Every
-        time accepts what invitations wait for him, those included whose links expired:
-        what he was given was not taken back.
+        The first time verifies his address, tells what he reads, and gives him his APP
+        identification. Every time accepts what invitations wait for him, those included
+        whose links expired: what he was given was not taken back.
         """
         person = work.load(user.evolve, user_id)
-        work.record(person, *user.sign_in(person.state, by))
+        work.record(person, *user.sign_in(person.state, by, language=language))
         if user.existing(person.state).kind == "PENDING":
             self._identifications.give_app(work, user_id)
         for key in self._directory.invitations.of(user_id):

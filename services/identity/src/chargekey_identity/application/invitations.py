@@ -62,12 +62,14 @@ class Invitations:
         loaded = work.load(invitation.evolve, invitation_id)
         work.record(loaded, *invitation.revoke(loaded.state))
 
-    def accept(self, token: str, *, first_name: str, last_name: str) -> Answer[str]:
+    def accept(
+        self, token: str, *, first_name: str, last_name: str, language: str = ""
+    ) -> Answer[str]:
         """Let the person in who followed an invitation's link, once; return his id.
 
-        Names are needed where he has none yet, and not looked at elsewhere. Raises
-        LinkInvalidError, the same for whatever is wrong with the link, or
-        NameMalformedError.
+        Names are needed where he has none yet, and not looked at elsewhere. `language` is
+        what he reads, as `user.sign_in` takes it. Raises LinkInvalidError, the same for
+        whatever is wrong with the link, or NameMalformedError.
         """
         [key] = ids_of(token, 1)
         invited = self.store.load(invitation.evolve, key).state
@@ -80,6 +82,7 @@ class Invitations:
             token=token,
             first_name=first_name,
             last_name=last_name,
+            language=language,
         )
 
     @command
@@ -92,10 +95,11 @@ class Invitations:
         token: str,
         first_name: str,
         last_name: str,
+        language: str,
     ) -> str:
         """Do so as the person himself."""
         try:
-            self._arrivals.arrive(work, user_id, "INVITATION")
+            self._arrivals.arrive(work, user_id, "INVITATION", language)
         except (UserUnknownError, SignInRefusedError):
             raise LinkInvalidError from None
         # After the user's events were read: whoever followed it before is seen here, or

@@ -63,11 +63,12 @@ class OpenIdSignIn:
         begun = await asyncio.to_thread(self._states.begin, redirect_uri, at=time.time_ns())
         return Begin(await provider.authorization_url(begun), begun.state)
 
-    async def complete(self, state: str, code: str) -> str:
+    async def complete(self, state: str, code: str, language: str = "") -> str:
         """Let in whoever comes back, and return his user id.
 
-        Raises OpenIdStateUnknownError, SignInRefusedError, and what `OpenIdProvider.who`
-        raises; each state is good for one try.
+        `language` is what he reads, as `user.sign_in` takes it. Raises
+        OpenIdStateUnknownError, SignInRefusedError, and what `OpenIdProvider.who` raises;
+        each state is good for one try.
         """
         provider = self._configured()
         begun = await asyncio.to_thread(self._states.take, state, at=time.time_ns())
@@ -78,7 +79,11 @@ class OpenIdSignIn:
         )
         user_id = resolved.result
         await asyncio.to_thread(
-            self._arrivals.sign_in, Context(NOBODY, new_id()), user_id=user_id, by="OPENID"
+            self._arrivals.sign_in,
+            Context(NOBODY, new_id()),
+            user_id=user_id,
+            by="OPENID",
+            language=language,
         )
         return user_id
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
+from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.store import (
     Answer,
     CommandIdReusedError,
@@ -35,9 +37,15 @@ class SignIns:
     """Every way to tokens; blocked everywhere, erased or PENDING, nobody gets any."""
 
     def __init__(
-        self, store: EventStore, signing_keys: SigningKeys, refresh_tokens: RefreshTokens
+        self,
+        store: EventStore,
+        signing_keys: SigningKeys,
+        refresh_tokens: RefreshTokens,
+        administrators: AbstractSet[str],
     ) -> None:
+        """Let those act as administrators who have one of these addresses."""
         self.store = store
+        self._administrators = administrators
         self._signing_keys = signing_keys
         self._refresh_tokens = refresh_tokens
 
@@ -54,7 +62,8 @@ class SignIns:
         try:
             user.require_sign_in(self.store.load(user.evolve, user_id).state)
         except (UserUnknownError, SignInRefusedError):
-            # For good: the next token was told to nobody.
+            # For good: a token that was used is good for a moment yet.
+            self._refresh_tokens.end(token)
             raise SignInEndedError from None
         return Tokens(user_id, self._signing_keys.sign(f"user:{user_id}"), refreshed.token)
 
@@ -73,6 +82,25 @@ class SignIns:
             raise CommandIdReusedError
         user.sign_in_as(self.store.load(user.evolve, user_id).state)
         return Answer(self._signing_keys.sign(f"user:{user_id}"), recorded.position)
+
+    def act_as_administrator(self, context: Context) -> Answer[AccessToken]:
+        """Record that the caller, a person, is given a token as an administrator, then make it.
+
+        Raises PermissionDeniedError.
+        """
+        recorded = self.record_act_as_administrator(context)
+        token = self._signing_keys.sign(f"administrator:{recorded.result}")
+        return Answer(token, recorded.position)
+
+    @command
+    def record_act_as_administrator(self, work: Work) -> str:
+        """Record it and return who he is."""
+        kind, _, user_id = work.actor.partition(":")
+        if kind != "user":
+            raise PermissionDeniedError
+        loaded = work.load(user.evolve, user_id)
+        work.record(loaded, *user.act_as_administrator(loaded.state, self._administrators))
+        return user_id
 
     @command
     def record_sign_in_as(self, work: Work, *, user_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chargekey_common import names
+from chargekey_common.accounts import is_administrator
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Work, command
 from chargekey_identity.domain import user
@@ -67,4 +68,4 @@ class Users:
 
 
 def _by_administrator(work: Work) -> bool:
-    return work.actor.startswith("administrator:")
+    return is_administrator(work.actor)

@@ -27,6 +27,7 @@ ChargekeyError
 │   ├── TwiceInFileError             twice_in_file
 │   ├── LanguageUnknownError         language_unknown
 │   ├── TooManyUsersError            too_many_users
+│   ├── TooManyDescribedError        too_many_described
 │   ├── TooManyCodesError            too_many_codes
 │   └── RedirectUriRefusedError      redirect_uri_refused
 ├── NotFoundError
@@ -360,6 +361,13 @@ class TooManyUsersError(InvalidArgumentError):
 
     code = "too_many_users"
     sentence = "Ask for the names of 1000 users at most."
+
+
+class TooManyDescribedError(InvalidArgumentError):
+    """More identifications than one answer is for."""
+
+    code = "too_many_described"
+    sentence = "Ask what 1000 identifications are at most."
 
 
 class InvitationUnknownError(NotFoundError):

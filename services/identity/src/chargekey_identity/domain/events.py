@@ -86,6 +86,10 @@ class SignedInAs(DomainEvent, frozen=True, kw_only=True):
     """The record's actor, an administrator, was given an access token of the user."""
 
 
+class ActedAsAdministrator(DomainEvent, frozen=True, kw_only=True):
+    """The user was given an access token as an administrator; what he does by it says so."""
+
+
 class UserExported(DomainEvent, frozen=True, kw_only=True):
     """The record's actor was given everything about the user, codes included."""
 
@@ -285,6 +289,7 @@ UserEvent = (
     | SignInLinkRequested
     | SignedIn
     | SignedInAs
+    | ActedAsAdministrator
     | UserExported
     | UserErased
     | UserRenamed
@@ -315,6 +320,7 @@ EVENTS: tuple[type[DomainEvent], ...] = (
     SignInLinkRequested,
     SignedIn,
     SignedInAs,
+    ActedAsAdministrator,
     UserExported,
     UserErased,
     UserRenamed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal, assert_never
 
 import msgspec
@@ -18,6 +19,7 @@ from chargekey_identity.domain.errors import (
 )
 from chargekey_identity.domain.events import (
     AccessProposed,
+    ActedAsAdministrator,
     EmailVerified,
     LocalUserAdded,
     OpenIdLinked,
@@ -119,6 +121,7 @@ def evolve(state: User | None, event: UserEvent) -> User:
             | SignInLinkRequested()
             | SignedIn()
             | SignedInAs()
+            | ActedAsAdministrator()
             | UserExported()
         ):
             return existing(state)
@@ -159,16 +162,24 @@ def request_link(state: User | None) -> Sequence[UserEvent]:
     return [SignInLinkRequested()]
 
 
-def sign_in(state: User | None, by: SignInWay) -> Sequence[UserEvent]:
+def sign_in(state: User | None, by: SignInWay, *, language: str = "") -> Sequence[UserEvent]:
     """Let somebody in who has shown that the address is his; what he was given counts (R7).
 
-    Raises SignInRefusedError.
+    The first time he is known to read `language`, where that is one of LANGUAGES. Raises
+    SignInRefusedError.
     """
     user = existing(state)
     if not user.may_sign_in:
         raise SignInRefusedError
     signed_in = SignedIn(by=by)
-    return [EmailVerified(), signed_in] if user.kind == "PENDING" else [signed_in]
+    if user.kind != "PENDING":
+        return [signed_in]
+    read = language if language in LANGUAGES else None
+    return [
+        EmailVerified(),
+        *change_profile(user, time_zone=None, language=read),
+        signed_in,
+    ]
 
 
 def require_sign_in(state: User | None) -> None:
@@ -187,6 +198,28 @@ def sign_in_as(state: User | None) -> Sequence[UserEvent]:
     if user.kind == "PENDING" or user.blocked_everywhere:
         raise SignInRefusedError
     return [SignedInAs()]
+
+
+def act_as_administrator(
+    state: User | None, administrators: AbstractSet[str]
+) -> Sequence[UserEvent]:
+    """Let somebody act as an administrator whose verified address is one of these.
+
+    Raises PermissionDeniedError.
+    """
+    if state is None or not may_act_as_administrator(state, administrators):
+        raise PermissionDeniedError
+    return [ActedAsAdministrator()]
+
+
+def may_act_as_administrator(state: User, administrators: AbstractSet[str]) -> bool:
+    """Whether the user has one of these addresses, verified, and may sign in."""
+    return (
+        not state.erased
+        and state.kind == "ACCOUNT"
+        and state.may_sign_in
+        and state.email in administrators
+    )
 
 
 def link_openid(account: OpenIdAccount) -> Sequence[UserEvent]:

@@ -18,6 +18,7 @@ from chargekey_identity.domain.events import (
     CredentialEvent,
     IdentificationAdded,
     IdentificationEvent,
+    InvitationCreated,
     InvitationEvent,
     LocalUserAdded,
     UserEvent,
@@ -38,7 +39,8 @@ class Directory(Projection):
         self.sign_in_links = SignInLinks(self.caught_up)
         self.credentials = Credentials(self.caught_up)
         self._users: dict[str, User] = {}
-        self._at_installation: dict[str, list[str]] = defaultdict(list)
+        # In the order they came, local users and invited ones: pages keep it.
+        self._people_at: dict[str, dict[str, None]] = defaultdict(dict)
         self._identifications: dict[str, Identification] = {}
         self._of_user: dict[str, list[str]] = defaultdict(list)
 
@@ -49,9 +51,19 @@ class Directory(Projection):
 
     def users(self, installation_id: str) -> Mapping[str, User]:
         """Return an installation's local users by id, oldest first, erased ones too."""
+        found = self.people(installation_id)
+        return {key: each for key, each in found.items() if each.installation_id == installation_id}
+
+    def people(self, installation_id: str) -> Mapping[str, User]:
+        """Return the same with who was ever invited there, in the order they came."""
         with self.caught_up():
-            keys = self._at_installation.get(installation_id, ())
-            return {key: self._users[key] for key in keys}
+            keys = self._people_at.get(installation_id, ())
+            return {key: self._users[key] for key in keys if key in self._users}
+
+    def everybody(self) -> Mapping[str, User]:
+        """Return all users by id, of every kind, in the order they came, erased ones too."""
+        with self.caught_up():
+            return dict(self._users)
 
     def existing(self, user_ids: Iterable[str]) -> Mapping[str, User]:
         """Return those of these users who exist, by id."""
@@ -68,6 +80,12 @@ class Directory(Projection):
             if identification_id not in self._identifications:
                 raise IdentificationUnknownError
             return self._identifications[identification_id]
+
+    def described(self, identification_ids: Iterable[str]) -> Mapping[str, Identification]:
+        """Return those there are or were, by id, codes left out."""
+        with self.caught_up():
+            found = ((key, self._identifications.get(key)) for key in identification_ids)
+            return {key: state for key, state in found if state is not None}
 
     def holder_of(self, identification_id: str) -> str:
         """Return the id of the user who has an identification, or had one that was removed.
@@ -103,11 +121,13 @@ class Directory(Projection):
             self._users[key] = user.evolve(self._users.get(key), event)
             self.sign_in_links.apply(record)
             if isinstance(event, LocalUserAdded):
-                self._at_installation[event.installation_id].append(key)
+                self._people_at[event.installation_id][key] = None
         elif isinstance(event, CredentialEvent):
             self.credentials.apply(key, event, record.at)
         elif isinstance(event, InvitationEvent):
             self.invitations.apply(key, event)
+            if isinstance(event, InvitationCreated) and event.installation_id is not None:
+                self._people_at[event.installation_id][event.user_id] = None
         elif isinstance(event, IdentificationEvent):
             state = identification.evolve(self._identifications.get(key), event)
             self._identifications[key] = identification.without_code(state)

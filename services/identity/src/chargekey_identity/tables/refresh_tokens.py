@@ -1,8 +1,10 @@
 """Refresh tokens: what a signed-in program keeps between two access tokens.
 
-One works once and brings the next. Who shows one that was used already has it from
-somewhere: then everything that came of its sign-in ends, for the thief and for the
-person, who signs in again. Tokens are kept as keyed hashes.
+One brings the next, and that one always: it follows from the one before, by a secret that
+identity alone has. So whoever shows one again within `GRACE`, several tabs of a browser or a
+program whose answer was lost, is given what was answered then. Who shows an older one, or one
+after that, has it from somewhere: then everything that came of its sign-in ends, for the thief
+and for the person, who signs in again. Of tokens the last one's keyed hash alone is kept.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from chargekey_identity.tables.reachable import reachable
 
 # Nanoseconds without a refresh after which a sign-in has ended.
 IDLE = 30 * 24 * 3600 * 10**9
+# Nanoseconds after its use in which a token is answered again: as long as a call may take.
+GRACE = 30 * 10**9
 
 _FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 
@@ -33,9 +37,9 @@ _SIGN_INS = Table(
     _TABLES,
     Column("id", ID, primary_key=True),
     Column("user_id", ID, nullable=False, index=True),
-    # Of the one token that works.
+    # Of the last token; the one before is known by what follows from it.
     Column("token_hash", Text, nullable=False),
-    # Nanoseconds since the epoch.
+    # Nanoseconds since the epoch, `IDLE` after the last token was made.
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
@@ -74,38 +78,42 @@ class RefreshTokens:
     def begin(self, user_id: str, *, at: int) -> str:
         """Begin a sign-in and return its first token; those that ended idle are forgotten."""
         key = secrets.token_hex(16)
-        token, hashed = self._new(key)
+        secret = secrets.token_urlsafe(32)
+        hashed = self._secrets.hash(key, secret)
         row = {"id": key, "user_id": user_id, "token_hash": hashed, "expires_at": at + IDLE}
         with reachable(), self._db.writing() as connection:
             connection.execute(delete(_SIGN_INS).where(_SIGN_INS.c.expires_at <= at))
             connection.execute(insert(_SIGN_INS), row)
-        return token
+        return f"{key}.{secret}"
 
     def refresh(self, token: str, *, at: int) -> Refreshed:
-        """Take a token for the next one; of two who show the same at once neither keeps it.
+        """Take a token for the next one; all who show the same within `GRACE` are given the same.
 
         Raises SignInEndedError.
         """
         shown = _FORM.fullmatch(token)
         if shown is None:
             raise SignInEndedError
-        key = shown[1]
+        key, secret = shown.groups()
+        following = self._secrets.derive(key, secret)
         with reachable(), self._db.writing() as connection:
             mine = _SIGN_INS.c.id == key
             row = connection.execute(select(_SIGN_INS).where(mine).with_for_update()).first()
-            refreshed = None
+            goes_on = False
             if row is not None and row.expires_at > at:
-                if self._secrets.matches(row.token_hash, key, shown[2]):
-                    following, hashed = self._new(key)
+                if self._secrets.matches(row.token_hash, key, secret):
+                    hashed = self._secrets.hash(key, following)
                     now = {"token_hash": hashed, "expires_at": at + IDLE}
                     connection.execute(update(_SIGN_INS).where(mine).values(now))
-                    refreshed = Refreshed(row.user_id, following)
-                else:
+                    goes_on = True
+                elif at < row.expires_at - IDLE + GRACE:
+                    goes_on = self._secrets.matches(row.token_hash, key, following)
+                if not goes_on:
                     log.warning("refresh_token_reused", user_id=row.user_id)
                     connection.execute(delete(_SIGN_INS).where(mine))
-        if refreshed is None:
+        if row is None or not goes_on:
             raise SignInEndedError
-        return refreshed
+        return Refreshed(row.user_id, f"{key}.{following}")
 
     def end(self, token: str) -> None:
         """End a token's sign-in, if it has one that has not ended."""
@@ -118,8 +126,3 @@ class RefreshTokens:
         """End every sign-in of a user."""
         with reachable(), self._db.writing() as connection:
             connection.execute(delete(_SIGN_INS).where(_SIGN_INS.c.user_id == user_id))
-
-    def _new(self, key: str) -> tuple[str, str]:
-        """Return a token of this sign-in, and what is kept of it."""
-        secret = secrets.token_urlsafe(32)
-        return f"{key}.{secret}", self._secrets.hash(key, secret)

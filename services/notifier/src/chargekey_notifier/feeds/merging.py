@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from chargekey_common.follower import BATCH, Follower, Message
 from chargekey_common.process import cancel
 from chargekey_common.published.envelope import time_of
+from chargekey_common.standing import Standing
 from chargekey_notifier.feeds.memory import Bookmark
 
 # Without what is secret: the keys of identifications, the credentials of chargers.
@@ -31,6 +32,10 @@ STREAMS: Mapping[str, Sequence[str]] = {
     "SESSIONS": ["sessions.v1.installation.>"],
     "CHARGERS": ["chargers.v1.charger.>", "chargers.v1.installation.>"],
 }
+
+
+# What reads them.
+PART = "feeds"
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -81,6 +86,16 @@ class Merging:
             len(self._arrived[stream]) + (follower.pending or 0)
             for stream, follower in self._followers.items()
         )
+
+    async def standings(self) -> Sequence[Standing]:
+        """Ask how far each stream has been taken."""
+        return await asyncio.gather(*map(self._standing, STREAMS))
+
+    async def _standing(self, stream: str) -> Standing:
+        read = await self._followers[stream].standing(PART)
+        if read.behind is None:
+            return read
+        return msgspec.structs.replace(read, behind=read.behind + len(self._arrived[stream]))
 
     def is_at_end(self, stream: str) -> bool:
         """Whether all that the stream holds has been taken, as far as its server has said."""

@@ -32,8 +32,9 @@ from chargekey_common.published.envelope import (
     attributes,
 )
 from chargekey_common.relay import END, GENERATION
+from chargekey_common.standing import Standing
 from chargekey_notifier.feeds.memory import Bookmark, Memory
-from chargekey_notifier.feeds.merging import STREAMS, Arrived, Merging
+from chargekey_notifier.feeds.merging import PART, STREAMS, Arrived, Merging
 from chargekey_notifier.feeds.restoring import restored
 from chargekey_notifier.feeds.scopes import Happened, Scopes
 from chargekey_notifier.feeds.store import AT_ONCE, STATE, Feeds, Telling
@@ -82,6 +83,13 @@ class Projector:
         self._nats_token = nats_token
         self._clock = clock
         self.caught_up = False
+        self._merging: Merging | None = None
+
+    async def standings(self) -> Sequence[Standing]:
+        """Ask how far the feeds are; nobody can tell where another process fills them."""
+        if self._merging is None:
+            return [Standing(PART, stream) for stream in STREAMS]
+        return await self._merging.standings()
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -103,7 +111,7 @@ class Projector:
             await jetstream.close(client)
 
     async def _read_on(self, client: Client, projection: Projection) -> NoReturn:
-        merging = Merging(client, projection.bookmarks)
+        self._merging = merging = Merging(client, projection.bookmarks)
         async with merging.reading():
             while True:
                 left = await merging.take(A_BATCH, within=TICK)

@@ -250,6 +250,7 @@ class Writer:
             "place": await self._place(mail, language),
             "roles": listed(words.roles, held.roles),
             "ends": ends,
+            "link": f"{self._portal_url}/profile/permissions",
         }
 
     async def _permission_ends(self, mail: Mail, language: str) -> Words:
@@ -274,6 +275,7 @@ class Writer:
         return {
             "identification": words[held.type],
             "day": last_day(held.valid_until, time_zone),
+            "link": f"{self._portal_url}/profile/identifications",
         }
 
     async def _lockout(self, mail: Mail, language: str) -> Words:
@@ -282,6 +284,7 @@ class Writer:
             "site": site,
             "place": await self._place(mail, language),
             "until": local_time(mail.until or 0, time_zone, language),
+            "link": self._page_of(mail),
         }
 
     async def _access_requested(self, mail: Mail, language: str) -> Words:
@@ -296,12 +299,16 @@ class Writer:
             "roles": listed(phrases(language).roles, asked.roles),
             "until": local_time(asked.expires_at, time_zone, language),
             "installation": mail.installation_id or "",
+            "link": f"{self._portal_url}/installations/{mail.installation_id}/access-requests",
         }
 
     async def _answer(self, mail: Mail, user: users_pb2.User) -> Words:
         asked = await self._request(mail.object_id or "")
         site, _ = await self._site(mail.installation_id or "")
-        return {"site": site, "name": asked.partner_name or _name(user)}
+        words = {"site": site, "name": asked.partner_name or _name(user)}
+        if asked.partner_id:
+            words["link"] = f"{self._portal_url}/partners/{asked.partner_id}/permissions"
+        return words
 
     async def _ownership_offered(self, mail: Mail, user_id: str) -> Words:
         request = installations_pb2.GetInstallationRequest(
@@ -311,7 +318,11 @@ class Writer:
         if site.ownership_offered_to != user_id:
             reason = "offered_no_longer"
             raise DroppedError(reason)
-        return {"site": site.name, "installation": site.id}
+        return {
+            "site": site.name,
+            "installation": site.id,
+            "link": f"{self._portal_url}/profile/ownership/{site.id}",
+        }
 
     async def _new_owner(self, mail: Mail, language: str) -> Words:
         installation_id = mail.installation_id or ""
@@ -323,6 +334,7 @@ class Writer:
             "site": site,
             "name": _name(await self._user(mail.user_id or "")),
             "time": local_time(mail.at, time_zone, language),
+            "link": self._page_of(mail),
         }
 
     async def _blocked_at_site(self, mail: Mail, user: users_pb2.User) -> Words:
@@ -383,6 +395,12 @@ class Writer:
 
     async def _user(self, user_id: str) -> users_pb2.User:
         return (await self._users.GetUser(users_pb2.GetUserRequest(user_id=user_id))).user
+
+    def _page_of(self, mail: Mail) -> str:
+        """Return where the portal shows the charger it is about, or else the site."""
+        if mail.charger_id is not None:
+            return f"{self._portal_url}/chargers/{mail.charger_id}"
+        return f"{self._portal_url}/installations/{mail.installation_id}"
 
     async def _place(self, mail: Mail, language: str) -> str:
         """Return the site's name, or which charger of it is meant."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from chargekey_common.accounts import person_of
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.access import PermissionGranted
 from chargekey_common.reactions import On
@@ -30,7 +31,7 @@ def on_permission_granted(outbox: Outbox) -> On:
                 installation_id=event.installation_id,
                 charger_id=event.charger_id,
             )
-            if reaction.actor != f"user:{event.user_id}" and not event.invited:
+            if person_of(reaction.actor) != event.user_id and not event.invited:
                 mail = Mail(
                     event_id=reaction.event_id,
                     recipient=to_user(event.user_id),

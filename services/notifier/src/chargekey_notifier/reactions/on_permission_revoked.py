@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from chargekey_common.accounts import person_of
 from chargekey_common.eventstore.store import Reaction
 from chargekey_common.published.access import PermissionRevoked
 from chargekey_common.reactions import On
@@ -16,7 +17,7 @@ def on_permission_revoked(outbox: Outbox) -> On:
 
     async def react(event: PermissionRevoked, reaction: Reaction) -> None:
         mails = []
-        if event.user_id is not None and reaction.actor != f"user:{event.user_id}":
+        if event.user_id is not None and person_of(reaction.actor) != event.user_id:
             mail = Mail(
                 event_id=reaction.event_id,
                 recipient=to_user(event.user_id),

@@ -230,23 +230,28 @@ class ListAccessRequestsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
+    partner_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
     def __init__(
         self,
         *,
         installation_id: _builtins.str = ...,
+        partner_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "partner_id", b"partner_id", "which", b"which"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token", "partner_id", b"partner_id", "which", b"which"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["installation_id", "partner_id"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
 
 Global___ListAccessRequestsRequest: _TypeAlias = ListAccessRequestsRequest  # noqa: Y015
 

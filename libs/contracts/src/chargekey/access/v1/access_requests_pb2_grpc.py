@@ -99,7 +99,7 @@ class AccessRequestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccessRequests(self, request, context):
-        """The requests that wait at an installation.
+        """The requests that wait at an installation; or those of a partner, for its members.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

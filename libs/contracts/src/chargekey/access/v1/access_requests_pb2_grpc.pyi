@@ -42,7 +42,7 @@ class AccessRequestServiceStub:
     FindAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.FindAccessRequestRequest, _access_requests_pb2.FindAccessRequestResponse]
     """One by its id, whatever became of it. For the notifier, which writes to who asked."""
     ListAccessRequests: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.ListAccessRequestsRequest, _access_requests_pb2.ListAccessRequestsResponse]
-    """The requests that wait at an installation."""
+    """The requests that wait at an installation; or those of a partner, for its members."""
     ApproveAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.ApproveAccessRequestRequest, _access_requests_pb2.ApproveAccessRequestResponse]
     """Grants what was asked, or less."""
     DenyAccessRequest: _grpc.UnaryUnaryMultiCallable[_access_requests_pb2.DenyAccessRequestRequest, _access_requests_pb2.DenyAccessRequestResponse]
@@ -63,7 +63,7 @@ class AccessRequestServiceAsyncStub(AccessRequestServiceStub):
     FindAccessRequest: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.FindAccessRequestRequest, _access_requests_pb2.FindAccessRequestResponse]  # type: ignore[assignment]
     """One by its id, whatever became of it. For the notifier, which writes to who asked."""
     ListAccessRequests: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.ListAccessRequestsRequest, _access_requests_pb2.ListAccessRequestsResponse]  # type: ignore[assignment]
-    """The requests that wait at an installation."""
+    """The requests that wait at an installation; or those of a partner, for its members."""
     ApproveAccessRequest: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.ApproveAccessRequestRequest, _access_requests_pb2.ApproveAccessRequestResponse]  # type: ignore[assignment]
     """Grants what was asked, or less."""
     DenyAccessRequest: _aio.UnaryUnaryMultiCallable[_access_requests_pb2.DenyAccessRequestRequest, _access_requests_pb2.DenyAccessRequestResponse]  # type: ignore[assignment]
@@ -105,7 +105,7 @@ class AccessRequestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_requests_pb2.ListAccessRequestsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_requests_pb2.ListAccessRequestsResponse, _abc.Awaitable[_access_requests_pb2.ListAccessRequestsResponse]]:
-        """The requests that wait at an installation."""
+        """The requests that wait at an installation; or those of a partner, for its members."""
 
     @_abc_1.abstractmethod
     def ApproveAccessRequest(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hargekey/access/v1/check.proto\x12\x13\x63hargekey.access.v1\">\n\x0c\x43heckRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\"P\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x14\n\x0crefusal_code\x18\x02 \x01(\t\x12\x18\n\x10refusal_sentence\x18\x03 \x01(\t\":\n\x14\x41waitReactionRequest\x12\x10\n\x08reaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\")\n\x15\x41waitReactionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\"\n\x0f\x46indUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\x12\n\x10\x46indUserResponse2\x9f\x02\n\x0c\x43heckService\x12N\n\x05\x43heck\x12!.chargekey.access.v1.CheckRequest\x1a\".chargekey.access.v1.CheckResponse\x12\x66\n\rAwaitReaction\x12).chargekey.access.v1.AwaitReactionRequest\x1a*.chargekey.access.v1.AwaitReactionResponse\x12W\n\x08\x46indUser\x12$.chargekey.access.v1.FindUserRequest\x1a%.chargekey.access.v1.FindUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hargekey/access/v1/check.proto\x12\x13\x63hargekey.access.v1\">\n\x0c\x43heckRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\"P\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x14\n\x0crefusal_code\x18\x02 \x01(\t\x12\x18\n\x10refusal_sentence\x18\x03 \x01(\t\"E\n\x12ListAllowedRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\"&\n\x13ListAllowedResponse\x12\x0f\n\x07\x61\x63tions\x18\x01 \x03(\t\":\n\x14\x41waitReactionRequest\x12\x10\n\x08reaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\")\n\x15\x41waitReactionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\"\n\x0f\x46indUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\x12\n\x10\x46indUserResponse2\x81\x03\n\x0c\x43heckService\x12N\n\x05\x43heck\x12!.chargekey.access.v1.CheckRequest\x1a\".chargekey.access.v1.CheckResponse\x12`\n\x0bListAllowed\x12\'.chargekey.access.v1.ListAllowedRequest\x1a(.chargekey.access.v1.ListAllowedResponse\x12\x66\n\rAwaitReaction\x12).chargekey.access.v1.AwaitReactionRequest\x1a*.chargekey.access.v1.AwaitReactionResponse\x12W\n\x08\x46indUser\x12$.chargekey.access.v1.FindUserRequest\x1a%.chargekey.access.v1.FindUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST']._serialized_end=118
   _globals['_CHECKRESPONSE']._serialized_start=120
   _globals['_CHECKRESPONSE']._serialized_end=200
-  _globals['_AWAITREACTIONREQUEST']._serialized_start=202
-  _globals['_AWAITREACTIONREQUEST']._serialized_end=260
-  _globals['_AWAITREACTIONRESPONSE']._serialized_start=262
-  _globals['_AWAITREACTIONRESPONSE']._serialized_end=303
-  _globals['_FINDUSERREQUEST']._serialized_start=305
-  _globals['_FINDUSERREQUEST']._serialized_end=339
-  _globals['_FINDUSERRESPONSE']._serialized_start=341
-  _globals['_FINDUSERRESPONSE']._serialized_end=359
-  _globals['_CHECKSERVICE']._serialized_start=362
-  _globals['_CHECKSERVICE']._serialized_end=649
+  _globals['_LISTALLOWEDREQUEST']._serialized_start=202
+  _globals['_LISTALLOWEDREQUEST']._serialized_end=271
+  _globals['_LISTALLOWEDRESPONSE']._serialized_start=273
+  _globals['_LISTALLOWEDRESPONSE']._serialized_end=311
+  _globals['_AWAITREACTIONREQUEST']._serialized_start=313
+  _globals['_AWAITREACTIONREQUEST']._serialized_end=371
+  _globals['_AWAITREACTIONRESPONSE']._serialized_start=373
+  _globals['_AWAITREACTIONRESPONSE']._serialized_end=414
+  _globals['_FINDUSERREQUEST']._serialized_start=416
+  _globals['_FINDUSERREQUEST']._serialized_end=450
+  _globals['_FINDUSERRESPONSE']._serialized_start=452
+  _globals['_FINDUSERRESPONSE']._serialized_end=470
+  _globals['_CHECKSERVICE']._serialized_start=473
+  _globals['_CHECKSERVICE']._serialized_end=858
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class CheckServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_check__pb2.CheckRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_check__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.ListAllowed = channel.unary_unary(
+                '/chargekey.access.v1.CheckService/ListAllowed',
+                request_serializer=chargekey_dot_access_dot_v1_dot_check__pb2.ListAllowedRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_check__pb2.ListAllowedResponse.FromString,
+                _registered_method=True)
         self.AwaitReaction = channel.unary_unary(
                 '/chargekey.access.v1.CheckService/AwaitReaction',
                 request_serializer=chargekey_dot_access_dot_v1_dot_check__pb2.AwaitReactionRequest.SerializeToString,
@@ -58,6 +63,13 @@ class CheckServiceServicer:
 
     def Check(self, request, context):
         """May this caller do this to that? People may nothing to what does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAllowed(self, request, context):
+        """Which of these may he? For pages, which offer nobody what he may not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +97,11 @@ def add_CheckServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_check__pb2.CheckRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_check__pb2.CheckResponse.SerializeToString,
+            ),
+            'ListAllowed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAllowed,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_check__pb2.ListAllowedRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_check__pb2.ListAllowedResponse.SerializeToString,
             ),
             'AwaitReaction': grpc.unary_unary_rpc_method_handler(
                     servicer.AwaitReaction,
@@ -125,6 +142,33 @@ class CheckService:
             '/chargekey.access.v1.CheckService/Check',
             chargekey_dot_access_dot_v1_dot_check__pb2.CheckRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_check__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAllowed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.CheckService/ListAllowed',
+            chargekey_dot_access_dot_v1_dot_check__pb2.ListAllowedRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_check__pb2.ListAllowedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class CheckServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CheckServiceAsyncStub: ...
     Check: _grpc.UnaryUnaryMultiCallable[_check_pb2.CheckRequest, _check_pb2.CheckResponse]
     """May this caller do this to that? People may nothing to what does not exist."""
+    ListAllowed: _grpc.UnaryUnaryMultiCallable[_check_pb2.ListAllowedRequest, _check_pb2.ListAllowedResponse]
+    """Which of these may he? For pages, which offer nobody what he may not."""
     AwaitReaction: _grpc.UnaryUnaryMultiCallable[_check_pb2.AwaitReactionRequest, _check_pb2.AwaitReactionResponse]
     """Returns once the named reaction has handled everything up to `position`."""
     FindUser: _grpc.UnaryUnaryMultiCallable[_check_pb2.FindUserRequest, _check_pb2.FindUserResponse]
@@ -49,6 +51,8 @@ class CheckServiceAsyncStub(CheckServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Check: _aio.UnaryUnaryMultiCallable[_check_pb2.CheckRequest, _check_pb2.CheckResponse]  # type: ignore[assignment]
     """May this caller do this to that? People may nothing to what does not exist."""
+    ListAllowed: _aio.UnaryUnaryMultiCallable[_check_pb2.ListAllowedRequest, _check_pb2.ListAllowedResponse]  # type: ignore[assignment]
+    """Which of these may he? For pages, which offer nobody what he may not."""
     AwaitReaction: _aio.UnaryUnaryMultiCallable[_check_pb2.AwaitReactionRequest, _check_pb2.AwaitReactionResponse]  # type: ignore[assignment]
     """Returns once the named reaction has handled everything up to `position`."""
     FindUser: _aio.UnaryUnaryMultiCallable[_check_pb2.FindUserRequest, _check_pb2.FindUserResponse]  # type: ignore[assignment]
@@ -66,6 +70,14 @@ class CheckServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_check_pb2.CheckResponse, _abc.Awaitable[_check_pb2.CheckResponse]]:
         """May this caller do this to that? People may nothing to what does not exist."""
+
+    @_abc_1.abstractmethod
+    def ListAllowed(
+        self,
+        request: _check_pb2.ListAllowedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_check_pb2.ListAllowedResponse, _abc.Awaitable[_check_pb2.ListAllowedResponse]]:
+        """Which of these may he? For pages, which offer nobody what he may not."""
 
     @_abc_1.abstractmethod
     def AwaitReaction(

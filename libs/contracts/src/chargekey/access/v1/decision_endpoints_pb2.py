@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,chargekey/access/v1/decision_endpoints.proto\x12\x13\x63hargekey.access.v1\"m\n\x0bOcpiParties\x12\x19\n\x11\x66rom_country_code\x18\x01 \x01(\t\x12\x15\n\rfrom_party_id\x18\x02 \x01(\t\x12\x17\n\x0fto_country_code\x18\x03 \x01(\t\x12\x13\n\x0bto_party_id\x18\x04 \x01(\t\"\xcd\x01\n\x1aSetDecisionEndpointRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x37\n\x04kind\x18\x03 \x01(\x0e\x32).chargekey.access.v1.DecisionEndpointKind\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x0e\n\x06secret\x18\x05 \x01(\t\x12\x31\n\x07parties\x18\x06 \x01(\x0b\x32 .chargekey.access.v1.OcpiParties\"?\n\x1bSetDecisionEndpointResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"G\n\x1dRemoveDecisionEndpointRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\"2\n\x1eRemoveDecisionEndpointResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"0\n\x1aGetDecisionEndpointRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\"\xa6\x01\n\x1bGetDecisionEndpointResponse\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).chargekey.access.v1.DecisionEndpointKind\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x31\n\x07parties\x18\x04 \x01(\x0b\x32 .chargekey.access.v1.OcpiParties*\xaa\x01\n\x14\x44\x65\x63isionEndpointKind\x12&\n\"DECISION_ENDPOINT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45\x43ISION_ENDPOINT_KIND_OCPI\x10\x01\x12\"\n\x1e\x44\x45\x43ISION_ENDPOINT_KIND_WEBHOOK\x10\x02\x12%\n!DECISION_ENDPOINT_KIND_OCPI_PLAIN\x10\x03\x32\x91\x03\n\x17\x44\x65\x63isionEndpointService\x12x\n\x13SetDecisionEndpoint\x12/.chargekey.access.v1.SetDecisionEndpointRequest\x1a\x30.chargekey.access.v1.SetDecisionEndpointResponse\x12\x81\x01\n\x16RemoveDecisionEndpoint\x12\x32.chargekey.access.v1.RemoveDecisionEndpointRequest\x1a\x33.chargekey.access.v1.RemoveDecisionEndpointResponse\x12x\n\x13GetDecisionEndpoint\x12/.chargekey.access.v1.GetDecisionEndpointRequest\x1a\x30.chargekey.access.v1.GetDecisionEndpointResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,chargekey/access/v1/decision_endpoints.proto\x12\x13\x63hargekey.access.v1\"m\n\x0bOcpiParties\x12\x19\n\x11\x66rom_country_code\x18\x01 \x01(\t\x12\x15\n\rfrom_party_id\x18\x02 \x01(\t\x12\x17\n\x0fto_country_code\x18\x03 \x01(\t\x12\x13\n\x0bto_party_id\x18\x04 \x01(\t\"\xcd\x01\n\x1aSetDecisionEndpointRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x37\n\x04kind\x18\x03 \x01(\x0e\x32).chargekey.access.v1.DecisionEndpointKind\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x0e\n\x06secret\x18\x05 \x01(\t\x12\x31\n\x07parties\x18\x06 \x01(\x0b\x32 .chargekey.access.v1.OcpiParties\"?\n\x1bSetDecisionEndpointResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"G\n\x1dRemoveDecisionEndpointRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\"2\n\x1eRemoveDecisionEndpointResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"0\n\x1aGetDecisionEndpointRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\"\xa6\x01\n\x1bGetDecisionEndpointResponse\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).chargekey.access.v1.DecisionEndpointKind\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x31\n\x07parties\x18\x04 \x01(\x0b\x32 .chargekey.access.v1.OcpiParties\"5\n\x1f\x44\x65scribeDecisionEndpointRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\"\x9b\x01\n DescribeDecisionEndpointResponse\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).chargekey.access.v1.DecisionEndpointKind\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x31\n\x07parties\x18\x03 \x01(\x0b\x32 .chargekey.access.v1.OcpiParties*\xaa\x01\n\x14\x44\x65\x63isionEndpointKind\x12&\n\"DECISION_ENDPOINT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45\x43ISION_ENDPOINT_KIND_OCPI\x10\x01\x12\"\n\x1e\x44\x45\x43ISION_ENDPOINT_KIND_WEBHOOK\x10\x02\x12%\n!DECISION_ENDPOINT_KIND_OCPI_PLAIN\x10\x03\x32\x9b\x04\n\x17\x44\x65\x63isionEndpointService\x12x\n\x13SetDecisionEndpoint\x12/.chargekey.access.v1.SetDecisionEndpointRequest\x1a\x30.chargekey.access.v1.SetDecisionEndpointResponse\x12\x81\x01\n\x16RemoveDecisionEndpoint\x12\x32.chargekey.access.v1.RemoveDecisionEndpointRequest\x1a\x33.chargekey.access.v1.RemoveDecisionEndpointResponse\x12x\n\x13GetDecisionEndpoint\x12/.chargekey.access.v1.GetDecisionEndpointRequest\x1a\x30.chargekey.access.v1.GetDecisionEndpointResponse\x12\x87\x01\n\x18\x44\x65scribeDecisionEndpoint\x12\x34.chargekey.access.v1.DescribeDecisionEndpointRequest\x1a\x35.chargekey.access.v1.DescribeDecisionEndpointResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.access.v1.decision_endpoints_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DECISIONENDPOINTKIND']._serialized_start=798
-  _globals['_DECISIONENDPOINTKIND']._serialized_end=968
+  _globals['_DECISIONENDPOINTKIND']._serialized_start=1011
+  _globals['_DECISIONENDPOINTKIND']._serialized_end=1181
   _globals['_OCPIPARTIES']._serialized_start=69
   _globals['_OCPIPARTIES']._serialized_end=178
   _globals['_SETDECISIONENDPOINTREQUEST']._serialized_start=181
@@ -47,6 +47,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDECISIONENDPOINTREQUEST']._serialized_end=626
   _globals['_GETDECISIONENDPOINTRESPONSE']._serialized_start=629
   _globals['_GETDECISIONENDPOINTRESPONSE']._serialized_end=795
-  _globals['_DECISIONENDPOINTSERVICE']._serialized_start=971
-  _globals['_DECISIONENDPOINTSERVICE']._serialized_end=1372
+  _globals['_DESCRIBEDECISIONENDPOINTREQUEST']._serialized_start=797
+  _globals['_DESCRIBEDECISIONENDPOINTREQUEST']._serialized_end=850
+  _globals['_DESCRIBEDECISIONENDPOINTRESPONSE']._serialized_start=853
+  _globals['_DESCRIBEDECISIONENDPOINTRESPONSE']._serialized_end=1008
+  _globals['_DECISIONENDPOINTSERVICE']._serialized_start=1184
+  _globals['_DECISIONENDPOINTSERVICE']._serialized_end=1723
 # @@protoc_insertion_point(module_scope)

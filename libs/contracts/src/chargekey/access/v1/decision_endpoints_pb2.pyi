@@ -228,3 +228,48 @@ class GetDecisionEndpointResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDecisionEndpointResponse: _TypeAlias = GetDecisionEndpointResponse  # noqa: Y015
+
+@_typing.final
+class DescribeDecisionEndpointRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeDecisionEndpointRequest: _TypeAlias = DescribeDecisionEndpointRequest  # noqa: Y015
+
+@_typing.final
+class DescribeDecisionEndpointResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    PARTIES_FIELD_NUMBER: _builtins.int
+    kind: Global___DecisionEndpointKind.ValueType
+    url: _builtins.str
+    @_builtins.property
+    def parties(self) -> Global___OcpiParties: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___DecisionEndpointKind.ValueType = ...,
+        url: _builtins.str = ...,
+        parties: Global___OcpiParties | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["parties", b"parties"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "parties", b"parties", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeDecisionEndpointResponse: _TypeAlias = DescribeDecisionEndpointResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class DecisionEndpointServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.GetDecisionEndpointRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.GetDecisionEndpointResponse.FromString,
                 _registered_method=True)
+        self.DescribeDecisionEndpoint = channel.unary_unary(
+                '/chargekey.access.v1.DecisionEndpointService/DescribeDecisionEndpoint',
+                request_serializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.DescribeDecisionEndpointRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.DescribeDecisionEndpointResponse.FromString,
+                _registered_method=True)
 
 
 class DecisionEndpointServiceServicer:
@@ -77,6 +82,13 @@ class DecisionEndpointServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeDecisionEndpoint(self, request, context):
+        """Without its secret: for whoever manages the operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecisionEndpointServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_DecisionEndpointServiceServicer_to_server(servicer, server):
                     servicer.GetDecisionEndpoint,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.GetDecisionEndpointRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.GetDecisionEndpointResponse.SerializeToString,
+            ),
+            'DescribeDecisionEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeDecisionEndpoint,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.DescribeDecisionEndpointRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.DescribeDecisionEndpointResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class DecisionEndpointService:
             '/chargekey.access.v1.DecisionEndpointService/GetDecisionEndpoint',
             chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.GetDecisionEndpointRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.GetDecisionEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeDecisionEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.DecisionEndpointService/DescribeDecisionEndpoint',
+            chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.DescribeDecisionEndpointRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_decision__endpoints__pb2.DescribeDecisionEndpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class DecisionEndpointServiceStub:
     """From then on its EXTERNAL sites fall back on their policy."""
     GetDecisionEndpoint: _grpc.UnaryUnaryMultiCallable[_decision_endpoints_pb2.GetDecisionEndpointRequest, _decision_endpoints_pb2.GetDecisionEndpointResponse]
     """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI."""
+    DescribeDecisionEndpoint: _grpc.UnaryUnaryMultiCallable[_decision_endpoints_pb2.DescribeDecisionEndpointRequest, _decision_endpoints_pb2.DescribeDecisionEndpointResponse]
+    """Without its secret: for whoever manages the operator."""
 
 @_typing.type_check_only
 class DecisionEndpointServiceAsyncStub(DecisionEndpointServiceStub):
@@ -51,6 +53,8 @@ class DecisionEndpointServiceAsyncStub(DecisionEndpointServiceStub):
     """From then on its EXTERNAL sites fall back on their policy."""
     GetDecisionEndpoint: _aio.UnaryUnaryMultiCallable[_decision_endpoints_pb2.GetDecisionEndpointRequest, _decision_endpoints_pb2.GetDecisionEndpointResponse]  # type: ignore[assignment]
     """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI."""
+    DescribeDecisionEndpoint: _aio.UnaryUnaryMultiCallable[_decision_endpoints_pb2.DescribeDecisionEndpointRequest, _decision_endpoints_pb2.DescribeDecisionEndpointResponse]  # type: ignore[assignment]
+    """Without its secret: for whoever manages the operator."""
 
 class DecisionEndpointServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where a payment operator answers who may charge at its EXTERNAL sites."""
@@ -78,5 +82,13 @@ class DecisionEndpointServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_decision_endpoints_pb2.GetDecisionEndpointResponse, _abc.Awaitable[_decision_endpoints_pb2.GetDecisionEndpointResponse]]:
         """With its secret: for the gateway, which asks there, and the notifier, which speaks OCPI."""
+
+    @_abc_1.abstractmethod
+    def DescribeDecisionEndpoint(
+        self,
+        request: _decision_endpoints_pb2.DescribeDecisionEndpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_endpoints_pb2.DescribeDecisionEndpointResponse, _abc.Awaitable[_decision_endpoints_pb2.DescribeDecisionEndpointResponse]]:
+        """Without its secret: for whoever manages the operator."""
 
 def add_DecisionEndpointServiceServicer_to_server(servicer: DecisionEndpointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

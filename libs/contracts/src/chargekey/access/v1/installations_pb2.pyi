@@ -239,11 +239,15 @@ class Installation(_message.Message):
     authorisation_required: _builtins.bool
     authentication_type: Global___AuthenticationType.ValueType
     open_chargers: _builtins.int
-    """Chargers at which anybody may charge."""
+    """Chargers at which anybody may charge; 0, as GetInstallation says, also where that is not told."""
     ownership_offered_to: _builtins.str
-    """Who is to become an owner once he accepts; empty where nobody is asked."""
+    """Who is to become an owner once he accepts, told to himself and to owners; empty where nobody
+    is asked.
+    """
     @_builtins.property
-    def policies(self) -> Global___Policies: ...
+    def policies(self) -> Global___Policies:
+        """Absent, as GetInstallation says, for who holds nothing at the whole of it."""
+
     @_builtins.property
     def managed_by(self) -> Global___ManagedBy:
         """Absent where nobody manages it but its owners."""
@@ -455,17 +459,27 @@ class ListInstallationsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    INSTALLATION_IDS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
+    search: _builtins.str
+    """Those alone whose name contains it, however it is capitalised; all without it."""
+    @_builtins.property
+    def installation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of these alone, 1000 at most; all without any."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        search: _builtins.str = ...,
+        installation_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_ids", b"installation_ids", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,14 +129,17 @@ class InstallationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetInstallation(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Also for who holds something at a charger of it alone, and for whom its ownership is offered
+        to: told neither `policies` nor `open_chargers`, which are about the rest of it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListInstallations(self, request, context):
-        """Those on which, or on a charger of which, the caller holds anything; all of them for
-        an administrator.
+        """Those on which, or on a charger of which, the caller holds anything, and those whose
+        ownership is offered to him; all of them for an administrator. Of each, what GetInstallation
+        tells him.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,9 +46,13 @@ class InstallationServiceStub:
     SetInstallationAddress: _grpc.UnaryUnaryMultiCallable[_installations_pb2.SetInstallationAddressRequest, _installations_pb2.SetInstallationAddressResponse]
     """Says where the site is, for operators that are told of it by OCPI."""
     GetInstallation: _grpc.UnaryUnaryMultiCallable[_installations_pb2.GetInstallationRequest, _installations_pb2.GetInstallationResponse]
+    """Also for who holds something at a charger of it alone, and for whom its ownership is offered
+    to: told neither `policies` nor `open_chargers`, which are about the rest of it.
+    """
     ListInstallations: _grpc.UnaryUnaryMultiCallable[_installations_pb2.ListInstallationsRequest, _installations_pb2.ListInstallationsResponse]
-    """Those on which, or on a charger of which, the caller holds anything; all of them for
-    an administrator.
+    """Those on which, or on a charger of which, the caller holds anything, and those whose
+    ownership is offered to him; all of them for an administrator. Of each, what GetInstallation
+    tells him.
     """
     SetAuthorisationRequired: _grpc.UnaryUnaryMultiCallable[_installations_pb2.SetAuthorisationRequiredRequest, _installations_pb2.SetAuthorisationRequiredResponse]
     """Requires something to be presented at every charger that inherits (R1)."""
@@ -81,9 +85,13 @@ class InstallationServiceAsyncStub(InstallationServiceStub):
     SetInstallationAddress: _aio.UnaryUnaryMultiCallable[_installations_pb2.SetInstallationAddressRequest, _installations_pb2.SetInstallationAddressResponse]  # type: ignore[assignment]
     """Says where the site is, for operators that are told of it by OCPI."""
     GetInstallation: _aio.UnaryUnaryMultiCallable[_installations_pb2.GetInstallationRequest, _installations_pb2.GetInstallationResponse]  # type: ignore[assignment]
+    """Also for who holds something at a charger of it alone, and for whom its ownership is offered
+    to: told neither `policies` nor `open_chargers`, which are about the rest of it.
+    """
     ListInstallations: _aio.UnaryUnaryMultiCallable[_installations_pb2.ListInstallationsRequest, _installations_pb2.ListInstallationsResponse]  # type: ignore[assignment]
-    """Those on which, or on a charger of which, the caller holds anything; all of them for
-    an administrator.
+    """Those on which, or on a charger of which, the caller holds anything, and those whose
+    ownership is offered to him; all of them for an administrator. Of each, what GetInstallation
+    tells him.
     """
     SetAuthorisationRequired: _aio.UnaryUnaryMultiCallable[_installations_pb2.SetAuthorisationRequiredRequest, _installations_pb2.SetAuthorisationRequiredResponse]  # type: ignore[assignment]
     """Requires something to be presented at every charger that inherits (R1)."""
@@ -136,7 +144,10 @@ class InstallationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _installations_pb2.GetInstallationRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_installations_pb2.GetInstallationResponse, _abc.Awaitable[_installations_pb2.GetInstallationResponse]]: ...
+    ) -> _typing.Union[_installations_pb2.GetInstallationResponse, _abc.Awaitable[_installations_pb2.GetInstallationResponse]]:
+        """Also for who holds something at a charger of it alone, and for whom its ownership is offered
+        to: told neither `policies` nor `open_chargers`, which are about the rest of it.
+        """
 
     @_abc_1.abstractmethod
     def ListInstallations(
@@ -144,8 +155,9 @@ class InstallationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _installations_pb2.ListInstallationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_installations_pb2.ListInstallationsResponse, _abc.Awaitable[_installations_pb2.ListInstallationsResponse]]:
-        """Those on which, or on a charger of which, the caller holds anything; all of them for
-        an administrator.
+        """Those on which, or on a charger of which, the caller holds anything, and those whose
+        ownership is offered to him; all of them for an administrator. Of each, what GetInstallation
+        tells him.
         """
 
     @_abc_1.abstractmethod

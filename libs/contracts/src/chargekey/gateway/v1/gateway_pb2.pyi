@@ -220,17 +220,25 @@ class ListChargerStatesRequest(_message.Message):
 
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     CHARGER_ID_FIELD_NUMBER: _builtins.int
+    CHARGER_IDS_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     charger_id: _builtins.str
+    @_builtins.property
+    def charger_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the installation these alone, 1000 at most, and none that stands elsewhere; all
+        without any.
+        """
+
     def __init__(
         self,
         *,
         installation_id: _builtins.str = ...,
         charger_id: _builtins.str = ...,
+        charger_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "installation_id", b"installation_id", "which", b"which"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "installation_id", b"installation_id", "which", b"which"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "charger_ids", b"charger_ids", "installation_id", b"installation_id", "which", b"which"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["installation_id", "charger_id"]  # noqa: Y015
     _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class HistoryServiceStub:
     """The queryable past: sessions and refusals, newest first. Of an installation, a
-    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND. Of
+    himself everybody lists his own, wherever it was, and nothing where there is none.
     """
 
     def __init__(self, channel):
@@ -50,7 +51,8 @@ class HistoryServiceStub:
 
 class HistoryServiceServicer:
     """The queryable past: sessions and refusals, newest first. Of an installation, a
-    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND. Of
+    himself everybody lists his own, wherever it was, and nothing where there is none.
     """
 
     def ListSessions(self, request, context):
@@ -88,7 +90,8 @@ def add_HistoryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class HistoryService:
     """The queryable past: sessions and refusals, newest first. Of an installation, a
-    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND. Of
+    himself everybody lists his own, wherever it was, and nothing where there is none.
     """
 
     @staticmethod

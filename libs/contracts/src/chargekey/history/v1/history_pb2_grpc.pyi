@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class HistoryServiceStub:
     """The queryable past: sessions and refusals, newest first. Of an installation, a
-    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND. Of
+    himself everybody lists his own, wherever it was, and nothing where there is none.
     """
 
     @_typing.overload
@@ -41,7 +42,8 @@ class HistoryServiceStub:
 @_typing.type_check_only
 class HistoryServiceAsyncStub(HistoryServiceStub):
     """The queryable past: sessions and refusals, newest first. Of an installation, a
-    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND. Of
+    himself everybody lists his own, wherever it was, and nothing where there is none.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -50,7 +52,8 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
 
 class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """The queryable past: sessions and refusals, newest first. Of an installation, a
-    charger or a user that neither exists nor has a past there is no list, NOT_FOUND.
+    charger or a user that neither exists nor has a past there is no list, NOT_FOUND. Of
+    himself everybody lists his own, wherever it was, and nothing where there is none.
     """
 
     @_abc_1.abstractmethod

@@ -24,27 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/history/v1/reports.proto\x12\x14\x63hargekey.history.v1\"\xa6\x01\n\x10GetReportRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x18\n\x0b\x65nded_since\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x65nded_before\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\ncharger_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\tB\x0e\n\x0c_ended_sinceB\x0f\n\r_ended_before\"\xc9\x02\n\x11GetReportResponse\x12\x31\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12.\n\x05users\x18\x02 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x38\n\x0fidentifications\x18\x03 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x35\n\x0cwithout_user\x18\x04 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12.\n\x05total\x18\x05 \x01(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x30\n\x07refused\x18\x06 \x01(\x0b\x32\x1f.chargekey.history.v1.ReportRow\"~\n\tReportRow\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08sessions\x18\x03 \x01(\x05\x12\x11\n\tenergy_wh\x18\x04 \x01(\x03\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x03\x12\x18\n\x10offline_sessions\x18\x06 \x01(\x05\"\xb2\x01\n\x13\x45xportReportRequest\x12\x36\n\x06report\x18\x01 \x01(\x0b\x32&.chargekey.history.v1.GetReportRequest\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".chargekey.history.v1.ReportFormat\x12/\n\x05names\x18\x03 \x03(\x0b\x32 .chargekey.history.v1.ReportName\"&\n\nReportName\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"N\n\x14\x45xportReportResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c*\\\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11REPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12REPORT_FORMAT_XLSX\x10\x02\x32\xd4\x01\n\rReportService\x12\\\n\tGetReport\x12&.chargekey.history.v1.GetReportRequest\x1a\'.chargekey.history.v1.GetReportResponse\x12\x65\n\x0c\x45xportReport\x12).chargekey.history.v1.ExportReportRequest\x1a*.chargekey.history.v1.ExportReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/history/v1/reports.proto\x12\x14\x63hargekey.history.v1\"\xb6\x01\n\x10GetReportRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x18\n\x0b\x65nded_since\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x65nded_before\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\ncharger_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0e\n\x06\x62ounds\x18\x06 \x03(\x03\x42\x0e\n\x0c_ended_sinceB\x0f\n\r_ended_before\"\xfb\x02\n\x11GetReportResponse\x12\x31\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12.\n\x05users\x18\x02 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x38\n\x0fidentifications\x18\x03 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x35\n\x0cwithout_user\x18\x04 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12.\n\x05total\x18\x05 \x01(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x30\n\x07refused\x18\x06 \x01(\x0b\x32\x1f.chargekey.history.v1.ReportRow\x12\x30\n\x07periods\x18\x07 \x03(\x0b\x32\x1f.chargekey.history.v1.ReportRow\"~\n\tReportRow\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08sessions\x18\x03 \x01(\x05\x12\x11\n\tenergy_wh\x18\x04 \x01(\x03\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x03\x12\x18\n\x10offline_sessions\x18\x06 \x01(\x05\"\xb2\x01\n\x13\x45xportReportRequest\x12\x36\n\x06report\x18\x01 \x01(\x0b\x32&.chargekey.history.v1.GetReportRequest\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".chargekey.history.v1.ReportFormat\x12/\n\x05names\x18\x03 \x03(\x0b\x32 .chargekey.history.v1.ReportName\"&\n\nReportName\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"N\n\x14\x45xportReportResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c*\\\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11REPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12REPORT_FORMAT_XLSX\x10\x02\x32\xd4\x01\n\rReportService\x12\\\n\tGetReport\x12&.chargekey.history.v1.GetReportRequest\x1a\'.chargekey.history.v1.GetReportResponse\x12\x65\n\x0c\x45xportReport\x12).chargekey.history.v1.ExportReportRequest\x1a*.chargekey.history.v1.ExportReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.history.v1.reports_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPORTFORMAT']._serialized_start=990
-  _globals['_REPORTFORMAT']._serialized_end=1082
+  _globals['_REPORTFORMAT']._serialized_start=1056
+  _globals['_REPORTFORMAT']._serialized_end=1148
   _globals['_GETREPORTREQUEST']._serialized_start=61
-  _globals['_GETREPORTREQUEST']._serialized_end=227
-  _globals['_GETREPORTRESPONSE']._serialized_start=230
-  _globals['_GETREPORTRESPONSE']._serialized_end=559
-  _globals['_REPORTROW']._serialized_start=561
-  _globals['_REPORTROW']._serialized_end=687
-  _globals['_EXPORTREPORTREQUEST']._serialized_start=690
-  _globals['_EXPORTREPORTREQUEST']._serialized_end=868
-  _globals['_REPORTNAME']._serialized_start=870
-  _globals['_REPORTNAME']._serialized_end=908
-  _globals['_EXPORTREPORTRESPONSE']._serialized_start=910
-  _globals['_EXPORTREPORTRESPONSE']._serialized_end=988
-  _globals['_REPORTSERVICE']._serialized_start=1085
-  _globals['_REPORTSERVICE']._serialized_end=1297
+  _globals['_GETREPORTREQUEST']._serialized_end=243
+  _globals['_GETREPORTRESPONSE']._serialized_start=246
+  _globals['_GETREPORTRESPONSE']._serialized_end=625
+  _globals['_REPORTROW']._serialized_start=627
+  _globals['_REPORTROW']._serialized_end=753
+  _globals['_EXPORTREPORTREQUEST']._serialized_start=756
+  _globals['_EXPORTREPORTREQUEST']._serialized_end=934
+  _globals['_REPORTNAME']._serialized_start=936
+  _globals['_REPORTNAME']._serialized_end=974
+  _globals['_EXPORTREPORTRESPONSE']._serialized_start=976
+  _globals['_EXPORTREPORTRESPONSE']._serialized_end=1054
+  _globals['_REPORTSERVICE']._serialized_start=1151
+  _globals['_REPORTSERVICE']._serialized_end=1363
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,7 @@ class GetReportRequest(_message.Message):
     ENDED_BEFORE_FIELD_NUMBER: _builtins.int
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    BOUNDS_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     ended_since: _builtins.int
     """Sessions that ended since then and before then, nanoseconds since the epoch in UTC;
@@ -54,6 +55,12 @@ class GetReportRequest(_message.Message):
     charger_id: _builtins.str
     """Narrow it."""
     user_id: _builtins.str
+    @_builtins.property
+    def bounds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Moments one after the other, nanoseconds since the epoch in UTC, 400 at most: adds
+        `periods`, what ended between each and the next.
+        """
+
     def __init__(
         self,
         *,
@@ -62,10 +69,11 @@ class GetReportRequest(_message.Message):
         ended_before: _builtins.int | None = ...,
         charger_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
+        bounds: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_before", b"_ended_before", "_ended_since", b"_ended_since", "ended_before", b"ended_before", "ended_since", b"ended_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_before", b"_ended_before", "_ended_since", b"_ended_since", "charger_id", b"charger_id", "ended_before", b"ended_before", "ended_since", b"ended_since", "installation_id", b"installation_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_before", b"_ended_before", "_ended_since", b"_ended_since", "bounds", b"bounds", "charger_id", b"charger_id", "ended_before", b"ended_before", "ended_since", b"ended_since", "installation_id", b"installation_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ended_before: _TypeAlias = _typing.Literal["ended_before"]  # noqa: Y015
     _WhichOneofArgType__ended_before: _TypeAlias = _typing.Literal["_ended_before", b"_ended_before"]  # noqa: Y015
@@ -88,6 +96,7 @@ class GetReportResponse(_message.Message):
     WITHOUT_USER_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    PERIODS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def chargers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportRow]: ...
     @_builtins.property
@@ -106,6 +115,10 @@ class GetReportResponse(_message.Message):
         of the above.
         """
 
+    @_builtins.property
+    def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportRow]:
+        """In their order, those without sessions too; ids are empty."""
+
     def __init__(
         self,
         *,
@@ -115,10 +128,11 @@ class GetReportResponse(_message.Message):
         without_user: _abc.Iterable[Global___ReportRow] | None = ...,
         total: Global___ReportRow | None = ...,
         refused: Global___ReportRow | None = ...,
+        periods: _abc.Iterable[Global___ReportRow] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["refused", b"refused", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chargers", b"chargers", "identifications", b"identifications", "refused", b"refused", "total", b"total", "users", b"users", "without_user", b"without_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chargers", b"chargers", "identifications", b"identifications", "periods", b"periods", "refused", b"refused", "total", b"total", "users", b"users", "without_user", b"without_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

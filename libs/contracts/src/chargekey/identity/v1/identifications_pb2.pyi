@@ -411,6 +411,79 @@ class ListIdentificationsResponse(_message.Message):
 Global___ListIdentificationsResponse: _TypeAlias = ListIdentificationsResponse  # noqa: Y015
 
 @_typing.final
+class DescribeIdentificationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFICATION_IDS_FIELD_NUMBER: _builtins.int
+    installation_id: _builtins.str
+    @_builtins.property
+    def identification_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1000 at most."""
+
+    def __init__(
+        self,
+        *,
+        installation_id: _builtins.str = ...,
+        identification_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identification_ids", b"identification_ids", "installation_id", b"installation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeIdentificationsRequest: _TypeAlias = DescribeIdentificationsRequest  # noqa: Y015
+
+@_typing.final
+class DescribeIdentificationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTIFICATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def identifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___DescribedIdentification]:
+        """Those of whom something may be told, removed ones too; no order."""
+
+    def __init__(
+        self,
+        *,
+        identifications: _abc.Iterable[Global___DescribedIdentification] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifications", b"identifications"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeIdentificationsResponse: _TypeAlias = DescribeIdentificationsResponse  # noqa: Y015
+
+@_typing.final
+class DescribedIdentification(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    HOLDER_NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    type: Global___IdentificationType.ValueType
+    holder_name: _builtins.str
+    """Whose it is, as in ListNames."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        type: Global___IdentificationType.ValueType = ...,
+        holder_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder_name", b"holder_name", "id", b"id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribedIdentification: _TypeAlias = DescribedIdentification  # noqa: Y015
+
+@_typing.final
 class GeneratePinsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

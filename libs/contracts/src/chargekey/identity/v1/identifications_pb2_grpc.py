@@ -60,6 +60,11 @@ class IdentificationServiceStub:
                 request_serializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.ListIdentificationsRequest.SerializeToString,
                 response_deserializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.ListIdentificationsResponse.FromString,
                 _registered_method=True)
+        self.DescribeIdentifications = channel.unary_unary(
+                '/chargekey.identity.v1.IdentificationService/DescribeIdentifications',
+                request_serializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.DescribeIdentificationsRequest.SerializeToString,
+                response_deserializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.DescribeIdentificationsResponse.FromString,
+                _registered_method=True)
         self.GeneratePins = channel.unary_unary(
                 '/chargekey.identity.v1.IdentificationService/GeneratePins',
                 request_serializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.GeneratePinsRequest.SerializeToString,
@@ -103,6 +108,14 @@ class IdentificationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeIdentifications(self, request, context):
+        """What identifications are, by their ids: of people whom the caller may know of at this
+        installation. For reports, which know ids alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GeneratePins(self, request, context):
         """PINs that are free at an installation right now; none is kept for anybody (R13).
         """
@@ -137,6 +150,11 @@ def add_IdentificationServiceServicer_to_server(servicer, server):
                     servicer.ListIdentifications,
                     request_deserializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.ListIdentificationsRequest.FromString,
                     response_serializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.ListIdentificationsResponse.SerializeToString,
+            ),
+            'DescribeIdentifications': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeIdentifications,
+                    request_deserializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.DescribeIdentificationsRequest.FromString,
+                    response_serializer=chargekey_dot_identity_dot_v1_dot_identifications__pb2.DescribeIdentificationsResponse.SerializeToString,
             ),
             'GeneratePins': grpc.unary_unary_rpc_method_handler(
                     servicer.GeneratePins,
@@ -280,6 +298,33 @@ class IdentificationService:
             '/chargekey.identity.v1.IdentificationService/ListIdentifications',
             chargekey_dot_identity_dot_v1_dot_identifications__pb2.ListIdentificationsRequest.SerializeToString,
             chargekey_dot_identity_dot_v1_dot_identifications__pb2.ListIdentificationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeIdentifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.identity.v1.IdentificationService/DescribeIdentifications',
+            chargekey_dot_identity_dot_v1_dot_identifications__pb2.DescribeIdentificationsRequest.SerializeToString,
+            chargekey_dot_identity_dot_v1_dot_identifications__pb2.DescribeIdentificationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

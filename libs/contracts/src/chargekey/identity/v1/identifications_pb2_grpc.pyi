@@ -40,6 +40,10 @@ class IdentificationServiceStub:
     RevealCode: _grpc.UnaryUnaryMultiCallable[_identifications_pb2.RevealCodeRequest, _identifications_pb2.RevealCodeResponse]
     """The code in plain, once, recorded with the caller's name."""
     ListIdentifications: _grpc.UnaryUnaryMultiCallable[_identifications_pb2.ListIdentificationsRequest, _identifications_pb2.ListIdentificationsResponse]
+    DescribeIdentifications: _grpc.UnaryUnaryMultiCallable[_identifications_pb2.DescribeIdentificationsRequest, _identifications_pb2.DescribeIdentificationsResponse]
+    """What identifications are, by their ids: of people whom the caller may know of at this
+    installation. For reports, which know ids alone.
+    """
     GeneratePins: _grpc.UnaryUnaryMultiCallable[_identifications_pb2.GeneratePinsRequest, _identifications_pb2.GeneratePinsResponse]
     """PINs that are free at an installation right now; none is kept for anybody (R13)."""
 
@@ -55,6 +59,10 @@ class IdentificationServiceAsyncStub(IdentificationServiceStub):
     RevealCode: _aio.UnaryUnaryMultiCallable[_identifications_pb2.RevealCodeRequest, _identifications_pb2.RevealCodeResponse]  # type: ignore[assignment]
     """The code in plain, once, recorded with the caller's name."""
     ListIdentifications: _aio.UnaryUnaryMultiCallable[_identifications_pb2.ListIdentificationsRequest, _identifications_pb2.ListIdentificationsResponse]  # type: ignore[assignment]
+    DescribeIdentifications: _aio.UnaryUnaryMultiCallable[_identifications_pb2.DescribeIdentificationsRequest, _identifications_pb2.DescribeIdentificationsResponse]  # type: ignore[assignment]
+    """What identifications are, by their ids: of people whom the caller may know of at this
+    installation. For reports, which know ids alone.
+    """
     GeneratePins: _aio.UnaryUnaryMultiCallable[_identifications_pb2.GeneratePinsRequest, _identifications_pb2.GeneratePinsResponse]  # type: ignore[assignment]
     """PINs that are free at an installation right now; none is kept for anybody (R13)."""
 
@@ -97,6 +105,16 @@ class IdentificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identifications_pb2.ListIdentificationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identifications_pb2.ListIdentificationsResponse, _abc.Awaitable[_identifications_pb2.ListIdentificationsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DescribeIdentifications(
+        self,
+        request: _identifications_pb2.DescribeIdentificationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identifications_pb2.DescribeIdentificationsResponse, _abc.Awaitable[_identifications_pb2.DescribeIdentificationsResponse]]:
+        """What identifications are, by their ids: of people whom the caller may know of at this
+        installation. For reports, which know ids alone.
+        """
 
     @_abc_1.abstractmethod
     def GeneratePins(

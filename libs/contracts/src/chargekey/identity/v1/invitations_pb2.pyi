@@ -222,20 +222,24 @@ class AcceptInvitationRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     FIRST_NAME_FIELD_NUMBER: _builtins.int
     LAST_NAME_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     first_name: _builtins.str
     """Needed where the person has no name yet, and not looked at elsewhere."""
     last_name: _builtins.str
+    language: _builtins.str
+    """As in SignIn."""
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
         first_name: _builtins.str = ...,
         last_name: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_name", b"first_name", "last_name", b"last_name", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_name", b"first_name", "language", b"language", "last_name", b"last_name", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

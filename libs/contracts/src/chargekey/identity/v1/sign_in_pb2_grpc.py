@@ -71,6 +71,11 @@ class SignInServiceStub:
                 request_serializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.SignInAsRequest.SerializeToString,
                 response_deserializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.SignInAsResponse.FromString,
                 _registered_method=True)
+        self.ActAsAdministrator = channel.unary_unary(
+                '/chargekey.identity.v1.SignInService/ActAsAdministrator',
+                request_serializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.ActAsAdministratorRequest.SerializeToString,
+                response_deserializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.ActAsAdministratorResponse.FromString,
+                _registered_method=True)
         self.GetKeys = channel.unary_unary(
                 '/chargekey.identity.v1.SignInService/GetKeys',
                 request_serializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.GetKeysRequest.SerializeToString,
@@ -89,8 +94,8 @@ class SignInServiceServicer:
     """
 
     def RequestSignInLink(self, request, context):
-        """Mails a link to an address; the answer is the same where nobody has it. Attempts are
-        limited.
+        """Mails a link to an address; the answer is the same where nobody has it, and an administrator's
+        is somebody's from then on. Attempts are limited.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +123,10 @@ class SignInServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefreshSignIn(self, request, context):
-        """A refresh token works once; used again, everything that came of its sign-in ends.
+        """A refresh token brings a new access token and the next refresh token. Shown again within half
+        a minute, by another tab or by who never got the answer, it brings a new access token and the
+        same refresh token as then. Shown later, or once the next one was used, everything that came
+        of its sign-in ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +140,15 @@ class SignInServiceServicer:
 
     def SignInAs(self, request, context):
         """The access token of a user, for an administrator to try a call as him; recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActAsAdministrator(self, request, context):
+        """For a person, by his own token: one as the administrator `administrator:<user id>`, good for
+        minutes as his own is. Only where his verified address is one of those that identity was told
+        of, CHARGEKEY_IDENTITY_ADMINISTRATORS; recorded, and all that is done by it as his.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +206,11 @@ def add_SignInServiceServicer_to_server(servicer, server):
                     servicer.SignInAs,
                     request_deserializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.SignInAsRequest.FromString,
                     response_serializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.SignInAsResponse.SerializeToString,
+            ),
+            'ActAsAdministrator': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActAsAdministrator,
+                    request_deserializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.ActAsAdministratorRequest.FromString,
+                    response_serializer=chargekey_dot_identity_dot_v1_dot_sign__in__pb2.ActAsAdministratorResponse.SerializeToString,
             ),
             'GetKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKeys,
@@ -392,6 +414,33 @@ class SignInService:
             '/chargekey.identity.v1.SignInService/SignInAs',
             chargekey_dot_identity_dot_v1_dot_sign__in__pb2.SignInAsRequest.SerializeToString,
             chargekey_dot_identity_dot_v1_dot_sign__in__pb2.SignInAsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActAsAdministrator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.identity.v1.SignInService/ActAsAdministrator',
+            chargekey_dot_identity_dot_v1_dot_sign__in__pb2.ActAsAdministratorRequest.SerializeToString,
+            chargekey_dot_identity_dot_v1_dot_sign__in__pb2.ActAsAdministratorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,8 +36,8 @@ class SignInServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SignInServiceAsyncStub: ...
     RequestSignInLink: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.RequestSignInLinkRequest, _sign_in_pb2.RequestSignInLinkResponse]
-    """Mails a link to an address; the answer is the same where nobody has it. Attempts are
-    limited.
+    """Mails a link to an address; the answer is the same where nobody has it, and an administrator's
+    is somebody's from then on. Attempts are limited.
     """
     SignIn: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.SignInRequest, _sign_in_pb2.SignInResponse]
     BeginOpenIdSignIn: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.BeginOpenIdSignInRequest, _sign_in_pb2.BeginOpenIdSignInResponse]
@@ -47,10 +47,19 @@ class SignInServiceStub:
     """
     CompleteOpenIdSignIn: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.CompleteOpenIdSignInRequest, _sign_in_pb2.CompleteOpenIdSignInResponse]
     RefreshSignIn: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.RefreshSignInRequest, _sign_in_pb2.RefreshSignInResponse]
-    """A refresh token works once; used again, everything that came of its sign-in ends."""
+    """A refresh token brings a new access token and the next refresh token. Shown again within half
+    a minute, by another tab or by who never got the answer, it brings a new access token and the
+    same refresh token as then. Shown later, or once the next one was used, everything that came
+    of its sign-in ends.
+    """
     SignOut: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.SignOutRequest, _sign_in_pb2.SignOutResponse]
     SignInAs: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.SignInAsRequest, _sign_in_pb2.SignInAsResponse]
     """The access token of a user, for an administrator to try a call as him; recorded."""
+    ActAsAdministrator: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.ActAsAdministratorRequest, _sign_in_pb2.ActAsAdministratorResponse]
+    """For a person, by his own token: one as the administrator `administrator:<user id>`, good for
+    minutes as his own is. Only where his verified address is one of those that identity was told
+    of, CHARGEKEY_IDENTITY_ADMINISTRATORS; recorded, and all that is done by it as his.
+    """
     GetKeys: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.GetKeysRequest, _sign_in_pb2.GetKeysResponse]
     """The public keys that access tokens are signed with: a JWK Set (RFC 7517 §5). A new key
     stands in it an hour before it signs, and as long as a token of it is good for.
@@ -66,8 +75,8 @@ class SignInServiceAsyncStub(SignInServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RequestSignInLink: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.RequestSignInLinkRequest, _sign_in_pb2.RequestSignInLinkResponse]  # type: ignore[assignment]
-    """Mails a link to an address; the answer is the same where nobody has it. Attempts are
-    limited.
+    """Mails a link to an address; the answer is the same where nobody has it, and an administrator's
+    is somebody's from then on. Attempts are limited.
     """
     SignIn: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.SignInRequest, _sign_in_pb2.SignInResponse]  # type: ignore[assignment]
     BeginOpenIdSignIn: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.BeginOpenIdSignInRequest, _sign_in_pb2.BeginOpenIdSignInResponse]  # type: ignore[assignment]
@@ -77,10 +86,19 @@ class SignInServiceAsyncStub(SignInServiceStub):
     """
     CompleteOpenIdSignIn: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.CompleteOpenIdSignInRequest, _sign_in_pb2.CompleteOpenIdSignInResponse]  # type: ignore[assignment]
     RefreshSignIn: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.RefreshSignInRequest, _sign_in_pb2.RefreshSignInResponse]  # type: ignore[assignment]
-    """A refresh token works once; used again, everything that came of its sign-in ends."""
+    """A refresh token brings a new access token and the next refresh token. Shown again within half
+    a minute, by another tab or by who never got the answer, it brings a new access token and the
+    same refresh token as then. Shown later, or once the next one was used, everything that came
+    of its sign-in ends.
+    """
     SignOut: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.SignOutRequest, _sign_in_pb2.SignOutResponse]  # type: ignore[assignment]
     SignInAs: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.SignInAsRequest, _sign_in_pb2.SignInAsResponse]  # type: ignore[assignment]
     """The access token of a user, for an administrator to try a call as him; recorded."""
+    ActAsAdministrator: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.ActAsAdministratorRequest, _sign_in_pb2.ActAsAdministratorResponse]  # type: ignore[assignment]
+    """For a person, by his own token: one as the administrator `administrator:<user id>`, good for
+    minutes as his own is. Only where his verified address is one of those that identity was told
+    of, CHARGEKEY_IDENTITY_ADMINISTRATORS; recorded, and all that is done by it as his.
+    """
     GetKeys: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.GetKeysRequest, _sign_in_pb2.GetKeysResponse]  # type: ignore[assignment]
     """The public keys that access tokens are signed with: a JWK Set (RFC 7517 §5). A new key
     stands in it an hour before it signs, and as long as a token of it is good for.
@@ -99,8 +117,8 @@ class SignInServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sign_in_pb2.RequestSignInLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sign_in_pb2.RequestSignInLinkResponse, _abc.Awaitable[_sign_in_pb2.RequestSignInLinkResponse]]:
-        """Mails a link to an address; the answer is the same where nobody has it. Attempts are
-        limited.
+        """Mails a link to an address; the answer is the same where nobody has it, and an administrator's
+        is somebody's from then on. Attempts are limited.
         """
 
     @_abc_1.abstractmethod
@@ -134,7 +152,11 @@ class SignInServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sign_in_pb2.RefreshSignInRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sign_in_pb2.RefreshSignInResponse, _abc.Awaitable[_sign_in_pb2.RefreshSignInResponse]]:
-        """A refresh token works once; used again, everything that came of its sign-in ends."""
+        """A refresh token brings a new access token and the next refresh token. Shown again within half
+        a minute, by another tab or by who never got the answer, it brings a new access token and the
+        same refresh token as then. Shown later, or once the next one was used, everything that came
+        of its sign-in ends.
+        """
 
     @_abc_1.abstractmethod
     def SignOut(
@@ -150,6 +172,17 @@ class SignInServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sign_in_pb2.SignInAsResponse, _abc.Awaitable[_sign_in_pb2.SignInAsResponse]]:
         """The access token of a user, for an administrator to try a call as him; recorded."""
+
+    @_abc_1.abstractmethod
+    def ActAsAdministrator(
+        self,
+        request: _sign_in_pb2.ActAsAdministratorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sign_in_pb2.ActAsAdministratorResponse, _abc.Awaitable[_sign_in_pb2.ActAsAdministratorResponse]]:
+        """For a person, by his own token: one as the administrator `administrator:<user id>`, good for
+        minutes as his own is. Only where his verified address is one of those that identity was told
+        of, CHARGEKEY_IDENTITY_ADMINISTRATORS; recorded, and all that is done by it as his.
+        """
 
     @_abc_1.abstractmethod
     def GetKeys(

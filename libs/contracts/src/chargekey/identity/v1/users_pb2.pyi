@@ -54,6 +54,7 @@ class User(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    ADMINISTRATOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     installation_id: _builtins.str
     """The installation a local user belongs to; empty for others."""
@@ -69,6 +70,8 @@ class User(_message.Message):
     """An IANA name; the zone that days of this user's identifications are reckoned in (R18)."""
     language: _builtins.str
     """As in `en`, of the languages that mails are written in."""
+    administrator: _builtins.bool
+    """Whether he may act as an administrator; told to himself and to whoever runs the platform."""
     def __init__(
         self,
         *,
@@ -82,10 +85,11 @@ class User(_message.Message):
         email: _builtins.str = ...,
         time_zone: _builtins.str = ...,
         language: _builtins.str = ...,
+        administrator: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "blocked_everywhere", b"blocked_everywhere", "email", b"email", "first_name", b"first_name", "id", b"id", "installation_id", b"installation_id", "kind", b"kind", "language", b"language", "last_name", b"last_name", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator", "blocked", b"blocked", "blocked_everywhere", b"blocked_everywhere", "email", b"email", "first_name", b"first_name", "id", b"id", "installation_id", b"installation_id", "kind", b"kind", "language", b"language", "last_name", b"last_name", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -436,19 +440,25 @@ class ListUsersRequest(_message.Message):
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    search: _builtins.str
+    """Those alone whose first and last name contain it, one behind the other and however they
+    are capitalised; all without it.
+    """
     def __init__(
         self,
         *,
         installation_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        search: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -483,7 +493,9 @@ class ListNamesRequest(_message.Message):
 
     USER_IDS_FIELD_NUMBER: _builtins.int
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
+    partner_id: _builtins.str
     @_builtins.property
     def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1000 at most."""
@@ -493,12 +505,15 @@ class ListNamesRequest(_message.Message):
         *,
         user_ids: _abc.Iterable[_builtins.str] | None = ...,
         installation_id: _builtins.str = ...,
+        partner_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["among", b"among", "installation_id", b"installation_id", "partner_id", b"partner_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "user_ids", b"user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["among", b"among", "installation_id", b"installation_id", "partner_id", b"partner_id", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_among: _TypeAlias = _typing.Literal["installation_id", "partner_id"]  # noqa: Y015
+    _WhichOneofArgType_among: _TypeAlias = _typing.Literal["among", b"among"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_among) -> _WhichOneofReturnType_among | None: ...
 
 Global___ListNamesRequest: _TypeAlias = ListNamesRequest  # noqa: Y015
 
@@ -525,23 +540,82 @@ class ListNamesResponse(_message.Message):
 Global___ListNamesResponse: _TypeAlias = ListNamesResponse  # noqa: Y015
 
 @_typing.final
+class SearchPeopleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    installation_id: _builtins.str
+    search: _builtins.str
+    """Those alone whose name or address contains it, as in ListUsers; all without it."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        installation_id: _builtins.str = ...,
+        search: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPeopleRequest: _TypeAlias = SearchPeopleRequest  # noqa: Y015
+
+@_typing.final
+class SearchPeopleResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedUser]: ...
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___NamedUser] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPeopleResponse: _TypeAlias = SearchPeopleResponse  # noqa: Y015
+
+@_typing.final
 class NamedUser(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """First and last name, or the address where there is no name yet."""
+    email: _builtins.str
+    """By SearchPeople alone, and as far as the caller may know of him."""
+    kind: Global___UserKind.ValueType
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
+        email: _builtins.str = ...,
+        kind: Global___UserKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "id", b"id", "kind", b"kind", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

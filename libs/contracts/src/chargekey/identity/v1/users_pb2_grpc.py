@@ -81,6 +81,11 @@ class UserServiceStub:
                 request_serializer=chargekey_dot_identity_dot_v1_dot_users__pb2.ListNamesRequest.SerializeToString,
                 response_deserializer=chargekey_dot_identity_dot_v1_dot_users__pb2.ListNamesResponse.FromString,
                 _registered_method=True)
+        self.SearchPeople = channel.unary_unary(
+                '/chargekey.identity.v1.UserService/SearchPeople',
+                request_serializer=chargekey_dot_identity_dot_v1_dot_users__pb2.SearchPeopleRequest.SerializeToString,
+                response_deserializer=chargekey_dot_identity_dot_v1_dot_users__pb2.SearchPeopleResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -137,14 +142,24 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
-        """An installation's local users.
+        """An installation's local users, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListNames(self, request, context):
-        """Many users by their ids, as far as the caller may know of them at this installation.
+        """Many users by their ids, as far as the caller may know of them at this installation, or as a
+        member of this partner; for administrators, anywhere without either.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchPeople(self, request, context):
+        """Local users of an installation, and who was invited there, in the order they came: as far
+        as the caller may know of them, which is also what is searched (R7). Without an installation
+        everybody, of every kind: for administrators alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,6 +212,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.ListNames,
                     request_deserializer=chargekey_dot_identity_dot_v1_dot_users__pb2.ListNamesRequest.FromString,
                     response_serializer=chargekey_dot_identity_dot_v1_dot_users__pb2.ListNamesResponse.SerializeToString,
+            ),
+            'SearchPeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchPeople,
+                    request_deserializer=chargekey_dot_identity_dot_v1_dot_users__pb2.SearchPeopleRequest.FromString,
+                    response_serializer=chargekey_dot_identity_dot_v1_dot_users__pb2.SearchPeopleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -444,6 +464,33 @@ class UserService:
             '/chargekey.identity.v1.UserService/ListNames',
             chargekey_dot_identity_dot_v1_dot_users__pb2.ListNamesRequest.SerializeToString,
             chargekey_dot_identity_dot_v1_dot_users__pb2.ListNamesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.identity.v1.UserService/SearchPeople',
+            chargekey_dot_identity_dot_v1_dot_users__pb2.SearchPeopleRequest.SerializeToString,
+            chargekey_dot_identity_dot_v1_dot_users__pb2.SearchPeopleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,9 +51,16 @@ class UserServiceStub:
     UnblockUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.UnblockUserRequest, _users_pb2.UnblockUserResponse]
     GetUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetUserRequest, _users_pb2.GetUserResponse]
     ListUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]
-    """An installation's local users."""
+    """An installation's local users, oldest first."""
     ListNames: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListNamesRequest, _users_pb2.ListNamesResponse]
-    """Many users by their ids, as far as the caller may know of them at this installation."""
+    """Many users by their ids, as far as the caller may know of them at this installation, or as a
+    member of this partner; for administrators, anywhere without either.
+    """
+    SearchPeople: _grpc.UnaryUnaryMultiCallable[_users_pb2.SearchPeopleRequest, _users_pb2.SearchPeopleResponse]
+    """Local users of an installation, and who was invited there, in the order they came: as far
+    as the caller may know of them, which is also what is searched (R7). Without an installation
+    everybody, of every kind: for administrators alone.
+    """
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -78,9 +85,16 @@ class UserServiceAsyncStub(UserServiceStub):
     UnblockUser: _aio.UnaryUnaryMultiCallable[_users_pb2.UnblockUserRequest, _users_pb2.UnblockUserResponse]  # type: ignore[assignment]
     GetUser: _aio.UnaryUnaryMultiCallable[_users_pb2.GetUserRequest, _users_pb2.GetUserResponse]  # type: ignore[assignment]
     ListUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]  # type: ignore[assignment]
-    """An installation's local users."""
+    """An installation's local users, oldest first."""
     ListNames: _aio.UnaryUnaryMultiCallable[_users_pb2.ListNamesRequest, _users_pb2.ListNamesResponse]  # type: ignore[assignment]
-    """Many users by their ids, as far as the caller may know of them at this installation."""
+    """Many users by their ids, as far as the caller may know of them at this installation, or as a
+    member of this partner; for administrators, anywhere without either.
+    """
+    SearchPeople: _aio.UnaryUnaryMultiCallable[_users_pb2.SearchPeopleRequest, _users_pb2.SearchPeopleResponse]  # type: ignore[assignment]
+    """Local users of an installation, and who was invited there, in the order they came: as far
+    as the caller may know of them, which is also what is searched (R7). Without an installation
+    everybody, of every kind: for administrators alone.
+    """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """People: LOCAL ones, who belong to one installation and cannot sign in, and ACCOUNT
@@ -150,7 +164,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.ListUsersResponse, _abc.Awaitable[_users_pb2.ListUsersResponse]]:
-        """An installation's local users."""
+        """An installation's local users, oldest first."""
 
     @_abc_1.abstractmethod
     def ListNames(
@@ -158,6 +172,19 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.ListNamesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.ListNamesResponse, _abc.Awaitable[_users_pb2.ListNamesResponse]]:
-        """Many users by their ids, as far as the caller may know of them at this installation."""
+        """Many users by their ids, as far as the caller may know of them at this installation, or as a
+        member of this partner; for administrators, anywhere without either.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchPeople(
+        self,
+        request: _users_pb2.SearchPeopleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.SearchPeopleResponse, _abc.Awaitable[_users_pb2.SearchPeopleResponse]]:
+        """Local users of an installation, and who was invited there, in the order they came: as far
+        as the caller may know of them, which is also what is searched (R7). Without an installation
+        everybody, of every kind: for administrators alone.
+        """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
