@@ -22,10 +22,11 @@ anew). What is not ticked is refused.
   at that installation or charger, themselves or as a member of a partner.
 - **also**: *oneself*, where it is about oneself or one's own; *host*, where it is about
   somebody who holds something at a site that one owns or operates; *member* and *manager* of
-  the partner it is about; *offered*, where it is about a site that is offered to one;
-  *parted*, where it is about oneself, or about somebody at a site that one owns or operates,
-  and that person holds nothing there any more; *everybody* who is signed in, where it is
-  about nobody else; *anybody*, signed in or not.
+  the partner it is about; *guest*, where it is about a site at a charger of which one holds
+  something; *offered*, where it is about a site that is offered to one; *parted*, where it is
+  about oneself, or about somebody at a site that one owns or operates, and that person holds
+  nothing there any more; *everybody* who is signed in, where it is about nobody else;
+  *anybody*, signed in or not.
 - **managed**: at a site that an operator manages, *operator* means that the operator alone
   may, and *operator, own* that everybody still may what is his own. Erasing a local user is
   his site's owner's there, too: a person's right to be forgotten comes first.
@@ -48,6 +49,7 @@ _ALSO = {
     "HOST": "host",
     "MEMBER": "member",
     "MANAGER": "manager",
+    "GUEST": "guest",
     "OFFEREE": "offered",
     "PARTED": "parted",
 }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest_asyncio
-
-from chargekey_portal.services import Services
 
 from .neighbours import NAMES, Neighbours
 from .portal import Portal, serving
@@ -23,9 +22,7 @@ async def neighbours() -> AsyncIterator[Neighbours]:
 
 
 @pytest_asyncio.fixture
-async def served(neighbours: Neighbours) -> AsyncIterator[Portal]:
+async def served(neighbours: Neighbours, tmp_path: Path) -> AsyncIterator[Portal]:
     """Yield the portal, asking these neighbours."""
-    services = Services(neighbours.addresses)
-    async with serving(services.ask) as portal:
+    async with serving(neighbours.addresses, tmp_path) as portal:
         yield portal
-    await services.close()

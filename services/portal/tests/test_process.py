@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from chargekey_portal.services import Service
+from chargekey_common.accounts import make_account, service_account
 
 from .neighbours import NAMES
 from .portal import OCPP_URL, Portal, serving
@@ -49,8 +50,10 @@ class Run:
 
 
 @asynccontextmanager
-async def running(neighbour: str) -> AsyncIterator[Run]:
+async def running(neighbour: str, directory: Path) -> AsyncIterator[Run]:
     """Run a portal that is told one address for all services, until the block ends it."""
+    (directory / "secret").write_bytes(secrets.token_bytes(32))
+    account = make_account(service_account("portal"), keys=directory, accounts=directory)
     with contextlib.ExitStack() as held:
         http, health = Reserved(held), Reserved(held)
         process = await asyncio.create_subprocess_exec(
@@ -59,6 +62,8 @@ async def running(neighbour: str) -> AsyncIterator[Run]:
                 HTTP_ADDRESS=http.address,
                 HEALTH_ADDRESS=health.address,
                 OCPP_URL=OCPP_URL,
+                SESSION_SECRET_FILE=str(directory / "secret"),
+                ACCOUNT_KEY_FILE=str(account),
                 **{f"{name.upper()}_ADDRESS": neighbour for name in NAMES},
             ),
             stderr=subprocess.PIPE,
@@ -82,9 +87,9 @@ async def _ready(run: Run) -> bool:
         return False
 
 
-async def test_it_is_ready_and_tells_the_truth_while_nothing_else_runs() -> None:
+async def test_it_is_ready_and_tells_the_truth_while_nothing_else_runs(tmp_path: Path) -> None:
     with contextlib.ExitStack() as held:
-        async with running(Reserved(held).address) as run:
+        async with running(Reserved(held).address, tmp_path) as run:
             assert (await run.pages.get("/api/v1/status")).json() == {
                 "services": [{"name": name, "state": "UNREACHABLE"} for name in NAMES],
                 "ocpp": OCPP_URL,
@@ -93,7 +98,7 @@ async def test_it_is_ready_and_tells_the_truth_while_nothing_else_runs() -> None
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
-    how: signal.Signals,
+    how: signal.Signals, tmp_path: Path
 ) -> None:
     asked = asyncio.Event()
 
@@ -104,10 +109,10 @@ async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as neighbour:
         port = neighbour.sockets[0].getsockname()[1]
-        async with running(f"127.0.0.1:{port}") as run, asyncio.timeout(30):
+        async with running(f"127.0.0.1:{port}", tmp_path) as run, asyncio.timeout(30):
             # A connection that asks nothing, as browsers keep them, holds up nobody.
             _, idle = await asyncio.open_connection("127.0.0.1", run.pages.port)
-            answer = asyncio.create_task(run.pages.get("/"))
+            answer = asyncio.create_task(run.pages.get("/status"))
             await asked.wait()
             run.process.send_signal(how)
             assert "5 of 5 services cannot be used now." in (await answer).body
@@ -115,18 +120,17 @@ async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
             assert run.process.stderr is not None
             assert await run.process.stderr.read() == b""
             with pytest.raises(ConnectionRefusedError):
-                await run.pages.get("/")
+                await run.pages.get("/status")
             idle.close()
 
 
-async def test_serving_leaves_signals_to_the_process() -> None:
-    async def nobody() -> tuple[Service, ...]:
-        return ()
-
+async def test_serving_leaves_signals_to_the_process(tmp_path: Path) -> None:
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-    async with serving(nobody) as portal:
-        assert (await portal.get("/")).status == 200
-        assert {each: signal.getsignal(each) for each in before} == before
+    with contextlib.ExitStack() as held:
+        nobody = dict.fromkeys(NAMES, Reserved(held).address)
+        async with serving(nobody, tmp_path) as portal:
+            assert (await portal.get("/status")).status == 200
+            assert {each: signal.getsignal(each) for each in before} == before
 
 
 def test_settings_that_are_missing_or_unknown_are_named_line_by_line() -> None:
@@ -141,5 +145,7 @@ def test_settings_that_are_missing_or_unknown_are_named_line_by_line() -> None:
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
         "CHARGEKEY_PORTAL_NATS_URL: no such setting",
+        "CHARGEKEY_PORTAL_SESSION_SECRET_FILE: Field required",
+        "CHARGEKEY_PORTAL_ACCOUNT_KEY_FILE: Field required",
         *(f"CHARGEKEY_PORTAL_{name.upper()}_ADDRESS: Field required" for name in NAMES),
     ]

@@ -1,78 +1,118 @@
-"""The portal's addresses: pages for people, and the same as JSON below `/api/v1/`."""
+"""The portal's addresses: pages for people, and REST below `/api/v1/`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
+from typing import Any
 
-import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.exceptions import RequestValidationError
+from grpc import aio
 from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
 
-from chargekey_common.asyncapi import contract
-from chargekey_portal.answers import Refusal, document, page, refused
-from chargekey_portal.feeds import events
-from chargekey_portal.services import Service
-
-READING = ["GET", "HEAD"]
-
-_INTERNAL = Refusal(
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    "internal",
-    "Something went wrong here; the portal's log says what.",
+from chargekey_portal import administrators, pages
+from chargekey_portal.administrators import ActingNeededError
+from chargekey_portal.refusals import (
+    INTERNAL,
+    MALFORMED,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    Refusal,
+    RefusedError,
+    refusal_of,
 )
-_REFUSALS = {
-    HTTPStatus.NOT_FOUND: Refusal(
-        HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address."
-    ),
-    HTTPStatus.METHOD_NOT_ALLOWED: Refusal(
-        HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "This address can only be read."
-    ),
-}
+from chargekey_portal.rendering import API, refused, refused_as_document, see
+from chargekey_portal.rest import serving as rest
+from chargekey_portal.services import Services
+from chargekey_portal.settings import PortalSettings
+from chargekey_portal.static_files import ADDRESS, Assets
+from chargekey_portal.visitors import SignInNeededError
+
+# Seconds without a request after which somebody signs in anew: as long as identity keeps it.
+SESSION_LASTS = 30 * 24 * 3600
+
+_REFUSALS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 
-class Status(msgspec.Struct, frozen=True):
-    """What runs here: each service, and where chargers connect."""
+def portal(settings: PortalSettings, services: Services) -> FastAPI:
+    """Return the application, over these services."""
+    # Without FastAPI's documentation pages, which load their parts from elsewhere.
+    app = FastAPI(openapi_url=None, redirect_slashes=False, exception_handlers=dict(_HANDLERS))
+    app.state.settings, app.state.services = settings, services
+    # What goes on while somebody looks ends with it.
+    app.state.ending = asyncio.Event()
+    app.add_middleware(
+        SessionMiddleware,
+        secret_key=settings.session_secret_file.read_bytes().hex(),
+        session_cookie="__Host-chargekey" if settings.secure else "chargekey",
+        max_age=SESSION_LASTS,
+        https_only=settings.secure,
+    )
+    for each in pages.ROUTERS:
+        app.include_router(each)
+    app.router.routes.extend(rest.routes())
+    app.mount(ADDRESS, Assets())
 
-    services: tuple[Service, ...]
-    ocpp: str
-
-
-def portal(ask: Callable[[], Awaitable[tuple[Service, ...]]], ocpp_url: str) -> FastAPI:
-    """Return the application; `ask` tells the services' states anew at every look."""
-    # Without its documentation pages, which load their parts from elsewhere.
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
-    feeds = contract()
-    events_of_feeds = events(feeds)
-
-    @app.api_route("/", methods=READING)
-    async def what_runs_here() -> Response:
-        return page("what_runs_here", services=await ask(), ocpp_url=ocpp_url)
-
-    @app.api_route("/api/v1/status", methods=READING)
-    async def status() -> Response:
-        return document(Status(await ask(), ocpp_url))
-
-    @app.api_route("/api/v1/feeds/asyncapi.json", methods=READING)
-    async def feeds_contract() -> Response:
-        return document(feeds)
-
-    @app.api_route("/api/v1/feeds/docs", methods=READING)
-    async def feeds_page() -> Response:
-        return page("feeds", contract=feeds, events=events_of_feeds)
-
-    @app.exception_handler(HTTPException)
-    async def no_answer(request: Request, error: HTTPException) -> Response:
-        refusal = _REFUSALS.get(HTTPStatus(error.status_code), _INTERNAL)
-        response = refused(request.url.path, refusal)
-        response.headers.update(error.headers or {})
-        return response
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, _: Exception) -> Response:
-        return refused(request.url.path, _INTERNAL)
-
-    app.mount("/assets", StaticFiles(directory=Path(__file__).parent / "assets"))
     return app
+
+
+async def _no_answer(request: Request, error: HTTPException) -> Response:
+    response = _refused(request, _REFUSALS.get(error.status_code, INTERNAL))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _malformed(request: Request, _: RequestValidationError) -> Response:
+    return _refused(request, MALFORMED)
+
+
+async def _refused_here(request: Request, error: RefusedError) -> Response:
+    return _refused(request, error.refusal)
+
+
+async def _refused_there(request: Request, error: aio.AioRpcError) -> Response:
+    refusal = refusal_of(error)
+    if refusal is INTERNAL:
+        raise error
+    return _refused(request, refusal)
+
+
+async def _sign_in_needed(request: Request, _: SignInNeededError) -> Response:
+    if "hx-request" in request.headers:
+        return Response(status_code=HTTPStatus.UNAUTHORIZED)  # for a part of a page
+    if request.method == "GET":
+        request.session["to"] = request.url.path
+    return see("/sign-in")
+
+
+async def _acting_needed(request: Request, _: ActingNeededError) -> Response:
+    if "hx-request" in request.headers:
+        return Response(status_code=HTTPStatus.UNAUTHORIZED)  # for a part of a page
+    if request.method != "GET":
+        return see("/administration", "acting_ended")
+    administrators.come_back(request)
+    return see("/administration")
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    return _refused(request, INTERNAL)
+
+
+def _refused(request: Request, refusal: Refusal) -> Response:
+    if request.url.path.startswith(API):
+        return refused_as_document(refusal)
+    return refused(request, refusal)
+
+
+_HANDLERS: Mapping[Any, Any] = {
+    HTTPException: _no_answer,
+    RequestValidationError: _malformed,
+    RefusedError: _refused_here,
+    aio.AioRpcError: _refused_there,
+    SignInNeededError: _sign_in_needed,
+    ActingNeededError: _acting_needed,
+    Exception: _failed,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chargekey_common import process
+from chargekey_common.accounts import Signer
 from chargekey_common.http_server import HttpServer
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load
@@ -11,12 +12,14 @@ from chargekey_portal.app import portal
 from chargekey_portal.guard import Guard
 from chargekey_portal.services import Services
 from chargekey_portal.settings import PortalSettings
+from chargekey_portal.static_files import require_vendored
 
 
 async def start(lifetime: Lifetime) -> None:
     """Serve; ready whatever the services' states are, which is what it is there to tell."""
     settings = load(PortalSettings)
     configure_logging("portal", settings.log_level)
+    require_vendored()
     services = Services(
         {
             "access": settings.access_address,
@@ -24,16 +27,18 @@ async def start(lifetime: Lifetime) -> None:
             "gateway": settings.gateway_address,
             "history": settings.history_address,
             "notifier": settings.notifier_address,
-        }
+        },
+        Signer.from_file(settings.account_key_file),
     )
     lifetime.closing.push_async_callback(services.close)
-    host = settings.http_address.rpartition(":")[0]
-    app = Guard(portal(services.ask, settings.ocpp_url), {host})
-    http = HttpServer(app, settings.http_address)
+    app = portal(settings, services)
+    guarded = Guard(app, settings.hosts, secure=settings.secure)
+    http = HttpServer(guarded, settings.http_address)
     health = HealthServer(lambda: Readiness(ready=http.serving))
     await lifetime.serve(health, settings.health_address)
     lifetime.own(http.run(), "http")
     lifetime.closing.push_async_callback(http.stop)
+    lifetime.closing.callback(app.state.ending.set)
 
 
 def main() -> None:

@@ -1,33 +1,33 @@
-"""How the services are, by their own word: gRPC health, asked at the moment somebody looks."""
+"""The services: their methods as whoever asks, and how they are by their own word."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, cast
 
 import msgspec
 from grpc import aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-DEADLINE = 1.0
-# A channel that failed tries again after this long; the library's own two minutes
-# would tell of a past in which the service was away.
-RECONNECT_MS = 500
+from chargekey.access.v1.check_pb2 import ListAllowedRequest
+from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
+from chargekey_common.accounts import Caller
+from chargekey_common.grpc.client import Calling, Credential, channel
+from chargekey_common.grpc.stubs import CHARGER_DEADLINE, Stubs
 
-_OPTIONS = (
-    # Services are reached directly, whatever proxy a person's shell is set to.
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
-    ("grpc.max_reconnect_backoff_ms", RECONNECT_MS),
-)
+# Seconds for a service to say how it is.
+PATIENCE = 1.0
+# Of so many people the methods are kept ready, about 100 KiB each.
+MOST_CALLERS = 128
 
 State = Literal["SERVING", "NOT_SERVING", "UNREACHABLE"]
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A service and its state; UNREACHABLE is one that said nothing within the deadline."""
+    """A service and its state; UNREACHABLE is one that said nothing within PATIENCE."""
 
     name: str
     state: State
@@ -36,14 +36,30 @@ class Service(msgspec.Struct, frozen=True):
 class Services:
     """The services of one system, by their addresses (`host:port`)."""
 
-    def __init__(self, addresses: Mapping[str, str]) -> None:
-        self._channels = {
-            name: aio.insecure_channel(address, options=_OPTIONS)
-            for name, address in addresses.items()
-        }
+    def __init__(self, addresses: Mapping[str, str], account: Credential) -> None:
+        """Be made; what the portal itself asks, it asks by its own account."""
+        self._access = channel(addresses["access"], account)
+        self._check = CheckServiceStub(self._access)
+        self._channels = {name: channel(address, None) for name, address in addresses.items()}
+        self._chargers = channel(addresses["gateway"], None, deadline=CHARGER_DEADLINE)
+        self.as_nobody = Stubs(self._channels | {"chargers": self._chargers})
+        self.as_ = lru_cache(MOST_CALLERS)(self._as)
+
+    def _as(self, token: str) -> Stubs:
+        """Return the services' methods as whoever the access token is of."""
+        channels = self._channels | {"chargers": self._chargers}
+        # Which is a channel as far as generated methods need one.
+        return Stubs(
+            {name: cast("aio.Channel", Calling(each, token)) for name, each in channels.items()}
+        )
+
+    async def allowed(self, caller: Caller, about: str, *actions: str) -> frozenset[str]:
+        """Return which of these actions the caller may do to `about`, as access names both."""
+        asked = ListAllowedRequest(caller=caller, actions=actions, object=about)
+        return frozenset((await self._check.ListAllowed(asked)).actions)
 
     async def ask(self) -> tuple[Service, ...]:
-        """Return every service's state, after DEADLINE seconds at the latest."""
+        """Return every service's state, after PATIENCE at the latest."""
         return tuple(
             await asyncio.gather(
                 *(_asked(name, channel) for name, channel in self._channels.items())
@@ -52,14 +68,14 @@ class Services:
 
     async def close(self) -> None:
         """Ask no more."""
-        for channel in self._channels.values():
-            await channel.close()
+        for each in (*self._channels.values(), self._chargers, self._access):
+            await each.close()
 
 
 async def _asked(name: str, channel: aio.Channel) -> Service:
     check = HealthStub(channel).Check  # type: ignore[attr-defined] # untyped there
     try:
-        answer = await check(HealthCheckRequest(), timeout=DEADLINE)
+        answer = await check(HealthCheckRequest(), timeout=PATIENCE)
     except aio.AioRpcError:
         return Service(name, "UNREACHABLE")
     serving = answer.status == HealthCheckResponse.SERVING

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chargekey_common.settings import ProcessSettings
 
 
 class PortalSettings(ProcessSettings):
-    """The portal's own settings; it keeps nothing and signs in nowhere, so it needs few."""
+    """The portal's own settings; it keeps nothing, so it needs few."""
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_PORTAL_")
 
     # Where pages are served, `host:port`.
     http_address: str
+    # Where people find them, as in `https://charge.example`, where that is elsewhere.
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+$")] | None = None
+    # Random bytes that sessions are signed with: all replicas have the same.
+    session_secret_file: Path
+    # The portal's own private key, to ask access with what a person may.
+    account_key_file: Path
+    # Whether identity has an OpenID Connect provider that people may sign in by.
+    openid: bool = False
+    # Holds the mails that were caught instead of sent, for a system of one's own: whoever
+    # reaches the portal reads them all, links to sign in included.
+    caught_mails: Path | None = None
     # Where chargers connect, as they are to be told: `ws://host:port/ocpp`.
     ocpp_url: str
     # Where the services answer, `host:port`.
@@ -22,3 +38,18 @@ class PortalSettings(ProcessSettings):
     gateway_address: str
     history_address: str
     notifier_address: str
+
+    @property
+    def url(self) -> str:
+        """Where people find the portal."""
+        return self.public_url or f"http://{self.http_address}"
+
+    @property
+    def hosts(self) -> set[str]:
+        """The names it answers under."""
+        return {self.http_address.rpartition(":")[0], urlsplit(self.url).hostname or ""}
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach it by TLS alone."""
+        return self.url.startswith("https://")

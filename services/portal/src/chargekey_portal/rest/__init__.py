@@ -1,0 +1,1 @@
+"""REST: JSON over HTTP for programs, a table over the services' methods."""
