@@ -139,7 +139,7 @@ def chargers(site: Site) -> Iterator[Row]:
     for key in IDS:
         add = ("charger", "add", "--ocpp-identity", "CP-2")
         yield "installation_unknown", (*add, "--installation", key)
-        yield "installation_unknown", ("charger", "list", "--installation", key)
+        yield "installation_unknown", ("charger", "list", "--installation", key, "--search", "CP")
         unknown = "charger_unknown" if key else "charger_not_named"
         yield unknown, ("charger", "set", key, "--authorisation", "required")
         yield unknown, ("charger", "set", key, "--authorisation", "required", "--dry-run")
@@ -180,7 +180,8 @@ def users(site: Site) -> Iterator[Row]:
     for key in IDS:
         names = ("--first-name", "Ada", "--last-name", "Lovelace")
         yield "installation_unknown", ("user", "add-local", "--installation", key, *names)
-        yield "installation_unknown", ("user", "list", "--installation", key)
+        yield "installation_unknown", ("user", "list", "--installation", key, "--search", "ada")
+        yield "installation_unknown", ("user", "search", "ada", "--installation", key)
         yield "user_unknown", ("user", "rename", key, *names)
         yield "user_unknown", ("user", "block", key)
         yield "user_unknown", ("user", "unblock", key)
@@ -360,6 +361,7 @@ def partners(site: Site) -> Iterator[Row]:
         yield "endpoint_secret_invalid", (*there, "ocpi")
         yield "file_unreadable", (*there, "ocpi", "--secret-file", "/nowhere/at/all")
         yield "partner_unknown", (*endpoint, "remove", key)
+        yield "partner_unknown", (*endpoint, "show", key)
     for url in ("volt", "ftp://volt.example/", "https://a:b@volt.example/", ENDLESS):
         there = ("partner", "decision-endpoint", "set", UNKNOWN, "--url", url)
         yield "endpoint_url_invalid", (*there, "--kind", "webhook")
@@ -421,11 +423,13 @@ def requests(site: Site) -> Iterator[Row]:
             yield "partner_unknown", ask
         yield "access_request_unknown", ("access-request", "show", "--token", key)
         yield "installation_unknown", ("access-request", "list", "--installation", key)
+        yield "partner_unknown", ("access-request", "list", "--partner-id", key)
         yield "access_request_unknown", ("access-request", "withdraw", key)
         deny = ("access-request", "deny", key, "--installation", site.id)
         yield "access_request_unknown", deny
         approve = ("access-request", "approve", "--request", key, "--installation", site.id)
         yield "access_request_unknown", approve
+    yield "installation_or_partner", ("access-request", "list")
     yield "target_missing", ("access-request", "approve", "--installation", site.id)
     yield "choice_unknown", ("access-request", "create", "--roles", "king")
 
@@ -459,6 +463,7 @@ def questions(site: Site) -> Iterator[Row]:
         yield "choice_unknown", ("events", "--stream", streams)
     yield "usage", ("events", "--limit", "-1")
     yield "usage", ("audit", "verify", SECRET)
+    yield "usage", ("audit", "standing", SECRET)
     simulate = ("simulate", "--ocpp-identity", site.charger, "--password")
     yield "charger_refused", (*simulate, SECRET, "--code", "#1357")
     yield "code_too_long", (*simulate, site.password, "--code", ENDLESS)

@@ -138,7 +138,9 @@ async def test_a_charger_is_waited_for_until_the_gateway_says_that_it_is_silent(
     data.account(ADMINISTRATOR)
     for each in (data.secrets, data.system_file.parent):
         each.mkdir(exist_ok=True)
-    system = System(ocpp="", portal="", partners="", nats="", grpc=grpc, data=str(tmp_path))
+    system = System(
+        ocpp="", portal="", administrator="", partners="", nats="", grpc=grpc, data=str(tmp_path)
+    )
     await server.start()
     try:
         with data.announced(msgspec.json.encode(system)):

@@ -134,6 +134,30 @@ def test_users_and_identifications_from_beginning_to_end(site: Site) -> None:
     assert site.run("identification", "list", "--user", grace) == {"identifications": []}
 
 
+def test_lists_are_searched(system: RunningSystem) -> None:
+    site = Site(system, "Searched")
+    other = f"{site.charger}-2"
+    add = ("charger", "add", "--installation", site.id, "--ocpp-identity", other)
+    second: str = system.chargekey(*add)["id"]
+    hopper: str = site.add_user("Grace", "Hopper")["id"]
+
+    def found(kind: str, text: str, *where: str) -> list[str]:
+        listed = site.run(kind, "list", *where, "--search", text)
+        return [each["id"] for each in listed[f"{kind}s"]]
+
+    here = ("--installation", site.id)
+    assert found("charger", site.charger.lower(), *here) == [site.charger_id, second]
+    assert found("charger", "searched-2", *here) == [second]
+    assert found("charger", "nowhere", *here) == []
+    assert found("user", "CE HOP", *here) == [hopper]
+    assert found("installation", "searched") == [site.id]
+    people = site.run("user", "search", "a", *here)["people"]
+    assert people == [
+        {"id": site.user, "name": "Ada Lovelace"},
+        {"id": hopper, "name": "Grace Hopper"},
+    ]
+
+
 def test_a_decision_with_its_reason_from_the_positions_it_must_include(site: Site) -> None:
     add = ("identification", "add", "--user", site.user, "--type", "pin", "--code", "#2468")
     pin = site.run(*add)

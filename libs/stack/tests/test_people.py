@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from chargekey_stack.programs import ADMINISTRATOR_ADDRESS
+
 from .mails import token, tokens
 from .running_system import RunningSystem
 
@@ -285,6 +287,37 @@ def test_what_was_done_about_a_thing_is_told_to_its_owners_alone(site: Site) -> 
     assert {"InstallationCreated", "ChargerAdded", "PermissionGranted"} <= events
     assert all(change["actor"] for change in changes)
     assert of.run("history", "--installation", of.id, "--as", guest) == "permission_denied"
+
+
+def test_the_administrator_signs_in_by_his_address_and_is_told_as_himself(site: Site) -> None:
+    """To every service, which verifies by identity's keys; whoever else signs in is none."""
+    of = Site(site.system, "Administered")
+    at_site, by_me = ("--installation", of.id), ("--as", "administrator:me")
+    assert of.run("partner", "list", *by_me) == "not_signed_in"
+    with signed_in(of.system, ADMINISTRATOR_ADDRESS) as root:
+        assert of.run("installation", "show", of.id) == "permission_denied"
+        assert of.run("installation", "show", of.id, *by_me)["id"] == of.id
+        of.run("installation", "rename", of.id, "--name", "Renamed", *by_me)
+        assert of.run("user", "list", *at_site, *by_me) == {"users": []}
+        assert of.run("sessions", "list", *at_site, *by_me) == {"sessions": []}
+        tap = ("authorize", "--charger", of.charger, "--code", "#8812")
+        assert of.run(*tap, *by_me)["status"] == "Invalid"
+        partner = of.run(
+            *("partner", "create", "--name", "Me AS", "--kind", "service-partner"),
+            *("--contact", "me@fix.example", *by_me),
+        )
+        assert partner["id"] in str(of.run("partner", "list", *by_me))
+        assert isinstance(of.run("feed", "show", partner["id"], *by_me), dict)
+        assert isinstance(of.run("audit", "verify", *by_me), dict)
+        changes = of.run("history", *at_site, *by_me)["changes"]
+        [renamed] = [each for each in changes if each["event"] == "InstallationRenamed"]
+        assert renamed["actor"] == f"administrator:{root}"
+        his = of.run("history", "--user", root)["changes"]
+        acted = [each for each in his if each["event"] == "ActedAsAdministrator"]
+        assert {each["actor"] for each in acted} == {f"user:{root}"}
+    of.invite("clerk@people.example", "owner")
+    with signed_in(of.system, "clerk@people.example"):
+        assert of.run("partner", "list", *by_me) == "permission_denied"
 
 
 def test_a_person_takes_everything_with_him_and_is_erased(site: Site) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.ports import HOST, Ports
-from chargekey_stack.programs import Addresses, programs
+from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, Addresses, programs
 
 from .processes import about, alive, children
 from .running_system import CHARGEKEY, RunningSystem, chargekey, up
@@ -62,6 +62,22 @@ def test_history_keeps_what_has_ended_for_as_long_as_is_said(tmp_path: Path) -> 
             ours = programs(data, addresses, "nats://127.0.0.1:1", **given)
             [history] = [each for each in ours if each.name == "history"]
             assert history.environment["CHARGEKEY_HISTORY_RETENTION_DAYS"] == days
+
+
+def test_the_administrator_is_mailed_and_may_sign_in_at_the_address_that_is_said(
+    tmp_path: Path,
+) -> None:
+    data = DataDirectory(tmp_path)
+    with data.locked(), contextlib.closing(Ports()) as ports:
+        addresses = Addresses.reserve(ports)
+        for given, address in (
+            ({}, ADMINISTRATOR_ADDRESS),
+            ({"administrator": "root@up.example"}, "root@up.example"),
+        ):
+            ours = programs(data, addresses, "nats://127.0.0.1:1", **given)
+            told = {key: value for each in ours for key, value in each.environment.items()}
+            assert told["CHARGEKEY_IDENTITY_ADMINISTRATORS"] == address
+            assert told["CHARGEKEY_NOTIFIER_ADMINISTRATOR_ADDRESS"] == address
 
 
 @pytest.mark.parametrize(

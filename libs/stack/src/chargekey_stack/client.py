@@ -10,38 +10,12 @@ import msgspec
 from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2
-from chargekey.access.v1.access_requests_pb2_grpc import AccessRequestServiceStub
-from chargekey.access.v1.chargers_pb2_grpc import ChargerServiceStub
-from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
-from chargekey.access.v1.decision_endpoints_pb2_grpc import DecisionEndpointServiceStub
-from chargekey.access.v1.installations_pb2_grpc import InstallationServiceStub
-from chargekey.access.v1.owners_pb2_grpc import OwnersServiceStub
-from chargekey.access.v1.partners_pb2_grpc import PartnerServiceStub
-from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
-from chargekey.audit.v1.audit_pb2_grpc import AuditServiceStub
-from chargekey.gateway.v1.commands_pb2_grpc import ChargerCommandServiceStub
-from chargekey.gateway.v1.convergence_pb2_grpc import ConvergenceServiceStub
-from chargekey.gateway.v1.decisions_pb2_grpc import DecisionServiceStub as PreviewServiceStub
-from chargekey.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
-from chargekey.history.v1.decisions_pb2_grpc import DecisionServiceStub
-from chargekey.history.v1.history_pb2_grpc import HistoryServiceStub
-from chargekey.history.v1.reports_pb2_grpc import ReportServiceStub
 from chargekey.identity.v1 import sign_in_pb2, users_pb2
-from chargekey.identity.v1.credentials_pb2_grpc import CredentialServiceStub
-from chargekey.identity.v1.identifications_pb2_grpc import IdentificationServiceStub
-from chargekey.identity.v1.invitations_pb2_grpc import InvitationServiceStub
-from chargekey.identity.v1.people_pb2_grpc import PeopleServiceStub
-from chargekey.identity.v1.privacy_pb2_grpc import PrivacyServiceStub
-from chargekey.identity.v1.scans_pb2_grpc import ScanServiceStub
 from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
-from chargekey.identity.v1.users_pb2_grpc import UserServiceStub
-from chargekey.notifier.v1.feeds_pb2_grpc import FeedServiceStub
-from chargekey.notifier.v1.mails_pb2_grpc import MailServiceStub
-from chargekey.notifier.v1.ocpi_pb2_grpc import OcpiServiceStub
-from chargekey.notifier.v1.webhooks_pb2_grpc import WebhookServiceStub
 from chargekey_common.accounts import Signer
 from chargekey_common.errors import UnavailableError
 from chargekey_common.grpc.client import Credential, channel
+from chargekey_common.grpc.stubs import CHARGER_DEADLINE, Stubs
 from chargekey_stack import login
 from chargekey_stack.answers import Answer, show, tell, unheard
 from chargekey_stack.data_directory import DataDirectory
@@ -49,17 +23,18 @@ from chargekey_stack.errors import (
     DataUnusableError,
     DataVersionError,
     NotRunningError,
+    NotSignedInError,
     UserElsewhereError,
 )
-from chargekey_stack.login import Token
+from chargekey_stack.login import Login, Token
 from chargekey_stack.system import System
 
 ADMINISTRATOR_WORD = "administrator"
-# Seconds. The gateway gives a charger 28 to answer, and then says that it was silent.
-CHARGER_DEADLINE = 30.0
+# Who signed in, where he is one.
+HIMSELF_AS_ADMINISTRATOR = "administrator:me"
 
 
-class Client:
+class Client(Stubs):
     """Every service's methods, and what the command line asks on its way to them."""
 
     def __init__(
@@ -70,6 +45,7 @@ class Client:
         for_people: bool,
         user_id: str | None = None,
     ) -> None:
+        super().__init__(channels)
         self.system = system
         # As whom, unless it is the administrator.
         self.user_id = user_id
@@ -77,35 +53,6 @@ class Client:
         self.for_people = for_people
         # Says what goes on while a command takes its time.
         self.tell = tell if for_people else unheard
-        self.installations = InstallationServiceStub(channels["access"])
-        self.chargers = ChargerServiceStub(channels["access"])
-        self.permissions = PermissionServiceStub(channels["access"])
-        self.owners = OwnersServiceStub(channels["access"])
-        self.partners = PartnerServiceStub(channels["access"])
-        self.decision_endpoints = DecisionEndpointServiceStub(channels["access"])
-        self.access_requests = AccessRequestServiceStub(channels["access"])
-        self.check = CheckServiceStub(channels["access"])
-        self.users = UserServiceStub(channels["identity"])
-        self.identifications = IdentificationServiceStub(channels["identity"])
-        self.invitations = InvitationServiceStub(channels["identity"])
-        self.sign_in = SignInServiceStub(channels["identity"])
-        self.credentials = CredentialServiceStub(channels["identity"])
-        self.scans = ScanServiceStub(channels["identity"])
-        self.privacy = PrivacyServiceStub(channels["identity"])
-        self.people = PeopleServiceStub(channels["identity"])
-        self.gateway = GatewayServiceStub(channels["gateway"])
-        self.convergence = ConvergenceServiceStub(channels["gateway"])
-        self.charger_commands = ChargerCommandServiceStub(channels["chargers"])
-        self.previews = PreviewServiceStub(channels["gateway"])
-        self.history = HistoryServiceStub(channels["history"])
-        self.decisions = DecisionServiceStub(channels["history"])
-        self.reports = ReportServiceStub(channels["history"])
-        self.feeds = FeedServiceStub(channels["notifier"])
-        self.mails = MailServiceStub(channels["notifier"])
-        self.ocpi = OcpiServiceStub(channels["notifier"])
-        self.webhooks = WebhookServiceStub(channels["notifier"])
-        # Of every service that has a store.
-        self.audits = {name: AuditServiceStub(channels[name]) for name in ("access", "identity")}
 
     @property
     def nats_token(self) -> str:
@@ -144,8 +91,9 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """Open the system that runs on `data`, as the user `as_`, `administrator`, or who signed in.
 
-    Raises NotRunningError, also in place of what nobody answers there, DataVersionError,
-    DataUnusableError or LoginDamagedError.
+    As `administrator:me` it is who signed in, as an administrator. Raises NotRunningError, also in
+    place of what nobody answers there, DataVersionError, DataUnusableError, LoginDamagedError or
+    NotSignedInError.
     """
     try:
         system = msgspec.json.decode(data.system_file.read_bytes(), type=System)
@@ -160,13 +108,7 @@ async def connected(
         raise DataVersionError(str(data.path)) from None
     channels: dict[str, aio.Channel] = {}
     try:
-        credential: Credential = administrator
-        user_id = None
-        if as_ is None and signed_in is not None:
-            signed_in = await login.fresh(data.login, signed_in, system.grpc["identity"])
-            credential, user_id = Token(signed_in.access_token), signed_in.user_id
-        elif as_ not in (None, ADMINISTRATOR_WORD):
-            credential, user_id = await _token_of(as_, system, administrator), as_
+        credential, user_id = await _caller(as_, data, system, administrator, signed_in)
         channels |= {name: channel(address, credential) for name, address in system.grpc.items()}
         channels["chargers"] = channel(
             system.grpc["gateway"], credential, deadline=CHARGER_DEADLINE
@@ -182,11 +124,42 @@ async def connected(
             await each.close()
 
 
+async def _caller(
+    as_: str | None,
+    data: DataDirectory,
+    system: System,
+    administrator: Signer,
+    signed_in: Login | None,
+) -> tuple[Credential, str | None]:
+    """Return what to call with, and as which user, if as one; raises NotSignedInError."""
+    if as_ == ADMINISTRATOR_WORD or (as_ is None and signed_in is None):
+        return administrator, None
+    if as_ not in (None, HIMSELF_AS_ADMINISTRATOR):
+        return await _token_of(as_, system, administrator), as_
+    if signed_in is None:
+        raise NotSignedInError
+    signed_in = await login.fresh(data.login, signed_in, system.grpc["identity"])
+    own = Token(signed_in.access_token)
+    if as_ is None:
+        return own, signed_in.user_id
+    return await _token_as_administrator(own, system), None
+
+
 async def _token_of(user_id: str, system: System, administrator: Signer) -> Token:
     """Return an access token of somebody, for the administrator to try a call as him."""
     asked = channel(system.grpc["identity"], administrator)
     try:
         request = sign_in_pb2.SignInAsRequest(user_id=user_id)
         return Token((await SignInServiceStub(asked).SignInAs(request)).access_token)
+    finally:
+        await asked.close()
+
+
+async def _token_as_administrator(own: Token, system: System) -> Token:
+    """Return an access token of who signed in, as the administrator that he may be."""
+    asked = channel(system.grpc["identity"], own)
+    try:
+        request = sign_in_pb2.ActAsAdministratorRequest()
+        return Token((await SignInServiceStub(asked).ActAsAdministrator(request)).access_token)
     finally:
         await asked.close()

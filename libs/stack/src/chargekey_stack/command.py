@@ -35,7 +35,8 @@ As = Annotated[
     typer.Option(
         "--as",
         envvar="CHARGEKEY_AS",
-        help="A user's id, to try the command as him, or `administrator`."
+        help="A user's id, to try the command as him, or `administrator`; or `administrator:me`,"
+        " who has signed in as the administrator he is."
         " Without it: who has signed in, or else the administrator.",
         metavar="USER",
     ),

@@ -12,8 +12,6 @@ ChargekeyError
 │   ├── SubjectMissingError       subject_missing
 │   ├── TargetMissingError        target_missing
 │   └── TypeTwiceError            type_twice
-├── NotFoundError
-│   └── MailUnknownError          mail_unknown
 ├── FailedPreconditionError
 │   ├── FileUnreadableError       file_unreadable
 │   ├── ImportRefusedError        import_refused
@@ -52,7 +50,6 @@ from __future__ import annotations
 from chargekey_common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    NotFoundError,
     UnavailableError,
 )
 
@@ -76,6 +73,13 @@ class TargetMissingError(InvalidArgumentError):
 
     code = "target_missing"
     sentence = "Name either --installation or --charger."
+
+
+class InstallationOrPartnerError(InvalidArgumentError):
+    """What was asked of one, or what one has asked for."""
+
+    code = "installation_or_partner"
+    sentence = "Name either --installation or --partner-id."
 
 
 class SubjectMissingError(InvalidArgumentError):
@@ -170,13 +174,6 @@ class NotSignedInError(FailedPreconditionError):
 
     code = "not_signed_in"
     sentence = "Nobody is signed in; `chargekey login --email ADDRESS` begins."
-
-
-class MailUnknownError(NotFoundError):
-    """None was caught by that id, or it is kept no longer."""
-
-    code = "mail_unknown"
-    sentence = "There is no such mail here; use an id that `chargekey mail list` shows."
 
 
 class ScanFailedError(FailedPreconditionError):

@@ -120,6 +120,20 @@ ValidUntil = Annotated[
         help="The last day it holds, in the installation's time zone.",
     ),
 ]
+Search = Annotated[
+    str,
+    typer.Option(
+        "--search", metavar="TEXT", help="Those alone that this is in, however it is capitalised."
+    ),
+]
+SearchArgument = Annotated[
+    str,
+    typer.Argument(
+        callback=_from_standard_input,
+        metavar="TEXT",
+        help="Part of a name or an address; - reads it from standard input.",
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")]
 Before = Annotated[
     str,
@@ -172,6 +186,14 @@ OperatorsAnywhere = Annotated[
     typer.Option(
         "--operators-anywhere",
         help="Call payment operators and webhooks without TLS and on this machine, too.",
+    ),
+]
+Administrator = Annotated[
+    str,
+    typer.Option(
+        "--administrator",
+        metavar="ADDRESS",
+        help="Whose address it is that may sign in and act as the administrator, and is mailed.",
     ),
 ]
 KeepHistory = Annotated[

@@ -75,12 +75,14 @@ def programs(
     postgres: Path | None = None,
     operators_anywhere: bool = False,
     keep_history: int = 0,
+    administrator: str = ADMINISTRATOR_ADDRESS,
 ) -> tuple[Program, ...]:
     """Return every process but NATS, which all of them need.
 
     `postgres` is the file with the URL of the database that they keep things in, if not in files;
     `operators_anywhere` is the gateway's setting of that name and the notifier's for partners,
-    `keep_history` history's RETENTION_DAYS.
+    `keep_history` history's RETENTION_DAYS. `administrator` is the address of who may act as one,
+    and who is mailed what concerns nobody else.
     """
     store: Mapping[str, Path] = {} if postgres is None else {_DATABASE: postgres}
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
@@ -99,6 +101,7 @@ def programs(
             **access,
             **store,
             "MASTER_KEY_FILE": data.secret("identity_master_key"),
+            "ADMINISTRATORS": administrator,
         },
         "gateway": {
             **keyed_ids,
@@ -121,7 +124,7 @@ def programs(
             **store,
             "SMTP_ADDRESS": addresses.smtp,
             "SENDER_ADDRESS": SENDER_ADDRESS,
-            "ADMINISTRATOR_ADDRESS": ADMINISTRATOR_ADDRESS,
+            "ADMINISTRATOR_ADDRESS": administrator,
             "PORTAL_URL": f"http://{addresses.http}",
             "GATEWAY_ADDRESS": addresses.grpc["gateway"],
             "HTTP_ADDRESS": addresses.partners,
@@ -146,9 +149,12 @@ def programs(
         _program(name, {**_every_service(name, data, nats_url), **own}, addresses)
         for name, own in settings.items()
     )
-    # Keeps nothing and is known to nobody: it gets no directory, no broker and no account.
-    portal = {
+    # Keeps nothing: it gets no directory and no broker.
+    portal: Mapping[str, str | Path] = {
         "HTTP_ADDRESS": addresses.http,
+        "ACCOUNT_KEY_FILE": data.account(service_account("portal")),
+        "SESSION_SECRET_FILE": data.secret("portal"),
+        "CAUGHT_MAILS": data.mail,
         "OCPP_URL": addresses.ocpp_url,
         **{f"{name.upper()}_ADDRESS": address for name, address in addresses.grpc.items()},
     }

@@ -23,7 +23,7 @@ from chargekey_stack.errors import StartFailedError
 from chargekey_stack.guard import Guard
 from chargekey_stack.last_words import end_of, last_words, reason
 from chargekey_stack.ports import ANY_FREE, Ports, Wanted, refuse_taken
-from chargekey_stack.programs import Addresses, Program, programs
+from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, Addresses, Program, programs
 from chargekey_stack.system import System
 
 START_TIMEOUT = 60.0
@@ -42,6 +42,7 @@ async def running(
     store: str | None = None,
     operators_anywhere: bool = False,
     keep_history: int = 0,
+    administrator: str = ADMINISTRATOR_ADDRESS,
     tell: Tell,
 ) -> AsyncIterator[System]:
     """Run the whole system on `data` for the length of the block, ready when it begins.
@@ -49,7 +50,8 @@ async def running(
     NATS shares its port with nobody: a `wanted` one is seen to be free, and not reserved.
     `store` is the URL of a PostgreSQL to keep everything in, if not in files;
     `operators_anywhere` lets payment operators be asked without TLS, and on this machine;
-    `keep_history` is for how many days history keeps what has ended, 0 for ever.
+    `keep_history` is for how many days history keeps what has ended, 0 for ever;
+    `administrator` is the address of who may sign in and act as one.
 
     `tell` is given a line for each process that crashes, and one when it runs again.
     Raises what `DataDirectory.locked`, `database`, `Ports.reserve` and `refuse_taken` do, and
@@ -79,6 +81,7 @@ async def running(
                 postgres=postgres,
                 operators_anywhere=operators_anywhere,
                 keep_history=keep_history,
+                administrator=administrator,
             )
             await _together(
                 _migrate(program, data.log(program.name)) for program in ours if program.migrates
@@ -89,6 +92,7 @@ async def running(
             system = System(
                 ocpp=addresses.ocpp_url,
                 portal=f"http://{addresses.http}",
+                administrator=administrator,
                 partners=f"http://{addresses.partners}",
                 nats=server.url,
                 grpc=dict(addresses.grpc),

@@ -11,6 +11,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = True
     ocpp: str
     portal: str
+    # Who signs in there with this address administers it.
+    administrator: str
     partners: str
     nats: str
     grpc: dict[str, str]

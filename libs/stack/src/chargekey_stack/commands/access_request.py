@@ -11,7 +11,7 @@ from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
-from chargekey_stack.errors import TargetMissingError
+from chargekey_stack.errors import InstallationOrPartnerError, TargetMissingError
 from chargekey_stack.options import (
     Installation,
     LinkToken,
@@ -68,9 +68,20 @@ async def show(client: Client, *, token: LinkToken) -> Answer:
 
 
 @command(app, "list", "chargekey access-request list --installation 3f0c...")
-async def list_(client: Client, *, installation: Installation) -> Answer:
-    """List the requests that wait at an installation."""
-    request = pb.ListAccessRequestsRequest(installation_id=installation)
+async def list_(
+    client: Client,
+    *,
+    installation: OptionalInstallation = None,
+    partner_id: Annotated[
+        str | None, typer.Option("--partner-id", help="Those of a partner you are in, by its id.")
+    ] = None,
+) -> Answer:
+    """List the requests that wait at an installation, or a partner's own."""
+    if (installation is None) == (partner_id is None):
+        raise InstallationOrPartnerError
+    request = pb.ListAccessRequestsRequest(
+        **given(installation_id=installation, partner_id=partner_id)
+    )
     found = await every(client.access_requests.ListAccessRequests, request, "access_requests")
     return table("access requests", [_document(each) for each in found])
 

@@ -1,9 +1,10 @@
-"""`chargekey audit`: whether what was published is what is stored."""
+"""`chargekey audit`: whether what was published is what is stored, and how far everybody is."""
 
 from __future__ import annotations
 
 from chargekey.audit.v1 import audit_pb2 as pb
-from chargekey_stack.answers import Answer, Document
+from chargekey.audit.v1 import standing_pb2
+from chargekey_stack.answers import Answer, Document, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.errors import AuditDifferedError
@@ -12,7 +13,9 @@ from chargekey_stack.progress import bars
 # The gateway publishes these first and only there: there is nothing to compare them with.
 STREAMS_WITHOUT_STORE = ("SESSIONS", "CHARGERS")
 
-app = group("audit", "Whether what was published is what is stored.")
+_COLUMNS = ("service", "part", "stream", "applied", "last", "behind", "moved_at")
+
+app = group("audit", "Whether what was published is what is stored, and is heard.")
 
 
 @command(app, "verify", "chargekey audit verify")
@@ -43,6 +46,29 @@ async def verify(client: Client) -> Answer:
             ]
         ),
     )
+
+
+@command(app, "standing", "chargekey audit standing")
+async def standing(client: Client) -> Answer:
+    """Tell how far each service is in each stream."""
+    rows: list[Document] = []
+    for service, standings in client.standings.items():
+        told = await standings.ListStandings(standing_pb2.ListStandingsRequest())
+        rows.extend(_standing(service, each) for each in told.standings)
+    return table("standings", rows, _COLUMNS)
+
+
+def _standing(service: str, standing: standing_pb2.Standing) -> Document:
+    return {
+        "service": service,
+        "part": standing.part,
+        "stream": standing.stream,
+        "generation": standing.generation or None,
+        "applied": standing.applied,
+        "last": standing.last,
+        "behind": standing.behind if standing.HasField("behind") else None,
+        "moved_at": instant(standing.moved_at) if standing.moved_at else None,
+    }
 
 
 def _document(result: pb.Result) -> Document:

@@ -15,9 +15,11 @@ from chargekey_stack.command import command, group
 from chargekey_stack.commands import charger_commands, charger_convergence
 from chargekey_stack.errors import NothingToChangeError, TypeTwiceError
 from chargekey_stack.options import ChargerArgument as Charger
-from chargekey_stack.options import Installation, OcppIdentity
+from chargekey_stack.options import Installation, OcppIdentity, Search
 from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import AUTHORISATIONS, TYPES, completed
+
+MOST_STATES = 1000  # that the gateway tells at once
 
 app = group("charger", "Charging stations, each named by the OCPP identity it connects under.")
 app.add_typer(charger_commands.app)
@@ -174,12 +176,17 @@ async def show(client: Client, *, charger: Charger) -> Answer:
 
 
 @command(app, "list", "chargekey charger list --installation 3f0c...")
-async def list_(client: Client, *, installation: Installation) -> Answer:
+async def list_(client: Client, *, installation: Installation, search: Search = "") -> Answer:
     """List an installation's chargers: locked where something must be presented."""
-    request = pb.ListChargersRequest(installation_id=installation)
+    request = pb.ListChargersRequest(installation_id=installation, search=search)
     found = await every(client.chargers.ListChargers, request, "chargers")
-    asked = gateway_pb2.ListChargerStatesRequest(installation_id=installation)
-    states = await _states(client, asked)
+    states: dict[str, gateway_pb2.ChargerState] = {}
+    for first in range(0, len(found), MOST_STATES):
+        asked = [each.id for each in found[first : first + MOST_STATES]]
+        states |= await _states(
+            client,
+            gateway_pb2.ListChargerStatesRequest(installation_id=installation, charger_ids=asked),
+        )
     return table("chargers", [_document(each, states) for each in found])
 
 

@@ -10,6 +10,7 @@ import typer
 from chargekey.access.v1 import installations_pb2 as pb
 from chargekey.access.v1 import owners_pb2
 from chargekey.gateway.v1 import decisions_pb2
+from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, table
 from chargekey_stack.client import Client
@@ -20,7 +21,7 @@ from chargekey_stack.errors import (
     SubjectMissingError,
 )
 from chargekey_stack.operators import silent_operator
-from chargekey_stack.options import Email, OptionalUser, given
+from chargekey_stack.options import Email, OptionalUser, Search, given
 from chargekey_stack.options import InstallationArgument as Id
 from chargekey_stack.preview import DryRun, preview
 from chargekey_stack.words import AUTHENTICATIONS, ON_OPERATOR_TIMEOUT, ON_VIEW_BEHIND, RUNNING
@@ -203,7 +204,10 @@ async def policies(
 ) -> Answer:
     """Show an installation's policies, with those that are given changed, in one step."""
     request = pb.GetInstallationRequest(installation_id=installation)
-    wanted = (await client.installations.GetInstallation(request)).installation.policies
+    found = (await client.installations.GetInstallation(request)).installation
+    if not found.HasField("policies"):
+        raise PermissionDeniedError  # as told to who holds one of its chargers alone
+    wanted = found.policies
     before = pb.Policies()
     before.CopyFrom(wanted)
     for name, words, word in (
@@ -244,11 +248,10 @@ async def show(client: Client, *, installation: Id) -> Answer:
 
 
 @command(app, "list", "chargekey installation list")
-async def list_(client: Client) -> Answer:
+async def list_(client: Client, *, search: Search = "") -> Answer:
     """List the installations you have anything to do with."""
-    found = await every(
-        client.installations.ListInstallations, pb.ListInstallationsRequest(), "installations"
-    )
+    request = pb.ListInstallationsRequest(search=search)
+    found = await every(client.installations.ListInstallations, request, "installations")
     return table("installations", [_document(each) for each in found], _COLUMNS)
 
 
@@ -299,7 +302,8 @@ def _document(installation: pb.Installation) -> Document:
         "managed_by": managed and managed.name,
         "contact": managed and managed.contact,
         "overrides_allowed": managed and managed.overrides_allowed,
-        "open_chargers": installation.open_chargers,
+        # Told where the policies are.
+        "open_chargers": installation.open_chargers if installation.HasField("policies") else None,
         "ownership_offered_to": installation.ownership_offered_to or None,
         "address": _place(installation.address) if installation.HasField("address") else None,
     }

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from chargekey.notifier.v1 import mails_pb2 as pb
+from chargekey_common.caught_mails import caught, caught_mail
 from chargekey_stack.answers import Answer, done, instant, table
-from chargekey_stack.caught_mails import caught, caught_mail
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.errors import NotSignedInError

@@ -357,6 +357,23 @@ async def decision_endpoint_set(
     )
 
 
+@command(decision_endpoint, "show", "chargekey partner decision-endpoint show 2c9e...")
+async def decision_endpoint_show(client: Client, *, partner: PartnerArgument) -> Answer:
+    """Show where an operator is asked, without what it is called with."""
+    found = await client.decision_endpoints.DescribeDecisionEndpoint(
+        decision_endpoints_pb2.DescribeDecisionEndpointRequest(partner_id=partner)
+    )
+    parties = found.parties if found.HasField("parties") else None
+    return fields(
+        {
+            "kind": DECISION_ENDPOINTS.word(found.kind),
+            "url": found.url,
+            "from_party": parties and f"{parties.from_country_code}*{parties.from_party_id}",
+            "to_party": parties and f"{parties.to_country_code}*{parties.to_party_id}",
+        }
+    )
+
+
 @command(decision_endpoint, "remove", "chargekey partner decision-endpoint remove 2c9e...")
 async def decision_endpoint_remove(client: Client, *, partner: PartnerArgument) -> Answer:
     """Let an operator be asked no longer: its sites fall back on their policy."""

@@ -13,6 +13,7 @@ from chargekey_stack.command import DEFAULT_DATA, Data, Json, example
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
 from chargekey_stack.options import (
+    Administrator,
     KeepHistory,
     NatsPort,
     OcppPort,
@@ -22,6 +23,7 @@ from chargekey_stack.options import (
     Store,
 )
 from chargekey_stack.ports import Wanted
+from chargekey_stack.programs import ADMINISTRATOR_ADDRESS
 from chargekey_stack.progress import working
 from chargekey_stack.system import System
 
@@ -38,6 +40,7 @@ def up(
     store: Store = None,
     operators_anywhere: OperatorsAnywhere = False,
     keep_history: KeepHistory = 0,
+    administrator: Administrator = ADMINISTRATOR_ADDRESS,
     json: Json = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
@@ -51,6 +54,7 @@ def up(
         store=store,
         operators_anywhere=operators_anywhere,
         keep_history=keep_history,
+        administrator=administrator,
         tell=tell,
     )
     asyncio.run(_serve(system, as_json=json))
@@ -67,8 +71,9 @@ async def _serve(starting: AbstractAsyncContextManager[System], *, as_json: bool
             with working("Starting everything", shown=not as_json):
                 system = await running_system.enter_async_context(starting)
             ready = (
-                f"Ready. Chargers connect to {system.ocpp}/<identity>, people to {system.portal}, "
-                f"partners' programs to {system.partners}; Ctrl-C ends everything."
+                f"Ready. People open {system.portal} and sign in as {system.administrator}, "
+                f"chargers connect to {system.ocpp}/<identity>, partners' programs to "
+                f"{system.partners}; Ctrl-C ends everything."
             )
             show(Answer(msgspec.to_builtins(system), ready), as_json=as_json)
             await asyncio.Event().wait()

@@ -16,11 +16,12 @@ from chargekey.gateway.v1 import decisions_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import people_pb2, privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
+from chargekey_common.audit.together import Kept, behind
 from chargekey_common.pages import every
 from chargekey_stack.answers import Answer, Document, done, fields, instant, show_file, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
-from chargekey_stack.commands.history import change_documents
+from chargekey_stack.commands.history import change_document
 from chargekey_stack.commands.permission import document as permission_document
 from chargekey_stack.commands.refusals import document as refusal_document
 from chargekey_stack.commands.sessions import document as session_document
@@ -37,6 +38,8 @@ from chargekey_stack.options import (
     Installation,
     LastName,
     OptionalInstallation,
+    Search,
+    SearchArgument,
     UserArgument,
     UsersInstallation,
 )
@@ -181,11 +184,19 @@ async def show(client: Client, *, user: UserArgument) -> Answer:
 
 
 @command(app, "list", "chargekey user list --installation 3f0c...")
-async def list_(client: Client, *, installation: Installation) -> Answer:
+async def list_(client: Client, *, installation: Installation, search: Search = "") -> Answer:
     """List an installation's local users."""
-    request = pb.ListUsersRequest(installation_id=installation)
+    request = pb.ListUsersRequest(installation_id=installation, search=search)
     found = await every(client.users.ListUsers, request, "users")
     return table("users", [_document(each) for each in found], _COLUMNS)
+
+
+@command(app, "search", "chargekey user search lovelace --installation 3f0c...")
+async def search_(client: Client, *, text: SearchArgument, installation: Installation) -> Answer:
+    """Search an installation's local users, and who was invited there, as far as you know them."""
+    request = pb.SearchPeopleRequest(installation_id=installation, search=text)
+    found = await every(client.users.SearchPeople, request, "users")
+    return table("people", [{"id": each.id, "name": each.name} for each in found])
 
 
 @command(app, "blocked", "chargekey user blocked --installation 3f0c...")
@@ -360,6 +371,7 @@ async def _everything(client: Client, user: str) -> Document:
             audit.ListChanges, audit_pb2.ListChangesRequest(object=f"user:{user}"), "changes"
         )
     ]
+    by_id = {change.id: change for _, change in changes}
     return {
         "identity": json.loads(exported.document),
         "permissions": [
@@ -374,9 +386,10 @@ async def _everything(client: Client, user: str) -> Document:
             refusal_document(each)
             for each in await every(client.history.ListRefusals, refusals, "refusals")
         ],
-        "changes": change_documents(
-            sorted(changes, key=lambda each: each[1].at), [change for _, change in changes]
-        ),
+        "changes": [
+            change_document(Kept(service, change, behind(change, by_id)))
+            for service, change in sorted(changes, key=lambda each: each[1].at)
+        ],
     }
 
 

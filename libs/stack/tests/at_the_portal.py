@@ -1,0 +1,58 @@
+"""People at the portal of a running system, in a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+from chargekey_common.testing.browser import OpenPage
+
+from .mails import token
+from .running_system import RunningSystem
+
+
+def signed_up(
+    open_page: OpenPage,
+    system: RunningSystem,
+    address: str,
+    *,
+    first_name: str = "Kari",
+    last_name: str = "Nordmann",
+    **how: Any,
+) -> Page:
+    """Return a page of somebody who has followed the link of his first mail, an invitation."""
+    page = open_page(system.ready["portal"], **how)
+    page.goto(f"/invitation#{token(system.data, address)}")
+    page.get_by_label("First name").fill(first_name)
+    page.get_by_label("Last name").fill(last_name)
+    page.get_by_role("button", name="Sign up").click()
+    page.get_by_role("heading", name="Installations").wait_for()
+    return page
+
+
+def signed_in(
+    open_page: OpenPage, system: RunningSystem, address: str, *, mail: int, **how: Any
+) -> Page:
+    """Return a page of somebody who signs in by a link; it comes as his mail of this number."""
+    page = open_page(system.ready["portal"], **how)
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(address)
+    page.get_by_role("button", name="Send me a link").click()
+    page.get_by_role("heading", name="Look into your mail").wait_for()
+    page.goto(f"/sign-in#{token(system.data, address, mail)}")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Installations").wait_for()
+    return page
+
+
+def owner(open_page: OpenPage, system: RunningSystem, address: str, **how: Any) -> tuple[Page, str]:
+    """Return a page of the new owner of a new site, and the site's id."""
+    site: str = system.chargekey(
+        "installation", "create", "--name", f"Site of {address}", "--time-zone", "Europe/Oslo"
+    )["id"]
+    system.chargekey(
+        *("permission", "grant", "--installation", site),
+        *("--email", address, "--roles", "owner,user"),
+    )
+    return signed_up(open_page, system, address, **how), site

@@ -1,0 +1,157 @@
+"""An installation's settings, its past and what was changed: walks in a browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import openpyxl
+from playwright.sync_api import Page, expect
+
+from chargekey_common.testing.browser import PHONE, OpenPage, axe
+from chargekey_stack.simulator import SimulatedCharger
+
+from .a_charger import a_charger
+from .at_the_portal import owner, signed_up
+from .running_system import RunningSystem
+
+
+def to_settings(page: Page, site: str, tab: str) -> None:
+    page.goto("/installations")
+    page.get_by_role("link", name=site).click()
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("link", name=tab).click()
+
+
+def test_authorisation_required_is_toggled_at_any_time(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """S3-2, S3-3, S3-9, S3-13, S3-14, S3-30...S3-34, S3-57, R1."""
+    address = "owner@portal-settings.example"
+    page, site = owner(open_page, system, address)
+    system.chargekey("charger", "add", "--installation", site, "--ocpp-identity", "CP-TOGGLE")
+    for required in (False, True):
+        to_settings(page, f"Site of {address}", "Authentication")
+        expect(page.get_by_label("Native authentication")).to_be_checked()
+        page.get_by_role("switch", name="Authorisation required").set_checked(required)
+        # Nothing changes before Save.
+        assert (
+            system.chargekey("installation", "show", site)["authorisation_required"] is not required
+        )
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_text("Saved.")).to_be_visible()
+        assert axe(page) == []
+        page.get_by_role("link", name="Chargers").click()
+        mark = "Locked: authorisation required" if required else "Open to anyone"
+        expect(page.get_by_role("img", name=mark)).to_be_visible()
+
+
+def test_name_address_and_policies_are_saved_and_refusals_told(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """S3-5."""
+    address = "second@portal-settings.example"
+    page, _ = owner(open_page, system, address, viewport=PHONE, color_scheme="dark", refusals=[400])
+    to_settings(page, f"Site of {address}", "General")
+    page.get_by_label("Name").fill("Solsiden")
+    page.get_by_role("button", name="Save name").click()
+    expect(page.get_by_role("heading", name="Solsiden")).to_be_visible()
+    page.get_by_label("Street and number").fill("Storgata 1")
+    page.get_by_label("City").fill("Oslo")
+    page.get_by_label("Country").fill("Norway")
+    page.get_by_role("button", name="Save address").click()
+    expect(page.get_by_role("alert")).to_contain_text("Code: ")
+    # What was typed is still there.
+    expect(page.get_by_label("Street and number")).to_have_value("Storgata 1")
+    assert axe(page) == []
+    page.get_by_role("link", name="Security").click()
+    page.get_by_label("Digits of a new PIN, at least").fill("6")
+    page.get_by_label("When somebody who is charging is blocked").select_option(
+        "Let the session finish"
+    )
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert axe(page) == []
+    page.reload()
+    expect(page.get_by_label("Digits of a new PIN, at least")).to_have_value("6")
+    expect(page.get_by_label("When somebody who is charging is blocked")).to_have_value("2")
+
+
+def test_who_may_only_charge_sees_no_settings_that_he_could_change(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """S3-6, R5: USER may charge, and change nothing."""
+    _, site = owner(open_page, system, "third@portal-settings.example")
+    address = "driver@portal-settings.example"
+    system.chargekey(
+        *("permission", "grant", "--installation", site, "--email", address, "--roles", "user")
+    )
+    page = signed_up(open_page, system, address, refusals=[403])
+    page.goto(f"/installations/{site}/settings/authentication")
+    expect(page.get_by_role("switch", name="Authorisation required")).to_be_disabled()
+    for hidden in ("Permissions", "Local users", "Reports", "Activity"):
+        expect(page.get_by_role("link", name=hidden)).to_have_count(0)
+    for refused in ("reports", "activity", "sessions"):
+        page.goto(f"/installations/{site}/{refused}")
+        expect(page.get_by_role("alert")).to_contain_text("Code: permission_denied")
+    page.goto("/installations/00000000-0000-4000-8000-000000000000")
+    expect(page.get_by_role("alert")).to_contain_text("Code: permission_denied")
+
+
+def test_reports_are_per_charger_user_and_identification_and_apart_without_a_user(
+    system: RunningSystem, open_page: OpenPage, tmp_path: Path
+) -> None:
+    """R24, S3-41."""
+    page, site = owner(open_page, system, "fourth@portal-settings.example")
+    charger = system.chargekey(
+        "charger", "add", "--installation", site, "--ocpp-identity", "CP-PAST"
+    )
+    ada = system.chargekey(
+        *("user", "add-local", "--installation", site, "--first-name", "Ada"),
+        *("--last-name", "Lovelace"),
+    )["id"]
+    system.chargekey("identification", "add", "--user", ada, "--type", "pin", "--code", "#24681")
+    with a_charger(system, "CP-PAST", charger["password"]) as at_site:
+        at_site.does(SimulatedCharger.plug_in)
+        at_site.does(lambda it: it.start("#24681"))
+        at_site.does(SimulatedCharger.stop)
+        assert at_site.does(lambda it: it.authorize("#99999")) == "Invalid"
+        at_site.leave()
+    page.goto(f"/installations/{site}")
+    page.get_by_role("link", name="Sessions").click()
+    expect(page.get_by_role("link", name="Ada Lovelace")).to_be_visible()
+    assert axe(page) == []
+    page.get_by_role("link", name="Refusals").click()
+    expect(page.get_by_text("Nobody has what was presented.")).to_be_visible()
+    assert axe(page) == []
+    page.get_by_role("link", name="Reports").click()
+    for part, called in (("Per charger", "CP-PAST"), ("Per user", "Ada Lovelace")):
+        row = page.get_by_role("region", name=part).get_by_role("row", name=called)
+        expect(row.get_by_role("cell").first).to_have_text("1")
+    expect(page.get_by_role("region", name="Without a user")).to_contain_text("None.")
+    expect(page.get_by_role("img", name="Energy over time")).to_be_visible()
+    assert axe(page) == []
+    with page.expect_download() as downloaded:
+        page.get_by_role("button", name="CSV").click()
+    rows = list(csv.reader(io.StringIO(downloaded.value.path().read_text(encoding="utf-8"))))
+    assert any("Ada Lovelace" in row for row in rows)
+    with page.expect_download() as downloaded:
+        page.get_by_role("button", name="XLSX").click()
+    downloaded.value.save_as(tmp_path / "report.xlsx")
+    assert len(openpyxl.load_workbook(tmp_path / "report.xlsx").sheetnames) >= 4
+
+
+def test_activity_tells_who_changed_what(system: RunningSystem, open_page: OpenPage) -> None:
+    """S3-5: monitoring."""
+    address = "fifth@portal-settings.example"
+    page, _ = owner(open_page, system, address, first_name="Ola")
+    to_settings(page, f"Site of {address}", "Authentication")
+    page.get_by_role("switch", name="Authorisation required").uncheck()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    page.get_by_role("link", name="Activity").click()
+    newest = page.get_by_role("row").nth(1)
+    expect(newest).to_contain_text("Ola Nordmann")
+    expect(newest).to_contain_text("AuthorisationRequiredSet")
+    assert axe(page) == []

@@ -1,0 +1,106 @@
+"""Getting into the portal, and out of it: walks in a browser."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from chargekey_common.testing.browser import PHONE, OpenPage, axe
+
+from .at_the_portal import owner, signed_in
+from .mails import token
+from .running_system import RunningSystem
+
+
+def test_an_owner_signs_up_by_his_invitation_and_opens_his_installation(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """S3-14, S3-20, S3-23, S3-32."""
+    page, site = owner(open_page, system, "first@portal-sign-in.example")
+    page.get_by_role("link", name="Site of first@portal-sign-in.example").click()
+    expect(page.get_by_role("heading", name="Chargers")).to_be_visible()
+    assert page.url.endswith(f"/installations/{site}")
+    assert axe(page) == []
+
+
+def test_the_caught_mail_with_the_link_is_one_click_away(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    address = "second@portal-sign-in.example"
+    owner(open_page, system, address)
+    page = open_page(system.ready["portal"], viewport=PHONE)
+    page.goto("/installations")
+    page.get_by_label("E-mail address").fill(address)
+    page.get_by_role("button", name="Send me a link").click()
+    expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+    token(system.data, address, 2)
+    page.get_by_role("link", name="Open the caught mail").click()
+    page.get_by_role("row").filter(has_text=address).get_by_role("link").first.click()
+    page.locator("pre a").first.click()
+    page.get_by_role("button", name="Sign in").click()
+    # Where he was when it was needed.
+    expect(page.get_by_role("heading", name="Installations")).to_be_visible()
+
+
+def test_who_signed_out_is_asked_to_sign_in_again(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """S0-3, S3-23."""
+    address = "third@portal-sign-in.example"
+    page, site = owner(open_page, system, address)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    page.goto(f"/installations/{site}")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    back = signed_in(open_page, system, address, mail=2)
+    expect(back.get_by_role("link", name=f"Site of {address}")).to_be_visible()
+
+
+def test_a_link_works_once_and_what_it_says_then_is_shown(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """M1."""
+    address = "fourth@portal-sign-in.example"
+    owner(open_page, system, address)
+    page = open_page(system.ready["portal"], refusals=[409])
+    page.goto(f"/invitation#{token(system.data, address)}")
+    assert "#" not in page.url
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("alert")).to_contain_text("Code: ")
+
+
+def test_without_script_the_token_is_pasted(system: RunningSystem, open_page: OpenPage) -> None:
+    address = "fifth@portal-sign-in.example"
+    owner(open_page, system, address)
+    page = open_page(system.ready["portal"], java_script_enabled=False)
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(address)
+    page.get_by_role("button", name="Send me a link").click()
+    page.goto("/sign-in")
+    page.get_by_label("Or paste what stands behind # in the link of your mail").fill(
+        token(system.data, address, 2)
+    )
+    page.get_by_role("button", name="Sign in").last.click()
+    expect(page.get_by_role("heading", name="Installations")).to_be_visible()
+    page.get_by_role("button", name="Norsk bokmål").click()
+    expect(page.locator("html")).to_have_attribute("lang", "nb")
+
+
+def test_who_signs_up_goes_on_in_the_language_of_his_browser(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    address = "sixth@portal-sign-in.example"
+    site = system.chargekey(
+        "installation", "create", "--name", "Nordic", "--time-zone", "Europe/Oslo"
+    )["id"]
+    system.chargekey(
+        *("permission", "grant", "--installation", site, "--email", address, "--roles", "user")
+    )
+    page = open_page(system.ready["portal"], locale="nb-NO")
+    page.goto(f"/invitation#{token(system.data, address)}")
+    page.locator("#first_name").fill("Kari")
+    page.locator("#last_name").fill("Nordmann")
+    page.locator("main form button").first.click()
+    page.wait_for_url("**/installations")
+    page.goto("/profile")
+    expect(page.locator("html")).to_have_attribute("lang", "nb")
+    expect(page.locator("#language")).to_have_value("nb")
