@@ -18,6 +18,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from chargekey_common.errors import ChargekeyError
+from chargekey_portal import refusals as own_refusals
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTAL = ROOT / "services" / "portal" / "src" / "chargekey_portal"
@@ -37,6 +38,9 @@ def said() -> Catalog:
         catalog.add(message, context=context)
     for error in sorted(set(refusals()), key=lambda each: each.code):
         catalog.add(error.sentence, context=error.code)
+    for refusal in vars(own_refusals).values():
+        if isinstance(refusal, own_refusals.Refusal):
+            catalog.add(refusal.message, context=refusal.code)
     return catalog
 
 

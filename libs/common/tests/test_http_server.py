@@ -28,13 +28,20 @@ class Served:
     def __init__(self) -> None:
         self.turn = asyncio.Event()
         self.asked = 0
-        routes = [Route("/", self._answer, methods=["GET", "POST"])]
+        routes = [
+            Route("/", self._answer, methods=["GET", "POST"]),
+            Route("/much", self._much),
+        ]
         self.http = HttpServer(Starlette(routes=routes), "127.0.0.1:0")
 
     async def _answer(self, _: Request) -> Response:
         self.asked += 1
         await self.turn.wait()
         return PlainTextResponse("well")
+
+    async def _much(self, _: Request) -> Response:
+        self.asked += 1
+        return PlainTextResponse("x" * (1 << 26))
 
     @asynccontextmanager
     async def connection(
@@ -158,3 +165,27 @@ async def test_one_connection_too_many_is_closed_and_the_others_go_on(
         async with server.connection() as (reader, writer):
             writer.write(WHOLE)
             assert b" 200 " in await answer(reader)
+
+
+async def test_who_does_not_read_his_answer_is_waited_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "PATIENCE", 0.2)
+    async with served() as server, server.connection() as (reader, writer):
+        reader._limit = 1  # type: ignore[attr-defined] # noqa: SLF001 - reads no more than it is asked to
+        writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\n\r\n")
+        open_ones = server.http._server.server_state.connections  # noqa: SLF001 - who is still there
+        await until(lambda: server.asked == 1)
+        await until(lambda: not open_ones)
+        got = b""
+        with contextlib.suppress(ConnectionResetError):
+            got = await reader.read()
+        assert len(got) < 1 << 26
+
+
+async def test_who_reads_slowly_and_reads_gets_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "PATIENCE", 5.0)
+    async with served() as server, server.connection() as (reader, writer):
+        writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(30):
+            assert len(await reader.read()) > 1 << 26

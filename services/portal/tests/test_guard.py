@@ -106,6 +106,45 @@ async def test_more_than_can_be_taken_is_refused_unread(served: Portal) -> None:
     assert document.json()["code"] == "request_too_long"
 
 
+@pytest.mark.parametrize(
+    "said", [{"Content-Length": "10"}, {"Transfer-Encoding": "chunked"}, {"Content-Length": "x"}]
+)
+@pytest.mark.parametrize("path", ["/status", "/api/v1/installations", "/assets/portal.css"])
+async def test_who_only_reads_sends_nothing_along(
+    served: Portal, path: str, said: dict[str, str]
+) -> None:
+    """F31: its end would be waited for, and its length known to nobody."""
+    answer = await served.ask("GET", path, {"Host": "localhost", **said})
+    assert answer.status == (400 if said == {"Content-Length": "x"} else 413)
+
+
+async def test_a_table_of_people_may_be_longer_than_all_else(served: Portal) -> None:
+    for media_type, status in (("text/csv", 415), ("application/json", 413)):
+        headers = {"Host": "localhost", "Content-Type": media_type}
+        body = b" " * (guard.LONGEST_BODY + 1)
+        answer = await served.ask("POST", "/api/v1/partners", headers, body)
+        assert answer.status == status
+
+
+async def test_a_language_chosen_leads_back_and_nowhere_else(served: Portal) -> None:
+    for referer, back in (
+        ("http://localhost/invitation", "/invitation"),
+        ("http://localhost//elsewhere.example/x", "/elsewhere.example/x"),
+        ("http://localhost/\\elsewhere.example", "/elsewhere.example"),
+        ("", "/"),
+    ):
+        headers = {"Host": "localhost", **FORM, "Referer": referer}
+        answer = await served.ask("POST", "/language", headers, b"language=nb")
+        assert (answer.status, answer.headers["location"]) == (303, back)
+
+
+async def test_a_form_of_endless_fields_is_refused_as_malformed(served: Portal) -> None:
+    headers = {**served.signed_in(), **FORM}
+    refused = await served.ask("POST", "/installations/new", headers, b"&".join([b"a=1"] * 1500))
+    assert refused.status == 400
+    assert "Code: request_malformed" in Outline(refused.body).text
+
+
 async def test_a_body_that_does_not_come_is_waited_for_a_while_only(
     served: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

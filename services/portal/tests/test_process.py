@@ -149,3 +149,23 @@ def test_settings_that_are_missing_or_unknown_are_named_line_by_line() -> None:
         "CHARGEKEY_PORTAL_ACCOUNT_KEY_FILE: Field required",
         *(f"CHARGEKEY_PORTAL_{name.upper()}_ADDRESS: Field required" for name in NAMES),
     ]
+
+
+def test_caught_mails_are_shown_on_this_machine_alone(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        PROGRAM,
+        env=environment(
+            HTTP_ADDRESS="0.0.0.0:0",
+            OCPP_URL=OCPP_URL,
+            SESSION_SECRET_FILE=str(tmp_path / "secret"),
+            ACCOUNT_KEY_FILE=str(tmp_path / "key"),
+            CAUGHT_MAILS=str(tmp_path),
+            **{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in NAMES},
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert "CAUGHT_MAILS is for a portal that listens on this machine alone" in ended.stderr

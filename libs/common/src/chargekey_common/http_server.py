@@ -25,6 +25,7 @@ class _Connection(H11Protocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; one connection too many is closed."""
@@ -38,11 +39,23 @@ class _Connection(H11Protocol):
         """Wait no more."""
         super().connection_lost(exc)
         self._stop_waiting()
+        self._stop_minding()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
         super().data_received(data)
         self._watch()
+
+    def pause_writing(self) -> None:
+        """Wait no longer than that for who does not read what he asked for."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(PATIENCE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: he reads."""
+        super().resume_writing()
+        self._stop_minding()
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
@@ -61,6 +74,11 @@ class _Connection(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _stop_minding(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
 
 class _Guest(uvicorn.Server):

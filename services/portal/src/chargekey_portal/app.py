@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,7 @@ from grpc import aio
 from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 
+from chargekey_common.errors import InvalidArgumentError
 from chargekey_portal import administrators, pages
 from chargekey_portal.administrators import ActingNeededError
 from chargekey_portal.refusals import (
@@ -34,7 +36,7 @@ from chargekey_portal.visitors import SignInNeededError
 # Seconds without a request after which somebody signs in anew: as long as identity keeps it.
 SESSION_LASTS = 30 * 24 * 3600
 
-_REFUSALS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+_REFUSALS = {400: MALFORMED, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 
 def portal(settings: PortalSettings, services: Services) -> FastAPI:
@@ -44,6 +46,7 @@ def portal(settings: PortalSettings, services: Services) -> FastAPI:
     app.state.settings, app.state.services = settings, services
     # What goes on while somebody looks ends with it.
     app.state.ending = asyncio.Event()
+    app.state.open_streams = Counter()  # by whose they are
     app.add_middleware(
         SessionMiddleware,
         secret_key=settings.session_secret_file.read_bytes().hex(),
@@ -71,6 +74,10 @@ async def _malformed(request: Request, _: RequestValidationError) -> Response:
 
 async def _refused_here(request: Request, error: RefusedError) -> Response:
     return _refused(request, error.refusal)
+
+
+async def _refused_by_us(request: Request, error: InvalidArgumentError) -> Response:
+    return _refused(request, Refusal(HTTPStatus.BAD_REQUEST, error.code, str(error)))
 
 
 async def _refused_there(request: Request, error: aio.AioRpcError) -> Response:
@@ -111,6 +118,7 @@ _HANDLERS: Mapping[Any, Any] = {
     HTTPException: _no_answer,
     RequestValidationError: _malformed,
     RefusedError: _refused_here,
+    InvalidArgumentError: _refused_by_us,
     aio.AioRpcError: _refused_there,
     SignInNeededError: _sign_in_needed,
     ActingNeededError: _acting_needed,

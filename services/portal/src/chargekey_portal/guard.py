@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chargekey_common.request_body import BodyTooLongError, BodyTooSlowError, request_body
 from chargekey_portal.refusals import OTHER_HOST, OTHER_SITE, TOO_LONG, TOO_SLOW, Refusal
 from chargekey_portal.rendering import API, refused_as_document, refused_outside
+from chargekey_portal.settings import LOOPBACK
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# Bytes: a table of people has up to one MiB, and a form something around it.
-LONGEST_BODY = (1 << 20) + (1 << 16)
+# Bytes: a table of people has up to one MiB, and a form something around it. All else is read
+# where others wait, whoever sent it.
+LONGEST_TABLE = (1 << 20) + (1 << 16)
+LONGEST_BODY = 1 << 17
 BODY_PATIENCE = 10.0  # seconds
 
 _SECURITY = {
@@ -62,9 +64,10 @@ class Guard:
         refusal = self._refusal(scope["method"], headers)
         if refusal is None and scope["method"] not in _READING:
             try:
+                longest = LONGEST_TABLE if _has_table(headers) else LONGEST_BODY
                 receive = _again(
                     await request_body(
-                        Request(scope, receive), longest=LONGEST_BODY, within=BODY_PATIENCE
+                        Request(scope, receive), longest=longest, within=BODY_PATIENCE
                     )
                 )
             except BodyTooLongError:
@@ -80,9 +83,16 @@ class Guard:
         host = _HOST.fullmatch(headers.get("host", ""))
         if host is None or host[1].lower() not in self._hosts:
             return OTHER_HOST
-        if method not in _READING and _from_elsewhere(headers):
-            return OTHER_SITE
-        return None
+        if method in _READING:
+            # Nobody would wait for its end, nor know how much it is.
+            has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+            return TOO_LONG if has_body else None
+        return OTHER_SITE if _from_elsewhere(headers) else None
+
+
+def _has_table(headers: Headers) -> bool:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type in ("multipart/form-data", "text/csv")
 
 
 def _from_elsewhere(headers: Headers) -> bool:

@@ -62,6 +62,11 @@ TOO_LONG = Refusal(
 TOO_SLOW = Refusal(
     HTTPStatus.REQUEST_TIMEOUT, "request_too_slow", "The request did not arrive in time; repeat it."
 )
+TOO_MANY = Refusal(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_pages",
+    "You have too many pages open that follow what goes on; close some of them.",
+)
 MALFORMED = Refusal(
     HTTPStatus.BAD_REQUEST,
     "request_malformed",

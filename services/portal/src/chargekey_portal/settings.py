@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chargekey_common.settings import ProcessSettings
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class PortalSettings(ProcessSettings):
@@ -38,6 +40,15 @@ class PortalSettings(ProcessSettings):
     gateway_address: str
     history_address: str
     notifier_address: str
+
+    @model_validator(mode="after")
+    def _among_ourselves(self) -> PortalSettings:
+        """Refuse to show everybody's mails to more than this machine."""
+        here = self.http_address.rpartition(":")[0] in LOOPBACK
+        if self.caught_mails is not None and not here:
+            message = "CAUGHT_MAILS is for a portal that listens on this machine alone"
+            raise ValueError(message)
+        return self
 
     @property
     def url(self) -> str:

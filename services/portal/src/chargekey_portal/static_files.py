@@ -31,8 +31,12 @@ def require_vendored() -> None:
 @cache
 def asset(name: str) -> str:
     """Return the address of a file below `assets/`."""
-    content = (DIRECTORY / name).read_bytes()
-    return f"{ADDRESS}/{name}?{hashlib.blake2b(content, digest_size=6).hexdigest()}"
+    return f"{ADDRESS}/{name}?{_mark(DIRECTORY / name)}"
+
+
+@cache
+def _mark(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
 
 
 class Assets(StaticFiles):
@@ -50,6 +54,6 @@ class Assets(StaticFiles):
     ) -> Response:
         """Return the file."""
         response = super().file_response(full_path, stat_result, scope, status_code)
-        if scope["query_string"]:
+        if scope["query_string"].decode("latin-1") == _mark(Path(full_path)):
             response.headers["Cache-Control"] = _FOR_EVER
         return response

@@ -27,7 +27,8 @@ from chargekey_identity.tables.reachable import reachable
 # Nanoseconds without a refresh after which a sign-in has ended.
 IDLE = 30 * 24 * 3600 * 10**9
 # Nanoseconds after its use in which a token is answered again: as long as a call may take.
-GRACE = 30 * 10**9
+# Nanoseconds: longer than any request that begins with taking the next one.
+GRACE = 90 * 10**9
 
 _FORM = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 

@@ -18,6 +18,7 @@ from chargekey.access.v1 import access_requests_pb2 as pb
 from chargekey.access.v1 import installations_pb2, permissions_pb2
 from chargekey_common.pages import every
 from chargekey_portal import names
+from chargekey_portal.forms import IN_RANGE
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import PAGE_SIZE, AtSite, Site
@@ -47,7 +48,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def answer(
-    roles: Annotated[list[permissions_pb2.Role.ValueType], Form(default_factory=list)],
+    roles: Annotated[
+        list[Annotated[permissions_pb2.Role.ValueType, IN_RANGE]], Form(default_factory=list)
+    ],
     valid_until: Annotated[str, Form()] = "",
     installation: Annotated[str, Form()] = "",
     charger: Annotated[str, Form()] = "",

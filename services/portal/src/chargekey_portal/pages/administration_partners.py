@@ -11,6 +11,7 @@ from grpc import aio
 
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey_portal.administrators import Acting, Administrator
+from chargekey_portal.forms import Number
 from chargekey_portal.names import installations, people
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -47,7 +48,7 @@ async def create(
     administrator: Acting,
     command_id: Annotated[str, Form()] = "",
     name: Annotated[str, Form()] = "",
-    kind: Annotated[int, Form()] = pb.PARTNER_KIND_UNSPECIFIED,
+    kind: Number = pb.PARTNER_KIND_UNSPECIFIED,
     contact: Annotated[str, Form()] = "",
 ) -> Response:
     """Create it; it has nobody in it yet."""

@@ -13,6 +13,7 @@ from grpc import aio
 from chargekey.access.v1 import permissions_pb2
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal.administrators import Acting, Administrator
+from chargekey_portal.forms import ForPeople
 from chargekey_portal.names import SHORT, installations
 from chargekey_portal.refusals import Refusal, why_refused
 from chargekey_portal.rendering import page, see
@@ -23,12 +24,12 @@ router = APIRouter()
 PEOPLE = "/administration/people"
 
 
-@router.get(PEOPLE)
-async def people(
-    request: Request, administrator: Acting, search: str = "", after: str = ""
-) -> Response:
+@router.api_route(PEOPLE, methods=["GET", "POST"])
+async def people(request: Request, administrator: Acting, search: ForPeople) -> Response:
     """List them in the order they came, by pages."""
-    asked = users_pb2.SearchPeopleRequest(search=search, page_size=PAGE_SIZE, page_token=after)
+    asked = users_pb2.SearchPeopleRequest(
+        search=search.text, page_size=PAGE_SIZE, page_token=search.after
+    )
     found = await administrator.services.users.SearchPeople(asked)
     return page(
         request,
@@ -36,7 +37,7 @@ async def people(
         administrator=administrator,
         people=found.users,
         next_page=found.next_page_token,
-        search=search,
+        search=search.text,
     )
 
 

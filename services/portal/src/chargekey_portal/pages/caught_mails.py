@@ -21,11 +21,10 @@ _PARTS = re.compile(r"(https?://[^\s'\"<>]+)")
 
 
 @router.get("/mails")
-async def mails(request: Request, to: str = "") -> Response:
+async def mails(request: Request) -> Response:
     """List them, the newest first."""
     found = await asyncio.to_thread(caught, _directory(request))
-    newest = [each for each in reversed(found) if to in ("", each.to)][:MOST]
-    return page(request, "mails", mails=newest, to=to)
+    return page(request, "mails", mails=list(reversed(found))[:MOST])
 
 
 @router.get("/mails/{mail_id}")

@@ -24,4 +24,5 @@ async def choose_language(request: Request, language: Annotated[str, Form()]) ->
     """Let the pages be in another language, and go back to where that was chosen."""
     if language in LANGUAGES:
         request.session["language"] = language
-    return see(urlsplit(request.headers.get("referer", "")).path or "/")
+    # Two slashes would begin another host.
+    return see("/" + urlsplit(request.headers.get("referer", "")).path.lstrip("/\\"))

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
+from chargekey_portal.forms import LARGEST
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
@@ -42,9 +43,11 @@ class Entered(msgspec.Struct, frozen=True):
 
 def entered(
     type_: Annotated[
-        pb.IdentificationType.ValueType, Form(alias="type")
+        pb.IdentificationType.ValueType, Form(alias="type", ge=0, le=LARGEST)
     ] = pb.IDENTIFICATION_TYPE_UNSPECIFIED,
-    status: Annotated[pb.IdentificationStatus.ValueType, Form()] = pb.IDENTIFICATION_STATUS_ACTIVE,
+    status: Annotated[
+        pb.IdentificationStatus.ValueType, Form(ge=0, le=LARGEST)
+    ] = pb.IDENTIFICATION_STATUS_ACTIVE,
     valid_until: Annotated[str, Form()] = "",
     group: Annotated[str, Form()] = "",
     group_card: Annotated[bool, Form()] = False,

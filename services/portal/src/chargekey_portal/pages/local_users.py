@@ -10,6 +10,7 @@ from grpc import aio
 
 from chargekey.identity.v1 import privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
+from chargekey_portal.forms import ForPeople
 from chargekey_portal.pages.blocks import block_at, told_of_block, unblock_at
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -22,13 +23,16 @@ router = APIRouter()
 LOCAL_USERS = "/installations/{installation_id}/local-users"
 
 
-@router.get(LOCAL_USERS)
+@router.api_route(LOCAL_USERS, methods=["GET", "POST"])
 async def local_users(
-    request: Request, visitor: SignedIn, site: AtSite, search: str = "", after: str = ""
+    request: Request, visitor: SignedIn, site: AtSite, search: ForPeople
 ) -> Response:
     """List them, by pages."""
     asked = pb.ListUsersRequest(
-        installation_id=site.installation.id, page_size=PAGE_SIZE, page_token=after, search=search
+        installation_id=site.installation.id,
+        page_size=PAGE_SIZE,
+        page_token=search.after,
+        search=search.text,
     )
     found = await visitor.services.users.ListUsers(asked)
     return page(
@@ -37,7 +41,7 @@ async def local_users(
         site=site,
         users=found.users,
         next_page=found.next_page_token,
-        search=search,
+        search=search.text,
     )
 
 

@@ -13,6 +13,7 @@ from grpc import aio
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import commands_pb2, gateway_pb2
 from chargekey.history.v1 import history_pb2
+from chargekey_portal.forms import Number
 from chargekey_portal.live import live
 from chargekey_portal.mine import MOST, me
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -71,7 +72,7 @@ async def start(
     request: Request,
     visitor: SignedIn,
     charger_id: str,
-    connector: Annotated[int, Form()] = 0,
+    connector: Number = 0,
 ) -> Response:
     """Start a session as if he had presented his app at the charger."""
     asked = commands_pb2.StartSessionRequest(charger_id=charger_id, connector=connector)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
+from chargekey_portal.forms import Number
 from chargekey_portal.mine import me, my_installations
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -46,7 +47,7 @@ async def add(
     request: Request,
     visitor: SignedIn,
     command_id: Annotated[str, Form()] = "",
-    what: Annotated[int, Form()] = _TYPED[0],
+    what: Number = _TYPED[0],
     code: Annotated[str, Form()] = "",
     valid_until: Annotated[str, Form()] = "",
     group: Annotated[str, Form()] = "",
@@ -117,7 +118,7 @@ async def set_status(
     visitor: SignedIn,
     identification_id: str,
     command_id: Annotated[str, Form()] = "",
-    status: Annotated[int, Form()] = 0,
+    status: Number = 0,
 ) -> Response:
     """Let it work, or not."""
     asked = pb.ChangeIdentificationRequest(

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2, scans_pb2
+from chargekey_portal.forms import Number
 from chargekey_portal.live import live
 from chargekey_portal.mine import my_chargers
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -37,7 +38,7 @@ async def start(
     visitor: SignedIn,
     command_id: Annotated[str, Form()] = "",
     charger_id: Annotated[str, Form()] = "",
-    what: Annotated[int, Form()] = _SCANNED[0],
+    what: Number = _SCANNED[0],
 ) -> Response:
     """Wait for a minute for what is presented there."""
     asked = scans_pb2.StartScanRequest(

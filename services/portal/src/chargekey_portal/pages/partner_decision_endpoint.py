@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import decision_endpoints_pb2 as pb
+from chargekey_portal.forms import Number
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -30,7 +31,7 @@ async def set_endpoint(
     visitor: SignedIn,
     member: AtPartner,
     command_id: Annotated[str, Form()] = "",
-    kind: Annotated[int, Form()] = 0,
+    kind: Number = 0,
     url: Annotated[str, Form()] = "",
     token: Annotated[str, Form()] = "",
     from_country_code: Annotated[str, Form()] = "",

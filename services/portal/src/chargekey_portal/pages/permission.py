@@ -13,6 +13,7 @@ from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey.gateway.v1 import decisions_pb2
 from chargekey_portal import names
 from chargekey_portal.effects import preview
+from chargekey_portal.forms import IN_RANGE
 from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
@@ -54,7 +55,7 @@ async def change(
     visitor: SignedIn,
     place: AtPlace,
     found: Found,
-    roles: Annotated[list[pb.Role.ValueType], Form(default_factory=list)],
+    roles: Annotated[list[Annotated[pb.Role.ValueType, IN_RANGE]], Form(default_factory=list)],
     command_id: Annotated[str, Form()] = "",
     valid_until: Annotated[str, Form()] = "",
 ) -> Response:

@@ -17,6 +17,7 @@ from grpc import aio
 from chargekey.access.v1 import partners_pb2
 from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey_portal import names
+from chargekey_portal.forms import IN_RANGE
 from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
@@ -55,7 +56,7 @@ class Given(msgspec.Struct, frozen=True):
 
 
 def given(
-    roles: Annotated[list[pb.Role.ValueType], Form(default_factory=list)],
+    roles: Annotated[list[Annotated[pb.Role.ValueType, IN_RANGE]], Form(default_factory=list)],
     valid_until: Annotated[str, Form()] = "",
     charger: Annotated[str, Form()] = "",
 ) -> Given:

@@ -10,6 +10,7 @@ from chargekey.access.v1 import owners_pb2
 from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal import names
+from chargekey_portal.forms import ForPeople
 from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.rendering import page
 from chargekey_portal.sites import PAGE_SIZE
@@ -18,17 +19,17 @@ from chargekey_portal.visitors import SignedIn, Visitor
 router = APIRouter()
 
 
-@router.get("/installations/{installation_id}/permissions")
-@router.get("/chargers/{charger_id}/permissions")
+@router.api_route("/installations/{installation_id}/permissions", methods=["GET", "POST"])
+@router.api_route("/chargers/{charger_id}/permissions", methods=["GET", "POST"])
 async def permissions(
-    request: Request, visitor: SignedIn, place: AtPlace, search: str = "", after: str = ""
+    request: Request, visitor: SignedIn, place: AtPlace, search: ForPeople
 ) -> Response:
     """List them, by pages; those of people whose name is searched for."""
-    searched = await _called(visitor, place, search) if search else ()
+    searched = await _called(visitor, place, search.text) if search.text else ()
     found = pb.ListPermissionsResponse()
-    if searched or not search:
+    if searched or not search.text:
         asked = pb.ListPermissionsRequest(
-            **place.target, page_size=PAGE_SIZE, page_token=after, user_ids=searched
+            **place.target, page_size=PAGE_SIZE, page_token=search.after, user_ids=searched
         )
         found = await visitor.services.permissions.ListPermissions(asked)
     return page(
@@ -40,7 +41,7 @@ async def permissions(
         blocked=await _blocked(visitor, place),
         visitor_id=visitor.user_id,
         next_page=found.next_page_token,
-        search=search,
+        search=search.text,
     )
 
 

@@ -18,7 +18,7 @@ from chargekey_common.errors import InvalidArgumentError
 from chargekey_portal.charts import bars
 from chargekey_portal.names import chargers, identifications, names
 from chargekey_portal.periods import split
-from chargekey_portal.refusals import Refusal, RefusedError, refusal_of
+from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, said
 from chargekey_portal.sites import AtSite, Site
 from chargekey_portal.visitors import SignedIn, Visitor
@@ -109,10 +109,7 @@ async def export(
     kind: Literal["csv", "xlsx"],
 ) -> Response:
     """Send the same as a file, with the names that the page shows."""
-    try:
-        asked = _asked(site, wanted)
-    except InvalidArgumentError as error:
-        raise RefusedError(Refusal(HTTPStatus.BAD_REQUEST, error.code, str(error))) from None
+    asked = _asked(site, wanted)
     made = await visitor.services.reports.GetReport(asked)
     called = [
         pb.ReportName(id=key, name=name)
@@ -122,8 +119,11 @@ async def export(
     file = await visitor.services.reports.ExportReport(
         pb.ExportReportRequest(report=asked, format=FORMATS[kind], names=called)
     )
-    disposition = {"Content-Disposition": f'attachment; filename="{file.file_name}"'}
-    return Response(file.content, headers=disposition, media_type=file.media_type)
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": f'attachment; filename="{file.file_name}"',
+    }
+    return Response(file.content, headers=headers, media_type=file.media_type)
 
 
 def _asked(site: Site, wanted: Wanted) -> pb.GetReportRequest:

@@ -12,6 +12,7 @@ from grpc import aio
 from chargekey.identity.v1 import identifications_pb2
 from chargekey.identity.v1 import scans_pb2 as pb
 from chargekey_portal import names
+from chargekey_portal.forms import LARGEST
 from chargekey_portal.live import live
 from chargekey_portal.pages.identifications import IDENTIFICATIONS
 from chargekey_portal.people import AtPerson, Person
@@ -38,7 +39,9 @@ async def start(
     person: AtPerson,
     command_id: Annotated[str, Form()] = "",
     charger_id: Annotated[str, Form()] = "",
-    type_: Annotated[identifications_pb2.IdentificationType.ValueType, Form(alias="type")] = RFID,
+    type_: Annotated[
+        identifications_pb2.IdentificationType.ValueType, Form(alias="type", ge=0, le=LARGEST)
+    ] = RFID,
 ) -> Response:
     """Wait for it from now on, and lead on to where that is seen."""
     asked = pb.StartScanRequest(

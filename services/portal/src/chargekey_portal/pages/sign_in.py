@@ -60,9 +60,12 @@ async def follow_link(request: Request, token: Annotated[str, Form()] = "") -> R
     return await signed_in(request, answer)
 
 
-@router.post("/sign-in/openid")
+@router.get("/sign-in/openid")
 async def begin_openid(request: Request) -> Response:
-    """Send the browser to the provider; the cookie keeps what it must come back with."""
+    """Send the browser to the provider; the cookie keeps what it must come back with.
+
+    By a link: browsers hold what a form is redirected to to the policy for forms.
+    """
     settings: PortalSettings = request.app.state.settings
     asked = pb.BeginOpenIdSignInRequest(redirect_uri=settings.url + CALLBACK)
     answer = await _services(request).as_nobody.sign_in.BeginOpenIdSignIn(asked)

@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Request, Response
 from google.protobuf.message import Message
 
+from chargekey_common import tokens
 from chargekey_common.grpc.stubs import Stubs
 from chargekey_portal.refusals import RefusedError
 from chargekey_portal.rendering import document
@@ -106,7 +107,17 @@ def _read_key(endpoint: Endpoint, request: Request, asked: Message) -> None:
         raise RefusedError(refusals.IDEMPOTENCY_KEY_UNSUPPORTED)
     if _KEY.fullmatch(key) is None:
         raise RefusedError(refusals.IDEMPOTENCY_KEY_MALFORMED)
-    setattr(asked, COMMAND_ID, key)
+    setattr(asked, COMMAND_ID, _own(request, key))
+
+
+def _own(request: Request, key: str) -> str:
+    """Return a command's id for this key of whoever calls: others may have the same key.
+
+    Who he is, the service finds out; here his word is enough.
+    """
+    token = request.headers.get("authorization", "").partition(" ")[2]
+    whose = tokens.claimed_subject(token)
+    return hashlib.sha256(f"{whose} {key}".encode()).hexdigest()
 
 
 async def _check_precondition(endpoint: Endpoint, request: Request, stubs: Stubs) -> None:

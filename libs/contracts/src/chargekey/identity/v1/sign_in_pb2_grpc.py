@@ -123,8 +123,8 @@ class SignInServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefreshSignIn(self, request, context):
-        """A refresh token brings a new access token and the next refresh token. Shown again within half
-        a minute, by another tab or by who never got the answer, it brings a new access token and the
+        """A refresh token brings a new access token and the next refresh token. Shown again within a
+        minute and a half, by another tab or by who never got the answer, it brings a new access token and the
         same refresh token as then. Shown later, or once the next one was used, everything that came
         of its sign-in ends.
         """

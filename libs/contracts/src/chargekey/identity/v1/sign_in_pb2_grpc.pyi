@@ -47,8 +47,8 @@ class SignInServiceStub:
     """
     CompleteOpenIdSignIn: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.CompleteOpenIdSignInRequest, _sign_in_pb2.CompleteOpenIdSignInResponse]
     RefreshSignIn: _grpc.UnaryUnaryMultiCallable[_sign_in_pb2.RefreshSignInRequest, _sign_in_pb2.RefreshSignInResponse]
-    """A refresh token brings a new access token and the next refresh token. Shown again within half
-    a minute, by another tab or by who never got the answer, it brings a new access token and the
+    """A refresh token brings a new access token and the next refresh token. Shown again within a
+    minute and a half, by another tab or by who never got the answer, it brings a new access token and the
     same refresh token as then. Shown later, or once the next one was used, everything that came
     of its sign-in ends.
     """
@@ -86,8 +86,8 @@ class SignInServiceAsyncStub(SignInServiceStub):
     """
     CompleteOpenIdSignIn: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.CompleteOpenIdSignInRequest, _sign_in_pb2.CompleteOpenIdSignInResponse]  # type: ignore[assignment]
     RefreshSignIn: _aio.UnaryUnaryMultiCallable[_sign_in_pb2.RefreshSignInRequest, _sign_in_pb2.RefreshSignInResponse]  # type: ignore[assignment]
-    """A refresh token brings a new access token and the next refresh token. Shown again within half
-    a minute, by another tab or by who never got the answer, it brings a new access token and the
+    """A refresh token brings a new access token and the next refresh token. Shown again within a
+    minute and a half, by another tab or by who never got the answer, it brings a new access token and the
     same refresh token as then. Shown later, or once the next one was used, everything that came
     of its sign-in ends.
     """
@@ -152,8 +152,8 @@ class SignInServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sign_in_pb2.RefreshSignInRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sign_in_pb2.RefreshSignInResponse, _abc.Awaitable[_sign_in_pb2.RefreshSignInResponse]]:
-        """A refresh token brings a new access token and the next refresh token. Shown again within half
-        a minute, by another tab or by who never got the answer, it brings a new access token and the
+        """A refresh token brings a new access token and the next refresh token. Shown again within a
+        minute and a half, by another tab or by who never got the answer, it brings a new access token and the
         same refresh token as then. Shown later, or once the next one was used, everything that came
         of its sign-in ends.
         """

@@ -1,0 +1,57 @@
+"""What goes on is followed for as long as somebody looks, and by nobody too often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+from fastapi import FastAPI, Request
+
+from chargekey_portal import live
+from chargekey_portal.refusals import RefusedError
+
+
+def asking(app: FastAPI, user_id: str) -> Request:
+    return Request({"type": "http", "app": app, "session": {"user_id": user_id}})
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    monkeypatch.setattr(live, "EVERY", 0.001)
+    app = FastAPI()
+    app.state.ending, app.state.open_streams = asyncio.Event(), Counter()
+    return app
+
+
+async def test_what_changed_is_sent_and_nothing_else_until_the_portal_ends(app: FastAPI) -> None:
+    looks = iter([{"a": "<i>1</i>", "b": "<i>2</i>"}, {"a": "<i>1</i>", "b": "<i>3</i>"}])
+    last = {"a": "<i>1</i>", "b": "<i>3</i>"}
+
+    async def look() -> Mapping[str, str]:
+        found = next(looks, None)
+        if found is None:
+            app.state.ending.set()
+        return found or last
+
+    stream = live.live(asking(app, "ada"), look).body_iterator
+    sent = [str(each) async for each in stream]
+    assert sent == ["retry: 1000\n\n", "data: <i>1</i><i>2</i>\n\n", "data: <i>3</i>\n\n"]
+
+
+async def test_one_person_follows_so_many_at_once_and_others_go_on(app: FastAPI) -> None:
+    async def look() -> Mapping[str, str]:
+        return {}
+
+    streams = [live.live(asking(app, "ada"), look).body_iterator for _ in range(live.MOST)]
+    for each in streams:
+        assert await anext(aiter(each)) == "retry: 1000\n\n"
+    with pytest.raises(RefusedError) as refused:
+        live.live(asking(app, "ada"), look)
+    assert refused.value.refusal.status == 429
+    live.live(asking(app, "bob"), look)
+    for each in streams:
+        await each.aclose()  # type: ignore[attr-defined] # a generator is what it is
+    assert app.state.open_streams == {}
+    live.live(asking(app, "ada"), look)
