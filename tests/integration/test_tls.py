@@ -140,6 +140,7 @@ async def running(
         system = System(
             ocpp=addresses.ocpp_url,
             portal="",
+            administrator="",
             partners="",
             nats=nats_server.url,
             grpc=dict(addresses.grpc),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from chargekey_common.testing.browser import OpenPage
 
 from .mails import token
 from .running_system import RunningSystem
+
+
+def come_to_be(page: Page, there: Locator) -> Locator:
+    """Load the page again until that is there: what follows from a command takes a moment."""
+    deadline = time.monotonic() + 30
+    while not there.is_visible():
+        assert time.monotonic() < deadline
+        page.reload()
+    return there
 
 
 def signed_up(

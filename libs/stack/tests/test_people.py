@@ -119,7 +119,9 @@ def test_who_is_invited_to_a_charger_has_that_charger_only(site: Site) -> None:
     bo = site.invite("bo@people.example", "user", "--charger", other)
     [charger] = site.run("user", "chargers", "--as", bo)["chargers"]
     assert charger["ocpp_identity"] == other
-    assert site.run("installation", "show", site.id, "--as", bo) == "permission_denied"
+    # What the site is called, and nothing of its other chargers.
+    assert site.run("installation", "show", site.id, "--as", bo)["name"] == "People"
+    assert site.run("charger", "list", "--installation", site.id, "--as", bo) == "permission_denied"
     assert site.run("charger", "show", other, "--as", bo) != "permission_denied"
 
 

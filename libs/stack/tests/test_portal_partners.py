@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
 
-from .at_the_portal import owner, signed_up
+from .at_the_portal import come_to_be, owner, signed_up
 from .running_system import RunningSystem
 
 KEY = re.compile(r"^[A-Z0-9]{4}$")
@@ -182,6 +182,7 @@ def test_members_are_added_by_address_let_manage_and_removed(
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Added; whoever is new here")).to_be_visible()
     mate = page.get_by_role("listitem").filter(has_text="mate@portal-partners.example")
+    come_to_be(page, mate)
     assert axe(page) == []
     mate.get_by_role("button", name="Let manage: ").click()
     expect(mate.get_by_text("Manages", exact=True)).to_be_visible()

@@ -34,6 +34,7 @@ def test_the_caught_mail_with_the_link_is_one_click_away(
     expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
     token(system.data, address, 2)
     page.get_by_role("link", name="Open the caught mail").click()
+    # The newest stands whole; another test's may have come after it.
     page.get_by_role("row").filter(has_text=address).get_by_role("link").first.click()
     page.locator("pre a").first.click()
     page.get_by_role("button", name="Sign in").click()

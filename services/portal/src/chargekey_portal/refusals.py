@@ -9,7 +9,7 @@ import grpc
 import msgspec
 from grpc import aio
 
-from chargekey_common.errors import PermissionDeniedError
+from chargekey_common.errors import PermissionDeniedError, UnavailableError
 from chargekey_common.grpc.client import remote_error
 
 
@@ -107,6 +107,9 @@ def refusal_of(error: aio.AioRpcError) -> Refusal:
     if status is None:
         return INTERNAL
     said = remote_error(error)
+    if is_away(error) and said.code == error.code().name.lower():
+        # It said nothing itself; what the library says helps nobody, and names addresses.
+        return Refusal(status, UnavailableError.code, UnavailableError.sentence)
     return Refusal(status, said.code, said.message, said.retry_after)
 
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
 from chargekey.access.v1.access_requests_pb2 import AccessRequestState
@@ -320,7 +320,8 @@ def filters(language: str) -> Mapping[str, Callable[..., str]]:
         return format_date(day, "medium", locale=where)
 
     def duration(seconds: int) -> str:
-        return format_timedelta(timedelta(seconds=seconds), threshold=2, locale=where)
+        minutes = (seconds + 30) // 60
+        return f"{format_decimal(minutes // 60, locale=where)} h {minutes % 60} min"
 
     def energy(watt_hours: int) -> str:
         return f"{format_decimal(watt_hours / 1000, '#,##0.00', locale=where)} kWh"

@@ -31,6 +31,7 @@ from playwright.sync_api import (
     Response,
     ViewportSize,
     WebSocket,
+    expect,
     sync_playwright,
 )
 
@@ -46,7 +47,7 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 _NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 _WHAT_TO_DO = "install Chromium, or name one with CHROMIUM=/path/to/chromium"
 # Milliseconds for whatever a test waits for in a page.
-_TIMEOUT = 10_000
+_TIMEOUT = 20_000
 # Seconds to say its version, and to be installed.
 _STARTING = 30.0
 _INSTALLING = 300.0
@@ -185,6 +186,7 @@ class Chromium:
     @contextlib.contextmanager
     def running(cls, path: Path) -> Iterator[Chromium]:
         """Yield it with a profile of its own, and end it afterwards."""
+        expect.set_options(timeout=_TIMEOUT)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
             loop = asyncio.get_running_loop()
@@ -242,7 +244,7 @@ class OpenPage:
         java_script_enabled: bool = True,
         refusals: Collection[int] = (),
     ) -> Page:
-        """Return an empty page of a context of its own; whatever it waits for it has 10 s for.
+        """Return an empty page of a context of its own; whatever it waits for it has 20 s for.
 
         Paths given to `goto` are below `base_url`, and nothing may be asked of another origin.
         `refusals` are the statuses of 400 and more that the test means to see.

@@ -14,3 +14,10 @@ function takeToken() {
 takeToken();
 // A link followed where its page is open already loads nothing.
 addEventListener("hashchange", takeToken);
+
+// What was done is told once, and not again when the page is loaded again.
+const address = new URL(location.href);
+if (address.searchParams.has("told")) {
+  address.searchParams.delete("told");
+  history.replaceState(null, "", address);
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -22,9 +23,11 @@ _PARTS = re.compile(r"(https?://[^\s'\"<>]+)")
 
 @router.get("/mails")
 async def mails(request: Request) -> Response:
-    """List them, the newest first."""
+    """Show the newest, and list those before it."""
     found = await asyncio.to_thread(caught, _directory(request))
-    return page(request, "mails", mails=list(reversed(found))[:MOST])
+    newest = list(reversed(found))[:MOST]
+    parts = _parts(request, newest[0].text) if newest else []
+    return page(request, "mails", mails=newest, parts=parts)
 
 
 @router.get("/mails/{mail_id}")
@@ -34,9 +37,13 @@ async def mail(request: Request, mail_id: str) -> Response:
         found = await asyncio.to_thread(caught_mail, _directory(request), mail_id)
     except MailUnknownError:
         raise RefusedError(NOT_FOUND) from None
+    return page(request, "mail", mail=found, parts=_parts(request, found.text))
+
+
+def _parts(request: Request, text: str) -> Sequence[tuple[str, bool]]:
+    """Return the text in parts, and of each whether it is an address of ours."""
     settings: PortalSettings = request.app.state.settings
-    parts = [(part, part.startswith(f"{settings.url}/")) for part in _PARTS.split(found.text)]
-    return page(request, "mail", mail=found, parts=parts)
+    return [(part, part.startswith(f"{settings.url}/")) for part in _PARTS.split(text)]
 
 
 def _directory(request: Request) -> Path:

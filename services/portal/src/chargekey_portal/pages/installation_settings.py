@@ -85,43 +85,34 @@ async def authentication(request: Request, site: AtSite) -> Response:
     return _page(request, site, "settings_authentication")
 
 
-@router.post(AUTHENTICATION + "/type")
-async def set_type(
+@router.post(AUTHENTICATION)
+async def set_authentication(
     request: Request,
     visitor: SignedIn,
     site: AtSite,
     command_id: Text = "",
     authentication_type: Number = 0,
-) -> Response:
-    """Let the permissions decide, or the operator."""
-    asked = pb.SetAuthenticationTypeRequest(
-        command_id=command_id,
-        installation_id=site.installation.id,
-        authentication_type=pb.AuthenticationType.ValueType(authentication_type),
-    )
-    try:
-        await visitor.services.installations.SetAuthenticationType(asked)
-    except aio.AioRpcError as error:
-        return _page(request, site, "settings_authentication", refusal_of(error))
-    return see(f"{site.path}/settings/authentication", "saved")
-
-
-@router.post(AUTHENTICATION + "/required")
-async def set_required(
-    request: Request,
-    visitor: SignedIn,
-    site: AtSite,
-    command_id: Text = "",
     authorisation_required: Ticked = False,
 ) -> Response:
-    """Lock the chargers, or let anybody charge."""
-    asked = pb.SetAuthorisationRequiredRequest(
-        command_id=command_id,
-        installation_id=site.installation.id,
-        authorisation_required=authorisation_required,
-    )
+    """Say who decides, and whether something must be presented: of both, what is another."""
+    now, installations = site.installation, visitor.services.installations
     try:
-        await visitor.services.installations.SetAuthorisationRequired(asked)
+        if authentication_type not in (0, now.authentication_type):
+            await installations.SetAuthenticationType(
+                pb.SetAuthenticationTypeRequest(
+                    command_id=f"{command_id}-type" if command_id else "",
+                    installation_id=now.id,
+                    authentication_type=pb.AuthenticationType.ValueType(authentication_type),
+                )
+            )
+        if authorisation_required != now.authorisation_required:
+            await installations.SetAuthorisationRequired(
+                pb.SetAuthorisationRequiredRequest(
+                    command_id=command_id,
+                    installation_id=now.id,
+                    authorisation_required=authorisation_required,
+                )
+            )
     except aio.AioRpcError as error:
         return _page(request, site, "settings_authentication", refusal_of(error))
     return see(f"{site.path}/settings/authentication", "saved")
