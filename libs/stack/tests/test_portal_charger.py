@@ -272,7 +272,9 @@ def test_who_may_use_one_charger_alone_has_its_page(
     refused(driver, other.path)
     driver.goto("/installations")
     expect(driver.get_by_text(f"Site of {address}")).to_be_visible()
-    expect(driver.get_by_role("link", name=f"Site of {address}")).to_have_count(0)
+    # Which leads to the charger, and to no page of the site.
+    mine = driver.get_by_role("link", name=f"Site of {address}")
+    expect(mine).to_have_attribute("href", "/profile/chargers")
     for each in ("", "/settings", "/permissions"):
         refused(driver, f"/installations/{site}{each}")
     stranger, _ = owner(open_page, system, "stranger@portal-charger.example", refusals=[403, 404])
