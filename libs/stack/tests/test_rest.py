@@ -283,14 +283,13 @@ def test_a_command_repeated_under_its_key_is_done_once(site: Site, run: Caller) 
     first = run.done("POST", "/installations", made, Idempotency_Key="rest-once")
     assert run.done("POST", "/installations", made, Idempotency_Key="rest-once") == first
     assert run.done("POST", "/installations", made) != first
-    for who, method, path in (
-        (run, "PATCH", f"/installations/{first['installation_id']}"),
-        (site.owner, "POST", "/installations"),
-    ):
-        again = who.refused(method, path, {"name": "B"}, Idempotency_Key="rest-once")
-        assert again[0] in (400, 409)
-        assert again[1] == "command_id_reused"
-    assert run.done("GET", f"/installations/{first['installation_id']}")["name"] == "Once"
+    path = f"/installations/{first['installation_id']}"
+    again = run.refused("PATCH", path, {"name": "B"}, Idempotency_Key="rest-once")
+    assert again[0] in (400, 409)
+    assert again[1] == "command_id_reused"
+    assert run.done("GET", path)["name"] == "Once"
+    # Another's key is another one, though it is called the same.
+    assert site.owner.done("POST", "/installations", made, Idempotency_Key="rest-once") != first
 
 
 @pytest.mark.parametrize("key", ["", "a" * 65, "a b", "a/b"])
