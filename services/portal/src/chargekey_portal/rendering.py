@@ -25,12 +25,15 @@ _FRESH = {"Cache-Control": "no-store"}
 
 
 def page(
-    request: Request, template: str, status: HTTPStatus = HTTPStatus.OK, **words: object
+    request: Request, template: str, *, refusal: Refusal | None = None, **words: object
 ) -> Response:
-    """Return `templates/<template>.html` with `words` in it, escaped."""
-    return Response(
-        rendered(request, template, **words), status, _FRESH, "text/html; charset=utf-8"
-    )
+    """Return `templates/<template>.html` with `words` in it, escaped.
+
+    With the status of the refusal that it shows, where it shows one.
+    """
+    html = rendered(request, template, refusal=refusal, **words)
+    status = refusal.status if refusal else HTTPStatus.OK
+    return Response(html, status, _FRESH, "text/html; charset=utf-8")
 
 
 def rendered(request: Request, template: str, **words: object) -> str:
@@ -70,7 +73,7 @@ def see(path: str, told: str = "") -> Response:
 
 def refused(request: Request, refusal: Refusal) -> Response:
     """Return the refusal as a page; nothing of the request is in it."""
-    return page(request, "refused", refusal.status, refusal=refusal)
+    return page(request, "refused", refusal=refusal)
 
 
 def refused_outside(accepted: str, refusal: Refusal) -> Response:

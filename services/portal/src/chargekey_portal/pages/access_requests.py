@@ -7,7 +7,6 @@ reader signs in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +17,7 @@ from chargekey.access.v1 import access_requests_pb2 as pb
 from chargekey.access.v1 import installations_pb2, permissions_pb2
 from chargekey_common.pages import every
 from chargekey_portal import names
-from chargekey_portal.forms import IN_RANGE
+from chargekey_portal.forms import IN_RANGE, Text
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import PAGE_SIZE, AtSite, Site
@@ -51,9 +50,9 @@ def answer(
     roles: Annotated[
         list[Annotated[permissions_pb2.Role.ValueType, IN_RANGE]], Form(default_factory=list)
     ],
-    valid_until: Annotated[str, Form()] = "",
-    installation: Annotated[str, Form()] = "",
-    charger: Annotated[str, Form()] = "",
+    valid_until: Text = "",
+    installation: Text = "",
+    charger: Text = "",
 ) -> Answer:
     """Return what the form says."""
     return Answer(tuple(roles), valid_until, installation, charger)
@@ -112,7 +111,7 @@ async def approve(
     site: AtSite,
     asked: AskedHere,
     answer: IsAnswer,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Give it."""
     here = msgspec.structs.replace(answer, installation_id=site.installation.id)
@@ -136,7 +135,7 @@ async def deny(
     visitor: SignedIn,
     site: AtSite,
     asked: AskedHere,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Refuse it."""
     denial = pb.DenyAccessRequestRequest(
@@ -156,7 +155,7 @@ async def follow_link(request: Request) -> Response:
 
 
 @router.post("/access-request")
-async def keep_link(request: Request, token: Annotated[str, Form()] = "") -> Response:
+async def keep_link(request: Request, token: Text = "") -> Response:
     """Keep it, and lead on to the answer, which somebody has to be signed in for."""
     request.session[ACCESS_REQUEST] = token.rpartition("#")[2].strip()
     return see("/access-request/answer")
@@ -173,7 +172,7 @@ async def approve_by_link(
     request: Request,
     visitor: SignedIn,
     answer: IsAnswer,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Give it."""
     approval = pb.ApproveAccessRequestRequest(
@@ -196,7 +195,7 @@ async def deny_by_link(
     request: Request,
     visitor: SignedIn,
     answer: IsAnswer,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Refuse it, as an owner of that installation."""
     denial = pb.DenyAccessRequestRequest(
@@ -231,7 +230,6 @@ async def _at_site(
     return page(
         request,
         "access_request",
-        refusal.status if refusal else HTTPStatus.OK,
         site=site,
         refusal=refusal,
         asked=asked,
@@ -253,7 +251,6 @@ async def _by_link(
     return page(
         request,
         "access_request_by_link",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         asked=asked,
         sites=await _sites(visitor, here),

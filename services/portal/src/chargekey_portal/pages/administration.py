@@ -38,7 +38,7 @@ async def act(request: Request, visitor: SignedIn) -> Response:
         )
     except aio.AioRpcError as error:
         refusal = refusal_of(error)
-        return page(request, "administration_begin", refusal.status, refusal=refusal)
+        return page(request, "administration_begin", refusal=refusal)
     return see(administrators.begin(request, answer, his.time_zone))
 
 

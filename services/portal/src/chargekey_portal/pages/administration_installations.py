@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from chargekey.access.v1 import installations_pb2, owners_pb2
 from chargekey_portal.administrators import Acting, Administrator
+from chargekey_portal.forms import Text
 from chargekey_portal.names import people
 from chargekey_portal.refusals import Refusal, why_refused
 from chargekey_portal.rendering import page, see
@@ -50,8 +49,8 @@ async def offer(
     request: Request,
     administrator: Acting,
     installation_id: str,
-    command_id: Annotated[str, Form()] = "",
-    email: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    email: Text = "",
 ) -> Response:
     """Offer the ownership of its one owner to whoever has the address."""
     asked = owners_pb2.OfferOwnershipRequest(
@@ -68,7 +67,7 @@ async def withdraw(
     request: Request,
     administrator: Acting,
     installation_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """End the offer."""
     asked = owners_pb2.WithdrawOwnershipOfferRequest(
@@ -97,7 +96,6 @@ async def _installation(
     return page(
         request,
         "administration_installation",
-        refusal.status if refusal else HTTPStatus.OK,
         administrator=administrator,
         refusal=refusal,
         installation=found.installation,

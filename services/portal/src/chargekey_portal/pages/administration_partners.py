@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey_portal.administrators import Acting, Administrator
-from chargekey_portal.forms import Number
+from chargekey_portal.forms import Number, Text
 from chargekey_portal.names import installations, people
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -46,10 +44,10 @@ async def ask_for_new(request: Request, administrator: Acting) -> Response:
 async def create(
     request: Request,
     administrator: Acting,
-    command_id: Annotated[str, Form()] = "",
-    name: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    name: Text = "",
     kind: Number = pb.PARTNER_KIND_UNSPECIFIED,
-    contact: Annotated[str, Form()] = "",
+    contact: Text = "",
 ) -> Response:
     """Create it; it has nobody in it yet."""
     asked = pb.CreatePartnerRequest(
@@ -75,8 +73,8 @@ async def add_member(
     request: Request,
     administrator: Acting,
     partner_id: str,
-    command_id: Annotated[str, Form()] = "",
-    email: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    email: Text = "",
 ) -> Response:
     """Let whoever has the address manage it; who is new here is invited."""
     asked = pb.AddPartnerMemberRequest(
@@ -135,7 +133,6 @@ async def _partner(
     return page(
         request,
         "administration_partner",
-        refusal.status if refusal else HTTPStatus.OK,
         administrator=administrator,
         refusal=refusal,
         partner=found,
@@ -155,7 +152,6 @@ def _new(
     return page(
         request,
         "administration_partner_new",
-        refusal.status if refusal else HTTPStatus.OK,
         administrator=administrator,
         refusal=refusal,
         typed=typed or pb.CreatePartnerRequest(kind=pb.PARTNER_KIND_SERVICE_PARTNER),

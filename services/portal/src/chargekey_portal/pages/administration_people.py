@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from typing import Annotated
 
 import grpc
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import permissions_pb2
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal.administrators import Acting, Administrator
-from chargekey_portal.forms import ForPeople
+from chargekey_portal.forms import ForPeople, Text
 from chargekey_portal.names import SHORT, installations
 from chargekey_portal.refusals import Refusal, why_refused
 from chargekey_portal.rendering import page, see
@@ -77,7 +75,7 @@ async def block(
     request: Request,
     administrator: Acting,
     user_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Block him on the whole platform."""
     asked = users_pb2.BlockUserRequest(command_id=command_id, user_id=user_id, everywhere=True)
@@ -88,9 +86,7 @@ async def block(
 
 
 @router.post(f"{PEOPLE}/{{user_id}}/unblock")
-async def unblock(
-    administrator: Acting, user_id: str, command_id: Annotated[str, Form()] = ""
-) -> Response:
+async def unblock(administrator: Acting, user_id: str, command_id: Text = "") -> Response:
     """Block him there no longer; what sites have blocked stays."""
     asked = users_pb2.UnblockUserRequest(command_id=command_id, user_id=user_id, everywhere=True)
     await administrator.services.users.UnblockUser(asked)
@@ -127,7 +123,6 @@ async def _blocking(
     return page(
         request,
         "administration_block",
-        refusal.status if refusal else HTTPStatus.OK,
         administrator=administrator,
         refusal=refusal,
         user=user,

@@ -5,16 +5,16 @@ A local user's block is his own; anybody else's is the installation's.
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import owners_pb2
 from chargekey.gateway.v1 import decisions_pb2
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal.effects import preview
+from chargekey_portal.forms import Text
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
@@ -36,7 +36,7 @@ async def block(
     request: Request,
     visitor: SignedIn,
     person: AtPerson,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Block him there."""
     try:
@@ -50,7 +50,7 @@ async def block(
 async def unblock(
     visitor: SignedIn,
     person: AtPerson,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Block him there no longer."""
     await unblock_at(visitor, person, command_id)
@@ -102,7 +102,6 @@ async def _blocking(
     return page(
         request,
         "block",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -98,8 +97,7 @@ async def end(request: Request, visitor: SignedIn, spot: AtCharger, session_id: 
         await visitor.services.charger_commands.EndSession(asked)
     except aio.AioRpcError as error:
         refusal = refusal_of(error)
-        words = {"spot": spot, "session_id": session_id, "refusal": refusal}
-        return page(request, "session_end", refusal.status, **words)
+        return page(request, "session_end", spot=spot, session_id=session_id, refusal=refusal)
     return see(spot.path, "session_ended")
 
 
@@ -128,7 +126,6 @@ async def _status(
     return page(
         request,
         "charger_status",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         outcome=outcome,
         **await _words(visitor, spot, await _running(visitor, spot)),

@@ -6,14 +6,14 @@ A charger has up to 28 seconds to answer, and so has the page.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.gateway.v1 import commands_pb2 as pb
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.pages.charger import Connector
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
@@ -90,7 +90,7 @@ async def change_availability(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    operative: Annotated[bool, Form()] = False,
+    operative: Ticked = False,
     connector: Connector = 0,
 ) -> Response:
     """Let it serve vehicles, or none any more."""
@@ -107,7 +107,7 @@ async def trigger(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    message: Annotated[str, Form()] = "",
+    message: Text = "",
     connector: Connector = 0,
 ) -> Response:
     """Have it send one of its messages now."""
@@ -132,8 +132,8 @@ async def send(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    action: Annotated[str, Form()] = "",
-    payload: Annotated[str, Form()] = "",
+    action: Text = "",
+    payload: Text = "",
 ) -> Response:
     """Send any other action, and show what is answered."""
     asked = pb.SendActionRequest(charger_id=spot.charger.id, action=action, payload=payload)
@@ -183,7 +183,6 @@ def _commands(
     return page(
         request,
         "charger_commands",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         outcome=outcome,
         answer=answer,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -13,6 +12,7 @@ from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import commands_pb2, decisions_pb2
 from chargekey.identity.v1.identifications_pb2 import IdentificationType
 from chargekey_portal.effects import Preview, preview
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import AtCharger, Spot
@@ -44,9 +44,9 @@ async def set_types(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     enabled: Annotated[Sequence[int], Form()] = (),
-    look: Annotated[bool, Form()] = False,
+    look: Ticked = False,
 ) -> Response:
     """Let these types of identification be presented there, and no others.
 
@@ -86,8 +86,8 @@ async def change_own_setting(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    name: Annotated[str, Form()] = "",
-    value: Annotated[str, Form()] = "",
+    name: Text = "",
+    value: Text = "",
 ) -> Response:
     """Change one of them."""
     asked = commands_pb2.ChangeChargerSettingRequest(
@@ -115,7 +115,6 @@ def _charging_authorization(
     return page(
         request,
         "charging_authorization",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         spot=spot,
         effects=effects,
@@ -148,7 +147,6 @@ async def _own_settings(
     return page(
         request,
         "charger_own_settings",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal or untold,
         outcome=outcome,
         spot=spot,

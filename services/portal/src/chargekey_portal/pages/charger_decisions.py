@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Form, Request, Response
@@ -10,6 +9,7 @@ from grpc import aio
 
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.history.v1 import history_pb2 as pb
+from chargekey_portal.forms import Text
 from chargekey_portal.names import names
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page
@@ -81,7 +81,7 @@ async def dry_run(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    code: Annotated[str, Form()] = "",
+    code: Text = "",
     type_: Annotated[int, Form(alias="type", ge=0, le=2)] = 0,
 ) -> Response:
     """Say what the charger would be answered, and leave no trace of it: nor of the code."""
@@ -116,7 +116,6 @@ def _dry_run(
     return page(
         request,
         "charger_dry_run",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         spot=spot,
         answer=answer,

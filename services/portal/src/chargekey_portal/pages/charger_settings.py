@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
@@ -13,6 +12,7 @@ from chargekey.access.v1 import chargers_pb2 as pb
 from chargekey.access.v1 import installations_pb2
 from chargekey.gateway.v1 import decisions_pb2
 from chargekey_portal.effects import Preview, preview
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import AtCharger, Spot
@@ -39,12 +39,12 @@ async def set_authorisation(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    command_id: Annotated[str, Form()] = "",
-    authorisation_required: Annotated[bool, Form()] = False,
-    as_installation: Annotated[bool, Form()] = False,
-    was_required: Annotated[bool, Form()] = False,
-    was_as_installation: Annotated[bool, Form()] = False,
-    look: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    authorisation_required: Ticked = False,
+    as_installation: Ticked = False,
+    was_required: Ticked = False,
+    was_as_installation: Ticked = False,
+    look: Ticked = False,
 ) -> Response:
     """Let it deviate from the installation, or do as the installation does again.
 
@@ -81,10 +81,10 @@ async def set_reader(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     reversed_: Annotated[bool, Form(alias="reversed")] = False,
-    truncated: Annotated[bool, Form()] = False,
-    prefix: Annotated[str, Form()] = "",
+    truncated: Ticked = False,
+    prefix: Text = "",
 ) -> Response:
     """Note how its card reader deviates."""
     quirks = pb.ReaderQuirks(reversed=reversed_, truncated=truncated, prefix=prefix)
@@ -110,8 +110,8 @@ async def move(
     request: Request,
     visitor: SignedIn,
     spot: AtCharger,
-    command_id: Annotated[str, Form()] = "",
-    installation_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    installation_id: Text = "",
 ) -> Response:
     """Move it."""
     asked = pb.MoveChargerRequest(
@@ -122,7 +122,7 @@ async def move(
     except aio.AioRpcError as error:
         refusal = refusal_of(error)
         words = await _choices(visitor, spot, refusal, installation_id)
-        return page(request, "charger_move", refusal.status, **words)
+        return page(request, "charger_move", **words)
     return see(spot.path, "charger_moved")
 
 
@@ -135,7 +135,7 @@ async def ask_to_replace(request: Request, spot: AtCharger) -> Response:
 
 @router.post("/chargers/{charger_id}/password")
 async def replace(
-    request: Request, visitor: SignedIn, spot: AtCharger, command_id: Annotated[str, Form()] = ""
+    request: Request, visitor: SignedIn, spot: AtCharger, command_id: Text = ""
 ) -> Response:
     """Give it another one, and show it this once."""
     asked = pb.ReplaceChargerPasswordRequest(command_id=command_id, charger_id=spot.charger.id)
@@ -164,7 +164,6 @@ def _settings(
     return page(
         request,
         "charger_settings",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         spot=spot,
         effects=effects,
@@ -192,7 +191,6 @@ def _password(
     return page(
         request,
         "charger_new_password",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         spot=spot,
         password=password,

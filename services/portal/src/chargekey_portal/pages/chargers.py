@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2
+from chargekey_portal.forms import Text
 from chargekey_portal.live import live
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, rendered
@@ -73,8 +73,8 @@ async def add(
     request: Request,
     visitor: SignedIn,
     site: AtSite,
-    command_id: Annotated[str, Form()] = "",
-    ocpp_identity: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    ocpp_identity: Text = "",
 ) -> Response:
     """Add it, and show its password this once."""
     asked = pb.AddChargerRequest(
@@ -120,7 +120,6 @@ def _new(
     return page(
         request,
         "charger_new",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         site=site,
         ocpp_identity=ocpp_identity,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 
+from chargekey_portal.forms import Text
 from chargekey_portal.languages import LANGUAGES
 from chargekey_portal.rendering import see
 
@@ -20,7 +20,7 @@ async def front(request: Request) -> Response:
 
 
 @router.post("/language")
-async def choose_language(request: Request, language: Annotated[str, Form()]) -> Response:
+async def choose_language(request: Request, language: Text) -> Response:
     """Let the pages be in another language, and go back to where that was chosen."""
     if language in LANGUAGES:
         request.session["language"] = language

@@ -6,7 +6,6 @@ Of somebody with an account these are the ones that work at this installation al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
@@ -14,7 +13,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
-from chargekey_portal.forms import LARGEST
+from chargekey_portal.forms import LARGEST, Text, Ticked
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
@@ -48,9 +47,9 @@ def entered(
     status: Annotated[
         pb.IdentificationStatus.ValueType, Form(ge=0, le=LARGEST)
     ] = pb.IDENTIFICATION_STATUS_ACTIVE,
-    valid_until: Annotated[str, Form()] = "",
-    group: Annotated[str, Form()] = "",
-    group_card: Annotated[bool, Form()] = False,
+    valid_until: Text = "",
+    group: Text = "",
+    group_card: Ticked = False,
 ) -> Entered:
     """Return what the form says."""
     return Entered(type_, status, valid_until, group, group_card)
@@ -96,8 +95,8 @@ async def add(
     visitor: SignedIn,
     person: AtPerson,
     entered: IsEntered,
-    command_id: Annotated[str, Form()] = "",
-    code: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    code: Text = "",
 ) -> Response:
     """Add it; it works from then on."""
     asked = pb.AddIdentificationRequest(
@@ -154,8 +153,8 @@ async def change(
     person: AtPerson,
     found: Found,
     entered: IsEntered,
-    command_id: Annotated[str, Form()] = "",
-    code: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    code: Text = "",
 ) -> Response:
     """Change it; without a code the one it has stays."""
     asked = pb.ChangeIdentificationRequest(
@@ -180,7 +179,7 @@ async def reveal(
     visitor: SignedIn,
     person: AtPerson,
     identification_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Show the code, this once; that somebody looked is recorded."""
     asked = pb.RevealCodeRequest(command_id=command_id, identification_id=identification_id)
@@ -203,7 +202,7 @@ async def remove(
     visitor: SignedIn,
     person: AtPerson,
     found: Found,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Take it away for good."""
     asked = pb.RemoveIdentificationRequest(command_id=command_id, identification_id=found.id)
@@ -232,7 +231,6 @@ async def _list(
     return page(
         request,
         "identifications",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,
@@ -252,7 +250,6 @@ def _new(
     return page(
         request,
         "identification_new",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,
@@ -271,7 +268,6 @@ def _change(
     return page(
         request,
         "identification",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,
@@ -286,7 +282,6 @@ def _removing(
     return page(
         request,
         "identification_remove",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from fastapi import APIRouter, Request, Response
 from grpc import aio
 
@@ -206,5 +204,4 @@ async def set_policies(
 
 
 def _page(request: Request, site: Site, template: str, refusal: Refusal | None = None) -> Response:
-    status = refusal.status if refusal else HTTPStatus.OK
-    return page(request, template, status, site=site, refusal=refusal)
+    return page(request, template, site=site, refusal=refusal)

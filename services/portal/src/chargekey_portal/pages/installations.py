@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
 from zoneinfo import available_timezones
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import installations_pb2 as pb
+from chargekey_portal.forms import Text
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import PAGE_SIZE
@@ -45,9 +44,9 @@ async def ask_for_new(request: Request, _: SignedIn) -> Response:
 async def create(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
-    name: Annotated[str, Form()] = "",
-    time_zone: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    name: Text = "",
+    time_zone: Text = "",
 ) -> Response:
     """Create it; who does owns it."""
     asked = pb.CreateInstallationRequest(command_id=command_id, name=name, time_zone=time_zone)
@@ -67,7 +66,6 @@ def _new(
     return page(
         request,
         "installation_new",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         name=name,
         time_zone=time_zone,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import invitations_pb2 as pb
+from chargekey_portal.forms import Text
 from chargekey_portal.pages.sign_in import signed_in
 from chargekey_portal.refusals import refusal_of
 from chargekey_portal.rendering import page
@@ -26,9 +25,9 @@ async def invitation(request: Request) -> Response:
 @router.post("/invitation")
 async def accept(
     request: Request,
-    token: Annotated[str, Form()] = "",
-    first_name: Annotated[str, Form()] = "",
-    last_name: Annotated[str, Form()] = "",
+    token: Text = "",
+    first_name: Text = "",
+    last_name: Text = "",
 ) -> Response:
     """Verify the address and sign its person in."""
     services: Services = request.app.state.services
@@ -42,7 +41,6 @@ async def accept(
         return page(
             request,
             "invitation",
-            refusal.status,
             refusal=refusal,
             token=token,
             first_name=first_name,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import invitations_pb2 as pb
 from chargekey_portal import names
+from chargekey_portal.forms import Text
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import PAGE_SIZE, AtSite, Site
@@ -34,7 +32,7 @@ async def resend(
     visitor: SignedIn,
     site: AtSite,
     invitation_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Send a new link; the old one is void."""
     asked = pb.ResendInvitationRequest(command_id=command_id, invitation_id=invitation_id)
@@ -51,7 +49,7 @@ async def revoke(
     visitor: SignedIn,
     site: AtSite,
     invitation_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Take it back, with the permission it was for."""
     asked = pb.RevokeInvitationRequest(command_id=command_id, invitation_id=invitation_id)
@@ -76,7 +74,6 @@ async def _list(
     return page(
         request,
         "invitations",
-        refusal.status if refusal else HTTPStatus.OK,
         site=site,
         refusal=refusal,
         invitations=found.invitations,

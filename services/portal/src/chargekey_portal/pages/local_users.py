@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
-from chargekey_portal.forms import ForPeople
+from chargekey_portal.forms import ForPeople, Text, Ticked
 from chargekey_portal.pages.blocks import block_at, told_of_block, unblock_at
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -56,10 +53,10 @@ async def add(
     request: Request,
     visitor: SignedIn,
     site: AtSite,
-    command_id: Annotated[str, Form()] = "",
-    first_name: Annotated[str, Form()] = "",
-    last_name: Annotated[str, Form()] = "",
-    blocked: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    first_name: Text = "",
+    last_name: Text = "",
+    blocked: Ticked = False,
 ) -> Response:
     """Add him, and lead on to what he presents."""
     asked = pb.AddLocalUserRequest(
@@ -88,10 +85,10 @@ async def change(
     request: Request,
     visitor: SignedIn,
     person: AtPerson,
-    command_id: Annotated[str, Form()] = "",
-    first_name: Annotated[str, Form()] = "",
-    last_name: Annotated[str, Form()] = "",
-    blocked: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    first_name: Text = "",
+    last_name: Text = "",
+    blocked: Ticked = False,
 ) -> Response:
     """Do what differs from how he is."""
     told = "saved"
@@ -126,7 +123,7 @@ async def erase(
     request: Request,
     visitor: SignedIn,
     person: AtPerson,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Make everything personal of him unreadable, for ever (R20)."""
     asked = privacy_pb2.EraseUserRequest(command_id=command_id, user_id=person.user.id)
@@ -139,9 +136,7 @@ async def erase(
 
 
 @router.post(f"{LOCAL_USERS}/{{user_id}}/export")
-async def export(
-    visitor: SignedIn, person: AtPerson, command_id: Annotated[str, Form()] = ""
-) -> Response:
+async def export(visitor: SignedIn, person: AtPerson, command_id: Text = "") -> Response:
     """Return everything identity holds about him, his codes included, as a file; recorded."""
     asked = privacy_pb2.ExportUserRequest(command_id=command_id, user_id=person.user.id)
     exported = await visitor.services.privacy.ExportUser(asked)
@@ -174,7 +169,6 @@ def _new(
     return page(
         request,
         "local_user_new",
-        refusal.status if refusal else HTTPStatus.OK,
         site=site,
         refusal=refusal,
         first_name=name[0],
@@ -195,7 +189,6 @@ def _profile(
     return page(
         request,
         "local_user",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,
@@ -209,7 +202,6 @@ def _erasing(request: Request, person: Person, refusal: Refusal | None = None) -
     return page(
         request,
         "local_user_erase",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import commands_pb2, gateway_pb2
 from chargekey.history.v1 import history_pb2
-from chargekey_portal.forms import Number
+from chargekey_portal.forms import Number, Text
 from chargekey_portal.live import live
 from chargekey_portal.mine import MOST, me
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -88,7 +88,7 @@ async def stop(
     request: Request,
     visitor: SignedIn,
     charger_id: str,  # noqa: ARG001 - of the address
-    session_id: Annotated[str, Form()] = "",
+    session_id: Text = "",
 ) -> Response:
     """Have the charger stop his session."""
     asked = commands_pb2.StopSessionRequest(session_id=session_id)
@@ -117,7 +117,6 @@ async def _list(
     return page(
         request,
         "my_chargers",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         chargers=found.chargers,
         after=after,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from http import HTTPStatus
 from itertools import chain
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from google.protobuf.json_format import MessageToDict
 
 from chargekey.access.v1 import permissions_pb2
@@ -18,6 +17,7 @@ from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import privacy_pb2
 from chargekey_common.pages import every
 from chargekey_portal import visitors
+from chargekey_portal.forms import Text
 from chargekey_portal.mine import me
 from chargekey_portal.refusals import ADDRESS_NOT_YOURS, Refusal, why_refused
 from chargekey_portal.rendering import page, see
@@ -33,7 +33,7 @@ async def data(request: Request, _: SignedIn) -> Response:
 
 
 @router.post("/profile/data")
-async def export(visitor: SignedIn, command_id: Annotated[str, Form()] = "") -> Response:
+async def export(visitor: SignedIn, command_id: Text = "") -> Response:
     """Answer everything as a file; codes are in it, so that it was asked for is recorded."""
     user_id, services = visitor.user_id, visitor.services
     asked = privacy_pb2.ExportUserRequest(command_id=command_id, user_id=user_id)
@@ -87,8 +87,8 @@ async def ask_to_erase(request: Request, _: SignedIn) -> Response:
 async def erase(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
-    email: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    email: Text = "",
 ) -> Response:
     """Make everything personal of him unreadable; nobody is signed in from then on."""
     if email.strip().lower() != (await me(visitor)).email.lower():
@@ -102,8 +102,7 @@ async def erase(
 
 
 def _erase(request: Request, refusal: Refusal | None = None) -> Response:
-    status = refusal.status if refusal else HTTPStatus.OK
-    return page(request, "my_erasure", status, refusal=refusal)
+    return page(request, "my_erasure", refusal=refusal)
 
 
 def _written(messages: Iterable[Any]) -> list[dict[str, Any]]:

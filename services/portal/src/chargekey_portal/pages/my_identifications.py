@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2 as pb
-from chargekey_portal.forms import Number
+from chargekey_portal.forms import Number, Text
 from chargekey_portal.mine import me, my_installations
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -46,11 +44,11 @@ async def ask_for_new(request: Request, visitor: SignedIn, what: int = _TYPED[0]
 async def add(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     what: Number = _TYPED[0],
-    code: Annotated[str, Form()] = "",
-    valid_until: Annotated[str, Form()] = "",
-    group: Annotated[str, Form()] = "",
+    code: Text = "",
+    valid_until: Text = "",
+    group: Text = "",
 ) -> Response:
     """Add it; it works wherever he may charge."""
     if what not in _TYPED:
@@ -76,9 +74,7 @@ async def ask_for_pin(request: Request, visitor: SignedIn) -> Response:
 
 
 @router.post(f"{HERE}/pin/suggested")
-async def suggest_pin(
-    request: Request, visitor: SignedIn, installation_id: Annotated[str, Form()] = ""
-) -> Response:
+async def suggest_pin(request: Request, visitor: SignedIn, installation_id: Text = "") -> Response:
     """Think of one that is free there; it is nobody's before it is saved."""
     asked = pb.GeneratePinsRequest(installation_id=installation_id)
     try:
@@ -92,10 +88,10 @@ async def suggest_pin(
 async def add_pin(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
-    installation_id: Annotated[str, Form()] = "",
-    code: Annotated[str, Form()] = "",
-    valid_until: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    installation_id: Text = "",
+    code: Text = "",
+    valid_until: Text = "",
 ) -> Response:
     """Add it; it works at that installation."""
     asked = pb.AddIdentificationRequest(
@@ -117,7 +113,7 @@ async def set_status(
     request: Request,
     visitor: SignedIn,
     identification_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     status: Number = 0,
 ) -> Response:
     """Let it work, or not."""
@@ -135,7 +131,7 @@ async def reveal(
     request: Request,
     visitor: SignedIn,
     identification_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Show its code this once; that he looked is recorded."""
     asked = pb.RevealCodeRequest(command_id=command_id, identification_id=identification_id)
@@ -157,7 +153,7 @@ async def remove(
     request: Request,
     visitor: SignedIn,
     identification_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Take it away for good."""
     asked = pb.RemoveIdentificationRequest(
@@ -181,7 +177,6 @@ async def _list(
     return page(
         request,
         "my_identifications",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         identifications=found.identifications,
         next_page=found.next_page_token,
@@ -202,7 +197,6 @@ async def _new(
     return page(
         request,
         "my_identification_new",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         what=what,
         typed=_TYPED,
@@ -223,7 +217,6 @@ async def _pin(
     return page(
         request,
         "my_pin_new",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         sites=[
             each
@@ -238,5 +231,4 @@ async def _pin(
 
 
 def _remove(request: Request, refusal: Refusal | None = None) -> Response:
-    status = refusal.status if refusal else HTTPStatus.OK
-    return page(request, "my_identification_remove", status, refusal=refusal)
+    return page(request, "my_identification_remove", refusal=refusal)

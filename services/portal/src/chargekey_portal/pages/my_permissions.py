@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from chargekey.access.v1 import installations_pb2, owners_pb2, permissions_pb2
+from chargekey_portal.forms import Text
 from chargekey_portal.mine import my_chargers, my_installations
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, why_refused
 from chargekey_portal.rendering import page, see
@@ -51,7 +50,7 @@ async def leave(
     request: Request,
     visitor: SignedIn,
     permission_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Take his own permission away; a site's last owner is refused."""
     asked = permissions_pb2.RevokePermissionRequest(
@@ -74,7 +73,7 @@ async def accept_ownership(
     request: Request,
     visitor: SignedIn,
     installation_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Own it from now on."""
     asked = owners_pb2.AcceptOwnershipRequest(
@@ -91,7 +90,7 @@ async def decline_ownership(
     request: Request,
     visitor: SignedIn,
     installation_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Leave it to whom it belongs."""
     asked = owners_pb2.WithdrawOwnershipOfferRequest(
@@ -115,7 +114,6 @@ async def _leave(
     return page(
         request,
         "my_permission_leave",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         permission=found.permission,
         sites=sites,
@@ -138,7 +136,6 @@ async def _ownership(
     return page(
         request,
         "my_ownership",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         installation_id=installation_id,
         name=name,

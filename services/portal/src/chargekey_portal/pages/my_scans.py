@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2, scans_pb2
-from chargekey_portal.forms import Number
+from chargekey_portal.forms import Number, Text
 from chargekey_portal.live import live
 from chargekey_portal.mine import my_chargers
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -36,8 +34,8 @@ async def ask_for_charger(request: Request, visitor: SignedIn) -> Response:
 async def start(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
-    charger_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    charger_id: Text = "",
     what: Number = _SCANNED[0],
 ) -> Response:
     """Wait for a minute for what is presented there."""
@@ -72,9 +70,7 @@ async def live_scan(request: Request, visitor: SignedIn, scan_id: str) -> Respon
 
 
 @router.post("/profile/scans/{scan_id}/cancel")
-async def cancel(
-    visitor: SignedIn, scan_id: str, command_id: Annotated[str, Form()] = ""
-) -> Response:
+async def cancel(visitor: SignedIn, scan_id: str, command_id: Text = "") -> Response:
     """Wait no longer."""
     asked = scans_pb2.CancelScanRequest(command_id=command_id, scan_id=scan_id)
     await visitor.services.scans.CancelScan(asked)
@@ -95,7 +91,6 @@ async def _new(
     return page(
         request,
         "my_scan_new",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         chargers=(await my_chargers(visitor)).values(),
         charger_id=charger_id,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import owners_pb2 as pb
 from chargekey_portal import names
+from chargekey_portal.forms import Text
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import AtSite, Site
@@ -31,8 +29,8 @@ async def offer(
     request: Request,
     visitor: SignedIn,
     site: AtSite,
-    command_id: Annotated[str, Form()] = "",
-    email: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    email: Text = "",
 ) -> Response:
     """Offer it to whoever has the address."""
     asked = pb.OfferOwnershipRequest(
@@ -50,7 +48,7 @@ async def withdraw(
     request: Request,
     visitor: SignedIn,
     site: AtSite,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """End the offer."""
     asked = pb.WithdrawOwnershipOfferRequest(
@@ -74,7 +72,6 @@ async def _form(
     return page(
         request,
         "ownership",
-        refusal.status if refusal else HTTPStatus.OK,
         site=site,
         refusal=refusal,
         email=email,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -11,6 +10,7 @@ from grpc import aio
 
 from chargekey.access.v1 import access_requests_pb2 as pb
 from chargekey.access.v1 import permissions_pb2
+from chargekey_portal.forms import Text
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.mine import my_installations
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
@@ -42,7 +42,7 @@ async def request_access(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     role: Annotated[list[int] | None, Form()] = None,
 ) -> Response:
     """Make a link for an owner to approve, and show it this once."""
@@ -71,7 +71,7 @@ async def withdraw(
     visitor: SignedIn,
     member: AtPartner,
     request_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Take back what was asked for."""
     asked = pb.WithdrawAccessRequestRequest(command_id=command_id, access_request_id=request_id)
@@ -97,7 +97,6 @@ async def _list(
     return page(
         request,
         "partner_access_requests",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         access_requests=found.access_requests,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import credentials_pb2 as pb
+from chargekey_portal.forms import Text
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.mine import me
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
@@ -33,8 +32,8 @@ async def issue(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
-    label: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    label: Text = "",
 ) -> Response:
     """Make one, and show its secret this once."""
     asked = pb.IssuePartnerCredentialRequest(
@@ -65,7 +64,7 @@ async def revoke(
     visitor: SignedIn,
     member: AtPartner,
     credential_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Make it useless."""
     asked = pb.RevokePartnerCredentialRequest(command_id=command_id, credential_id=credential_id)
@@ -92,7 +91,6 @@ async def _list(
     return page(
         request,
         "partner_credentials",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         credentials=found.credentials,
@@ -108,7 +106,6 @@ def _revoke(
     return page(
         request,
         "partner_credential_revoke",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         credential_id=credential_id,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
 import grpc
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import decision_endpoints_pb2 as pb
-from chargekey_portal.forms import Number
+from chargekey_portal.forms import Number, Text
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -30,14 +27,14 @@ async def set_endpoint(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     kind: Number = 0,
-    url: Annotated[str, Form()] = "",
-    token: Annotated[str, Form()] = "",
-    from_country_code: Annotated[str, Form()] = "",
-    from_party_id: Annotated[str, Form()] = "",
-    to_country_code: Annotated[str, Form()] = "",
-    to_party_id: Annotated[str, Form()] = "",
+    url: Text = "",
+    token: Text = "",
+    from_country_code: Text = "",
+    from_party_id: Text = "",
+    to_country_code: Text = "",
+    to_party_id: Text = "",
 ) -> Response:
     """Let the operator be asked there, in place of before; show a secret that is made this once."""
     parties = pb.OcpiParties(
@@ -78,16 +75,14 @@ async def remove_endpoint(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Let the operator be asked no longer."""
     asked = pb.RemoveDecisionEndpointRequest(command_id=command_id, partner_id=member.partner.id)
     refusal = await why_refused(visitor.services.decision_endpoints.RemoveDecisionEndpoint(asked))
     if refusal is None:
         return see(f"{member.path}/decision-endpoint", "endpoint_removed")
-    return page(
-        request, "partner_decision_endpoint_remove", refusal.status, member=member, refusal=refusal
-    )
+    return page(request, "partner_decision_endpoint_remove", member=member, refusal=refusal)
 
 
 async def _endpoint(
@@ -100,7 +95,6 @@ async def _endpoint(
     return page(
         request,
         "partner_decision_endpoint",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         endpoint=await _described(visitor, member),

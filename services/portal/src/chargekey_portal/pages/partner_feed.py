@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from http import HTTPStatus
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -58,7 +57,6 @@ async def feed(
     return page(
         request,
         "partner_feed",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         feed=found,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from chargekey.access.v1 import partners_pb2 as pb
 from chargekey_portal import names
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.refusals import Refusal, why_refused
 from chargekey_portal.rendering import page, see
@@ -31,9 +29,9 @@ async def add(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
-    email: Annotated[str, Form()] = "",
-    manages: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    email: Text = "",
+    manages: Ticked = False,
 ) -> Response:
     """Add whoever has the address; who is new here is invited."""
     asked = pb.AddPartnerMemberRequest(
@@ -51,8 +49,8 @@ async def set_manages(
     visitor: SignedIn,
     member: AtPartner,
     user_id: str,
-    command_id: Annotated[str, Form()] = "",
-    manages: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    manages: Ticked = False,
 ) -> Response:
     """Let a member manage the partner, or no longer."""
     asked = pb.AddPartnerMemberRequest(
@@ -78,7 +76,7 @@ async def remove(
     visitor: SignedIn,
     member: AtPartner,
     user_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Remove him; everybody may leave."""
     asked = pb.RemovePartnerMemberRequest(
@@ -109,7 +107,6 @@ async def _list(
     return page(
         request,
         "partner_members",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         members=found.members,
@@ -131,7 +128,6 @@ async def _remove(
     return page(
         request,
         "partner_member_remove",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         user_id=user_id,

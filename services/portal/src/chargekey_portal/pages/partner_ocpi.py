@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.notifier.v1 import ocpi_pb2 as pb
+from chargekey_portal.forms import Text
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.refusals import Refusal, refusal_of, why_refused
 from chargekey_portal.rendering import page, see
@@ -28,7 +26,7 @@ async def offer(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Let the operator register here, and show what it needs for that this once."""
     asked = pb.OfferOcpiRequest(command_id=command_id, partner_id=member.partner.id)
@@ -50,9 +48,9 @@ async def connect(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
-    versions_url: Annotated[str, Form()] = "",
-    token: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    versions_url: Text = "",
+    token: Text = "",
 ) -> Response:
     """Register at the operator."""
     asked = pb.ConnectOcpiRequest(
@@ -72,7 +70,7 @@ async def pull(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Fetch the operator's tokens now."""
     asked = pb.PullOcpiTokensRequest(command_id=command_id, partner_id=member.partner.id)
@@ -93,14 +91,14 @@ async def disconnect(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Tell the operator that it is over, and forget what it said."""
     asked = pb.DisconnectOcpiRequest(command_id=command_id, partner_id=member.partner.id)
     refusal = await why_refused(visitor.services.ocpi.DisconnectOcpi(asked))
     if refusal is None:
         return see(f"{member.path}/ocpi", "ocpi_disconnected")
-    return page(request, "partner_ocpi_disconnect", refusal.status, member=member, refusal=refusal)
+    return page(request, "partner_ocpi_disconnect", member=member, refusal=refusal)
 
 
 async def _ocpi(
@@ -114,7 +112,6 @@ async def _ocpi(
     return page(
         request,
         "partner_ocpi",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         connection=await visitor.services.ocpi.GetOcpiConnection(asked),

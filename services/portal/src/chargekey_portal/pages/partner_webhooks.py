@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -11,6 +10,7 @@ from grpc import aio
 
 from chargekey.notifier.v1 import webhooks_pb2 as pb
 from chargekey_common.published.feed import EVENTS
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.mine import MOST, me
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of, why_refused
@@ -54,8 +54,8 @@ async def create(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
-    url: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    url: Text = "",
     event: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Post there from now on, and show the secret that signs this once."""
@@ -83,8 +83,8 @@ async def change(
     visitor: SignedIn,
     member: AtPartner,
     webhook_id: str,
-    command_id: Annotated[str, Form()] = "",
-    url: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    url: Text = "",
     event: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Post elsewhere, or other events; what waits is tried at once."""
@@ -107,8 +107,8 @@ async def set_enabled(
     visitor: SignedIn,
     member: AtPartner,
     webhook_id: str,
-    command_id: Annotated[str, Form()] = "",
-    enabled: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    enabled: Ticked = False,
 ) -> Response:
     """Go on where it stood, or stop there."""
     asked = pb.ChangeWebhookRequest(command_id=command_id, webhook_id=webhook_id, enabled=enabled)
@@ -124,8 +124,8 @@ async def replay(
     visitor: SignedIn,
     member: AtPartner,
     webhook_id: str,
-    command_id: Annotated[str, Form()] = "",
-    cursor: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    cursor: Text = "",
 ) -> Response:
     """Post again what comes behind a cursor."""
     asked = pb.ReplayWebhookRequest(
@@ -149,7 +149,7 @@ async def rotate_secret(
     visitor: SignedIn,
     member: AtPartner,
     webhook_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Sign with another secret, and show it this once."""
     asked = pb.RotateWebhookSecretRequest(command_id=command_id, webhook_id=webhook_id)
@@ -173,7 +173,7 @@ async def remove(
     visitor: SignedIn,
     member: AtPartner,
     webhook_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Remove it, with its place and its log."""
     asked = pb.RemoveWebhookRequest(command_id=command_id, webhook_id=webhook_id)
@@ -196,7 +196,6 @@ def _new(
     return page(
         request,
         "partner_webhook_new",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         typed=typed or pb.Webhook(),
@@ -229,7 +228,6 @@ async def _webhook(
     return page(
         request,
         "partner_webhook",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         webhook=found,
@@ -261,7 +259,6 @@ def _confirm(
     return page(
         request,
         template,
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         back=_path(member, webhook_id),

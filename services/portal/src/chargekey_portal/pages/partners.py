@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from chargekey.access.v1 import partners_pb2 as pb
+from chargekey_portal.forms import Text
 from chargekey_portal.memberships import AtPartner, Membership
 from chargekey_portal.refusals import Refusal, why_refused
 from chargekey_portal.rendering import page, see
@@ -36,10 +34,10 @@ async def change(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
-    name: Annotated[str, Form()] = "",
-    contact: Annotated[str, Form()] = "",
-    logo_url: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    name: Text = "",
+    contact: Text = "",
+    logo_url: Text = "",
 ) -> Response:
     """Call it otherwise."""
     asked = pb.ChangePartnerRequest(
@@ -67,14 +65,14 @@ async def rotate_key(
     request: Request,
     visitor: SignedIn,
     member: AtPartner,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Let the old key find nothing."""
     asked = pb.RotateLookupKeyRequest(command_id=command_id, partner_id=member.partner.id)
     refusal = await why_refused(visitor.services.partners.RotateLookupKey(asked))
     if refusal is None:
         return see(member.path, "key_rotated")
-    return page(request, "partner_key", refusal.status, member=member, refusal=refusal)
+    return page(request, "partner_key", member=member, refusal=refusal)
 
 
 def _partner(
@@ -86,7 +84,6 @@ def _partner(
     return page(
         request,
         "partner_about",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         member=member,
         typed=typed or member.partner,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Request, Response, UploadFile
 from grpc import aio
 
 from chargekey.identity.v1 import people_pb2 as pb
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import AtSite, Site
@@ -31,8 +29,8 @@ async def people(request: Request, site: AtSite) -> Response:
 async def export(
     visitor: SignedIn,
     site: AtSite,
-    command_id: Annotated[str, Form()] = "",
-    with_codes: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    with_codes: Ticked = False,
 ) -> Response:
     """Return them as a file; codes are recorded as revealed."""
     asked = pb.ExportPeopleRequest(
@@ -55,8 +53,8 @@ async def import_(
     visitor: SignedIn,
     site: AtSite,
     csv: UploadFile,
-    command_id: Annotated[str, Form()] = "",
-    dry_run: Annotated[bool, Form()] = False,
+    command_id: Text = "",
+    dry_run: Ticked = False,
 ) -> Response:
     """Do all of its lines or none; in a dry run none, and tell what would become of each."""
     asked = pb.ImportPeopleRequest(
@@ -85,7 +83,6 @@ def _table(
     return page(
         request,
         "people_table",
-        refusal.status if refusal else HTTPStatus.OK,
         site=site,
         refusal=refusal,
         lines=answer.lines if answer else (),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -13,7 +12,7 @@ from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey.gateway.v1 import decisions_pb2
 from chargekey_portal import names
 from chargekey_portal.effects import preview
-from chargekey_portal.forms import IN_RANGE
+from chargekey_portal.forms import IN_RANGE, Text
 from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
@@ -56,8 +55,8 @@ async def change(
     place: AtPlace,
     found: Found,
     roles: Annotated[list[Annotated[pb.Role.ValueType, IN_RANGE]], Form(default_factory=list)],
-    command_id: Annotated[str, Form()] = "",
-    valid_until: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    valid_until: Text = "",
 ) -> Response:
     """Change it to what the form says; none of the roles is refused there."""
     asked = pb.ChangePermissionRequest(
@@ -90,7 +89,7 @@ async def revoke(
     visitor: SignedIn,
     place: AtPlace,
     found: Found,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Take it away."""
     asked = pb.RevokePermissionRequest(command_id=command_id, permission_id=found.id)
@@ -115,7 +114,6 @@ async def _form(
     return page(
         request,
         "permission",
-        refusal.status if refusal else HTTPStatus.OK,
         **place.layout,
         refusal=refusal,
         permission=found,
@@ -138,7 +136,6 @@ async def _revoking(
     return page(
         request,
         "permission_revoke",
-        refusal.status if refusal else HTTPStatus.OK,
         **place.layout,
         refusal=refusal,
         permission=found,

@@ -7,7 +7,6 @@ is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +16,7 @@ from grpc import aio
 from chargekey.access.v1 import partners_pb2
 from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey_portal import names
-from chargekey_portal.forms import IN_RANGE
+from chargekey_portal.forms import IN_RANGE, Text
 from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
@@ -57,8 +56,8 @@ class Given(msgspec.Struct, frozen=True):
 
 def given(
     roles: Annotated[list[Annotated[pb.Role.ValueType, IN_RANGE]], Form(default_factory=list)],
-    valid_until: Annotated[str, Form()] = "",
-    charger: Annotated[str, Form()] = "",
+    valid_until: Text = "",
+    charger: Text = "",
 ) -> Given:
     """Return what the form says; the service refuses what it cannot be."""
     return Given(tuple(roles), valid_until, charger)
@@ -73,9 +72,9 @@ class Chosen(msgspec.Struct, frozen=True):
 
 
 def chosen(
-    partner_id: Annotated[str, Form()] = "",
-    partner_name: Annotated[str, Form()] = "",
-    lookup_key: Annotated[str, Form()] = "",
+    partner_id: Text = "",
+    partner_name: Text = "",
+    lookup_key: Text = "",
 ) -> Chosen:
     """Return which one the form says."""
     return Chosen(partner_id, partner_name, lookup_key)
@@ -99,8 +98,8 @@ async def give(
     visitor: SignedIn,
     place: AtPlace,
     given: IsGiven,
-    command_id: Annotated[str, Form()] = "",
-    email: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    email: Text = "",
 ) -> Response:
     """Give it, and invite whoever has the address."""
     try:
@@ -126,7 +125,6 @@ async def ask_for_partner(
     return page(
         request,
         "permission_new_partner",
-        refusal.status if refusal else HTTPStatus.OK,
         **place.layout,
         refusal=refusal,
         lookup_key=lookup_key,
@@ -153,7 +151,7 @@ async def give_to_partner(
     place: AtPlace,
     given: IsGiven,
     chosen: IsChosen,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Give it."""
     try:
@@ -176,7 +174,6 @@ async def _for_user(
     return page(
         request,
         "permission_new",
-        refusal.status if refusal else HTTPStatus.OK,
         **place.layout,
         refusal=refusal,
         given=given,
@@ -196,7 +193,6 @@ async def _summary(
     return page(
         request,
         "permission_new_summary",
-        refusal.status if refusal else HTTPStatus.OK,
         **place.layout,
         refusal=refusal,
         given=given,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Annotated
 from zoneinfo import available_timezones
 
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 
 from chargekey.identity.v1 import users_pb2
 from chargekey.notifier.v1 import mails_pb2
+from chargekey_portal.forms import Text
 from chargekey_portal.languages import LANGUAGES
 from chargekey_portal.mine import me
 from chargekey_portal.refusals import Refusal, why_refused
@@ -29,9 +29,9 @@ async def profile(request: Request, visitor: SignedIn) -> Response:
 async def rename(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
-    first_name: Annotated[str, Form()] = "",
-    last_name: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    first_name: Text = "",
+    last_name: Text = "",
 ) -> Response:
     """Give him another name."""
     asked = users_pb2.RenameUserRequest(
@@ -49,9 +49,9 @@ async def rename(
 async def change_profile(
     request: Request,
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
-    language: Annotated[str, Form()] = "",
-    time_zone: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    language: Text = "",
+    time_zone: Text = "",
 ) -> Response:
     """Let mails and pages be in another language, and days be reckoned in another zone."""
     asked = users_pb2.ChangeProfileRequest(
@@ -75,7 +75,7 @@ async def mails(request: Request, visitor: SignedIn) -> Response:
 @router.post("/profile/mails")
 async def choose_mails(
     visitor: SignedIn,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
     wanted: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
     """Decline what is not ticked, of what was offered."""
@@ -98,7 +98,6 @@ def _profile(request: Request, user: users_pb2.User, refusal: Refusal | None = N
     return page(
         request,
         "about_me",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         user=user,
         spoken=LANGUAGES,

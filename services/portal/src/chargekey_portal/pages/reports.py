@@ -85,7 +85,6 @@ async def report(
     return page(
         request,
         "reports",
-        refusal.status if refusal else HTTPStatus.OK,
         refusal=refusal,
         site=site,
         report=made,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -12,7 +11,7 @@ from grpc import aio
 from chargekey.identity.v1 import identifications_pb2
 from chargekey.identity.v1 import scans_pb2 as pb
 from chargekey_portal import names
-from chargekey_portal.forms import LARGEST
+from chargekey_portal.forms import LARGEST, Text
 from chargekey_portal.live import live
 from chargekey_portal.pages.identifications import IDENTIFICATIONS
 from chargekey_portal.people import AtPerson, Person
@@ -37,8 +36,8 @@ async def start(
     request: Request,
     visitor: SignedIn,
     person: AtPerson,
-    command_id: Annotated[str, Form()] = "",
-    charger_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
+    charger_id: Text = "",
     type_: Annotated[
         identifications_pb2.IdentificationType.ValueType, Form(alias="type", ge=0, le=LARGEST)
     ] = RFID,
@@ -85,7 +84,7 @@ async def cancel(
     visitor: SignedIn,
     person: AtPerson,
     scan_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Wait no longer."""
     await visitor.services.scans.CancelScan(
@@ -105,7 +104,6 @@ async def _form(
     return page(
         request,
         "scan_new",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from grpc import aio
 
 from chargekey.identity.v1 import sign_in_pb2 as pb
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal import visitors
+from chargekey_portal.forms import Text
 from chargekey_portal.refusals import OTHER_SITE, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.services import Services
@@ -32,7 +31,7 @@ async def sign_in(request: Request) -> Response:
 
 
 @router.post("/sign-in")
-async def request_link(request: Request, email: Annotated[str, Form()] = "") -> Response:
+async def request_link(request: Request, email: Text = "") -> Response:
     """Mail a link to the address; whether somebody has it is told nobody."""
     asked = pb.RequestSignInLinkRequest(email=email)
     try:
@@ -50,7 +49,7 @@ async def link_sent(request: Request) -> Response:
 
 
 @router.post("/sign-in/link")
-async def follow_link(request: Request, token: Annotated[str, Form()] = "") -> Response:
+async def follow_link(request: Request, token: Text = "") -> Response:
     """Sign in by what the link carried."""
     asked = pb.SignInRequest(token=token, language=visitors.language(request))
     try:
@@ -119,8 +118,7 @@ async def signed_in(request: Request, answer: visitors.SignInAnswer) -> Response
 
 def _form(request: Request, refusal: Refusal | None = None, email: str = "") -> Response:
     settings: PortalSettings = request.app.state.settings
-    status = refusal.status if refusal else HTTPStatus.OK
-    return page(request, "sign_in", status, refusal=refusal, email=email, openid=settings.openid)
+    return page(request, "sign_in", refusal=refusal, email=email, openid=settings.openid)
 
 
 def _services(request: Request) -> Services:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated
-
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import scans_pb2 as pb
 from chargekey_portal import names
+from chargekey_portal.forms import Text
 from chargekey_portal.pages.identifications import IDENTIFICATIONS
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -36,7 +34,7 @@ async def add(
     visitor: SignedIn,
     person: AtPerson,
     unknown_code_id: str,
-    command_id: Annotated[str, Form()] = "",
+    command_id: Text = "",
 ) -> Response:
     """Give him one of these."""
     asked = pb.AddFromUnknownCodeRequest(
@@ -66,7 +64,6 @@ async def _list(
     return page(
         request,
         "unknown_codes",
-        refusal.status if refusal else HTTPStatus.OK,
         site=person.site,
         person=person,
         refusal=refusal,
