@@ -476,6 +476,7 @@ def test_no_page_of_a_charger_is_wider_than_a_telephone(
         *(open_page, system, "narrow@portal-charger.example"),
         viewport=PHONE,
         color_scheme="dark",
+        refusals=[409],  # what is asked of a charger that is not online
     )
     charger = Charger(system, site, "CHARGER-WITH-A-NAME-THAT-IS-RATHER-LONG-FOR-ONE")
     for each in (
