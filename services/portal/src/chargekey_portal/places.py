@@ -43,8 +43,8 @@ class Place(msgspec.Struct, frozen=True):
     def layout(self) -> dict[str, Any]:
         """What its pages are laid out by."""
         if isinstance(self.at, Spot):
-            return {"layout": "charger.html", "spot": self.at, "place": self}
-        return {"layout": "installation.html", "site": self.at, "place": self}
+            return {"layout": "charger/layout.html", "spot": self.at, "place": self}
+        return {"layout": "installation/layout.html", "site": self.at, "place": self}
 
 
 async def place(request: Request, visitor: SignedIn) -> Place:
