@@ -146,6 +146,13 @@ def test_pages_without_javascript_are_watched_too(opened: OpenPage, site: str) -
     assert opened.close() == [f"404: GET {site}/nowhere"]
 
 
+def test_what_is_asked_of_another_origin_that_is_named_is_no_complaint(
+    opened: OpenPage, site: str
+) -> None:
+    opened(site, others=["http://elsewhere.example"]).goto("/foreign")
+    assert not [each for each in opened.close() if each.startswith("elsewhere:")]
+
+
 def test_a_refusal_that_is_meant_is_no_complaint(open_page: OpenPage, site: str) -> None:
     open_page(site, refusals=[404]).goto("/nowhere")
 

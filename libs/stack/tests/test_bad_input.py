@@ -297,6 +297,7 @@ def people(site: Site) -> Iterator[Row]:
         yield "invitation_unknown", ("invitation", "resend", key)
         yield "invitation_unknown", ("invitation", "revoke", key)
         yield "link_invalid", ("invitation", "accept", "--token", key)
+        yield "link_invalid", ("invitation", "show", "--token", key)
         if key:
             yield "link_invalid", ("login", "--token", key)
         yield "user_unknown", ("user", "list", "--installation", site.id, "--as", key)

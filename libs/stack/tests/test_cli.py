@@ -92,6 +92,7 @@ COMMANDS = [
     "invitation list",
     "invitation resend",
     "invitation revoke",
+    "invitation show",
     "login",
     "logout",
     "mail choices",

@@ -125,7 +125,7 @@ def test_somebody_is_blocked_on_the_whole_platform_and_no_longer(
     expect(page.get_by_role("link", name=f"Site of {address}")).to_be_visible()
     assert axe(page) == []
     page.get_by_role("button", name="Block on the whole platform").click()
-    expect(page.get_by_text("He cannot sign in")).to_be_visible()
+    expect(page.get_by_text("They cannot sign in")).to_be_visible()
     assert axe(page) == []
     page.get_by_role("button", name="Block on the whole platform").click()
     expect(page.get_by_text("Blocked.", exact=True)).to_be_visible()

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from playwright.sync_api import Page, expect
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
-from chargekey_gateway.decision import Reason
-from chargekey_portal.words import REASONS
+from chargekey_gateway.api.websocket import DIALECTS
+from chargekey_gateway.decision import OperatorsPart, Question, Reason
+from chargekey_portal.pages.what_runs_here import OCPP_VERSIONS
+from chargekey_portal.words import OPERATORS_PARTS, QUESTIONS, REASONS
 
 from .at_the_portal import owner, signed_in, signed_up
 from .running_system import CHARGEKEY, RunningSystem
@@ -93,8 +95,14 @@ def refused(page: Page, address: str) -> None:
     expect(page.get_by_text("Code: permission_denied")).to_be_visible()
 
 
-def test_there_is_a_sentence_for_every_reason_of_a_decision() -> None:
+def test_there_are_words_for_every_step_and_every_reason_of_a_decision() -> None:
     assert set(REASONS) == set(Reason)
+    assert set(QUESTIONS) == set(Question)
+    assert set(OPERATORS_PARTS) == set(OperatorsPart)
+
+
+def test_the_portal_names_the_versions_that_the_gateway_serves() -> None:
+    assert {f"ocpp{each}" for each in OCPP_VERSIONS} == set(DIALECTS)
 
 
 def test_the_pin_is_switched_off_and_on_where_the_guide_says(
@@ -220,7 +228,11 @@ def test_a_driver_charges_from_the_page_and_sees_what_is_his(
         expect(driver.get_by_text("The charger starts once")).to_be_visible()
         expect(driver.get_by_text("1: Charging")).to_be_visible(timeout=SOON)
         expect(
-            driver.get_by_role("listitem").filter(has_text="You").filter(has_text="kWh")
+            # What its meter said last, and when that was.
+            driver.get_by_role("listitem")
+            .filter(has_text="You")
+            .filter(has_text="kWh")
+            .filter(has_text="as of")
         ).to_be_visible(timeout=SOON)
         assert axe(driver) == []
         driver.get_by_role("button", name="Start charging as me").click()
@@ -239,7 +251,8 @@ def test_a_driver_charges_from_the_page_and_sees_what_is_his(
     assert axe(driver) == []
     entry.get_by_role("link").click()
     expect(driver.get_by_role("heading", name="Why charging began")).to_be_visible()
-    expect(driver.get_by_text("From the same, the same.")).to_be_visible()
+    expect(driver.get_by_text("the same facts: the same answer.")).to_be_visible()
+    expect(driver.get_by_text("Is the charger known? Yes.")).to_be_visible()
     expect(driver.get_by_role("definition").filter(has_text="App")).to_be_visible()
     assert axe(driver) == []
     for each in ("Permissions", "Settings", "Configuration", "On the charger", "Commands"):
@@ -297,11 +310,16 @@ def test_a_refusal_says_why(system: RunningSystem, open_page: OpenPage) -> None:
     assert axe(page) == []
     entry.get_by_role("link").first.click()
     expect(page.get_by_role("heading", name="Why it was refused")).to_be_visible()
-    expect(page.get_by_text("PIN code")).to_be_visible()
+    expect(page.get_by_text("PIN code", exact=True)).to_be_visible()
     expect(page.get_by_text("Somebody unknown")).to_be_visible()
-    expect(page.get_by_text("7. Is the identification unknown? yes")).to_be_visible()
-    expect(page.get_by_text("From the same, the same.")).to_be_visible()
-    page.get_by_text("Decided from").click()
+    steps = page.get_by_role("listitem").filter(has_text="?")
+    expect(steps).to_have_count(7)
+    expect(steps.first).to_have_text("Is the charger known? Yes.")
+    expect(steps.last.get_by_role("strong")).to_have_text(
+        "Is it known whose identification this is? No."
+    )
+    expect(page.get_by_text("the same facts: the same answer.")).to_be_visible()
+    page.get_by_text("For support").click()
     expect(page.get_by_text(re.compile("^access:"))).to_be_visible()
     assert axe(page) == []
     assert "9753" not in page.content()
@@ -341,7 +359,9 @@ def test_while_an_operator_is_connected_no_charger_deviates_unless_it_allows_tha
     section(page, "Configuration")
     page.get_by_text("User", exact=True).click()
     page.get_by_role("link", name="Charging authorization").click()
-    expect(page.get_by_label("PIN code: Enabled")).to_be_disabled()
+    # What is not his to change is told, and asked of nobody.
+    expect(page.get_by_role("listitem").filter(has_text="PIN code")).to_contain_text("Enabled")
+    expect(page.get_by_role("checkbox")).to_have_count(0)
     system.chargekey("partner", "overrides", site, "--allowed", "yes")
     section(page, "Settings")
     page.get_by_role("switch", name="Authorisation required").check()

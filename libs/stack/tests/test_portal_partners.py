@@ -404,7 +404,7 @@ def test_an_operator_says_where_it_decides_and_offers_ocpi(
     page.get_by_role("button", name="Remove the decision endpoint").click()
     page.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("Nobody is asked any more")).to_be_visible()
-    expect(page.get_by_text("Nothing is set: nobody is asked.")).to_be_visible()
+    expect(page.get_by_text("None is set: you are not asked.")).to_be_visible()
     page.get_by_role("link", name="OCPI").click()
     expect(page.get_by_text("Not connected")).to_be_visible()
     assert axe(page) == []
@@ -435,7 +435,7 @@ def test_a_service_partner_has_no_pages_of_operators_and_a_stranger_none_at_all(
         expect(page.get_by_role("link", name=tab)).to_have_count(0)
     stranger, _ = owner(open_page, system, "stranger@portal-partners.example", refusals=[403])
     stranger.get_by_role("link", name="Partners", exact=True).click()
-    expect(stranger.get_by_text("You are in no partner.")).to_be_visible()
+    expect(stranger.get_by_text("You are a member of no partner.")).to_be_visible()
     assert axe(stranger) == []
     tabs = ("", "/members", "/permissions", "/access-requests", "/credentials", "/feed")
     for tab in (*tabs, "/webhooks", "/decision-endpoint", "/ocpi"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote_plus
+
 from playwright.sync_api import Page, expect
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
@@ -52,7 +55,8 @@ def test_whoever_is_invited_by_address_signs_up_and_is_found_by_name(
     # Once he is written to, he is known by his address.
     token(system.data, invited)
     page.reload()
-    expect(page.locator(".cards > li").filter(has_text=invited)).to_contain_text("User")
+    row = page.locator(".cards > li").filter(has_text=invited)
+    expect(row).to_contain_text(re.compile("Waiting.*User", re.DOTALL))
 
     # He has not followed the link: it can be sent again, and the old one is void.
     page.get_by_role("link", name="Invitations").click()
@@ -78,9 +82,17 @@ def test_whoever_is_invited_by_address_signs_up_and_is_found_by_name(
     page.get_by_role("button", name="Search").click()
     expect(page.locator(".cards > li")).to_have_count(1)
     expect(page.locator(".cards > li")).to_contain_text("Eli Vik")
+    assert "eli v" not in unquote_plus(page.url)
     page.get_by_label("Search by name or e-mail address").fill("nobody")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_text("Nobody of that name")).to_be_visible()
+    # Looking at it again asks nothing of whoever looks.
+    page.reload()
+    page.go_back()
+    expect(page.locator(".cards > li")).to_contain_text("Eli Vik")
+    expect(page.get_by_role("searchbox")).to_have_value("eli v")
+    page.goto(page.url.replace("search=", "search=x"))
+    expect(page.get_by_text("This search is too old")).to_be_visible()
 
 
 def test_a_permission_is_changed_and_revoked_knowing_what_comes_of_it(
@@ -155,7 +167,9 @@ def test_a_partner_is_found_selected_and_given_nothing_before_save(
     assert len(given(system, "--installation", site)) == 1
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Given.")).to_be_visible()
-    expect(page.locator(".cards > li").filter(has_text="Partner")).to_contain_text("Service")
+    row = page.locator(".cards > li").filter(has_text="Partner")
+    expect(row).to_contain_text("Fix AS")
+    expect(row).to_contain_text("Service")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
@@ -276,22 +290,31 @@ def test_where_an_operator_manages_whom_to_ask_is_told_and_nothing_offered(
     page.get_by_role("button", name="Search").click()
     page.get_by_role("radio", name="Volt AS").check()
     page.get_by_role("checkbox", name="Operator").check()
+    # In another window, by somebody who has not heard of it.
+    others = page.context.new_page()
+    others.goto(opened_before)
     page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("Volt AS alone says who may charge here")).to_be_visible()
+    assert axe(page) == []
+    page.get_by_role("checkbox", name="I have read this").check()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Managed by Volt AS")).to_be_visible()
     expect(page.get_by_text("help@portal-permissions.example")).to_be_visible()
     expect(page.locator(".cards > li").filter(has_text="Volt AS")).to_contain_text("Operator")
     expect(page.get_by_role("button", name="+ Give permission")).to_have_count(0)
     page.goto(opened_before)
-    page.get_by_label("E-mail address").fill("more@portal-permissions.example")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Code: managed_by_third_party")
+    expect(page.get_by_text("You can give nothing here while Volt AS manages")).to_be_visible()
+    others.get_by_label("E-mail address").fill("more@portal-permissions.example")
+    others.get_by_role("button", name="Save", exact=True).click()
+    expect(others.get_by_role("alert")).to_contain_text("Code: managed_by_third_party")
 
     # A service sees who holds what, not who that is, and gives nothing.
     his.goto(f"/installations/{site}/permissions")
     expect(his.locator(".cards > li")).to_have_count(3)
     expect(his.get_by_role("button", name="+ Give permission")).to_have_count(0)
     expect(his.get_by_text("Kari Nordmann")).to_have_count(0)
+    expect(his.get_by_text("somebody")).to_have_count(2)
+    expect(his.locator(".cards > li").filter(has_text="Operator")).to_contain_text("Volt AS")
 
 
 def test_ownership_is_offered_and_withdrawn(system: RunningSystem, open_page: OpenPage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import openpyxl
@@ -13,7 +14,7 @@ from chargekey_common.testing.browser import PHONE, OpenPage, axe
 from chargekey_stack.simulator import SimulatedCharger
 
 from .a_charger import a_charger
-from .at_the_portal import owner, signed_up
+from .at_the_portal import come_to_be, owner, signed_up
 from .running_system import RunningSystem
 
 
@@ -52,7 +53,8 @@ def test_name_address_and_policies_are_saved_and_refusals_told(
 ) -> None:
     """S3-5."""
     address = "second@portal-settings.example"
-    page, _ = owner(open_page, system, address, viewport=PHONE, color_scheme="dark", refusals=[400])
+    how = {"viewport": PHONE, "color_scheme": "dark", "refusals": [400, 409]}
+    page, _ = owner(open_page, system, address, **how)
     to_settings(page, f"Site of {address}", "General")
     page.get_by_label("Name").fill("Solsiden")
     page.get_by_role("button", name="Save name").click()
@@ -66,16 +68,27 @@ def test_name_address_and_policies_are_saved_and_refusals_told(
     expect(page.get_by_label("Street and number")).to_have_value("Storgata 1")
     assert axe(page) == []
     page.get_by_role("link", name="Security").click()
+    # Somebody else has the same page open.
+    others = page.context.new_page()
+    others.goto(page.url)
     page.get_by_label("Digits of a new PIN, at least").fill("6")
-    page.get_by_label("When somebody who is charging is blocked").select_option(
-        "Let the session finish"
-    )
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved.")).to_be_visible()
-    assert axe(page) == []
+    blocked = others.get_by_label("When somebody who is charging is blocked")
+    blocked.select_option("Let the session finish")
+    others.get_by_role("button", name="Save", exact=True).click()
+    expect(others.get_by_role("alert")).to_contain_text("Code: changed_meanwhile")
+    # What was typed is still there, and so is what was set meanwhile; the next Save counts.
+    expect(others.get_by_text("Somebody else has set this meanwhile:")).to_have_count(1)
+    expect(blocked).to_have_value("2")
+    expect(others.get_by_label("Digits of a new PIN, at least")).to_have_value("6")
+    assert axe(others) == []
+    others.get_by_role("button", name="Save", exact=True).click()
+    expect(others.get_by_text("Saved.")).to_be_visible()
     page.reload()
     expect(page.get_by_label("Digits of a new PIN, at least")).to_have_value("6")
     expect(page.get_by_label("When somebody who is charging is blocked")).to_have_value("2")
+    assert axe(page) == []
 
 
 def test_who_may_only_charge_sees_no_settings_that_he_could_change(
@@ -89,7 +102,11 @@ def test_who_may_only_charge_sees_no_settings_that_he_could_change(
     )
     page = signed_up(open_page, system, address, refusals=[403])
     page.goto(f"/installations/{site}/settings/authentication")
-    expect(page.get_by_role("switch", name="Authorisation required")).to_be_disabled()
+    expect(page.get_by_text("On: the chargers are locked")).to_be_visible()
+    for tab in ("General", "Security"):
+        page.get_by_role("link", name=tab).click()
+        expect(page.get_by_role("link", name=tab)).to_have_attribute("aria-current", "page")
+        expect(page.get_by_role("main").locator("input, select, button")).to_have_count(0)
     for hidden in ("Permissions", "Local users", "Reports", "Activity"):
         expect(page.get_by_role("link", name=hidden)).to_have_count(0)
     for refused in ("reports", "activity", "sessions"):
@@ -110,8 +127,14 @@ def test_reports_are_per_charger_user_and_identification_and_apart_without_a_use
     ada = system.chargekey(
         *("user", "add-local", "--installation", site, "--first-name", "Ada"),
         *("--last-name", "Lovelace"),
-    )["id"]
-    system.chargekey("identification", "add", "--user", ada, "--type", "pin", "--code", "#24681")
+    )
+    pin = system.chargekey(
+        "identification", "add", "--user", ada["id"], "--type", "pin", "--code", "#24681"
+    )
+    system.chargekey(
+        *("authorize", "--charger", "CP-PAST", "--code", "#24681"),
+        *("--at-least", pin["position"], "--at-least", ada["access_position"]),
+    )
     with a_charger(system, "CP-PAST", charger["password"]) as at_site:
         at_site.does(SimulatedCharger.plug_in)
         at_site.does(lambda it: it.start("#24681"))
@@ -120,20 +143,30 @@ def test_reports_are_per_charger_user_and_identification_and_apart_without_a_use
         at_site.leave()
     page.goto(f"/installations/{site}")
     page.get_by_role("link", name="Sessions").click()
-    expect(page.get_by_role("link", name="Ada Lovelace")).to_be_visible()
+    come_to_be(page, page.get_by_role("link", name="Ada Lovelace"))
     assert axe(page) == []
     page.get_by_role("link", name="Refusals").click()
-    expect(page.get_by_text("Nobody has what was presented.")).to_be_visible()
+    come_to_be(page, page.get_by_text("Nobody has what was presented."))
     assert axe(page) == []
     page.get_by_role("link", name="Reports").click()
     for part, called in (("Per charger", "CP-PAST"), ("Per user", "Ada Lovelace")):
         row = page.get_by_role("region", name=part).get_by_role("row", name=called)
         expect(row.get_by_role("cell").first).to_have_text("1")
     expect(page.get_by_role("region", name="Without a user")).to_contain_text("None.")
-    expect(page.get_by_role("img", name="Energy over time")).to_be_visible()
+    # A chart has a scale, and a sentence for who does not see it.
+    drawn = page.get_by_role("img", name=re.compile("Sessions over time.*the most in"))
+    expect(drawn.get_by_text("1", exact=True)).to_be_visible()
+    assert axe(page) == []
+    # On a phone rows are cards, and still rows for who has them read out.
+    page.set_viewport_size(PHONE)
+    row = page.get_by_role("region", name="Per user").get_by_role("row", name="Ada Lovelace")
+    expect(row.get_by_role("cell").first).to_have_text("1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert axe(page) == []
     with page.expect_download() as downloaded:
         page.get_by_role("button", name="CSV").click()
+    file_name = downloaded.value.suggested_filename
+    assert re.fullmatch(r"sessions-site-of-fourth-[a-z-]+-\d{4}-01-01_[\d-]+\.csv", file_name)
     rows = list(csv.reader(io.StringIO(downloaded.value.path().read_text(encoding="utf-8"))))
     assert any("Ada Lovelace" in row for row in rows)
     with page.expect_download() as downloaded:
@@ -151,7 +184,16 @@ def test_activity_tells_who_changed_what(system: RunningSystem, open_page: OpenP
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved.")).to_be_visible()
     page.get_by_role("link", name="Activity").click()
-    newest = page.get_by_role("row").nth(1)
-    expect(newest).to_contain_text("Ola Nordmann")
-    expect(newest).to_contain_text("AuthorisationRequiredSet")
+    expect(page.get_by_role("row").nth(1)).to_contain_text(
+        "Ola Nordmann turned off Authorisation required at the installation."
+    )
+    for said in (
+        "Ola Nordmann accepted the invitation.",
+        "An administrator invited Ola Nordmann as an owner.",
+        "An administrator invited Ola Nordmann to the roles Owner, User at the installation.",
+        "An administrator created the installation.",
+    ):
+        expect(page.get_by_role("cell", name=said, exact=True)).to_be_visible()
+    # And no id, whose parts are of hexadecimal digits.
+    assert not re.search("[0-9a-f]{8}", page.get_by_role("table").inner_text())
     assert axe(page) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
+from chargekey_common.testing.openid import OpenIdServer
 
 from .at_the_portal import owner, signed_in
 from .mails import token
@@ -16,6 +17,11 @@ def test_an_owner_signs_up_by_his_invitation_and_opens_his_installation(
 ) -> None:
     """S3-14, S3-20, S3-23, S3-32."""
     page, site = owner(open_page, system, "first@portal-sign-in.example")
+    # His clock is his browser's, and not that of the installation.
+    page.goto("/profile")
+    zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    expect(page.get_by_label("Time zone")).to_have_value(zone)
+    page.goto("/installations")
     page.get_by_role("link", name="Site of first@portal-sign-in.example").click()
     expect(page.get_by_role("heading", name="Chargers")).to_be_visible()
     assert page.url.endswith(f"/installations/{site}")
@@ -65,8 +71,9 @@ def test_a_link_works_once_and_what_it_says_then_is_shown(
     page = open_page(system.ready["portal"], refusals=[409])
     page.goto(f"/invitation#{token(system.data, address)}")
     assert "#" not in page.url
+    expect(page.get_by_role("alert")).to_contain_text("Code: link_invalid")
     page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("alert")).to_contain_text("Code: ")
+    expect(page.get_by_role("alert")).to_contain_text("Code: link_invalid")
 
 
 def test_without_script_the_token_is_pasted(system: RunningSystem, open_page: OpenPage) -> None:
@@ -96,8 +103,15 @@ def test_who_signs_up_goes_on_in_the_language_of_his_browser(
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", address, "--roles", "user")
     )
+    link = f"/invitation#{token(system.data, address)}"
+    english = open_page(system.ready["portal"])
+    english.goto(link)
+    # To what he is invited he sees first, and by whom, where that was a person.
+    expect(english.get_by_text("The installation Nordic")).to_be_visible()
+    expect(english.get_by_text("User: Can plug in and charge")).to_be_visible()
+    assert axe(english) == []
     page = open_page(system.ready["portal"], locale="nb-NO")
-    page.goto(f"/invitation#{token(system.data, address)}")
+    page.goto(link)
     page.locator("#first_name").fill("Kari")
     page.locator("#last_name").fill("Nordmann")
     page.locator("main form button").first.click()
@@ -105,3 +119,31 @@ def test_who_signs_up_goes_on_in_the_language_of_his_browser(
     page.goto("/profile")
     expect(page.locator("html")).to_have_attribute("lang", "nb")
     expect(page.locator("#language")).to_have_value("nb")
+
+
+def test_who_was_invited_signs_in_by_a_provider_out_and_in_again_unless_it_says_no(
+    system: RunningSystem, open_page: OpenPage, provider: OpenIdServer
+) -> None:
+    """S3-23: an address that the provider has verified needs no link."""
+    address = "seventh@portal-sign-in.example"
+    site = system.chargekey(
+        "installation", "create", "--name", "Single", "--time-zone", "Europe/Oslo"
+    )["id"]
+    system.chargekey(
+        *("permission", "grant", "--installation", site, "--email", address, "--roles", "owner")
+    )
+    provider.person = {"sub": "seventh", "email": address, "email_verified": True}
+    page = open_page(system.ready["portal"], others=[provider.issuer])
+    page.goto("/sign-in")
+    assert axe(page) == []
+    for _ in range(2):
+        page.get_by_role("button", name="Sign in with OpenID").click()
+        expect(page.get_by_role("link", name="Single")).to_be_visible()
+        assert "code=" not in page.url
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_text("You are signed out.")).to_be_visible()
+    provider.declines = True
+    page.get_by_role("button", name="Sign in with OpenID").click()
+    expect(page.get_by_text("You are not signed in: the provider did not say")).to_be_visible()
+    page.goto(f"/installations/{site}")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

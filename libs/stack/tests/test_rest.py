@@ -12,7 +12,7 @@ import openpyxl
 import pytest
 
 from chargekey_access.domain.rules import RULES, Rule
-from chargekey_common.testing.browser import OpenPage
+from chargekey_common.testing.browser import OpenPage, axe
 from chargekey_portal.rest.endpoints import endpoints
 from chargekey_portal.rest.openapi import encoded
 
@@ -415,3 +415,4 @@ def test_a_page_shows_the_document_and_loads_nothing_from_elsewhere(
     page.goto("/api/v1/docs")
     page.get_by_text("Create an installation", exact=True).click()
     page.get_by_text("A person who creates a site owns it").wait_for()
+    assert axe(page) == []

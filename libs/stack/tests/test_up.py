@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from chargekey_stack import cli
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.ports import HOST, Ports
-from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, Addresses, programs
+from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, Addresses, OpenIdClient, programs
 
 from .processes import about, alive, children
 from .running_system import CHARGEKEY, RunningSystem, chargekey, up
@@ -79,6 +81,30 @@ def test_the_administrator_is_mailed_and_may_sign_in_at_the_address_that_is_said
             told = {key: value for each in ours for key, value in each.environment.items()}
             assert told["CHARGEKEY_IDENTITY_ADMINISTRATORS"] == address
             assert told["CHARGEKEY_NOTIFIER_ADMINISTRATOR_ADDRESS"] == address
+
+
+def test_a_provider_to_sign_in_by_is_told_to_who_asks_it_and_to_who_offers_it(
+    tmp_path: Path,
+) -> None:
+    data = DataDirectory(tmp_path)
+    registered = OpenIdClient("https://sso.example", "chargekey", tmp_path / "secret")
+    with data.locked(), contextlib.closing(Ports()) as ports:
+        addresses = Addresses.reserve(ports)
+        for openid, offered in ((None, "False"), (registered, "True")):
+            ours = programs(data, addresses, "nats://127.0.0.1:1", openid=openid)
+            told = {key: value for each in ours for key, value in each.environment.items()}
+            assert told["CHARGEKEY_PORTAL_OPENID"] == offered
+            assert ("CHARGEKEY_IDENTITY_OPENID_ISSUER" in told) == (openid is not None)
+    assert told["CHARGEKEY_IDENTITY_OPENID_CLIENT_SECRET_FILE"] == str(tmp_path / "secret")
+    back = f"http://{addresses.http}/sign-in/openid/back"
+    assert told["CHARGEKEY_IDENTITY_OPENID_REDIRECT_URIS"] == back
+
+
+@pytest.mark.parametrize("given", [["--openid-issuer"], ["--openid-client-id"]])
+def test_half_of_how_it_is_registered_is_refused(tmp_path: Path, given: list[str]) -> None:
+    said = CliRunner().invoke(cli.app, ["up", "--data", str(tmp_path), *given, "https://x.example"])
+    assert said.exit_code != 0
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -563,7 +563,7 @@ def test_access_is_what_a_plain_model_says_after_any_commands(
     run_state_machine_as_test(
         lambda: AccessLifecycle(fresh()),
         settings=settings(
-            max_examples=8 if isinstance(place, Postgres) else 30,
+            max_examples=4 if isinstance(place, Postgres) else 16,
             stateful_step_count=50,
             deadline=None,
             # Explaining traces every line, for longer than all the rest takes.

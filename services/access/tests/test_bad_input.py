@@ -76,6 +76,7 @@ from chargekey_common.testing.bad_input import (
 from .conftest import SECRET, Access, serving
 from .worlds import a_partner_called
 
+CHANGED = grpc.StatusCode.FAILED_PRECONDITION
 SERVICES = (
     installations_pb2.DESCRIPTOR.services_by_name["InstallationService"],
     chargers_pb2.DESCRIPTOR.services_by_name["ChargerService"],
@@ -150,6 +151,7 @@ FIELDS: Fields = {
     "search": (),
     "user_ids": bad(INVALID, "too_many_users", ["x"] * 1001),
     "installation_ids": bad(INVALID, "too_many_installations", ["x"] * 1001),
+    "charger_ids": bad(INVALID, "too_many_chargers", ["x"] * 1001),
     "page_token": bad(
         INVALID, "page_token_malformed", "nonsense", "====", pages.token_of(UNKNOWN), *STRANGE
     ),
@@ -260,6 +262,24 @@ FIELDS: Fields = {
         INVALID, "authentication_type_missing", -1, 3, 2**31 - 1
     ),
     "overrides_allowed": (),
+    "RenameInstallation.instead_of": bad(CHANGED, "changed_meanwhile", "Another", "home", "æ"),
+    "SetInstallationAddress.instead_of": bad(CHANGED, "changed_meanwhile", an_address()),
+    "SetPolicies.instead_of": [
+        *bad(INVALID, "policy_missing", installations_pb2.Policies(), policies(on_block=3)),
+        *bad(CHANGED, "changed_meanwhile", policies(pin_length=7), policies(on_block=2)),
+    ],
+    "SetAuthorisationOverride.instead_of": bad(INVALID, "override_missing", -1, 4, 2**31 - 1),
+    "SetIdentificationTypes.instead_of": [
+        *bad(
+            INVALID,
+            "identification_type_unknown",
+            *(chargers_pb2.IdentificationTypes(types=types) for types in ([0], [1, 7], [-1])),
+        ),
+        *bad(CHANGED, "changed_meanwhile", chargers_pb2.IdentificationTypes()),
+    ],
+    "SetReaderQuirks.instead_of": bad(
+        CHANGED, "changed_meanwhile", chargers_pb2.ReaderQuirks(reversed=True)
+    ),
     "policies": [
         *bad(
             INVALID,

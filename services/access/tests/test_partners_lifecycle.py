@@ -368,7 +368,7 @@ def test_partners_and_requests_for_access_are_at_any_time_as_a_plain_model_says(
     run_state_machine_as_test(
         lambda: Lifecycle(access),
         settings=settings(
-            max_examples=60 if isinstance(place, Path) else 12,  # the rules are the same
+            max_examples=20 if isinstance(place, Path) else 4,  # the rules are the same
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

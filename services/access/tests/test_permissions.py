@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from chargekey_access.domain.events import (
     PermissionRevoked,
     Role,
 )
+from chargekey_access.domain.granting import EVERY_ROLE
 from chargekey_access.domain.permission import Subject, Target, permission_id
 from chargekey_common.accounts import ADMINISTRATOR, Caller
 from chargekey_common.errors import ChargekeyError
@@ -413,6 +415,27 @@ def test_at_a_managed_site_owners_edit_nothing_and_still_end_it(access: Access) 
         "permission_denied"
     )
     assert not refused(access, Caller("user:kari"), "access.RevokePermission", karis)
+
+
+def test_pages_are_told_which_roles_somebody_may_give(access: Access) -> None:
+    """R3, R5: what giving them would be refused is not offered."""
+    site = a_site(access, "ola")
+    charger = a_charger(access, site)
+    grant(access, by("ola"), Target(site, charger), KARI, "OWNER", invited=True)
+    grant(access, by("ola"), Target(site), PER, "SERVICE", invited=True)
+    here, there = f"installation:{site}", f"charger:{charger}"
+
+    def grantable(user: str, obj: str) -> AbstractSet[Role]:
+        return access.check.grantable(Caller(f"user:{user}"), obj)
+
+    assert grantable("ola", here) == grantable("ola", there) == EVERY_ROLE
+    assert (grantable("kari", here), grantable("kari", there)) == (set(), {"OWNER", "USER"})
+    assert grantable("per", here) == grantable("per", there) == set()
+    assert grantable("ola", "system") == grantable("ola", "installation:none") == set()
+    operator = a_partner(access, "PAYMENT_OPERATOR", members={"ines": False})
+    grant(access, by("ola"), Target(site), Subject(partner_id=operator), "OPERATOR")
+    assert grantable("ola", here) == grantable("kari", there) == set()
+    assert grantable("ines", here) == grantable("ines", there) == {"USER"}
 
 
 @pytest.mark.parametrize("act", [revoke, change])

@@ -86,6 +86,15 @@ async def test_permission_is_given_by_id_address_partner_id_and_lookup_key(
             answer = await doors.ola.GrantPermission(granting(**target, **subject, roles=roles))
             assert answer.permission_id
             assert answer.position
+    listed = permissions_pb2.ListPermissionsRequest(installation_id=site)
+    held = (await doors.ola.ListPermissions(listed)).permissions
+    assert {each.partner_id: each.partner_name for each in held} == {
+        "": "",
+        first: "Volt AS",
+        second: "Volt AS",
+    }
+    one = permissions_pb2.GetPermissionRequest(permission_id=held[-1].id)
+    assert (await doors.ola.GetPermission(one)).permission == held[-1]
     found = access.people["kari@example.org"]
     for at in (Target(site), Target(site, charger)):
         assert holders(access, at) == {
@@ -385,6 +394,8 @@ async def test_blocking_tells_at_how_many_chargers_it_cannot_be_enforced(
     listed = owners_pb2.ListBlockedUsersRequest(installation_id=site)
     found = await everything(doors.ola.ListBlockedUsers, listed, "user_ids")
     assert found == ["kari", "eva", "odd"]
+    named = owners_pb2.ListBlockedUsersRequest(installation_id=site, user_ids=["odd", "per", "eva"])
+    assert await everything(doors.ola.ListBlockedUsers, named, "user_ids") == ["eva", "odd"]
     for caller in (doors.kari, doors.per, doors.nobody):
         assert await refusal(caller.ListBlockedUsers(listed)) == "permission_denied"
 

@@ -29,6 +29,7 @@ from chargekey_access.domain.permission import Subject, Target
 from chargekey_common.accounts import Caller
 from chargekey_common.eventstore.store import Work
 from chargekey_common.grpc.client import remote_error
+from chargekey_common.pages import token_of
 from chargekey_common.testing.grpc import served
 
 from .conftest import Access, serving
@@ -43,6 +44,7 @@ INHERIT = chargers_pb2.AUTHORISATION_OVERRIDE_INHERIT
 REQUIRED = chargers_pb2.AUTHORISATION_OVERRIDE_REQUIRED
 NOT_REQUIRED = chargers_pb2.AUTHORISATION_OVERRIDE_NOT_REQUIRED
 MANAGED = (grpc.StatusCode.FAILED_PRECONDITION, "managed_by_third_party")
+CHANGED = (grpc.StatusCode.FAILED_PRECONDITION, "changed_meanwhile")
 DENIED = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
 
 
@@ -194,6 +196,70 @@ async def test_policies_are_replaced_as_a_whole_and_told(callers: Callers) -> No
         grpc.StatusCode.INVALID_ARGUMENT,
         "pin_length_malformed",
     )
+
+
+async def test_what_somebody_else_has_set_meanwhile_is_not_replaced_unseen(
+    callers: Callers,
+) -> None:
+    """Of two who began from the same, the second is told; who says nothing replaces anything."""
+    site = await a_site(callers)
+    charger = await a_charger(callers, site)
+    seen = (await shown(callers, site)).policies
+    of_charger = await charger_shown(callers, charger)
+    types = chargers_pb2.IdentificationTypes(types=of_charger.identification_types)
+    for number, again in enumerate((False, True), 4):
+        mine = installations_pb2.Policies()
+        mine.CopyFrom(seen)
+        mine.pin_length = number + 1
+        for call in (
+            callers[ADA].RenameInstallation(
+                installations_pb2.RenameInstallationRequest(
+                    installation_id=site, name=f"Home {number}", instead_of="Home"
+                )
+            ),
+            callers[ADA].SetInstallationAddress(
+                installations_pb2.SetInstallationAddressRequest(
+                    installation_id=site,
+                    address=installations_pb2.Address(
+                        address=f"Storgata {number}",
+                        city="Oslo",
+                        country="NOR",
+                        latitude="59.913868",
+                        longitude="10.752245",
+                    ),
+                    instead_of=installations_pb2.Address(),
+                )
+            ),
+            callers[ADA].SetPolicies(
+                installations_pb2.SetPoliciesRequest(
+                    installation_id=site, policies=mine, instead_of=seen
+                )
+            ),
+            callers[ADA].SetAuthorisationOverride(
+                chargers_pb2.SetAuthorisationOverrideRequest(
+                    charger_id=charger,
+                    authorisation_override=NOT_REQUIRED if again else REQUIRED,
+                    instead_of=INHERIT,
+                )
+            ),
+            callers[ADA].SetIdentificationTypes(
+                chargers_pb2.SetIdentificationTypesRequest(
+                    charger_id=charger, identification_types=[number], instead_of=types
+                )
+            ),
+            callers[ADA].SetReaderQuirks(
+                chargers_pb2.SetReaderQuirksRequest(
+                    charger_id=charger,
+                    reader_quirks=chargers_pb2.ReaderQuirks(prefix=str(number)),
+                    instead_of=of_charger.reader_quirks,
+                )
+            ),
+        ):
+            if again:
+                assert await refused(call) == CHANGED
+            else:
+                await call
+    assert (await shown(callers, site)).policies.pin_length == 5
 
 
 # Open and restricted (R1).
@@ -767,6 +833,27 @@ async def test_chargers_are_searched_by_their_identity_in_pages_as_ever(callers:
     assert await page_of("Cp-", token) == ([known[3], known[5]], "")
     assert await page_of("garage.") == ([known[1], known[4]], "")
     assert await page_of(".*") == ([], "")
+
+
+async def test_chargers_are_listed_by_their_ids_where_they_stand(callers: Callers) -> None:
+    home, work = await a_site(callers), await a_site(callers, name="Work")
+    known = [await a_charger(callers, home, f"CP-{number}") for number in range(4)]
+    elsewhere = await a_charger(callers, work, "CP-9")
+
+    async def found(**how: Any) -> list[str]:
+        request = chargers_pb2.ListChargersRequest(
+            installation_id=home,
+            charger_ids=[known[3], "nowhere", elsewhere, known[0], known[2]],
+            **how,
+        )
+        return [each.id for each in (await callers[ADA].ListChargers(request)).chargers]
+
+    assert await found() == [known[0], known[2], known[3]]
+    assert await found(page_size=1) == [known[0]]
+    assert await found(page_token=token_of(known[0])) == [known[2], known[3]]
+    assert await found(search="-3") == [known[3]]
+    await callers[ADA].MoveCharger(move(known[2], work))
+    assert await found() == [known[0], known[3]]
 
 
 async def test_whom_ownership_is_offered_to_is_shown_to_himself_and_to_owners(

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from chargekey_access.domain import charger, installation
-from chargekey_access.domain.address import Address, address
+from chargekey_access.domain.address import NOWHERE, Address, address
 from chargekey_access.domain.charger import ReaderQuirks
 from chargekey_access.domain.errors import (
     AddressMalformedError,
+    ChangedMeanwhileError,
     ExternalNeedsOperatorError,
     OperatorConnectedAlreadyError,
     OperatorNotConnectedError,
@@ -350,6 +351,54 @@ def test_a_moved_charger_stands_elsewhere_and_inherits_there() -> None:
     assert after.identification_types == ("PIN",)
     assert after.reader_quirks.reversed
     assert charger.move(after, "j") == []
+
+
+OSLO = address(
+    address="Storgata 1",
+    postal_code="0155",
+    city="Oslo",
+    country="NOR",
+    latitude="59.913869",
+    longitude="10.752245",
+)
+IN_PINS = IdentificationTypesSet(installation_id="i", identification_types=("PIN",))
+REVERSED = ReaderQuirksSet(installation_id="i", reversed=True, truncated=False, prefix="")
+AT_OSLO = InstallationAddressSet(**msgspec.structs.asdict(OSLO))
+LONGER = PoliciesSet(**msgspec.structs.asdict(Policies(pin_length=6)))
+
+
+@pytest.mark.parametrize(
+    ("command", "meanwhile", "wanted", "instead_of"),
+    [
+        (installation.rename, InstallationRenamed(name="Work"), "Cabin", "Home"),
+        (
+            installation.set_address,
+            AT_OSLO,
+            msgspec.structs.replace(OSLO, city="Moss"),
+            NOWHERE,
+        ),
+        (installation.set_policies, LONGER, Policies(on_block="FINISH"), Policies()),
+        (charger.set_authorisation_override, OVERRIDDEN, "REQUIRED", "INHERIT"),
+        (charger.set_identification_types, IN_PINS, ["RFID"], ["RFID", "PIN", "APP"]),
+        (charger.set_reader_quirks, REVERSED, ReaderQuirks(prefix="0x"), ReaderQuirks()),
+    ],
+)
+def test_what_was_seen_is_replaced_and_what_somebody_set_meanwhile_is_not(
+    command: Callable[..., Any], meanwhile: Any, wanted: Any, instead_of: Any
+) -> None:
+    evolve, first = (
+        (installation.evolve, CREATED)
+        if command.__module__ == installation.__name__
+        else (charger.evolve, ADDED)
+    )
+    seen, now = state(evolve, first), state(evolve, first, meanwhile)
+    changed = command(seen, wanted, instead_of=instead_of)
+    assert len(changed) == 1
+    assert command(now, wanted) == changed
+    with pytest.raises(ChangedMeanwhileError):
+        command(now, wanted, instead_of=instead_of)
+    # Who wants what somebody set meanwhile, or has it already, takes nothing away.
+    assert command(state(evolve, first, *changed), wanted, instead_of=instead_of) == []
 
 
 def test_a_charger_may_accept_all_six_types_and_none() -> None:

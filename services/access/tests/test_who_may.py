@@ -44,7 +44,6 @@ from chargekey.notifier.v1 import feeds_pb2, mails_pb2, ocpi_pb2, webhooks_pb2
 from chargekey_access.application import holding
 from chargekey_access.domain.permission import Subject, Target, permission_id
 from chargekey_common.accounts import ADMINISTRATOR, NOBODY, Caller
-from chargekey_common.postgres import Postgres
 
 from .conftest import Access
 from .given import a_charger, a_local_user, a_partner, a_site, by, grant, now, opened
@@ -339,11 +338,9 @@ class World:
 
 
 @pytest.mark.parametrize("managed", [False, True], ids=["unmanaged", "managed"])
-def test_everybody_may_exactly_what_the_table_says(
-    place: Path | Postgres, *, managed: bool
-) -> None:
+def test_everybody_may_exactly_what_the_table_says(tmp_path: Path, *, managed: bool) -> None:
     """R3, R5, R8, R12, S3-5..S3-9, S3-29, S3-43: own, another's and no object at all."""
-    store = opened(place)
+    store = opened(tmp_path / "access.db")
     world = World(Access(store), managed=managed)
     wrong = []
     asked = 0
@@ -363,10 +360,10 @@ def test_everybody_may_exactly_what_the_table_says(
 
 
 def test_who_is_blocked_forgotten_or_whose_role_has_ended_is_in_the_table_as_nobody(
-    place: Path | Postgres,
+    tmp_path: Path,
 ) -> None:
     """R10, R12, R20: they are asked about with no words, and yet would have had some."""
-    store = opened(place)
+    store = opened(tmp_path / "access.db")
     world = World(Access(store), managed=False)
     home = f"installation:{world.home}"
     for caller in ("user:bob", "user:ed", "user:fog", "administrator:fog"):

@@ -195,6 +195,10 @@ async def test_what_can_be_nobodys_code_is_told_from_what_nobody_has(
     decision = await world.administrator.call("Authorize", request)
     assert (decision.status, decision.reason) == (pb.AUTHORIZATION_STATUS_INVALID, reason)
     assert decision.explanation[-1] == f"7. Is the identification unknown? yes: {reason}"
+    assert (decision.steps[-1].question, decision.steps[-1].reason) == (
+        "identification_unknown",
+        reason,
+    )
     assert len(code) < 4 or code not in str(decision)
 
 

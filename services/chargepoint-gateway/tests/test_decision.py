@@ -19,11 +19,16 @@ from chargekey_gateway.decision import (
     OCPP16_STATUS,
     OPERATOR_REASONS,
     PIN,
+    STEPS,
+    OperatorsPart,
+    Question,
     Reason,
     Status,
+    Taken,
     decide,
     decided,
     explain,
+    taken,
 )
 
 RFID = "RFID"
@@ -153,6 +158,19 @@ def test_the_explanation_of_an_acceptance_has_every_step() -> None:
     assert lines[-1].endswith("yes: installation_permission")
 
 
+def test_the_steps_are_the_lines_in_words_that_never_change() -> None:
+    """For whoever has words of his own for them."""
+    questions = [question for question, _, _ in STEPS]
+    assert sorted(questions) == sorted(Question)
+    assert taken(changed(user_blocked=True)) == (
+        *map(Taken, questions[:7]),
+        Taken(Question.BLOCKED, Reason.USER_BLOCKED),
+    )
+    accepted = taken(changed(withdrawn=True))
+    assert [each.question for each in accepted] == questions
+    assert accepted[-1] == Taken(Question.PERMITTED, Reason.INSTALLATION_PERMISSION, withdrawn=True)
+
+
 def test_a_recorded_start_is_decided_again_the_same() -> None:
     """ "Why?" months later runs the same function over what was recorded."""
     inputs = changed(positions=("access:0123456789abcdef:7",))
@@ -210,6 +228,7 @@ def test_where_an_operator_decides_it_has_to_be_asked() -> None:
     assert explain(EXTERNAL)[-1] == (
         "3. Does an operator decide here? yes: the operator would be asked"
     )
+    assert taken(EXTERNAL)[-1] == Taken(Question.OPERATOR_DECIDES, ASK_OPERATOR)
     with pytest.raises(AssertionError):
         decided(EXTERNAL)
 
@@ -282,21 +301,31 @@ def test_an_open_charger_of_such_a_site_is_the_operators_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "part", "said"),
     [
-        (answered("NO_CREDIT"), "no_credit (it said NO_CREDIT)"),
+        (answered("NO_CREDIT"), OperatorsPart.SAID, "no_credit (it said NO_CREDIT)"),
         (
             answered("ALLOWED", last_known=True),
+            OperatorsPart.SAID_BEFORE,
             "operator_accepted (it was not asked or gave no answer; before, it said ALLOWED)",
         ),
-        (answered("UNREACHABLE"), "operator_unreachable (it gave no answer that counts)"),
+        (
+            answered("UNREACHABLE"),
+            OperatorsPart.GAVE_NO_ANSWER,
+            "operator_unreachable (it gave no answer that counts)",
+        ),
         (
             msgspec.structs.replace(EXTERNAL, token_type=PIN),
+            OperatorsPart.NEVER_TOLD,
             "operator_refused (it is never told of such a code)",
         ),
     ],
 )
-def test_the_explanation_says_what_the_operator_said(inputs: Inputs, said: str) -> None:
+def test_the_explanation_says_what_the_operator_said(
+    inputs: Inputs, part: OperatorsPart, said: str
+) -> None:
     assert explain(inputs)[-1] == f"3. Does an operator decide here? yes: {said}"
+    step = Taken(Question.OPERATOR_DECIDES, decided(inputs).reason, part)
+    assert taken(inputs)[-1] == step
     again = msgspec.json.decode(msgspec.json.encode(inputs), type=Inputs)
     assert (again, decided(again), explain(again)) == (inputs, decided(inputs), explain(inputs))

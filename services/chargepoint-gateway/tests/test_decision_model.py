@@ -591,7 +591,7 @@ def expected(  # noqa: C901, PLR0911, PLR0912, PLR0915 - the rules of the produc
     )
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     beginning=st.one_of(working(), working(), st.just(BEGINNING)),
     # Of one kind they meet each other more often.

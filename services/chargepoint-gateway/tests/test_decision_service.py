@@ -41,8 +41,9 @@ from chargekey_common.testing.bad_input import (
 )
 from chargekey_common.testing.grpc import served
 from chargekey_gateway.api import decisions
+from chargekey_gateway.api.steps import told
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.decision import Decision, decide, explain
+from chargekey_gateway.decision import Decision, decide, explain, taken
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.view import View
@@ -255,6 +256,9 @@ async def test_a_recorded_decision_is_made_again_by_the_same_function(
     assert (answer.valid_until or None) == expected.valid_until
     assert tuple(answer.explanation) == explain(inputs)
     assert answer.explanation[-1].partition("yes: ")[2].startswith(expected.reason)
+    assert list(answer.steps) == told(taken(inputs))
+    assert answer.steps[-1].reason == expected.reason
+    assert not any(each.reason for each in answer.steps[:-1])
 
 
 async def test_what_no_operator_was_asked_about_is_decided_by_nobody(world: World) -> None:
@@ -262,6 +266,9 @@ async def test_what_no_operator_was_asked_about_is_decided_by_nobody(world: Worl
     answer = await replayed(world, inputs)
     assert (answer.status, answer.reason) == ("", "")
     assert "the operator would be asked" in answer.explanation[-1]
+    assert answer.steps[-1] == pb.DecisionStep(
+        question="operator_decides", reason="operator_decides"
+    )
 
 
 async def preview(world: World, **change: object) -> pb.PreviewChangeResponse:

@@ -174,7 +174,7 @@ def session(number: int, user: str, charger: str, reason: str, view: View) -> Ru
     return running_session(number, event)
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     beginning=st.one_of(working(), working(), st.just(BEGINNING)),
     events=st.lists(st.one_of(about_people(), about_permissions(), about_sites()), max_size=15),

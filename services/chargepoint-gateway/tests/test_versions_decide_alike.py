@@ -143,7 +143,7 @@ def spelled(dialect: Dialect, token: str, how: tuple[str, bool, bool]) -> dict[s
     return {"idToken": {"idToken": text, "type": kind}}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     beginning=st.one_of(working(), working(), st.just(BEGINNING)),
     events=st.lists(st.one_of(about_people(), about_permissions(), about_sites()), max_size=15),

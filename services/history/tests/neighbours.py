@@ -69,6 +69,12 @@ class SmallAccess(
         return check_pb2.FindUserResponse()
 
 
+STEPS = (
+    decisions_pb2.DecisionStep(question="charger_unknown"),
+    decisions_pb2.DecisionStep(question="blocked", reason="user_blocked"),
+)
+
+
 class SmallGateway(decisions_pb2_grpc.DecisionServiceServicer):
     """Decides the same of everything, and keeps what it was sent."""
 
@@ -80,7 +86,10 @@ class SmallGateway(decisions_pb2_grpc.DecisionServiceServicer):
     ) -> decisions_pb2.ReplayDecisionResponse:
         self.inputs.append(request.inputs)
         return decisions_pb2.ReplayDecisionResponse(
-            status="Blocked", reason="user_blocked", explanation=["1. Is it?", "2. It is."]
+            status="Blocked",
+            reason="user_blocked",
+            explanation=["1. Is it?", "2. It is."],
+            steps=STEPS,
         )
 
     async def PreviewChange(

@@ -22,7 +22,7 @@ from chargekey_history.api import decisions
 from chargekey_history.api.gateway import Gateway
 from chargekey_history.projections.past import Bookmark, Past
 
-from .neighbours import SmallGateway, small_gateway
+from .neighbours import STEPS, SmallGateway, small_gateway
 from .sessions import NOON, fact, refused, start_refused, started
 
 INPUTS = Inputs(
@@ -82,6 +82,7 @@ async def test_a_refusal_is_told_with_its_inputs_and_decided_again(
         replayed_status="Blocked",
         replayed_reason="user_blocked",
         explanation=["1. Is it?", "2. It is."],
+        steps=STEPS,
     )
     assert (began.stage, began.status, began.at) == ("start", "Accepted", NOON + 1)
 
@@ -137,4 +138,5 @@ async def test_without_the_gateway_what_was_recorded_is_told_all_the_same(
     await nowhere.close()
     assert (answer.status, answer.reason) == ("Blocked", "user_blocked")
     assert (answer.replayed_status, list(answer.explanation)) == ("", [])
+    assert not answer.steps
     assert remote_error(missing.value).code == "decision_unknown"

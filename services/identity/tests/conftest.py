@@ -132,6 +132,7 @@ class SmallInstallations(installations_pb2_grpc.InstallationServiceServicer):
         return installations_pb2.GetInstallationResponse(
             installation=installations_pb2.Installation(
                 id=request.installation_id,
+                name=request.installation_id.capitalize(),
                 time_zone=zone,
                 open_chargers=OPEN_CHARGERS,
                 policies=installations_pb2.Policies(
@@ -157,7 +158,11 @@ class SmallPermissions(permissions_pb2_grpc.PermissionServiceServicer):
     ) -> permissions_pb2.GetPermissionResponse:
         if request.permission_id not in self.held:
             raise PermissionMissingError
-        return permissions_pb2.GetPermissionResponse()
+        return permissions_pb2.GetPermissionResponse(
+            permission=permissions_pb2.Permission(
+                id=request.permission_id, roles=[permissions_pb2.ROLE_USER]
+            )
+        )
 
 
 class ChargerMissingError(NotFoundError):
@@ -175,7 +180,11 @@ class SmallChargers(chargers_pb2_grpc.ChargerServiceServicer):
         if stands_at is None:
             raise ChargerMissingError
         return chargers_pb2.GetChargerResponse(
-            charger=chargers_pb2.Charger(id=request.charger_id, installation_id=stands_at)
+            charger=chargers_pb2.Charger(
+                id=request.charger_id,
+                installation_id=stands_at,
+                ocpp_identity=f"CP-{request.charger_id.upper()}",
+            )
         )
 
 
@@ -192,7 +201,7 @@ class SmallPartners(partners_pb2_grpc.PartnerServiceServicer):
     ) -> partners_pb2.GetPartnerResponse:
         if request.partner_id not in PARTNERS:
             raise PartnerMissingError
-        return partners_pb2.GetPartnerResponse()
+        return partners_pb2.GetPartnerResponse(partner=partners_pb2.Partner(name="Volt AS"))
 
 
 class SmallAccess(check_pb2_grpc.CheckServiceServicer):

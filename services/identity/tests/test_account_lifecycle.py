@@ -320,7 +320,7 @@ class AccountLifecycle(RuleBasedStateMachine):
 
 
 HOW_OFTEN = settings(
-    max_examples=30,
+    max_examples=16,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -334,5 +334,5 @@ def test_an_account_lives_as_the_model_says_in_a_file() -> None:
 
 def test_an_account_lives_as_the_model_says_on_postgresql(postgres: Postgres) -> None:
     """R7, R12, R20."""
-    few = settings(HOW_OFTEN, max_examples=8)
+    few = settings(HOW_OFTEN, max_examples=4)
     run_state_machine_as_test(lambda: AccountLifecycle(postgres), settings=few)  # type: ignore[arg-type] # it takes any maker

@@ -391,9 +391,33 @@ def test_an_inviter_knows_the_address_and_once_it_is_accepted_the_name() -> None
     )
     told = Known("ACCOUNT", "Ola", "N", "ola@example.com")
     assert disclosure.to_inviter(ola, []) == disclosure.to_inviter(ola, [revoked]) == Known()
-    assert disclosure.to_inviter(ola, [revoked, waiting]) == Known(email="ola@example.com")
+    here = Known(email="ola@example.com", waiting=True)
+    assert disclosure.to_inviter(ola, [revoked, waiting]) == here
     assert disclosure.to_inviter(ola, [waiting, accepted]) == told == disclosure.everything(ola)
     assert [known.name for known in (told, Known(email="a@b.c"), Known())] == ["Ola N", "a@b.c", ""]
+
+
+def test_that_somebody_is_blocked_everywhere_his_hosts_are_not_told() -> None:
+    """R12: of their own local users they are told any block."""
+    accepted = invitation.existing(an_invitation(CREATED, ACCEPTED))
+    ola = user.existing(a_user(OLA, VERIFIED, NAMED, UserBlocked(installation_id=None)))
+    assert disclosure.everything(ola).blocked
+    assert not disclosure.to_inviter(ola, [accepted]).blocked
+    lise = User("LOCAL", "home", "Lise", "N", blocked_everywhere=True)
+    assert disclosure.at_site(lise, "home", []).blocked
+
+
+def test_that_somebody_was_erased_those_are_told_who_knew_him() -> None:
+    """R20, R7: to whom an address was nobody's, it stays so."""
+    gone = user.evolve(a_user(OLA, VERIFIED, NAMED), UserErased())
+    accepted, revoked = (
+        invitation.existing(an_invitation(CREATED, each)) for each in (ACCEPTED, REVOKED)
+    )
+    assert disclosure.to_inviter(gone, [accepted]) == Known("ACCOUNT", erased=True)
+    assert disclosure.to_inviter(gone, [revoked]) == disclosure.to_inviter(gone, []) == Known()
+    local = User("LOCAL", "home", erased=True)
+    assert disclosure.at_site(local, "home", []) == Known("LOCAL", erased=True)
+    assert disclosure.at_site(local, "away", []) == Known()
 
 
 ONE, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))

@@ -27,6 +27,7 @@ from chargekey_identity.domain.invitation import Given
 from .conftest import OPEN_CHARGERS, PARTNERS, STUBS, Identity, SmallAccess, serving
 
 OWNER, STRANGER = Caller("user:owner"), Caller("user:stranger")
+LINK_INVALID = (grpc.StatusCode.FAILED_PRECONDITION, "link_invalid")
 DENIED = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
 
 
@@ -46,7 +47,7 @@ class World(msgspec.Struct, frozen=True):
         request = users_pb2.ResolveEmailRequest(email=address)
         return str((await self.stub(service_account("access")).ResolveEmail(request)).user_id)
 
-    def invited(self, user_id: str, given: Given | None = None) -> str:
+    def invited(self, user_id: str, given: Given | None = None, by: Caller = OWNER) -> str:
         """Invite the user, to `home` where nothing else is said; OWNER is his host from now on."""
         self.access.allowed.add((OWNER, f"user:{user_id}"))
         event_id = new_id()
@@ -54,7 +55,7 @@ class World(msgspec.Struct, frozen=True):
         handled = msgspec.structs.replace(handled, reaction=event_id)
         self.identity.invitations.invite(
             given or Given(user_id, installation_id="home", permission_id="p1"),
-            Reaction(handled, event_id, 0, OWNER),
+            Reaction(handled, event_id, 0, by),
         )
         return invitation.invitation_id(event_id)
 
@@ -120,6 +121,67 @@ async def test_a_host_sees_an_address_he_typed_and_a_name_once_it_is_accepted(
         kind=users_pb2.USER_KIND_ACCOUNT,
     )
     assert await named(owner, user_id) == {user_id: "Ola Nordmann"}
+
+
+async def test_whoever_has_a_link_is_told_to_what_he_is_invited_and_by_whom_before_he_follows_it(
+    world: World,
+) -> None:
+    """R7: by the link's token alone, for as long as it can be followed."""
+    world.access.allowed.add((NOBODY, "system"))
+    host, ola = await world.resolved("ada@example.com"), await world.resolved()
+    world.accept(world.invited(host))  # who is called Ola Nordmann from then on
+    by_host = Caller(f"user:{host}")
+    world.access.permissions.held |= {"p1"}
+    [partner, *_] = PARTNERS
+    for given, told in (
+        (
+            Given(ola, installation_id="home", charger_id="garage", permission_id="p1"),
+            {"installation_name": "Home", "ocpp_identity": "CP-GARAGE", "roles": ["USER"]},
+        ),
+        (Given(ola, installation_id="home"), {"installation_name": "Home", "ownership": True}),
+        (Given(ola, partner_id=partner), {"partner_name": "Volt AS"}),
+    ):
+        key = world.invited(ola, given, by=by_host)
+        token = world.identity.invitations.issue(key).token
+        asked = invitations_pb2.GetInvitationRequest(token=token)
+        assert await world.stub(NOBODY).GetInvitation(
+            asked
+        ) == invitations_pb2.GetInvitationResponse(**told, invited_by="Ola Nordmann")
+    gone = invitations_pb2.GetInvitationRequest(
+        token=world.identity.invitations.issue(
+            world.invited(ola, Given(ola, installation_id="gone"), by=ADMINISTRATOR)
+        ).token
+    )
+    assert await refusal(world.stub(NOBODY).GetInvitation(gone)) == LINK_INVALID
+    world.accept(key)
+    assert await refusal(world.stub(NOBODY).GetInvitation(asked)) == LINK_INVALID
+
+
+@pytest.mark.parametrize(
+    ("said", "site", "zone"),
+    [
+        ("Europe/Paris", "home", "Europe/Paris"),
+        ("", "home", "Europe/Oslo"),
+        ("localtime", "away", "America/New_York"),
+        ("Europe/Utopia", None, "UTC"),
+        ("", "gone", "UTC"),
+    ],
+)
+async def test_who_signs_up_lives_by_the_zone_he_says_or_else_of_where_he_is_invited_to(
+    world: World, said: str, site: str | None, zone: str
+) -> None:
+    world.access.allowed.add((NOBODY, "system"))
+    user_id = await world.resolved()
+    given = Given(user_id, partner_id=None if site else PARTNERS[0], installation_id=site)
+    key = world.invited(user_id, given)
+    request = invitations_pb2.AcceptInvitationRequest(
+        token=world.identity.invitations.issue(key).token,
+        first_name="Ola",
+        last_name="Nordmann",
+        time_zone=said,
+    )
+    await world.stub(NOBODY).AcceptInvitation(request)
+    assert world.identity.directory.user(user_id).time_zone == zone
 
 
 async def test_members_of_a_partner_know_each_other_as_far_as_they_were_invited_into_it(
@@ -200,6 +262,16 @@ async def test_names_are_told_of_those_at_home_and_of_those_who_were_invited_the
         asked: "ola@example.com",
         other: "else@example.com",
     }
+    request = users_pb2.ListNamesRequest(installation_id="home", user_ids=everybody)
+    beside = {each.id: each for each in (await owner.ListNames(request)).users}
+    assert (beside[asked].waiting, beside[asked].kind) == (True, users_pb2.USER_KIND_UNSPECIFIED)
+    assert (beside[local].waiting, beside[local].kind) == (False, users_pb2.USER_KIND_LOCAL)
+    await owner.BlockUser(users_pb2.BlockUserRequest(user_id=local))
+    [blocked] = [each for each in (await owner.ListNames(request)).users if each.id == local]
+    assert blocked.blocked
+    world.identity.privacy.erase(Context(ADMINISTRATOR, "erase"), user_id=local)
+    [gone] = [each for each in (await owner.ListNames(request)).users if each.id == local]
+    assert gone == users_pb2.NamedUser(id=local, kind=users_pb2.USER_KIND_LOCAL, erased=True)
     assert await refusal(named(owner, local, site="away")) == DENIED
     assert await refusal(named(owner, *[local] * 1001)) == (
         grpc.StatusCode.INVALID_ARGUMENT,

@@ -27,6 +27,7 @@ from chargekey_common.eventstore.records import DomainEvent, new_id
 from chargekey_common.eventstore.store import Context, Work
 from chargekey_common.grpc.client import channel, issued_keys, remote_error
 from chargekey_common.grpc.server import SYSTEM, Server, Service
+from chargekey_common.testing.openid import REDIRECT_URI
 from chargekey_common.tokens import LIFETIME
 from chargekey_identity.api import sign_in
 from chargekey_identity.application.sign_in_links import MOST_PER_ADDRESS
@@ -44,7 +45,7 @@ from chargekey_identity.domain.events import (
 from chargekey_identity.storage import Storage
 
 from .conftest import Identity
-from .openid_server import REDIRECT_URI, signing_in_by_a_provider
+from .openid_server import signing_in_by_a_provider
 
 LISTED, OTHER = "root@example.org", "anna@example.org"
 DENIED = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")

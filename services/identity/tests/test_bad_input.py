@@ -53,6 +53,7 @@ from chargekey_common.testing.bad_input import (
     bad,
     methods,
 )
+from chargekey_common.testing.openid import REDIRECT_URI, OpenIdServer
 from chargekey_identity.domain import invitation
 from chargekey_identity.domain.email import Email
 from chargekey_identity.domain.events import IdentificationType, SignInLinkRequested
@@ -60,7 +61,7 @@ from chargekey_identity.domain.invitation import Given
 from chargekey_identity.storage import opened
 
 from .conftest import MASTER, PARTNERS, Identity, beside, serving
-from .openid_server import REDIRECT_URI, OpenIdServer, signing_in_by_a_provider
+from .openid_server import signing_in_by_a_provider
 
 SERVICES = (
     users_pb2.DESCRIPTOR.services_by_name["UserService"],
@@ -100,6 +101,7 @@ FIELDS: Fields = {
     "language": bad(INVALID, "language_unknown", "", "EN", "no", "tlh", *STRANGE),
     # Whoever begins is let in whatever he reads.
     "AcceptInvitation.language": (),
+    "AcceptInvitation.time_zone": (),
     "SignIn.language": (),
     "CompleteOpenIdSignIn.language": (),
     "user_ids": bad(INVALID, "too_many_users", ["x"] * 1001),
@@ -308,6 +310,7 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
         invitations_pb2.ListInvitationsRequest(installation_id="home"),
         invitations_pb2.ResendInvitationRequest(invitation_id=invited),
         invitations_pb2.RevokeInvitationRequest(invitation_id=invited),
+        invitations_pb2.GetInvitationRequest(token=identity.invitations.issue(invited).token),
         invitations_pb2.AcceptInvitationRequest(
             token=identity.invitations.issue(invited).token, first_name="Grace", last_name="Hopper"
         ),

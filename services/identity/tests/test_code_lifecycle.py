@@ -326,7 +326,7 @@ def context() -> Context:
     return Context("administrator:local", new_id())
 
 
-@pytest.mark.parametrize(("store", "examples"), [("sqlite", 30), ("postgres", 8)])
+@pytest.mark.parametrize(("store", "examples"), [("sqlite", 16), ("postgres", 4)])
 def test_any_sequence_of_commands_leaves_a_code_with_one_holder(
     store: str, examples: int, request: pytest.FixtureRequest
 ) -> None:

@@ -489,6 +489,7 @@ async def test_a_card_is_scanned_at_a_charger(running: Served, identity: Identit
         state=scans_pb2.SCAN_STATE_ADDED,
         identification_id=held.id,
         position=str(identity.store.position()),
+        expires_at=started.expires_at,
     )
 
 

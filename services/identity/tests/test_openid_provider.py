@@ -14,6 +14,15 @@ import pytest
 import pytest_asyncio
 
 from chargekey_common.postgres import Postgres
+from chargekey_common.testing.openid import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    KEYS,
+    REDIRECT_URI,
+    Claims,
+    OpenIdServer,
+    openid_server,
+)
 from chargekey_identity import openid_provider
 from chargekey_identity.domain.email import Email
 from chargekey_identity.domain.errors import (
@@ -28,15 +37,6 @@ from chargekey_identity.openid_provider import Client, OpenIdProvider
 from chargekey_identity.tables.openid_states import LIFETIME, Begun, OpenIdStates
 
 from .conftest import MASTER
-from .openid_server import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    KEYS,
-    REDIRECT_URI,
-    Claims,
-    OpenIdServer,
-    openid_server,
-)
 
 NOW = 1_800_000_000 * 10**9
 BEGUN = Begun("a-state", "a-nonce", "a-verifier-of-at-least-forty-three-characters", REDIRECT_URI)

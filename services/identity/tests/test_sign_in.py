@@ -23,6 +23,7 @@ from chargekey_common.eventstore.records import DomainEvent, new_id
 from chargekey_common.eventstore.store import CommandIdReusedError, Context, Work
 from chargekey_common.grpc.client import channel, issued_keys, remote_error
 from chargekey_common.grpc.server import Server
+from chargekey_common.testing.openid import REDIRECT_URI, OpenIdServer
 from chargekey_identity.api import sign_in
 from chargekey_identity.application import openid_sign_in
 from chargekey_identity.application.sign_in_links import MOST_PER_ADDRESS
@@ -41,7 +42,7 @@ from chargekey_identity.domain.events import (
 from chargekey_identity.storage import opened
 
 from .conftest import MASTER, Identity
-from .openid_server import REDIRECT_URI, OpenIdServer, signing_in_by_a_provider
+from .openid_server import signing_in_by_a_provider
 
 ANYBODY_MAY = {
     "identity.RequestSignInLink",

@@ -18,6 +18,7 @@ from chargekey_common.published.access import (
     AccessRequestApproved,
     AccessRequestDenied,
     AccessRequested,
+    OwnerAccepted,
     OwnerAdded,
     OwnershipOffered,
     OwnershipTransferred,
@@ -311,6 +312,28 @@ async def test_a_new_owner_is_told_to_the_other_owners(
         "per@people.test": "Home has a new owner",
         "ola@people.test": "Home has one more owner",
     }
+
+
+async def test_an_owner_by_his_address_is_told_of_once_he_has_accepted(
+    running: Running, stream: IdentityStream, neighbours: Neighbours, mailbox: Mailbox
+) -> None:
+    """M6: until then nobody knows whether there is such a person."""
+    for user in ("kari", "ola"):
+        neighbours.identity.sign_up(user, user.title())
+    neighbours.owners.owners = ["kari", "ola"]
+    now = time.time_ns()
+    async with running() as outbox:
+        added = OwnerAdded(installation_id="home", user_id="kari", invited=True)
+        await stream.tell(1, added, at=now)
+        await handled(outbox, "owner-added", 1)
+        await settled(outbox)
+        assert mailbox.mails == []
+        await stream.tell(2, OwnerAccepted(installation_id="home", user_id="kari"), at=now)
+        await mailbox.wait(1)
+        await handled(outbox, "owner-accepted", 2)
+        await settled(outbox)
+    (mail,) = mailbox.mails
+    assert (mail["To"], mail["Subject"]) == ("ola@people.test", "Home has one more owner")
 
 
 async def test_who_is_offered_a_site_by_his_id_is_told_and_by_his_address_invited(

@@ -110,7 +110,11 @@ async def serving(
         **settings,
     )
     services = Services(addresses, Signer.from_file(account))
-    http = HttpServer(Guard(portal(told, services), told.hosts), told.http_address)
+    http = HttpServer(
+        Guard(portal(told, services), told.hosts),
+        told.http_address,
+        trusted_proxies=told.trusted_proxies,
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(http.run())
         yield Portal(http.port, secret.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from http import HTTPStatus
 from importlib.resources import files
 
@@ -62,6 +63,14 @@ def test_everything_is_translated_and_keeps_what_is_filled_in(language: str) -> 
 )
 def test_the_language_is_the_one_that_the_browser_likes_best(accepted: str, language: str) -> None:
     assert language_of(accepted) == language
+
+
+def test_a_moment_of_today_is_told_by_its_time_alone() -> None:
+    written = words.filters("en")
+    now = time.time_ns()
+    earlier = now - 3 * 24 * 3600 * 10**9
+    assert re.fullmatch("[0-9]{2}:[0-9]{2}", written["clock"](now, "Europe/Oslo"))
+    assert written["clock"](earlier, "Europe/Oslo") == written["moment"](earlier, "Europe/Oslo")
 
 
 def test_a_refusal_is_translated_and_keeps_what_only_its_occasion_knows() -> None:

@@ -43,7 +43,8 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Port
 
 async def test_the_page_says_where_chargers_connect_and_how_to_begin(served: Portal) -> None:
     text = Outline((await served.get("/status")).body).text
-    assert f"{OCPP_URL}/IDENTITY" in text
+    for version in ("1.6", "2.0.1", "2.1"):
+        assert f"OCPP {version}\n{OCPP_URL}/IDENTITY" in text
     for command in (
         "installation create",
         "charger add",

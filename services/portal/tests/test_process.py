@@ -151,6 +151,40 @@ def test_settings_that_are_missing_or_unknown_are_named_line_by_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        (None, "secret cannot be used: No such file or directory."),
+        (b"", "SESSION_SECRET_FILE has 0 bytes, which can be guessed: put 32 random ones"),
+        (b"x" * 31, "SESSION_SECRET_FILE has 31 bytes, which can be guessed: put 32 random ones"),
+    ],
+)
+def test_a_secret_that_could_be_guessed_is_refused_at_the_start(
+    secret: bytes | None, said: str, tmp_path: Path
+) -> None:
+    if secret is not None:
+        (tmp_path / "secret").write_bytes(secret)
+    account = make_account(service_account("portal"), keys=tmp_path, accounts=tmp_path)
+    ended = subprocess.run(
+        PROGRAM,
+        env=environment(
+            HTTP_ADDRESS="127.0.0.1:0",
+            HEALTH_ADDRESS="127.0.0.1:0",
+            OCPP_URL=OCPP_URL,
+            SESSION_SECRET_FILE=str(tmp_path / "secret"),
+            ACCOUNT_KEY_FILE=str(account),
+            **{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in NAMES},
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_caught_mails_are_shown_on_this_machine_alone(tmp_path: Path) -> None:
     ended = subprocess.run(
         PROGRAM,

@@ -61,8 +61,8 @@ class PermissionDeniedError(ChargekeyError):
 
     code = "permission_denied"
     sentence = (
-        "You may not do this, or not there; name what is yours, or ask an owner"
-        " or administrator of what it is about."
+        "You have no permission for this here; ask an owner of the installation, whoever manages"
+        " the partner, or an administrator."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -92,9 +92,12 @@ class HttpServer:
     """Serves one application at `host:port`; port 0 lets the system choose.
 
     Listens from when it is made, and answers while `run` runs, MOST_CONNECTIONS at a time.
+    `trusted_proxies`, addresses and networks, are believed whom they ask for; nobody else is.
     """
 
-    def __init__(self, app: ASGIApp, address: str) -> None:
+    def __init__(
+        self, app: ASGIApp, address: str, *, trusted_proxies: Collection[str] = ()
+    ) -> None:
         host, _, port = address.rpartition(":")
         # Shared with whoever keeps the port for us while we restart.
         self._socket = socket.create_server((host, int(port)), reuse_port=True)
@@ -107,7 +110,8 @@ class HttpServer:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 server_header=False,
                 timeout_graceful_shutdown=GRACE,
             )

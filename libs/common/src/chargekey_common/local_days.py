@@ -47,9 +47,14 @@ class DateInPastError(InvalidArgumentError):
 def time_zone(name: str) -> ZoneInfo:
     """Return the zone; raises TimeZoneUnknownError."""
     # Not by trying: a file system may be blind to case, and has other files below its zones.
-    if name not in _zones():
+    if not is_time_zone(name):
         raise TimeZoneUnknownError
     return ZoneInfo(name)
+
+
+def is_time_zone(name: str) -> bool:
+    """Return whether there is such a zone."""
+    return name in _zones()
 
 
 @functools.cache

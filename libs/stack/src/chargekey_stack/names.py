@@ -78,7 +78,7 @@ async def _users(client: Client, installation: str, users: Sequence[str]) -> dic
         found = await client.users.ListNames(request)
     except aio.AioRpcError:
         return {}
-    return {each.id: each.name for each in found.users}
+    return {each.id: each.name for each in found.users if each.name}
 
 
 def _joined(parts: Iterable[dict[str, str]]) -> dict[str, str]:

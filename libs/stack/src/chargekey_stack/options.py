@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -204,6 +205,30 @@ KeepHistory = Annotated[
         max=36_500,
         metavar="DAYS",
         help="How long sessions that have ended, and refusals, are kept; 0 for ever.",
+    ),
+]
+OpenIdIssuer = Annotated[
+    str | None,
+    typer.Option(
+        "--openid-issuer",
+        metavar="URL",
+        help="An OpenID Connect provider that people may sign in by, as it calls itself.",
+    ),
+]
+OpenIdClientId = Annotated[
+    str | None,
+    typer.Option("--openid-client-id", metavar="ID", help="As what it knows this system."),
+]
+OpenIdClientSecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--openid-client-secret-file",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        resolve_path=True,
+        metavar="FILE",
+        help="Holds the secret that it gave this system, if it gave one.",
     ),
 ]
 Store = Annotated[

@@ -54,6 +54,15 @@ class Addresses(msgspec.Struct, frozen=True):
         return f"ws://{self.ocpp}/ocpp"
 
 
+class OpenIdClient(msgspec.Struct, frozen=True):
+    """How this system is registered with an OpenID Connect provider to sign in by."""
+
+    issuer: str
+    id: str
+    # Holds what it proves that with, where it was given something.
+    secret_file: Path | None = None
+
+
 class Program(msgspec.Struct, frozen=True):
     """A process to run: how, and where it tells that it is ready."""
 
@@ -76,18 +85,20 @@ def programs(
     operators_anywhere: bool = False,
     keep_history: int = 0,
     administrator: str = ADMINISTRATOR_ADDRESS,
+    openid: OpenIdClient | None = None,
 ) -> tuple[Program, ...]:
     """Return every process but NATS, which all of them need.
 
     `postgres` is the file with the URL of the database that they keep things in, if not in files;
     `operators_anywhere` is the gateway's setting of that name and the notifier's for partners,
     `keep_history` history's RETENTION_DAYS. `administrator` is the address of who may act as one,
-    and who is mailed what concerns nobody else.
+    and who is mailed what concerns nobody else; `openid` is a provider that people may sign in by.
     """
     store: Mapping[str, Path] = {} if postgres is None else {_DATABASE: postgres}
     keyed_ids = {"KEYED_ID_SECRET_FILE": data.secret("keyed_ids")}
     charger_passwords = {"CHARGER_PASSWORD_SECRET_FILE": data.secret("charger_passwords")}
     access = {"ACCESS_ADDRESS": addresses.grpc["access"]}
+    portal_url = f"http://{addresses.http}"
     identity = {"IDENTITY_ADDRESS": addresses.grpc["identity"]}
     settings: Mapping[str, Mapping[str, str | Path]] = {
         "access": {
@@ -102,6 +113,7 @@ def programs(
             **store,
             "MASTER_KEY_FILE": data.secret("identity_master_key"),
             "ADMINISTRATORS": administrator,
+            **_registered(openid, portal_url),
         },
         "gateway": {
             **keyed_ids,
@@ -125,7 +137,7 @@ def programs(
             "SMTP_ADDRESS": addresses.smtp,
             "SENDER_ADDRESS": SENDER_ADDRESS,
             "ADMINISTRATOR_ADDRESS": administrator,
-            "PORTAL_URL": f"http://{addresses.http}",
+            "PORTAL_URL": portal_url,
             "GATEWAY_ADDRESS": addresses.grpc["gateway"],
             "HTTP_ADDRESS": addresses.partners,
             "PUBLIC_URL": f"http://{addresses.partners}",
@@ -156,9 +168,22 @@ def programs(
         "SESSION_SECRET_FILE": data.secret("portal"),
         "CAUGHT_MAILS": data.mail,
         "OCPP_URL": addresses.ocpp_url,
+        "OPENID": str(openid is not None),
         **{f"{name.upper()}_ADDRESS": address for name, address in addresses.grpc.items()},
     }
     return sink, *services, _program("portal", portal, addresses)
+
+
+def _registered(openid: OpenIdClient | None, portal_url: str) -> Mapping[str, str | Path]:
+    if openid is None:
+        return {}
+    secret = {} if openid.secret_file is None else {"OPENID_CLIENT_SECRET_FILE": openid.secret_file}
+    return {
+        "OPENID_ISSUER": openid.issuer,
+        "OPENID_CLIENT_ID": openid.id,
+        "OPENID_REDIRECT_URIS": f"{portal_url}/sign-in/openid/back",
+        **secret,
+    }
 
 
 def _every_service(name: str, data: DataDirectory, nats_url: str) -> Mapping[str, str | Path]:

@@ -23,7 +23,13 @@ from chargekey_stack.errors import StartFailedError
 from chargekey_stack.guard import Guard
 from chargekey_stack.last_words import end_of, last_words, reason
 from chargekey_stack.ports import ANY_FREE, Ports, Wanted, refuse_taken
-from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, Addresses, Program, programs
+from chargekey_stack.programs import (
+    ADMINISTRATOR_ADDRESS,
+    Addresses,
+    OpenIdClient,
+    Program,
+    programs,
+)
 from chargekey_stack.system import System
 
 START_TIMEOUT = 60.0
@@ -43,6 +49,7 @@ async def running(
     operators_anywhere: bool = False,
     keep_history: int = 0,
     administrator: str = ADMINISTRATOR_ADDRESS,
+    openid: OpenIdClient | None = None,
     tell: Tell,
 ) -> AsyncIterator[System]:
     """Run the whole system on `data` for the length of the block, ready when it begins.
@@ -51,7 +58,8 @@ async def running(
     `store` is the URL of a PostgreSQL to keep everything in, if not in files;
     `operators_anywhere` lets payment operators be asked without TLS, and on this machine;
     `keep_history` is for how many days history keeps what has ended, 0 for ever;
-    `administrator` is the address of who may sign in and act as one.
+    `administrator` is the address of who may sign in and act as one; `openid` is a provider to
+    sign in by.
 
     `tell` is given a line for each process that crashes, and one when it runs again.
     Raises what `DataDirectory.locked`, `database`, `Ports.reserve` and `refuse_taken` do, and
@@ -82,6 +90,7 @@ async def running(
                 operators_anywhere=operators_anywhere,
                 keep_history=keep_history,
                 administrator=administrator,
+                openid=openid,
             )
             await _together(
                 _migrate(program, data.log(program.name)) for program in ours if program.migrates

@@ -49,12 +49,12 @@ class Application:
     def __init__(self, store: EventStore, secret: bytes) -> None:
         self.store = store
         self.directory = Directory(store)
-        self.check = Check(self.directory)
         self.links = Links(secret)
         self.installations = Installations(store)
         self.chargers = Chargers(store, ChargerPasswords(secret), self.directory)
         self.partners = Partners(store, self.directory)
         self.permissions = Permissions(store, self.directory)
+        self.check = Check(self.directory, self.permissions)
         self.owners = Owners(store, self.directory, self.permissions)
         self.access_requests = AccessRequests(store, self.directory, self.permissions)
         self.proposals = Proposals(store, self.directory, self.permissions)

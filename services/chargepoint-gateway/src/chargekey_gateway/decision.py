@@ -247,25 +247,61 @@ def _is_over(valid_until: int | None, at: int) -> bool:
     return valid_until is not None and at >= valid_until  # an exclusive end
 
 
+class Question(enum.StrEnum):
+    """What a step asks; the same words in every answer, whatever the order of the steps is."""
+
+    CHARGER_UNKNOWN = "charger_unknown"
+    USER_BLOCKED_EVERYWHERE = "user_blocked_everywhere"
+    OPERATOR_DECIDES = "operator_decides"
+    OPEN_CHARGER = "open_charger"
+    TYPE_DISABLED = "type_disabled"
+    PINS_LOCKED_OUT = "pins_locked_out"
+    IDENTIFICATION_UNKNOWN = "identification_unknown"
+    BLOCKED = "blocked"
+    INACTIVE = "inactive"
+    EXPIRED = "expired"
+    NO_PERMISSION = "no_permission"
+    ALREADY_CHARGING = "already_charging"
+    VIEW_BEHIND = "view_behind"
+    PERMITTED = "permitted"
+
+
 # The decision, in its order.
-STEPS: tuple[tuple[str, Callable[[Inputs], Reason | AskOperator | None]], ...] = (
-    ("Is the charger unknown?", _charger_unknown),
-    ("Is the user blocked on the whole platform?", _blocked_everywhere),
-    ("Does an operator decide here?", _operator),
-    ("May anybody charge here?", _open),
-    ("Is this type of identification switched off here?", _type_disabled),
-    ("Is this charger locked to PINs after too many wrong ones?", _locked_out),
-    ("Is the identification unknown?", _unknown),
-    ("Is the user or the identification blocked?", _blocked),
-    ("Is the identification not active?", _inactive),
-    ("Has the identification expired?", _expired),
-    ("Is there no permission to charge here, or has it ended?", _not_permitted),
-    ("Is it charging elsewhere already?", _charging),
+STEPS: tuple[tuple[Question, str, Callable[[Inputs], Reason | AskOperator | None]], ...] = (
+    (Question.CHARGER_UNKNOWN, "Is the charger unknown?", _charger_unknown),
     (
+        Question.USER_BLOCKED_EVERYWHERE,
+        "Is the user blocked on the whole platform?",
+        _blocked_everywhere,
+    ),
+    (Question.OPERATOR_DECIDES, "Does an operator decide here?", _operator),
+    (Question.OPEN_CHARGER, "May anybody charge here?", _open),
+    (
+        Question.TYPE_DISABLED,
+        "Is this type of identification switched off here?",
+        _type_disabled,
+    ),
+    (
+        Question.PINS_LOCKED_OUT,
+        "Is this charger locked to PINs after too many wrong ones?",
+        _locked_out,
+    ),
+    (Question.IDENTIFICATION_UNKNOWN, "Is the identification unknown?", _unknown),
+    (Question.BLOCKED, "Is the user or the identification blocked?", _blocked),
+    (Question.INACTIVE, "Is the identification not active?", _inactive),
+    (Question.EXPIRED, "Has the identification expired?", _expired),
+    (
+        Question.NO_PERMISSION,
+        "Is there no permission to charge here, or has it ended?",
+        _not_permitted,
+    ),
+    (Question.ALREADY_CHARGING, "Is it charging elsewhere already?", _charging),
+    (
+        Question.VIEW_BEHIND,
         "Has the view not been heard to be complete for longer than the site allows?",
         _view_behind,
     ),
-    ("Nothing is against it?", _permitted),
+    (Question.PERMITTED, "Nothing is against it?", _permitted),
 )
 
 
@@ -274,7 +310,7 @@ def decide(inputs: Inputs) -> Decision | AskOperator:
 
     AskOperator where it is an operator's decision and the inputs do not have his answer.
     """
-    for _, step in STEPS:
+    for _, _, step in STEPS:
         reason = step(inputs)
         if reason is not None:
             return reason if isinstance(reason, AskOperator) else _decision(inputs, reason)
@@ -290,21 +326,51 @@ def decided(inputs: Inputs) -> Decision:
     return decision
 
 
-def explain(inputs: Inputs) -> tuple[str, ...]:
-    """Say how `decide` came to its answer: one line a step, the last is the one that hit."""
-    lines = []
-    for number, (question, step) in enumerate(STEPS, start=1):
+class OperatorsPart(enum.StrEnum):
+    """What an operator that decides had to do with its step."""
+
+    SAID = "said"
+    SAID_BEFORE = "said_before"
+    GAVE_NO_ANSWER = "gave_no_answer"
+    NEVER_TOLD = "never_told"
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A step of a decision: with a `reason` the one that hit, and the last.
+
+    Or with the need to ask the operator, who then has no part in it yet. `withdrawn` tells
+    that it let somebody in, as of then, who is let in no more.
+    """
+
+    question: Question
+    reason: Reason | AskOperator | None = None
+    operator: OperatorsPart | None = None
+    withdrawn: bool = False
+
+
+def taken(inputs: Inputs) -> tuple[Taken, ...]:
+    """Return the steps by which `decide` came to its answer."""
+    found = []
+    for question, _, step in STEPS:
         reason = step(inputs)
-        said = "no"
-        if isinstance(reason, AskOperator):
-            said = "yes: the operator would be asked"
-        elif reason is not None:
-            said = f"yes: {_with_answer(inputs, reason) if step is _operator else reason}"
-            said += " (as of then; not any more)" if _is_withdrawn(inputs, reason) else ""
-        lines.append(f"{number}. {question} {said}")
+        if isinstance(reason, Reason):
+            part = _operators_part(inputs) if question is Question.OPERATOR_DECIDES else None
+            found.append(Taken(question, reason, part, _is_withdrawn(inputs, reason)))
+        else:
+            found.append(Taken(question, reason))
         if reason is not None:
             break
-    return tuple(lines)
+    return tuple(found)
+
+
+def explain(inputs: Inputs) -> tuple[str, ...]:
+    """Say how `decide` came to its answer: one line a step, the last is the one that hit."""
+    return tuple(
+        f"{number}. {text} {_said(inputs, each)}"
+        for number, ((_, text, _), each) in enumerate(
+            zip(STEPS, taken(inputs), strict=False), start=1
+        )
+    )
 
 
 def may_only_stop(decision: Decision, *, looks_after: bool) -> bool:
@@ -315,15 +381,31 @@ def may_only_stop(decision: Decision, *, looks_after: bool) -> bool:
     return looks_after and decision.reason in {Reason.NO_PERMISSION, Reason.PERMISSION_EXPIRED}
 
 
-def _with_answer(inputs: Inputs, reason: Reason) -> str:
+def _operators_part(inputs: Inputs) -> OperatorsPart:
     answer = inputs.operator_answer
     if answer is None:
-        return f"{reason} (it is never told of such a code)"
+        return OperatorsPart.NEVER_TOLD
     if answer.status == "UNREACHABLE":
-        return f"{reason} (it gave no answer that counts)"
-    if answer.last_known:
-        return f"{reason} (it was not asked or gave no answer; before, it said {answer.status})"
-    return f"{reason} (it said {answer.status})"
+        return OperatorsPart.GAVE_NO_ANSWER
+    return OperatorsPart.SAID_BEFORE if answer.last_known else OperatorsPart.SAID
+
+
+def _said(inputs: Inputs, step: Taken) -> str:
+    if step.reason is None:
+        return "no"
+    if isinstance(step.reason, AskOperator):
+        return "yes: the operator would be asked"
+    word = "" if inputs.operator_answer is None else inputs.operator_answer.status
+    part = {
+        None: "",
+        OperatorsPart.SAID: f" (it said {word})",
+        OperatorsPart.SAID_BEFORE: (
+            f" (it was not asked or gave no answer; before, it said {word})"
+        ),
+        OperatorsPart.GAVE_NO_ANSWER: " (it gave no answer that counts)",
+        OperatorsPart.NEVER_TOLD: " (it is never told of such a code)",
+    }[step.operator]
+    return f"yes: {step.reason}{part}" + (" (as of then; not any more)" if step.withdrawn else "")
 
 
 PERMITTED = frozenset({Reason.CHARGER_PERMISSION, Reason.INSTALLATION_PERMISSION})

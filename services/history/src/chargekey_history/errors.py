@@ -46,7 +46,7 @@ class DecisionUnknownError(NotFoundError):
     code = "decision_unknown"
     sentence = (
         "There is no such session or refusal, or it is no longer kept;"
-        " `chargekey sessions list` and `chargekey refusals list` show them."
+        " look at the lists of sessions and of refusals."
     )
 
 
@@ -54,21 +54,21 @@ class InstallationUnknownError(NotFoundError):
     """Nothing is recorded of it, and access knows no installation with this id."""
 
     code = "installation_unknown"
-    sentence = "There is no such installation; `chargekey installation list` shows them."
+    sentence = "There is no such installation; choose one of those that are listed for you."
 
 
 class ChargerUnknownError(NotFoundError):
     """Nothing is recorded of it, and access knows no charger with this id."""
 
     code = "charger_unknown"
-    sentence = "There is no such charger; `chargekey charger list` shows an installation's."
+    sentence = "There is no such charger; look it up in the list of the installation's chargers."
 
 
 class UserUnknownError(NotFoundError):
     """Nothing is recorded of him, and access has never heard of a user with this id."""
 
     code = "user_unknown"
-    sentence = "There is no such user; `chargekey user list` shows an installation's."
+    sentence = "There is no such user; look them up in the list of the installation's users."
 
 
 class HistoryUnavailableError(UnavailableError):

@@ -86,10 +86,7 @@ class MailChoiceUnknownError(InvalidArgumentError):
     """Nothing that a person may decline."""
 
     code = "mail_choice_unknown"
-    sentence = (
-        "There are no such mails that can be declined;"
-        " use choices that `chargekey mail choices` shows."
-    )
+    sentence = "There are no such mails that can be declined; use the choices that are listed."
 
 
 class UnsubscribeLinkInvalidError(NotFoundError):
@@ -103,14 +100,14 @@ class PartnerUnknownError(NotFoundError):
     """No partner has this id."""
 
     code = "partner_unknown"
-    sentence = "There is no such partner; use an id that `chargekey partner list` shows."
+    sentence = "There is no such partner; use the id of one that you are a member of."
 
 
 class WebhookUnknownError(NotFoundError):
     """No webhook has this id, or none any more."""
 
     code = "webhook_unknown"
-    sentence = "There is no such webhook; use an id that `chargekey webhook list` shows."
+    sentence = "There is no such webhook; use an id of the list of the partner's."
 
 
 class TooManyWebhooksError(ResourceExhaustedError):

@@ -1,47 +1,24 @@
-"""How often somebody may ask: counted in memory, by each replica for itself."""
+"""How often partners' programs and strangers may ask, by each replica for itself."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-
 from starlette.requests import Request
 
+from chargekey_common import rates
 from chargekey_notifier.errors import TooManyRequestsError
 
-# Of whom is counted; with one more it begins anew for all.
-MOST_KEYS = 10_000
 MINUTE = 60.0
 # Refused requests from one address, in a minute.
 MOST_STRANGERS = 600
 
 
-class Rates:
-    """Lets `most` through in the `within` seconds from the first on, for each key.
-
-    `clock` tells seconds that never go back.
-    """
-
-    def __init__(
-        self, *, most: int, within: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._most = most
-        self._within = within
-        self._clock = clock
-        self._counted: dict[str, tuple[int, float]] = {}
+class Rates(rates.Rates):
+    """Refuses what is one too many."""
 
     def spend(self, key: str) -> None:
         """Count one; raises TooManyRequestsError, which says when to try again."""
-        now = self._clock()
-        count, ends_at = self._counted.get(key, (0, 0.0))
-        if ends_at <= now:
-            count, ends_at = 0, now + self._within
-        if count >= self._most:
-            raise TooManyRequestsError(math.ceil(ends_at - now))
-        if key not in self._counted and len(self._counted) >= MOST_KEYS:
-            self._counted.clear()
-        self._counted[key] = count + 1, ends_at
+        if seconds := self.wait(key):
+            raise TooManyRequestsError(seconds)
 
 
 class Strangers(Rates):

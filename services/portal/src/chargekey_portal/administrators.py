@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from chargekey.identity.v1 import sign_in_pb2 as pb
 from chargekey_common.grpc.stubs import Stubs
 from chargekey_portal.services import Services
-from chargekey_portal.visitors import SignedIn
+from chargekey_portal.visitors import SignedIn, language
 
 # Nanoseconds before its end at which a token is not begun with any more.
 EARLY = 5 * 10**9
@@ -30,7 +30,9 @@ class ActingNeededError(Exception):
 class Administrator:
     """Somebody who acts as an administrator, and the services as they answer him as one."""
 
-    def __init__(self, acting: dict[str, Any], services: Services) -> None:
+    def __init__(self, acting: dict[str, Any], services: Services, language: str) -> None:
+        # What he reads, of LANGUAGES.
+        self.language = language
         self.services: Stubs = services.as_(acting["token"])
         # Where his clock is.
         self.zone: str = acting["zone"]
@@ -50,7 +52,7 @@ def acting(request: Request) -> Administrator | None:
     if found["until"] - EARLY < time.time_ns():
         stop(request)
         return None
-    return Administrator(found, request.app.state.services)
+    return Administrator(found, request.app.state.services, language(request))
 
 
 def begin(request: Request, answer: pb.ActAsAdministratorResponse, zone: str) -> str:

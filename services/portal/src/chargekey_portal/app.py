@@ -17,6 +17,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from chargekey_common.errors import InvalidArgumentError
 from chargekey_portal import administrators, pages
 from chargekey_portal.administrators import ActingNeededError
+from chargekey_portal.link_requests import LinkRequests
 from chargekey_portal.refusals import (
     INTERNAL,
     MALFORMED,
@@ -28,6 +29,7 @@ from chargekey_portal.refusals import (
 )
 from chargekey_portal.rendering import API, refused, refused_as_document, see
 from chargekey_portal.rest import serving as rest
+from chargekey_portal.searches import Searches
 from chargekey_portal.services import Services
 from chargekey_portal.settings import PortalSettings
 from chargekey_portal.static_files import ADDRESS, Assets
@@ -47,9 +49,12 @@ def portal(settings: PortalSettings, services: Services) -> FastAPI:
     # What goes on while somebody looks ends with it.
     app.state.ending = asyncio.Event()
     app.state.open_streams = Counter()  # by whose they are
+    app.state.link_requests = LinkRequests()
+    secret = settings.session_secret
+    app.state.searches = Searches(secret)
     app.add_middleware(
         SessionMiddleware,
-        secret_key=settings.session_secret_file.read_bytes().hex(),
+        secret_key=secret.hex(),
         session_cookie="__Host-chargekey" if settings.secure else "chargekey",
         max_age=SESSION_LASTS,
         https_only=settings.secure,

@@ -40,18 +40,13 @@ async def preview(visitor: Visitor, change: pb.PreviewChangeRequest) -> Preview:
         losses, gains = list(islice(told.losses, SHOWN)), list(islice(told.gains, SHOWN))
         ids = [each.user_id for each in (*losses, *gains)]
         called = await names.names(visitor, site, ids)
-        chargers = await names.chargers(visitor, site)
+        spots = (each.charger_id for each in (*losses, *gains))
+        chargers = await names.chargers(visitor, site, spots)
     except aio.AioRpcError as error:
         return refusal_of(error)
 
     def named(effects: Sequence[pb.Effect]) -> Sequence[tuple[str, str]]:
-        return [
-            (
-                called.get(each.user_id, ""),
-                chargers.get(each.charger_id, each.charger_id[: names.SHORT]),
-            )
-            for each in effects
-        ]
+        return [(called.get(each.user_id, ""), chargers[each.charger_id]) for each in effects]
 
     return Effects(
         named(losses),

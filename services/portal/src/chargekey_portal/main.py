@@ -33,7 +33,7 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.closing.push_async_callback(services.close)
     app = portal(settings, services)
     guarded = Guard(app, settings.hosts, secure=settings.secure)
-    http = HttpServer(guarded, settings.http_address)
+    http = HttpServer(guarded, settings.http_address, trusted_proxies=settings.trusted_proxies)
     health = HealthServer(lambda: Readiness(ready=http.serving))
     await lifetime.serve(health, settings.health_address)
     lifetime.own(http.run(), "http")

@@ -4,76 +4,102 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import grpc
+import msgspec
 from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2, installations_pb2, permissions_pb2
 from chargekey.identity.v1 import identifications_pb2, users_pb2
+from chargekey_portal import words
 from chargekey_portal.administrators import Administrator
+from chargekey_portal.languages import catalogue
 from chargekey_portal.visitors import Visitor
 
 # The most that are asked of at once.
 MOST = 1000
-# Of the id of whom the visitor may know no name.
-SHORT = 8
+
+
+class Reader(Protocol):
+    """Whoever reads a page."""
+
+    language: str
+
+
+class Called(msgspec.Struct, frozen=True):
+    """What to call somebody, and what stands beside his name."""
+
+    name: str
+    # Invited, and not come yet.
+    waiting: bool = False
+    blocked: bool = False
 
 
 async def names(
     visitor: Visitor, installation_id: str, user_ids: Iterable[str]
 ) -> Mapping[str, str]:
-    """Return what to call each of these users; by its id's beginning at worst."""
-    called = {each: each[:SHORT] for each in user_ids if each}
-
-    async def told(some: Sequence[str]) -> Sequence[users_pb2.NamedUser]:
-        asked = users_pb2.ListNamesRequest(installation_id=installation_id, user_ids=some)
-        return (await visitor.services.users.ListNames(asked)).users
-
-    try:
-        answers = await asyncio.gather(*map(told, _portions(called)))
-    except aio.AioRpcError as error:
-        # Services see who holds what, and not who that is.
-        if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
-            raise
-        return called
-    return called | {each.id: each.name for answer in answers for each in answer}
+    """Return what to call each of these users; somebody, at worst."""
+    called = dict.fromkeys(filter(None, user_ids), said(visitor, words.SOMEBODY))
+    return {**called, **await known(visitor, installation_id, called)}
 
 
-async def members(visitor: Visitor, partner_id: str, user_ids: Iterable[str]) -> Mapping[str, str]:
-    """Return what to call each of these members of a partner; by its id's beginning at worst."""
-    called = {each: each[:SHORT] for each in user_ids}
+async def known(
+    visitor: Visitor, installation_id: str, user_ids: Iterable[str]
+) -> Mapping[str, str]:
+    """Return what to call those of these users of whom the visitor may know."""
+    found = await _known(visitor, installation_id, user_ids)
+    return {key: each.name for key, each in found.items()}
+
+
+async def members(
+    visitor: Visitor, partner_id: str, user_ids: Iterable[str]
+) -> Mapping[str, Called]:
+    """Return what to call each of these members of a partner; somebody, at worst."""
+    called = dict.fromkeys(user_ids, Called(said(visitor, words.SOMEBODY)))
     asked = users_pb2.ListNamesRequest(partner_id=partner_id, user_ids=list(called))
     answer = await visitor.services.users.ListNames(asked)
-    return called | {each.id: each.name for each in answer.users}
+    return called | {each.id: _called(visitor, each) for each in answer.users}
 
 
 async def holders(
-    visitor: Visitor,
-    installation: installations_pb2.Installation,
-    permissions: Iterable[permissions_pb2.Permission],
-) -> Mapping[str, str]:
-    """Return what to call whoever holds each of these, person or partner, by the holder's id.
-
-    Of partners the one that manages the installation is told by its name.
-    """
+    visitor: Visitor, installation_id: str, permissions: Iterable[permissions_pb2.Permission]
+) -> Mapping[str, Called]:
+    """Return what to call whoever holds each of these, person or partner, by the holder's id."""
     held = list(permissions)
-    managing = installation.managed_by
     partners = {
-        each.partner_id: managing.name
-        if each.partner_id == managing.partner_id
-        else each.partner_id[:SHORT]
+        each.partner_id: Called(each.partner_name or said(visitor, words.PARTNER))
         for each in held
         if each.partner_id
     }
-    people = await names(visitor, installation.id, [each.user_id for each in held])
-    return {**partners, **people}
+    people = [each.user_id for each in held if each.user_id]
+    somebody = dict.fromkeys(people, Called(said(visitor, words.SOMEBODY)))
+    return {**partners, **somebody, **await _known(visitor, installation_id, people)}
 
 
-async def chargers(visitor: Visitor, installation_id: str) -> Mapping[str, str]:
-    """Return the OCPP identity of each charger of an installation by its id, the first MOST."""
+async def chargers(
+    visitor: Visitor, installation_id: str, charger_ids: Iterable[str]
+) -> Mapping[str, str]:
+    """Return the OCPP identity of each of these chargers; a charger, where it is elsewhere now."""
+
+    async def told(some: Sequence[str]) -> Sequence[chargers_pb2.Charger]:
+        asked = chargers_pb2.ListChargersRequest(
+            installation_id=installation_id, charger_ids=some, page_size=MOST
+        )
+        return (await visitor.services.chargers.ListChargers(asked)).chargers
+
+    called = dict.fromkeys(filter(None, charger_ids), said(visitor, words.CHARGER))
+    answers = await asyncio.gather(*map(told, _portions(called)))
+    return called | {each.id: each.ocpp_identity for answer in answers for each in answer}
+
+
+async def choices(visitor: Visitor, installation_id: str, *charger_ids: str) -> Mapping[str, str]:
+    """Return the same of what a form offers: the installation's first MOST, and these."""
     asked = chargers_pb2.ListChargersRequest(installation_id=installation_id, page_size=MOST)
-    found = await visitor.services.chargers.ListChargers(asked)
-    return {each.id: each.ocpp_identity for each in found.chargers}
+    found = (await visitor.services.chargers.ListChargers(asked)).chargers
+    first = {each.id: each.ocpp_identity for each in found}
+    rest = [each for each in charger_ids if each not in first]
+    return {**first, **await chargers(visitor, installation_id, rest)}
 
 
 async def identifications(
@@ -92,16 +118,17 @@ async def identifications(
     return {each.id: each for answer in answers for each in answer}
 
 
-async def people(administrator: Administrator, user_ids: Iterable[str]) -> Mapping[str, str]:
+async def people(administrator: Administrator, user_ids: Iterable[str]) -> Mapping[str, Called]:
     """Return what an administrator calls these users, wherever they are."""
 
     async def told(some: Sequence[str]) -> Sequence[users_pb2.NamedUser]:
         asked = users_pb2.ListNamesRequest(user_ids=some)
         return (await administrator.services.users.ListNames(asked)).users
 
-    called = {each: each[:SHORT] for each in user_ids if each}
+    somebody = Called(said(administrator, words.SOMEBODY))
+    called = dict.fromkeys(filter(None, user_ids), somebody)
     answers = await asyncio.gather(*map(told, _portions(called)))
-    return called | {each.id: each.name for answer in answers for each in answer}
+    return called | {each.id: _called(administrator, each) for answer in answers for each in answer}
 
 
 async def installations(
@@ -116,6 +143,35 @@ async def installations(
 
     answers = await asyncio.gather(*map(told, _portions(filter(None, installation_ids))))
     return {each.id: each for answer in answers for each in answer}
+
+
+def said(reader: Reader, marked: str) -> str:
+    """Return marked words as somebody reads them."""
+    return str(catalogue(reader.language).ugettext(marked))
+
+
+async def _known(
+    visitor: Visitor, installation_id: str, user_ids: Iterable[str]
+) -> Mapping[str, Called]:
+    """Return those of these users of whom the visitor may know."""
+
+    async def told(some: Sequence[str]) -> Sequence[users_pb2.NamedUser]:
+        asked = users_pb2.ListNamesRequest(installation_id=installation_id, user_ids=some)
+        return (await visitor.services.users.ListNames(asked)).users
+
+    try:
+        answers = await asyncio.gather(*map(told, _portions(filter(None, user_ids))))
+    except aio.AioRpcError as error:
+        # Services see who holds what, and not who that is.
+        if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
+            raise
+        return {}
+    return {each.id: _called(visitor, each) for answer in answers for each in answer}
+
+
+def _called(reader: Reader, user: users_pb2.NamedUser) -> Called:
+    name = said(reader, words.FORMER_USER) if user.erased else user.name
+    return Called(name, waiting=user.waiting, blocked=user.blocked)
 
 
 def _portions(ids: Iterable[str]) -> Sequence[Sequence[str]]:

@@ -8,10 +8,11 @@ import msgspec
 from fastapi import Depends
 
 from chargekey.identity.v1 import users_pb2
-from chargekey_portal.names import SHORT
+from chargekey_portal.names import said
 from chargekey_portal.refusals import NOT_FOUND, RefusedError
 from chargekey_portal.sites import AtSite, Site
 from chargekey_portal.visitors import SignedIn
+from chargekey_portal.words import SOMEBODY
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -19,6 +20,8 @@ class Person(msgspec.Struct, frozen=True):
 
     user: users_pb2.User
     site: Site
+    # What to call him.
+    name: str
 
     @property
     def path(self) -> str:
@@ -30,17 +33,13 @@ class Person(msgspec.Struct, frozen=True):
         """Whether he belongs to the installation, and signs in nowhere."""
         return self.user.kind == users_pb2.USER_KIND_LOCAL
 
-    @property
-    def name(self) -> str:
-        """What to call him."""
-        name = f"{self.user.first_name} {self.user.last_name}".strip()
-        return name or self.user.email or self.user.id[:SHORT]
-
 
 async def person(user_id: str, visitor: SignedIn, site: AtSite) -> Person:
     """Return whom the address names; raises RefusedError for another installation's local user."""
     asked = users_pb2.GetUserRequest(user_id=user_id)
-    found = Person((await visitor.services.users.GetUser(asked)).user, site)
+    user = (await visitor.services.users.GetUser(asked)).user
+    name = f"{user.first_name} {user.last_name}".strip() or user.email
+    found = Person(user, site, name or said(visitor, SOMEBODY))
     if found.is_local and found.user.installation_id != site.installation.id:
         raise RefusedError(NOT_FOUND)
     return found

@@ -33,6 +33,13 @@ class Place(msgspec.Struct, frozen=True):
         return self.at.may
 
     @property
+    def name(self) -> str:
+        """What access calls it."""
+        if isinstance(self.at, Spot):
+            return f"charger:{self.at.charger.id}"
+        return f"installation:{self.at.installation.id}"
+
+    @property
     def target(self) -> dict[str, Any]:
         """What a request names it by."""
         if isinstance(self.at, Spot):

@@ -77,6 +77,11 @@ ADDRESS_NOT_YOURS = Refusal(
     "address_not_yours",
     "This is not the e-mail address that you sign in with; type that one.",
 )
+NOT_CONFIRMED = Refusal(
+    HTTPStatus.BAD_REQUEST,
+    "not_confirmed",
+    "Nothing is given yet: tick that you have read what it means, and save again.",
+)
 
 _STATUS: Mapping[grpc.StatusCode, HTTPStatus] = {
     grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,

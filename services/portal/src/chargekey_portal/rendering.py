@@ -33,7 +33,8 @@ def page(
     """
     html = rendered(request, template, refusal=refusal, **words)
     status = refusal.status if refusal else HTTPStatus.OK
-    return Response(html, status, _FRESH, "text/html; charset=utf-8")
+    headers = {**_FRESH, **(_again(refusal) if refusal else {})}
+    return Response(html, status, headers, "text/html; charset=utf-8")
 
 
 def rendered(request: Request, template: str, **words: object) -> str:
@@ -92,12 +93,15 @@ def refused_as_document(refusal: Refusal, headers: Mapping[str, str] | None = No
         "detail": refusal.message,
         "code": refusal.code,
     }
-    told = dict(headers or {})
+    told = {**(headers or {}), **_again(refusal)}
     if refusal.status is HTTPStatus.UNAUTHORIZED:
         told["WWW-Authenticate"] = "Bearer"
-    if refusal.retry_after is not None:
-        told["Retry-After"] = str(refusal.retry_after)
     return document(problem, refusal.status, told, "application/problem+json")
+
+
+def _again(refusal: Refusal) -> Mapping[str, str]:
+    """Return when to try again, where that is known."""
+    return {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
 
 
 @cache

@@ -58,6 +58,11 @@ class Services:
         asked = ListAllowedRequest(caller=caller, actions=actions, object=about)
         return frozenset((await self._check.ListAllowed(asked)).actions)
 
+    async def grantable(self, caller: Caller, about: str) -> frozenset[int]:
+        """Return the roles that the caller may give and take there, by their numbers."""
+        asked = ListAllowedRequest(caller=caller, object=about)
+        return frozenset((await self._check.ListAllowed(asked)).grantable_roles)
+
     async def ask(self) -> tuple[Service, ...]:
         """Return every service's state, after PATIENCE at the latest."""
         return tuple(

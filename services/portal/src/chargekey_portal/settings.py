@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from chargekey_common.errors import CannotRunError
 from chargekey_common.settings import ProcessSettings
 
+# Bytes that nobody tries out.
+SHORTEST_SECRET = 32
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -23,7 +27,9 @@ class PortalSettings(ProcessSettings):
     http_address: str
     # Where people find them, as in `https://charge.example`, where that is elsewhere.
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+$")] | None = None
-    # Random bytes that sessions are signed with: all replicas have the same.
+    # Addresses or networks of proxies that are believed whom they ask for, a space between two.
+    trusted_proxies: Annotated[frozenset[str], NoDecode] = frozenset()
+    # Random bytes that sessions are signed with, 32 at least: all replicas have the same.
     session_secret_file: Path
     # The portal's own private key, to ask access with what a person may.
     account_key_file: Path
@@ -41,6 +47,23 @@ class PortalSettings(ProcessSettings):
     history_address: str
     notifier_address: str
 
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _apart(cls, several: str | frozenset[str]) -> frozenset[str]:
+        return frozenset(several.split()) if isinstance(several, str) else several
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _known(cls, proxies: frozenset[str]) -> frozenset[str]:
+        """Refuse what is none, and would be believed never, or whoever it is."""
+        for each in proxies:
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                message = f"{each!r} is no address or network"
+                raise ValueError(message) from None
+        return proxies
+
     @model_validator(mode="after")
     def _among_ourselves(self) -> PortalSettings:
         """Refuse to show everybody's mails to more than this machine."""
@@ -49,6 +72,22 @@ class PortalSettings(ProcessSettings):
             message = "CAUGHT_MAILS is for a portal that listens on this machine alone"
             raise ValueError(message)
         return self
+
+    @property
+    def session_secret(self) -> bytes:
+        """What sessions are signed with.
+
+        Raises CannotRunError for what could be tried out: whoever knows it is whom he likes.
+        """
+        secret = self.session_secret_file.read_bytes()
+        if len(secret) < SHORTEST_SECRET:
+            message = (
+                f"SESSION_SECRET_FILE has {len(secret)} bytes, which can be guessed: put"
+                f" {SHORTEST_SECRET} random ones there, as `openssl rand -out FILE"
+                f" {SHORTEST_SECRET}` does."
+            )
+            raise CannotRunError(message)
+        return secret
 
     @property
     def url(self) -> str:

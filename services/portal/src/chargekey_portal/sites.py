@@ -55,6 +55,7 @@ _ACTIONS = (
     "identity.ExportPeople",
     "identity.ImportPeople",
     "identity.ListInvitations",
+    "identity.DescribeIdentifications",
     "identity.ResendInvitation",
     "history.ListSessions",
     "history.ListRefusals",

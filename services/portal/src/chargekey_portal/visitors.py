@@ -49,17 +49,25 @@ class SignInAnswer(Protocol):
 class Visitor:
     """Somebody who is signed in, and the services as they answer him."""
 
-    def __init__(self, session: MutableMapping[str, Any], services: Services) -> None:
+    def __init__(
+        self, session: MutableMapping[str, Any], services: Services, language: str
+    ) -> None:
         self.user_id: str = session["user_id"]
+        # What he reads, of LANGUAGES.
+        self.language = language
         self.services: Stubs = services.as_(session["access_token"])
-        self._ask = services.allowed
+        self._access = services
 
     async def may(self, about: str, *actions: str) -> frozenset[str]:
         """Return which of these actions he may do to `about`, as in `installation:<id>`.
 
         What pages offer goes by it; what is then done, the services check anew.
         """
-        return await self._ask(Caller(f"user:{self.user_id}"), about, *actions)
+        return await self._access.allowed(Caller(f"user:{self.user_id}"), about, *actions)
+
+    async def may_give(self, about: str) -> frozenset[int]:
+        """Return the roles, by their numbers, that he may give and take by permissions there."""
+        return await self._access.grantable(Caller(f"user:{self.user_id}"), about)
 
 
 def language(request: Request) -> str:
@@ -109,7 +117,7 @@ async def visitor(request: Request) -> Visitor:
         await _refresh(request, services)
     if request.method == "POST":
         await _check_form(request)
-    return Visitor(request.session, services)
+    return Visitor(request.session, services, language(request))
 
 
 async def _refresh(request: Request, services: Services) -> None:

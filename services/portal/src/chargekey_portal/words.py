@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_skeleton, format_time
 from babel.numbers import format_decimal
 
 from chargekey.access.v1.access_requests_pb2 import AccessRequestState
@@ -59,7 +60,8 @@ TOLD = {
     "operator_disconnected": N_(
         "Disconnected. Permissions decide here again, and authorisation is required."
     ),
-    "permission_given": N_("Given. Whoever was invited by e-mail address gets a link."),
+    "permission_given": N_("Given. Whoever has no account yet gets a link to sign up."),
+    "permission_given_to_partner": N_("Given. All members of the partner have it from now on."),
     "permission_revoked": N_("Revoked."),
     "user_blocked": N_("Blocked."),
     "user_blocked_but_open": N_(
@@ -83,6 +85,7 @@ TOLD = {
     "acting_ended": N_("You act as an administrator no longer; nothing was changed."),
     "partner_created": N_("Created. Add who is to manage it next."),
     "signed_out": N_("You are signed out."),
+    "sign_in_declined": N_("You are not signed in: the provider did not say who you are."),
     "identification_added": N_("Added; it works from now on."),
     "removed": N_("Removed."),
     "left": N_("You have left."),
@@ -172,6 +175,11 @@ MAIL_CHOICES: Mapping[str, str] = {
     "lockouts": N_("Chargers at which PINs were guessed"),
     "access_requests": N_("Requests for access, and answers to mine"),
 }
+# Whom and what is met by an id alone.
+SOMEBODY = N_("somebody")
+FORMER_USER = N_("a former user")
+PARTNER = N_("a partner")
+CHARGER = N_("a charger")
 USER_KINDS: Mapping[int, str] = {
     UserKind.USER_KIND_LOCAL: N_("Local user"),
     UserKind.USER_KIND_ACCOUNT: N_("Account"),
@@ -263,6 +271,7 @@ DECISION_STATUSES: Mapping[str, str] = {
     "Invalid": N_("Refused"),
     "ConcurrentTx": N_("Charging already"),
 }
+_YES, _NO = N_("Yes"), N_("No")
 # Why somebody was let in or not: all there are.
 REASONS: Mapping[str, str] = {
     "charger_permission": N_("There is a permission to charge at this charger."),
@@ -303,6 +312,40 @@ REASONS: Mapping[str, str] = {
     ),
 }
 
+# What a step of a decision asks, by the gateway's word for it; the answer of one that lets the
+# decision go on, and of one that ends it.
+QUESTIONS: Mapping[str, tuple[str, str, str]] = {
+    "charger_unknown": (N_("Is the charger known?"), _YES, _NO),
+    "user_blocked_everywhere": (N_("Is the user blocked everywhere?"), _NO, _YES),
+    "operator_decides": (N_("Does a payment operator decide who may charge here?"), _NO, _YES),
+    "open_charger": (N_("May anybody charge at this charger?"), _NO, _YES),
+    "type_disabled": (
+        N_("Does the charger accept this type of identification?"),
+        _YES,
+        _NO,
+    ),
+    "pins_locked_out": (
+        N_("Is it a PIN code, and were there too many wrong ones at this charger?"),
+        _NO,
+        _YES,
+    ),
+    "identification_unknown": (N_("Is it known whose identification this is?"), _YES, _NO),
+    "blocked": (N_("Is the user or the identification blocked?"), _NO, _YES),
+    "inactive": (N_("Is the identification active?"), _YES, _NO),
+    "expired": (N_("Has the identification expired?"), _NO, _YES),
+    "no_permission": (N_("Is there a permission to charge here that holds?"), _YES, _NO),
+    "already_charging": (N_("Does the same identification charge elsewhere?"), _NO, _YES),
+    "view_behind": (N_("Is what the system knows fresh enough?"), _YES, _NO),
+    "permitted": (N_("Is there anything else against it?"), _YES, _NO),
+}
+# What the operator that decides had to do with it.
+OPERATORS_PARTS: Mapping[str, str] = {
+    "said": N_("The operator was asked."),
+    "said_before": N_("The operator gave no answer now; what it answered before counts."),
+    "gave_no_answer": N_("The operator was asked and gave no answer that counts."),
+    "never_told": N_("The operator was not asked: this is decided without it."),
+}
+
 
 def filters(language: str) -> Mapping[str, Callable[..., str]]:
     """Return how templates write moments, days, figures and refusals in a language."""
@@ -312,12 +355,23 @@ def filters(language: str) -> Mapping[str, Callable[..., str]]:
         """Write nanoseconds since the epoch as date and time of a zone."""
         return format_datetime(_local(at, zone), "short", locale=where)
 
+    def clock(at: int, zone: str) -> str:
+        """Write the same without its date where that is today's."""
+        local = _local(at, zone)
+        if local.date() == datetime.now(local.tzinfo).date():
+            return format_time(local, "short", locale=where)
+        return moment(at, zone)
+
     def day(until: int, zone: str) -> str:
         """Write an exclusive end as the last day before it."""
         return format_date(_local(until - 1, zone).date(), "medium", locale=where)
 
     def written(day: date) -> str:
         return format_date(day, "medium", locale=where)
+
+    def short(day: date, pattern: str) -> str:
+        """Write what a skeleton of CLDR wants of a day, as on the scale of a chart."""
+        return format_skeleton(pattern, day, locale=where)
 
     def duration(seconds: int) -> str:
         minutes = (seconds + 30) // 60
@@ -329,22 +383,25 @@ def filters(language: str) -> Mapping[str, Callable[..., str]]:
     def number(value: float) -> str:
         return format_decimal(value, locale=where)
 
-    def sentence(refusal: Refusal) -> str:
-        """Write a refusal, with what only its occasion knows at the end of it as it was said."""
-        for english, translated in sentences(language).get(refusal.code, ()):
-            if refusal.message.startswith(english):
-                return translated + refusal.message.removeprefix(english)
-        return refusal.message
-
     return {
         "moment": moment,
+        "clock": clock,
         "day": day,
         "date": written,
+        "short": short,
         "duration": duration,
         "energy": energy,
         "number": number,
-        "sentence": sentence,
+        "sentence": partial(_sentence, language),
     }
+
+
+def _sentence(language: str, refusal: Refusal) -> str:
+    """Write a refusal, with what only its occasion knows at the end of it as it was said."""
+    for english, translated in sentences(language).get(refusal.code, ()):
+        if refusal.message.startswith(english):
+            return translated + refusal.message.removeprefix(english)
+    return refusal.message
 
 
 def _local(at: int, zone: str) -> datetime:

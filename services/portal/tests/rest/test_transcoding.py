@@ -180,6 +180,7 @@ def test_what_is_unset_is_left_out_and_what_is_empty_is_told() -> None:
         "charger_id": "",
         "user_id": "",
         "partner_id": "",
+        "partner_name": "",
         "roles": ["OWNER"],
     }
 

@@ -181,7 +181,7 @@ class InvitationCreated(_AboutInvitation, frozen=True, kw_only=True):
 
     A permission on an installation or a charger, a place in a partner, or, with neither,
     an installation's ownership. `expires_at` is an exclusive end in nanoseconds since the
-    epoch.
+    epoch. `invited_by` is the user who gave it, where a person did.
     """
 
     installation_id: str | None = None
@@ -189,6 +189,7 @@ class InvitationCreated(_AboutInvitation, frozen=True, kw_only=True):
     permission_id: str | None = None
     partner_id: str | None = None
     expires_at: int
+    invited_by: str | None = None
 
 
 class InvitationRenewed(_AboutInvitation, frozen=True, kw_only=True):

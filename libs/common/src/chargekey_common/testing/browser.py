@@ -243,10 +243,12 @@ class OpenPage:
         viewport: ViewportSize = DESKTOP,
         java_script_enabled: bool = True,
         refusals: Collection[int] = (),
+        others: Collection[str] = (),
     ) -> Page:
         """Return an empty page of a context of its own; whatever it waits for it has 20 s for.
 
-        Paths given to `goto` are below `base_url`, and nothing may be asked of another origin.
+        Paths given to `goto` are below `base_url`, and nothing may be asked of another origin
+        than these and the `others`, of which any address tells.
         `refusals` are the statuses of 400 and more that the test means to see.
         """
         context = self._browser.new_context(
@@ -258,7 +260,7 @@ class OpenPage:
         )
         self._contexts.append(context)
         context.set_default_timeout(_TIMEOUT)
-        _Watch(self._complaints.append, base_url, refusals).listen(context)
+        _Watch(self._complaints.append, [base_url, *others], refusals).listen(context)
         return context.new_page()
 
     def close(self) -> list[str]:
@@ -279,10 +281,10 @@ class _Watch:
     """Hears what the pages of one context do, and complains of what none may."""
 
     def __init__(
-        self, complain: Callable[[str], None], base_url: str, refusals: Collection[int]
+        self, complain: Callable[[str], None], urls: Iterable[str], refusals: Collection[int]
     ) -> None:
         self._complain = complain
-        self._own = _origin(base_url)
+        self._own = set(map(_origin, urls))
         self._refusals = refusals
 
     def listen(self, context: BrowserContext) -> None:
@@ -315,7 +317,7 @@ class _Watch:
 
     def _foreign(self, url: str) -> bool:
         """Return whether it is of another origin; what a page carries in itself is not."""
-        return urlsplit(url).scheme in _DEFAULT_PORTS and _origin(url) != self._own
+        return urlsplit(url).scheme in _DEFAULT_PORTS and _origin(url) not in self._own
 
 
 def _origin(url: str) -> str:

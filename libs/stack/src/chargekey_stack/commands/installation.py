@@ -233,7 +233,7 @@ async def policies(
     if wanted == before:
         return fields(shown)
     changed = await client.installations.SetPolicies(
-        pb.SetPoliciesRequest(installation_id=installation, policies=wanted)
+        pb.SetPoliciesRequest(installation_id=installation, policies=wanted, instead_of=before)
     )
     return fields({**shown, "position": changed.position})
 

@@ -9,7 +9,7 @@ import typer
 from chargekey.identity.v1 import invitations_pb2 as pb
 from chargekey_common.pages import every
 from chargekey_stack import login as logins
-from chargekey_stack.answers import Answer, done, instant, table
+from chargekey_stack.answers import Answer, done, fields, instant, table
 from chargekey_stack.client import Client
 from chargekey_stack.command import command, group
 from chargekey_stack.login import Login
@@ -60,6 +60,22 @@ async def revoke(client: Client, *, invitation: Id) -> Answer:
         pb.RevokeInvitationRequest(invitation_id=invitation)
     )
     return done("Revoked.", position=revoked.position)
+
+
+@command(app, "show", "chargekey invitation show --token 'x7Qk...'", whoever_calls=True)
+async def show(client: Client, *, token: LinkToken) -> Answer:
+    """Show what a mailed link invites to, and who gave that."""
+    found = await client.invitations.GetInvitation(pb.GetInvitationRequest(token=carried(token)))
+    return fields(
+        {
+            "installation": found.installation_name or None,
+            "charger": found.ocpp_identity or None,
+            "partner": found.partner_name or None,
+            "roles": [role.lower() for role in found.roles],
+            "ownership": found.ownership,
+            "invited_by": found.invited_by or None,
+        }
+    )
 
 
 @command(

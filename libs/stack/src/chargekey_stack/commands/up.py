@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from pathlib import Path
 
 import msgspec
 import typer
@@ -17,13 +18,16 @@ from chargekey_stack.options import (
     KeepHistory,
     NatsPort,
     OcppPort,
+    OpenIdClientId,
+    OpenIdClientSecretFile,
+    OpenIdIssuer,
     OperatorsAnywhere,
     PartnersPort,
     PortalPort,
     Store,
 )
 from chargekey_stack.ports import Wanted
-from chargekey_stack.programs import ADMINISTRATOR_ADDRESS
+from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, OpenIdClient
 from chargekey_stack.progress import working
 from chargekey_stack.system import System
 
@@ -41,6 +45,9 @@ def up(
     operators_anywhere: OperatorsAnywhere = False,
     keep_history: KeepHistory = 0,
     administrator: Administrator = ADMINISTRATOR_ADDRESS,
+    openid_issuer: OpenIdIssuer = None,
+    openid_client_id: OpenIdClientId = None,
+    openid_client_secret_file: OpenIdClientSecretFile = None,
     json: Json = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
@@ -55,9 +62,20 @@ def up(
         operators_anywhere=operators_anywhere,
         keep_history=keep_history,
         administrator=administrator,
+        openid=_client(openid_issuer, openid_client_id, openid_client_secret_file),
         tell=tell,
     )
     asyncio.run(_serve(system, as_json=json))
+
+
+def _client(issuer: str | None, client_id: str | None, secret: Path | None) -> OpenIdClient | None:
+    """Return how this system is registered, if it is; refuses half of it."""
+    if issuer is not None and client_id is not None:
+        return OpenIdClient(issuer, client_id, secret)
+    if (issuer, client_id, secret) != (None, None, None):
+        trouble = "--openid-issuer and --openid-client-id go together, with a secret or without"
+        raise typer.BadParameter(trouble)
+    return None
 
 
 async def _serve(starting: AbstractAsyncContextManager[System], *, as_json: bool) -> None:

@@ -355,7 +355,7 @@ async def _names(client: Client, installation: str, users: list[str]) -> dict[st
             installation_id=installation, user_ids=users[first : first + 1000]
         )
         told = await client.users.ListNames(request)
-        names |= {each.id: each.name for each in told.users}
+        names |= {each.id: each.name for each in told.users if each.name}
     return names
 
 

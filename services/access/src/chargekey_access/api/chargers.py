@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from grpc import aio
@@ -20,8 +21,10 @@ from chargekey_access.domain.charger import Charger, ReaderQuirks
 from chargekey_access.domain.errors import (
     ChargerNotNamedError,
     OverrideMissingError,
+    TooManyChargersError,
     TypeUnknownError,
 )
+from chargekey_access.domain.events import IdentificationType
 from chargekey_access.domain.installation import Installation
 from chargekey_access.projections import usability
 from chargekey_access.projections.directory import Directory
@@ -31,6 +34,7 @@ from chargekey_common.pages import anchor, page
 from chargekey_common.search import containing
 
 NAME = "chargekey.access.v1.ChargerService"
+MOST_CHARGERS = 1000
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -94,36 +98,40 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
     ) -> pb.SetAuthorisationOverrideResponse:
         if request.authorisation_override not in OVERRIDES:
             raise OverrideMissingError
+        if request.instead_of and request.instead_of not in OVERRIDES:
+            raise OverrideMissingError
         answer = await asyncio.to_thread(
             self._chargers.set_authorisation_override,
             command_context(request),
             charger_id=request.charger_id,
             override=OVERRIDES[request.authorisation_override],
+            instead_of=OVERRIDES[request.instead_of] if request.instead_of else None,
         )
         return pb.SetAuthorisationOverrideResponse(position=str(answer.position))
 
     async def SetIdentificationTypes(
         self, request: pb.SetIdentificationTypesRequest, _: Context
     ) -> pb.SetIdentificationTypesResponse:
-        if any(number not in TYPES for number in request.identification_types):
-            raise TypeUnknownError
+        seen = request.instead_of.types if request.HasField("instead_of") else None
         answer = await asyncio.to_thread(
             self._chargers.set_identification_types,
             command_context(request),
             charger_id=request.charger_id,
-            types=[TYPES[number] for number in request.identification_types],
+            types=_types(request.identification_types),
+            instead_of=None if seen is None else _types(seen),
         )
         return pb.SetIdentificationTypesResponse(position=str(answer.position))
 
     async def SetReaderQuirks(
         self, request: pb.SetReaderQuirksRequest, _: Context
     ) -> pb.SetReaderQuirksResponse:
-        quirks = request.reader_quirks
+        seen = request.instead_of if request.HasField("instead_of") else None
         answer = await asyncio.to_thread(
             self._chargers.set_reader_quirks,
             command_context(request),
             charger_id=request.charger_id,
-            quirks=ReaderQuirks(quirks.reversed, quirks.truncated, quirks.prefix),
+            quirks=_quirks(request.reader_quirks),
+            instead_of=None if seen is None else _quirks(seen),
         )
         return pb.SetReaderQuirksResponse(position=str(answer.position))
 
@@ -134,6 +142,8 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
     async def ListChargers(
         self, request: pb.ListChargersRequest, _: Context
     ) -> pb.ListChargersResponse:
+        if len(request.charger_ids) > MOST_CHARGERS:
+            raise TooManyChargersError
         return await asyncio.to_thread(self._list, request)
 
     async def ListUsableChargers(
@@ -193,10 +203,10 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
         searched = containing(request.search)
         with self._directory.caught_up():
             site = self._directory.sites.installation(request.installation_id)
-            chargers = self._directory.sites.ever_at(request.installation_id)
+            chargers = self._directory.sites.ever_at(request.installation_id, request.charger_ids)
 
             def entry(key: str) -> pb.Charger | None:
-                state = chargers[key]
+                state = self._directory.sites.charger(key)
                 if state.installation_id != request.installation_id:
                     return None
                 return _told(key, state, site) if searched(state.ocpp_identity) else None
@@ -280,6 +290,18 @@ def service(chargers: Chargers, directory: Directory, check: Check, gateway: Gat
     return Service(
         NAME, chargers_pb2_grpc.add_ChargerServiceServicer_to_server, servicer, servicer.objects()
     )
+
+
+def _types(numbers: Iterable[int]) -> Sequence[IdentificationType]:
+    """Read types of identifications; raises TypeUnknownError."""
+    listed = list(numbers)
+    if any(number not in TYPES for number in listed):
+        raise TypeUnknownError
+    return [TYPES[number] for number in listed]
+
+
+def _quirks(quirks: pb.ReaderQuirks) -> ReaderQuirks:
+    return ReaderQuirks(quirks.reversed, quirks.truncated, quirks.prefix)
 
 
 def _told(key: str, state: Charger, site: Installation) -> pb.Charger:

@@ -9,6 +9,7 @@ from grpc import aio
 
 from chargekey.access.v1 import check_pb2, check_pb2_grpc
 from chargekey_access.api import objects
+from chargekey_access.api.words import ROLE_NUMBERS
 from chargekey_access.application.check import REACTIONS, Check
 from chargekey_access.domain.errors import (
     ForeignPositionError,
@@ -66,10 +67,14 @@ class CheckServicer(check_pb2_grpc.CheckServiceServicer):
     async def ListAllowed(
         self, request: check_pb2.ListAllowedRequest, _: Context
     ) -> check_pb2.ListAllowedResponse:
+        caller = Caller(request.caller)
         allowed = await asyncio.to_thread(
-            self._check.allowed, Caller(request.caller), request.actions, request.object
+            self._check.allowed, caller, request.actions, request.object
         )
-        return check_pb2.ListAllowedResponse(actions=allowed)
+        grantable = await asyncio.to_thread(self._check.grantable, caller, request.object)
+        return check_pb2.ListAllowedResponse(
+            actions=allowed, grantable_roles=sorted(ROLE_NUMBERS[role] for role in grantable)
+        )
 
     async def AwaitReaction(
         self, request: check_pb2.AwaitReactionRequest, _: Context

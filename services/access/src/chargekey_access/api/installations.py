@@ -88,6 +88,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
             command_context(request),
             installation_id=request.installation_id,
             name=request.name,
+            instead_of=request.instead_of or None,
         )
         return pb.RenameInstallationResponse(position=str(answer.position))
 
@@ -95,6 +96,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
         self, request: pb.SetInstallationAddressRequest, _: Context
     ) -> pb.SetInstallationAddressResponse:
         given = request.address
+        seen = request.instead_of if request.HasField("instead_of") else None
         answer = await asyncio.to_thread(
             self._installations.set_address,
             command_context(request),
@@ -107,6 +109,7 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
                 latitude=given.latitude,
                 longitude=given.longitude,
             ),
+            instead_of=None if seen is None else _as_seen(seen),
         )
         return pb.SetInstallationAddressResponse(position=str(answer.position))
 
@@ -152,11 +155,13 @@ class InstallationServicer(installations_pb2_grpc.InstallationServiceServicer):
     async def SetPolicies(
         self, request: pb.SetPoliciesRequest, _: Context
     ) -> pb.SetPoliciesResponse:
+        seen = request.instead_of if request.HasField("instead_of") else None
         answer = await asyncio.to_thread(
             self._installations.set_policies,
             command_context(request),
             installation_id=request.installation_id,
             policies=_policies(request.policies),
+            instead_of=None if seen is None else _policies(seen),
         )
         return pb.SetPoliciesResponse(position=str(answer.position))
 
@@ -329,6 +334,17 @@ def _policies(policies: pb.Policies) -> Policies:
         view_bound_minutes=policies.view_bound_minutes,
         on_view_behind=ON_VIEW_BEHIND[policies.on_view_behind],
         pin_length=policies.pin_length,
+    )
+
+
+def _as_seen(place: pb.Address) -> Address:
+    return Address(
+        address=place.address,
+        postal_code=place.postal_code,
+        city=place.city,
+        country=place.country,
+        latitude=place.latitude,
+        longitude=place.longitude,
     )
 
 

@@ -11,8 +11,9 @@ from chargekey.access.v1 import owners_pb2 as pb
 from chargekey.access.v1 import owners_pb2_grpc
 from chargekey_access.api import objects
 from chargekey_access.api.addresses import Addresses
+from chargekey_access.api.permissions import MOST_USERS
 from chargekey_access.application.owners import Owners
-from chargekey_access.domain.errors import SubjectMissingError
+from chargekey_access.domain.errors import SubjectMissingError, TooManyUsersError
 from chargekey_access.projections.directory import Directory
 from chargekey_common.accounts import Caller
 from chargekey_common.grpc.server import Objects, Service, command_context
@@ -61,6 +62,8 @@ class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
     async def ListBlockedUsers(
         self, request: pb.ListBlockedUsersRequest, _: Context
     ) -> pb.ListBlockedUsersResponse:
+        if len(request.user_ids) > MOST_USERS:
+            raise TooManyUsersError
         return await asyncio.to_thread(self._list_blocked, request)
 
     async def GetOwners(self, request: pb.GetOwnersRequest, _: Context) -> pb.GetOwnersResponse:
@@ -133,7 +136,7 @@ class OwnersServicer(owners_pb2_grpc.OwnersServiceServicer):
             blocked = self._directory.holdings.owners(installation_id).blocked
             found = page(
                 request,
-                self._directory.holdings.ever_blocked(installation_id),
+                self._directory.holdings.ever_blocked(installation_id, request.user_ids),
                 lambda user_id: user_id if user_id in blocked else None,
             )
         return pb.ListBlockedUsersResponse(user_ids=found.entries, next_page_token=found.next_token)

@@ -107,7 +107,7 @@ class PermissionServicer(permissions_pb2_grpc.PermissionServiceServicer):
     ) -> pb.GetPermissionResponse:
         held = await asyncio.to_thread(self._directory.holdings.permission, request.permission_id)
         return pb.GetPermissionResponse(
-            permission=told(request.permission_id, permission.existing(held))
+            permission=told(self._directory, request.permission_id, permission.existing(held))
         )
 
     async def ListPermissions(
@@ -206,19 +206,24 @@ def page_of(asked: Asked, directory: Directory, keys: Sequence[str]) -> Page[pb.
 
         def entry(key: str) -> pb.Permission | None:
             held = directory.holdings.permission(key)
-            return told(key, held) if held.holds else None
+            return told(directory, key, held) if held.holds else None
 
         return page(asked, keys, entry)
 
 
-def told(key: str, held: Permission) -> pb.Permission:
-    """Return a permission in the contract's words."""
+def told(directory: Directory, key: str, held: Permission) -> pb.Permission:
+    """Return a permission in the contract's words; blocking.
+
+    Whoever may know of a permission may know what the partner calls itself that holds it.
+    """
+    partner_id = held.subject.partner_id
     return pb.Permission(
         id=key,
         installation_id=held.target.installation_id,
         charger_id=held.target.charger_id or "",
         user_id=held.subject.user_id or "",
-        partner_id=held.subject.partner_id or "",
+        partner_id=partner_id or "",
+        partner_name=directory.partners.partner(partner_id).name if partner_id else "",
         roles=[ROLE_NUMBERS[role] for role in held.roles],
         valid_until=held.valid_until,
     )

@@ -82,7 +82,12 @@ class Chargers:
 
     @command
     def set_authorisation_override(
-        self, work: Work, *, charger_id: str, override: Override
+        self,
+        work: Work,
+        *,
+        charger_id: str,
+        override: Override,
+        instead_of: Override | None = None,
     ) -> None:
         """Let a charger deviate from its site.
 
@@ -93,18 +98,33 @@ class Chargers:
         site = installation.existing(work.load(installation.evolve, state.installation_id).state)
         if not site.overrides_count:
             raise PaymentOperatorConnectedError(operators.whom_to_ask(work, site))
-        work.record(loaded, *charger.set_authorisation_override(state, override))
+        events = charger.set_authorisation_override(state, override, instead_of=instead_of)
+        work.record(loaded, *events)
 
     @command
     def set_identification_types(
-        self, work: Work, *, charger_id: str, types: Sequence[IdentificationType]
+        self,
+        work: Work,
+        *,
+        charger_id: str,
+        types: Sequence[IdentificationType],
+        instead_of: Sequence[IdentificationType] | None = None,
     ) -> None:
         """Say what a charger accepts."""
         loaded = work.load(charger.evolve, charger_id)
-        work.record(loaded, *charger.set_identification_types(loaded.state, types))
+        events = charger.set_identification_types(loaded.state, types, instead_of=instead_of)
+        work.record(loaded, *events)
 
     @command
-    def set_reader_quirks(self, work: Work, *, charger_id: str, quirks: ReaderQuirks) -> None:
+    def set_reader_quirks(
+        self,
+        work: Work,
+        *,
+        charger_id: str,
+        quirks: ReaderQuirks,
+        instead_of: ReaderQuirks | None = None,
+    ) -> None:
         """Say how a charger's reader deviates."""
         loaded = work.load(charger.evolve, charger_id)
-        work.record(loaded, *charger.set_reader_quirks(loaded.state, quirks))
+        events = charger.set_reader_quirks(loaded.state, quirks, instead_of=instead_of)
+        work.record(loaded, *events)

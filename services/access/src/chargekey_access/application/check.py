@@ -11,8 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from chargekey_access.application import callers
+from chargekey_access.application.permissions import Permissions
 from chargekey_access.domain import rules
 from chargekey_access.domain.errors import ObjectMalformedError
+from chargekey_access.domain.events import Role
 from chargekey_access.domain.permission import Subject, Target
 from chargekey_access.domain.rules import Refusal, Word
 from chargekey_access.projections.directory import Directory
@@ -59,8 +61,9 @@ NOTHING = Towards()
 class Check:
     """Answers from memory; blocking, as it reads the store."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, permissions: Permissions) -> None:
         self._directory = directory
+        self._permissions = permissions
 
     def refusal(self, caller: Caller, action: str, obj: str) -> ChargekeyError | None:
         """Return why the caller may not do `action` to `obj`, or None where he may.
@@ -99,6 +102,22 @@ class Check:
     def allowed(self, caller: Caller, actions: Iterable[str], obj: str) -> list[str]:
         """Return those of the actions that the caller may do; raises ObjectMalformedError."""
         return [each for each in actions if self.refusal(caller, each, obj) is None]
+
+    def grantable(self, caller: Caller, obj: str) -> AbstractSet[Role]:
+        """Return the roles that the caller may give and take on a site or a charger (R5).
+
+        None where an operator decides that, and on everything else; raises ObjectMalformedError.
+        """
+        if self.refusal(caller, "access.GrantPermission", obj) is not None:
+            return frozenset()
+        match _parts(obj):
+            case ["installation", key]:
+                target = Target(key)
+            case ["charger", key]:
+                target = Target(self._directory.sites.charger(key).installation_id, key)
+            case _:
+                return frozenset()
+        return self._permissions.grantable(caller, target, now=time.time_ns())
 
     def _manager(self, installation_id: str | None) -> str | None:
         """Return name and contact of the operator that manages the site."""

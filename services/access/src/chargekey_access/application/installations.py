@@ -48,16 +48,26 @@ class Installations:
         return site.id
 
     @command
-    def rename_installation(self, work: Work, *, installation_id: str, name: str) -> None:
+    def rename_installation(
+        self, work: Work, *, installation_id: str, name: str, instead_of: str | None = None
+    ) -> None:
         """Give a site another name."""
         site = work.load(installation.evolve, installation_id)
-        work.record(site, *installation.rename(site.state, names.name(name)))
+        events = installation.rename(site.state, names.name(name), instead_of=instead_of)
+        work.record(site, *events)
 
     @command
-    def set_address(self, work: Work, *, installation_id: str, address: Address) -> None:
+    def set_address(
+        self,
+        work: Work,
+        *,
+        installation_id: str,
+        address: Address,
+        instead_of: Address | None = None,
+    ) -> None:
         """Say where a site is."""
         site = work.load(installation.evolve, installation_id)
-        work.record(site, *installation.set_address(site.state, address))
+        work.record(site, *installation.set_address(site.state, address, instead_of=instead_of))
 
     @command
     def set_authorisation_required(
@@ -76,10 +86,17 @@ class Installations:
         work.record(site, *installation.set_authentication_type(site.state, authentication_type))
 
     @command
-    def set_policies(self, work: Work, *, installation_id: str, policies: Policies) -> None:
+    def set_policies(
+        self,
+        work: Work,
+        *,
+        installation_id: str,
+        policies: Policies,
+        instead_of: Policies | None = None,
+    ) -> None:
         """Replace all of a site's policies."""
         site = work.load(installation.evolve, installation_id)
-        work.record(site, *installation.set_policies(site.state, policies))
+        work.record(site, *installation.set_policies(site.state, policies, instead_of=instead_of))
 
     @command
     def connect_operator(

@@ -26,6 +26,10 @@ class Address(msgspec.Struct, frozen=True):
     longitude: str
 
 
+NOWHERE = Address(address="", postal_code="", city="", country="", latitude="", longitude="")
+"""Where a site is until that is said."""
+
+
 def address(
     *, address: str, postal_code: str, city: str, country: str, latitude: str, longitude: str
 ) -> Address:

@@ -27,6 +27,7 @@ from chargekey_access.domain.events import (
 )
 from chargekey_access.domain.ids import derived
 from chargekey_access.domain.installation import Installation
+from chargekey_access.domain.replacing import replaces
 
 # What OCPP 2.x allows an identity (identifierString[48]) without the colon, which
 # HTTP basic authentication (RFC 7617 §2) keeps out of user names.
@@ -150,10 +151,12 @@ def replace_password(state: Charger | None, password_hash: str) -> Sequence[Char
     ]
 
 
-def set_authorisation_override(state: Charger | None, override: Override) -> Sequence[ChargerEvent]:
-    """Deviate from the installation, or inherit again (R1)."""
+def set_authorisation_override(
+    state: Charger | None, override: Override, *, instead_of: Override | None = None
+) -> Sequence[ChargerEvent]:
+    """Deviate from the installation, or inherit again (R1); raises ChangedMeanwhileError."""
     charger = existing(state)
-    if charger.authorisation_override == override:
+    if not replaces(charger.authorisation_override, override, instead_of):
         return []
     return [
         AuthorisationOverrideSet(
@@ -163,24 +166,33 @@ def set_authorisation_override(state: Charger | None, override: Override) -> Seq
 
 
 def set_identification_types(
-    state: Charger | None, types: Iterable[IdentificationType]
+    state: Charger | None,
+    types: Iterable[IdentificationType],
+    *,
+    instead_of: Iterable[IdentificationType] | None = None,
 ) -> Sequence[ChargerEvent]:
-    """Accept exactly `types` from now on, in one step (S0-9)."""
+    """Accept exactly `types` from now on, in one step (S0-9); raises ChangedMeanwhileError."""
     charger = existing(state)
     wanted = tuple(sorted(set(types)))
-    if charger.identification_types == wanted:
+    seen = None if instead_of is None else tuple(sorted(set(instead_of)))
+    if not replaces(charger.identification_types, wanted, seen):
         return []
     return [
         IdentificationTypesSet(installation_id=charger.installation_id, identification_types=wanted)
     ]
 
 
-def set_reader_quirks(state: Charger | None, quirks: ReaderQuirks) -> Sequence[ChargerEvent]:
-    """Say how the charger's reader deviates (R15); raises ReaderPrefixMalformedError."""
+def set_reader_quirks(
+    state: Charger | None, quirks: ReaderQuirks, *, instead_of: ReaderQuirks | None = None
+) -> Sequence[ChargerEvent]:
+    """Say how the charger's reader deviates (R15).
+
+    Raises ReaderPrefixMalformedError or ChangedMeanwhileError.
+    """
     charger = existing(state)
     if _PREFIX_FORM.fullmatch(quirks.prefix) is None:
         raise ReaderPrefixMalformedError
-    if charger.reader_quirks == quirks:
+    if not replaces(charger.reader_quirks, quirks, instead_of):
         return []
     return [
         ReaderQuirksSet(

@@ -10,6 +10,7 @@ ChargekeyError
 │   ├── SubjectMissingError          subject_missing
 │   ├── TooManyUsersError            too_many_users
 │   ├── TooManyInstallationsError    too_many_installations
+│   ├── TooManyChargersError         too_many_chargers
 │   ├── EmailMalformedError          email_malformed
 │   ├── OwnerWithoutEndError         owner_without_end
 │   ├── OperatorWithoutEndError      operator_without_end
@@ -70,7 +71,8 @@ ChargekeyError
     ├── PartnerCannotOwnError        partner_cannot_own
     ├── LocalUserCannotOwnError      local_user_cannot_own
     ├── LocalUserElsewhereError      local_user_elsewhere
-    └── ReactionSetAsideError        reaction_set_aside
+    ├── ReactionSetAsideError        reaction_set_aside
+    └── ChangedMeanwhileError        changed_meanwhile
 """
 
 from __future__ import annotations
@@ -131,7 +133,7 @@ class TooManyUsersError(InvalidArgumentError):
     """More users than one answer is for."""
 
     code = "too_many_users"
-    sentence = "Ask for the permissions of 1000 users at most."
+    sentence = "Ask for 1000 users at most."
 
 
 class TooManyInstallationsError(InvalidArgumentError):
@@ -139,6 +141,13 @@ class TooManyInstallationsError(InvalidArgumentError):
 
     code = "too_many_installations"
     sentence = "Ask for 1000 installations at most."
+
+
+class TooManyChargersError(InvalidArgumentError):
+    """More chargers than one answer is for."""
+
+    code = "too_many_chargers"
+    sentence = "Ask for 1000 chargers at most."
 
 
 class EmailMalformedError(InvalidArgumentError):
@@ -321,21 +330,21 @@ class InstallationUnknownError(NotFoundError):
     """No installation has this id."""
 
     code = "installation_unknown"
-    sentence = "There is no such installation; `chargekey installation list` shows them."
+    sentence = "There is no such installation; choose one of those that are listed for you."
 
 
 class ChargerUnknownError(NotFoundError):
     """No charger has this id or OCPP identity."""
 
     code = "charger_unknown"
-    sentence = "There is no such charger; `chargekey charger list` shows an installation's."
+    sentence = "There is no such charger; look it up in the list of the installation's chargers."
 
 
 class PermissionUnknownError(NotFoundError):
     """No permission has this id, or it was revoked."""
 
     code = "permission_unknown"
-    sentence = "There is no such permission; `chargekey permission list` shows those that hold."
+    sentence = "There is no such permission, or it was revoked; look at the list of permissions."
 
 
 class PartnerUnknownError(NotFoundError):
@@ -349,7 +358,7 @@ class PartnerMemberUnknownError(NotFoundError):
     """The user is not in it, or no longer."""
 
     code = "partner_member_unknown"
-    sentence = "This user is no member of the partner; `chargekey partner member list` shows them."
+    sentence = "This user is no member of the partner; look at the list of its members."
 
 
 class DecisionEndpointUnknownError(NotFoundError):
@@ -377,7 +386,7 @@ class UserUnknownError(NotFoundError):
     """No user has this id, or access has not heard of him yet."""
 
     code = "user_unknown"
-    sentence = "There is no such user; `chargekey user list` shows an installation's."
+    sentence = "There is no such user; look them up in the list of the installation's users."
 
 
 class ChargerPasswordReplacedError(FailedPreconditionError):
@@ -386,7 +395,7 @@ class ChargerPasswordReplacedError(FailedPreconditionError):
     code = "charger_password_replaced"
     sentence = (
         "The charger was given a newer password since; where nobody knows that one, "
-        "`chargekey charger new-password` gives it another."
+        "replace it once more."
     )
 
 
@@ -453,7 +462,7 @@ class BlockLocalUserError(FailedPreconditionError):
     """A LOCAL user's block is his own, and identity's to keep (R12)."""
 
     code = "block_local_user"
-    sentence = "This is a local user; block him by `chargekey user block`."
+    sentence = "This is a local user; block them as such, not at the installation."
 
 
 class AccessRequestAnsweredError(FailedPreconditionError):
@@ -552,3 +561,10 @@ class ReactionSetAsideError(FailedPreconditionError):
 
     code = "reaction_set_aside"
     sentence = "This event waits for a version that can read it; bring the services up to date."
+
+
+class ChangedMeanwhileError(FailedPreconditionError):
+    """What was to be replaced is another by now: somebody else was faster."""
+
+    code = "changed_meanwhile"
+    sentence = "Somebody has changed this meanwhile; look at what is there now, and decide anew."

@@ -7,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from chargekey_access.domain.address import Address
+from chargekey_access.domain.address import NOWHERE, Address
 from chargekey_access.domain.errors import (
     ExternalNeedsOperatorError,
     InstallationUnknownError,
@@ -32,6 +32,7 @@ from chargekey_access.domain.events import (
     PoliciesSet,
     RunningSessions,
 )
+from chargekey_access.domain.replacing import replaces
 
 SHORTEST_PIN = 4
 LONGEST_PIN = 8
@@ -133,14 +134,20 @@ def set_authorisation_required(
     return [AuthorisationRequiredSet(authorisation_required=required)]
 
 
-def rename(state: Installation | None, name: str) -> Sequence[InstallationEvent]:
-    """Give the site another name."""
-    return [] if existing(state).name == name else [InstallationRenamed(name=name)]
+def rename(
+    state: Installation | None, name: str, *, instead_of: str | None = None
+) -> Sequence[InstallationEvent]:
+    """Give the site another name; raises ChangedMeanwhileError."""
+    if not replaces(existing(state).name, name, instead_of):
+        return []
+    return [InstallationRenamed(name=name)]
 
 
-def set_address(state: Installation | None, address: Address) -> Sequence[InstallationEvent]:
-    """Say where the site is."""
-    if existing(state).address == address:
+def set_address(
+    state: Installation | None, address: Address, *, instead_of: Address | None = None
+) -> Sequence[InstallationEvent]:
+    """Say where the site is, the first time instead of NOWHERE; raises ChangedMeanwhileError."""
+    if not replaces(existing(state).address or NOWHERE, address, instead_of):
         return []
     return [InstallationAddressSet(**msgspec.structs.asdict(address))]
 
@@ -157,13 +164,18 @@ def set_authentication_type(
     return [AuthenticationTypeSet(authentication_type=authentication_type)]
 
 
-def set_policies(state: Installation | None, policies: Policies) -> Sequence[InstallationEvent]:
-    """Replace all policies in one step; raises PinLengthMalformedError, ViewBoundMalformedError."""
+def set_policies(
+    state: Installation | None, policies: Policies, *, instead_of: Policies | None = None
+) -> Sequence[InstallationEvent]:
+    """Replace all policies in one step.
+
+    Raises PinLengthMalformedError, ViewBoundMalformedError or ChangedMeanwhileError.
+    """
     if not SHORTEST_PIN <= policies.pin_length <= LONGEST_PIN:
         raise PinLengthMalformedError
     if not SHORTEST_VIEW_BOUND <= policies.view_bound_minutes <= LONGEST_VIEW_BOUND:
         raise ViewBoundMalformedError
-    if existing(state).policies == policies:
+    if not replaces(existing(state).policies, policies, instead_of):
         return []
     return [PoliciesSet(**msgspec.structs.asdict(policies))]
 

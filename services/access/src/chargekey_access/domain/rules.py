@@ -171,6 +171,7 @@ RULES: Mapping[str, Rule] = {
     "identity.ListInvitations": _may("OWNER", "OPERATOR", "MANAGER"),
     "identity.ResendInvitation": _edits("OWNER", "OPERATOR", "MANAGER"),
     "identity.RevokeInvitation": _edits("OWNER", "OPERATOR", "MANAGER"),
+    "identity.GetInvitation": _ANYBODY,
     "identity.AcceptInvitation": _ANYBODY,
     "identity.IssueInvitationLink": _may(services={"notifier"}),
     # Signing in.

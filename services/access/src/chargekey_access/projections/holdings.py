@@ -27,7 +27,8 @@ class Holdings:
     def __init__(self, caught_up: CaughtUp) -> None:
         self._caught_up = caught_up
         self._permissions: dict[str, Permission] = {}
-        self._of_target: dict[Target, dict[str, None]] = defaultdict(dict)
+        # By numbers, which tell the order that pages keep.
+        self._of_target: dict[Target, dict[str, int]] = defaultdict(dict)
         self._of_subject: dict[Subject, dict[str, None]] = defaultdict(dict)
         self._owners: dict[str, Owners] = {}
         # Also those whose block was lifted: pages keep their order.
@@ -62,17 +63,23 @@ class Holdings:
         """Return those of them that one of the subjects holds or once held."""
         with self._caught_up():
             theirs = {key for each in subjects for key in self._of_subject.get(each, ())}
-            return [key for key in self.ever_on(target) if key in theirs]
+            here = self._of_target.get(target, {})
+            return sorted(theirs & here.keys(), key=here.__getitem__)
 
     def ever_of(self, subject: Subject) -> Sequence[str]:
         """Return the permissions that a subject holds or once held, by id, oldest first."""
         with self._caught_up():
             return list(self._of_subject.get(subject, ()))
 
-    def ever_blocked(self, installation_id: str) -> Sequence[str]:
-        """Return who is or once was blocked there, by id, in the order it came to that."""
+    def ever_blocked(self, installation_id: str, user_ids: Iterable[str] = ()) -> Sequence[str]:
+        """Return who is or once was blocked there, by id, in the order it came to that.
+
+        Of these alone where any are named.
+        """
+        wanted = frozenset(user_ids)
         with self._caught_up():
-            return list(self._ever_blocked.get(installation_id, ()))
+            ever = self._ever_blocked.get(installation_id, ())
+            return [each for each in ever if not wanted or each in wanted]
 
     def roles(self, subject: Subject, target: Target, *, now: int) -> AbstractSet[Role]:
         """Return what the subject holds on the target and, for a charger, above it (R4).
@@ -134,11 +141,12 @@ class Holdings:
         else:
             held = permission.evolve(self._permissions.get(key), event)
             self._permissions[key] = held
-            self._of_target[held.target][key] = None
+            ever_there = self._of_target[held.target]
+            ever_there.setdefault(key, len(ever_there))
             self._of_subject[held.subject][key] = None
             if held.local and held.subject.user_id is not None:
                 self._local_users.setdefault(held.subject.user_id, held.target.installation_id)
 
-    def _holding(self, keys: dict[str, None]) -> Sequence[tuple[str, Permission]]:
+    def _holding(self, keys: Iterable[str]) -> Sequence[tuple[str, Permission]]:
         found = ((key, self._permissions[key]) for key in keys)
         return [(key, held) for key, held in found if held.holds]

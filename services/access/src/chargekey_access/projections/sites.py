@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from chargekey_access.domain import charger, installation
 from chargekey_access.domain.charger import Charger
 from chargekey_access.domain.errors import ChargerUnknownError
-from chargekey_access.domain.events import ChargerEvent, InstallationEvent
+from chargekey_access.domain.events import ChargerEvent, InstallationEvent, Override
 from chargekey_access.domain.installation import Installation
 from chargekey_common.eventstore.projection import CaughtUp
 
@@ -21,8 +21,11 @@ class Sites:
         self._installations: dict[str, Installation] = {}
         self._chargers: dict[str, Charger] = {}
         self._by_identity: dict[str, str] = {}
-        # Also those that were moved away: pages keep their order.
-        self._ever_at: dict[str, dict[str, None]] = defaultdict(dict)
+        # Also those that were moved away: pages keep their order, which the numbers tell.
+        self._ever_at: dict[str, dict[str, int]] = defaultdict(dict)
+        # Those that stand at a site, by what they deviate in: every page of it asks how many
+        # are open, and there may be thousands.
+        self._at: dict[str, dict[Override, set[str]]] = defaultdict(lambda: defaultdict(set))
 
     def installation(self, installation_id: str) -> Installation:
         """Return the installation; raises InstallationUnknownError."""
@@ -51,24 +54,26 @@ class Sites:
         with self._caught_up():
             return list(self._chargers)
 
-    def ever_at(self, installation_id: str) -> Mapping[str, Charger]:
-        """Return the chargers that stand or once stood at an installation, by id, oldest first.
+    def ever_at(self, installation_id: str, charger_ids: Iterable[str] = ()) -> Sequence[str]:
+        """Return the ids of the chargers that stand or once stood at an installation.
 
-        Raises InstallationUnknownError.
+        Of these alone where any are named; oldest first. Raises InstallationUnknownError.
         """
         self.installation(installation_id)
         with self._caught_up():
-            return {key: self._chargers[key] for key in self._ever_at.get(installation_id, ())}
+            here = self._ever_at.get(installation_id, {})
+            wanted = set(charger_ids)
+            return sorted(wanted & here.keys(), key=here.__getitem__) if wanted else list(here)
 
     def open_chargers(self, installation_id: str) -> int:
         """Return at how many chargers anybody may charge; raises InstallationUnknownError."""
         with self._caught_up():
             site = self.installation(installation_id)
-            here = (self._chargers[key] for key in self._ever_at.get(installation_id, ()))
+            alike = (keys for keys in self._at.get(installation_id, {}).values() if keys)
             return sum(
-                not each.authorisation_required(site)
-                for each in here
-                if each.installation_id == installation_id
+                len(keys)
+                for keys in alike
+                if not self._chargers[next(iter(keys))].authorisation_required(site)
             )
 
     def apply(self, key: str, event: InstallationEvent | ChargerEvent) -> None:
@@ -76,7 +81,12 @@ class Sites:
         if isinstance(event, InstallationEvent):
             self._installations[key] = installation.evolve(self._installations.get(key), event)
             return
-        state = charger.evolve(self._chargers.get(key), event)
-        self._chargers[key] = state
-        self._by_identity[state.ocpp_identity] = key
-        self._ever_at[state.installation_id][key] = None
+        before = self._chargers.get(key)
+        after = charger.evolve(before, event)
+        self._chargers[key] = after
+        self._by_identity[after.ocpp_identity] = key
+        once_there = self._ever_at[after.installation_id]
+        once_there.setdefault(key, len(once_there))
+        if before is not None:
+            self._at[before.installation_id][before.authorisation_override].remove(key)
+        self._at[after.installation_id][after.authorisation_override].add(key)

@@ -21,6 +21,7 @@ from chargekey_gateway.api.errors import (
     OverrideMissingError,
     TypesMalformedError,
 )
+from chargekey_gateway.api.steps import told
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.application.preview import (
     AcceptedTypes,
@@ -36,7 +37,7 @@ from chargekey_gateway.application.preview import (
     stopped,
 )
 from chargekey_gateway.command_errors import ChargerUnknownError
-from chargekey_gateway.decision import Decision, decide, explain
+from chargekey_gateway.decision import Decision, decide, explain, taken
 
 NAME = "chargekey.gateway.v1.DecisionService"
 MOST_EFFECTS = 1000
@@ -65,10 +66,10 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
         except msgspec.DecodeError:
             raise InputsMalformedError from None
         decision = decide(inputs)
-        explanation = explain(inputs)
+        explanation, steps = explain(inputs), told(taken(inputs))
         if not isinstance(decision, Decision):
             # No such inputs are recorded: nothing is decided before the operator is asked.
-            return pb.ReplayDecisionResponse(explanation=explanation)
+            return pb.ReplayDecisionResponse(explanation=explanation, steps=steps)
         if decision.valid_until is not None and decision.valid_until not in _INSTANTS:
             raise InputsMalformedError
         return pb.ReplayDecisionResponse(
@@ -76,6 +77,7 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
             reason=decision.reason,
             valid_until=decision.valid_until,
             explanation=explanation,
+            steps=steps,
         )
 
     async def PreviewChange(
@@ -86,12 +88,11 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
         change = self._change(request)
         after = Changed(view, site, change)
         users, chargers = concerned(view, site, change)
-        losses: list[Effect] = []
-        gains: list[Effect] = []
+        losses, gains = _First(), _First()
         decided = 0
         for user in (None, *users):
             for each in effects(view, after, user, chargers, at):
-                (gains if each.reason is None else losses).append(each)
+                (gains if each.reason is None else losses).add(each)
             decided += len(chargers)
             if decided > A_TURN:
                 decided = 0
@@ -102,10 +103,10 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
             for session in self._gateway.running.of_charger(charger.id)
         ]
         return pb.PreviewChangeResponse(
-            losses=_told(losses),
-            losses_in_all=len(losses),
-            gains=_told(gains),
-            gains_in_all=len(gains),
+            losses=_told(losses.kept),
+            losses_in_all=losses.in_all,
+            gains=_told(gains.kept),
+            gains_in_all=gains.in_all,
             stopped_session_ids=[each.session_id for each in stopped(view, after, sessions, at)],
         )
 
@@ -155,8 +156,21 @@ def service(gateway: Gateway, *, clock: Callable[[], int] = time.time_ns) -> Ser
     )
 
 
+class _First:
+    """The first effects, MOST_EFFECTS at most, and how many there are: there may be millions."""
+
+    def __init__(self) -> None:
+        self.kept: list[Effect] = []
+        self.in_all = 0
+
+    def add(self, effect: Effect) -> None:
+        self.in_all += 1
+        if len(self.kept) < MOST_EFFECTS:
+            self.kept.append(effect)
+
+
 def _told(found: Sequence[Effect]) -> Sequence[pb.Effect]:
     return [
         pb.Effect(user_id=each.user_id, charger_id=each.charger_id, reason=each.reason or "")
-        for each in found[:MOST_EFFECTS]
+        for each in found
     ]

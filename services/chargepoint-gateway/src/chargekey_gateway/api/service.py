@@ -24,14 +24,13 @@ from chargekey_gateway.api.errors import (
     TypeUnknownError,
 )
 from chargekey_gateway.api.pin_questions import PinQuestions
+from chargekey_gateway.api.steps import OPERATOR_DECIDES, told
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.decision import AskOperator, Status
 from chargekey_gateway.view.entries import Charger
 
 NAME = "chargekey.gateway.v1.GatewayService"
-# In place of a reason: the operator of the site would be asked, and is not by this question.
-OPERATOR_DECIDES = "operator_decides"
 LONGEST_WAIT = 4.0  # seconds for the view to get where `at_least` wants it
 
 _STATUS: dict[Status, Any] = {
@@ -81,6 +80,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
                 reason=OPERATOR_DECIDES,
                 positions=run.positions,
                 explanation=run.explanation if request.explain else (),
+                steps=told(run.steps) if request.explain else (),
             )
         return pb.AuthorizeResponse(
             status=_STATUS[decision.status],
@@ -90,6 +90,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             identification_id=decision.identification_id or "",
             positions=run.positions,
             explanation=run.explanation if request.explain else (),
+            steps=told(run.steps) if request.explain else (),
         )
 
     async def ListConnections(

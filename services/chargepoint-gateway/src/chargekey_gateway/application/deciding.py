@@ -23,11 +23,13 @@ from chargekey_gateway.decision import (
     Decision,
     Reason,
     Status,
+    Taken,
     accept_at_once,
     decide,
     decided,
     explain,
     may_only_stop,
+    taken,
 )
 from chargekey_gateway.inputs import Presented, gather
 from chargekey_gateway.lockouts import Lockouts
@@ -57,6 +59,7 @@ class DryRun(msgspec.Struct, frozen=True):
 
     decision: Decision | AskOperator
     explanation: tuple[str, ...]
+    steps: tuple[Taken, ...]
     positions: tuple[str, ...]
 
 
@@ -249,7 +252,7 @@ class Deciding:
             if not from_afar:
                 presented = self.expected(charger, presented, now)
             inputs = self.inputs(charger, presented, now, announced)
-        return DryRun(decide(inputs), explain(inputs), inputs.positions)
+        return DryRun(decide(inputs), explain(inputs), taken(inputs), inputs.positions)
 
     def if_allowed(self, charger: Charger, token: str) -> Decision:
         """Decide as if the operator of the charger's site had allowed it; leaves no trace."""

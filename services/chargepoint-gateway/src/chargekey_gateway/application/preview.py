@@ -70,6 +70,11 @@ class Effect(msgspec.Struct, frozen=True):
     reason: Reason | None
 
 
+# Whether anything comes of it for somebody at a charger, and why not for a loss.
+_Outcome: TypeAlias = tuple[bool, Reason | None]
+_UNCHANGED: _Outcome = (False, None)
+
+
 class Changed:
     """A site of the view as it would be after a change; all the rest is as it is."""
 
@@ -178,24 +183,40 @@ def effects(
     """Yield the user's losses and gains at `at`; None: those of whoever is not known there.
 
     Somebody can charge where one of his identifications is accepted. Why he no longer
-    can is what the first says that was.
+    can is what the first says that was. At chargers of one site that are alike it is decided
+    once, however many there are: the chargers are those that `concerned` returned.
     """
     mine = () if user is None else view.identifications_of(user.id)
     known = sorted(mine, key=lambda each: each.id)
     presented: Sequence[Identification | None] = (None,) if user is None else known
+    apart = frozenset() if user is None else {each.target.id for each in user.held}
+    outcomes: dict[object, _Outcome] = {}
     for charger in chargers:
-        before, then = {}, {}
-        for number, each in enumerate(presented):
-            if each is None or each.site in (None, charger.installation):
-                before[number] = decide(inputs_now(charger, each, at))
-                then[number] = decide(after.inputs(charger, each, at))
-        accepted = [number for number, decision in before.items() if _accepts(decision)]
-        still = any(map(_accepts, then.values()))
-        if bool(accepted) == still:
-            continue
-        why = None if still else then[accepted[0]]
-        reason = why.reason if isinstance(why, Decision) else None
-        yield Effect("" if user is None else user.id, charger.id, reason)
+        alike = (
+            charger.authorisation_override,
+            charger.identification_types,
+            charger.id if charger.id in apart else None,
+        )
+        if alike not in outcomes:
+            outcomes[alike] = _outcome(after, presented, charger, at)
+        if outcomes[alike] != _UNCHANGED:
+            yield Effect("" if user is None else user.id, charger.id, outcomes[alike][1])
+
+
+def _outcome(
+    after: Changed, presented: Sequence[Identification | None], charger: Charger, at: int
+) -> _Outcome:
+    before, then = {}, {}
+    for number, each in enumerate(presented):
+        if each is None or each.site in (None, charger.installation):
+            before[number] = decide(inputs_now(charger, each, at))
+            then[number] = decide(after.inputs(charger, each, at))
+    accepted = [number for number, decision in before.items() if _accepts(decision)]
+    still = any(map(_accepts, then.values()))
+    if bool(accepted) == still:
+        return _UNCHANGED
+    why = None if still else then[accepted[0]]
+    return True, why.reason if isinstance(why, Decision) else None
 
 
 def stopped(

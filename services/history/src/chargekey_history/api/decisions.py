@@ -50,6 +50,7 @@ class DecisionServicer(decisions_pb2_grpc.DecisionServiceServicer):
             replayed_status=replayed.status,
             replayed_reason=replayed.reason,
             explanation=replayed.explanation,
+            steps=replayed.steps,
         )
 
     def objects(self) -> Objects:

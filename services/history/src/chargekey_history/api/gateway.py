@@ -13,11 +13,15 @@ log = structlog.get_logger()
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """A decision made again: OCPP 1.6's word, our reason, one line a step that was taken."""
+    """A decision made again: OCPP 1.6's word, our reason, the steps that were taken.
+
+    In one line a step, and as the gateway tells them to whoever has words of his own.
+    """
 
     status: str = ""
     reason: str = ""
     explanation: tuple[str, ...] = ()
+    steps: tuple[decisions_pb2.DecisionStep, ...] = ()
 
 
 NOT_REPLAYED = Replayed()
@@ -42,4 +46,6 @@ class Gateway:
                 raise
             log.warning("decision_not_replayed", because=error.code().name)
             return NOT_REPLAYED
-        return Replayed(answer.status, answer.reason, tuple(answer.explanation))
+        return Replayed(
+            answer.status, answer.reason, tuple(answer.explanation), tuple(answer.steps)
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 import msgspec
@@ -74,6 +74,10 @@ class Access:
         """Return an installation's zone; raises InstallationUnknownError or UnavailableError."""
         return (await self._installation(installation_id)).time_zone
 
+    async def name_of_installation(self, installation_id: str) -> str:
+        """Return what an installation is called; raises as `time_zone` does."""
+        return (await self._installation(installation_id)).name
+
     async def site(self, installation_id: str) -> Site:
         """Return an installation's zone and length of PINs; raises as `time_zone` does."""
         found = await self._installation(installation_id)
@@ -81,6 +85,13 @@ class Access:
 
     async def installation_of(self, charger_id: str) -> str:
         """Return where a charger stands; raises ChargerUnknownError or UnavailableError."""
+        return (await self._charger(charger_id)).installation_id
+
+    async def ocpp_identity(self, charger_id: str) -> str:
+        """Return the name that a charger connects under; raises as `installation_of` does."""
+        return (await self._charger(charger_id)).ocpp_identity
+
+    async def _charger(self, charger_id: str) -> chargers_pb2.Charger:
         request = chargers_pb2.GetChargerRequest(charger_id=charger_id)
         try:
             answer = await self._chargers.GetCharger(request)
@@ -93,7 +104,7 @@ class Access:
                     raise unavailable(error) from None
                 case _:
                     raise
-        return answer.charger.installation_id
+        return answer.charger
 
     async def open_chargers(self, installation_id: str) -> int:
         """Return at how many chargers there anybody may charge; raises as `time_zone` does."""
@@ -101,8 +112,13 @@ class Access:
 
     async def require_partner(self, partner_id: str) -> None:
         """Raise PartnerUnknownError where there is no such partner, or UnavailableError."""
+        await self.name_of_partner(partner_id)
+
+    async def name_of_partner(self, partner_id: str) -> str:
+        """Return what a partner is called; raises as `require_partner` does."""
+        request = partners_pb2.GetPartnerRequest(partner_id=partner_id)
         try:
-            await self._partners.GetPartner(partners_pb2.GetPartnerRequest(partner_id=partner_id))
+            answer = await self._partners.GetPartner(request)
         except aio.AioRpcError as error:
             match error.code():
                 case grpc.StatusCode.NOT_FOUND:
@@ -111,21 +127,33 @@ class Access:
                     raise unavailable(error) from None
                 case _:
                     raise
+        return answer.partner.name
 
     async def permission_stands(self, permission_id: str) -> bool:
         """Return whether a permission is held still; raises UnavailableError."""
+        return await self._permission(permission_id) is not None
+
+    async def roles(self, permission_id: str) -> Sequence[Role]:
+        """Return what a permission gives, nothing once it is held no longer.
+
+        Raises UnavailableError.
+        """
+        found = await self._permission(permission_id)
+        return () if found is None else tuple(_ROLES[number] for number in found.roles)
+
+    async def _permission(self, permission_id: str) -> permissions_pb2.Permission | None:
         request = permissions_pb2.GetPermissionRequest(permission_id=permission_id)
         try:
-            await self._permissions.GetPermission(request)
+            answer = await self._permissions.GetPermission(request)
         except aio.AioRpcError as error:
             match error.code():
                 case grpc.StatusCode.NOT_FOUND:
-                    return False
+                    return None
                 case code if code in AWAY:
                     raise unavailable(error) from None
                 case _:
                     raise
-        return True
+        return answer.permission
 
     async def forget(self, user_id: str) -> None:
         """Have all that a user holds taken away, for ever; raises LastOwnerError.

@@ -6,17 +6,22 @@ import asyncio
 import time
 from typing import Any
 
+import structlog
 from grpc import aio
 
 from chargekey.identity.v1 import invitations_pb2 as pb
 from chargekey.identity.v1 import invitations_pb2_grpc
+from chargekey_common import local_days
+from chargekey_common.errors import NotFoundError, UnavailableError
 from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_context
 from chargekey_common.pages import page
 from chargekey_identity.api.access import Access
 from chargekey_identity.api.objects import about_invitation, installation_object
 from chargekey_identity.application.invitations import Invitations
 from chargekey_identity.application.sign_in import SignIns
+from chargekey_identity.domain.errors import InstallationUnknownError, LinkInvalidError
 from chargekey_identity.domain.invitation import Invitation, State
+from chargekey_identity.domain.user import User
 from chargekey_identity.projections.directory import Directory
 
 NAME = "chargekey.identity.v1.InvitationService"
@@ -28,6 +33,9 @@ _STATES: dict[State, Any] = {
     "ACCEPTED": pb.INVITATION_STATE_ACCEPTED,
     "REVOKED": pb.INVITATION_STATE_REVOKED,
 }
+
+
+log = structlog.get_logger()
 
 
 class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
@@ -78,6 +86,30 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
         )
         return pb.RevokeInvitationResponse(position=str(answer.position))
 
+    async def GetInvitation(
+        self, request: pb.GetInvitationRequest, _: Context
+    ) -> pb.GetInvitationResponse:
+        invited = await asyncio.to_thread(self._invitations.followed, request.token)
+        given, by = invited.given, invited.invited_by or ""
+        people = await asyncio.to_thread(self._directory.existing, {by})
+        try:
+            return pb.GetInvitationResponse(
+                installation_name=await self._access.name_of_installation(given.installation_id)
+                if given.installation_id
+                else "",
+                ocpp_identity=await self._access.ocpp_identity(given.charger_id)
+                if given.charger_id
+                else "",
+                partner_name=await self._access.name_of_partner(given.partner_id)
+                if given.partner_id
+                else "",
+                roles=await self._access.roles(given.permission_id) if given.permission_id else (),
+                ownership=given.is_ownership,
+                invited_by=_name(people.get(by)),
+            )
+        except NotFoundError:  # gone meanwhile
+            raise LinkInvalidError from None
+
     async def AcceptInvitation(
         self, request: pb.AcceptInvitationRequest, _: Context
     ) -> pb.AcceptInvitationResponse:
@@ -87,6 +119,7 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
             first_name=request.first_name,
             last_name=request.last_name,
             language=request.language,
+            time_zone=await self._time_zone(request),
         )
         tokens = await asyncio.to_thread(self._sign_ins.issue, accepted.result)
         return pb.AcceptInvitationResponse(
@@ -120,9 +153,24 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
             "ListInvitations": installation_object,
             "ResendInvitation": self._invitation_object,
             "RevokeInvitation": self._invitation_object,
+            "GetInvitation": lambda _: SYSTEM,
             "AcceptInvitation": lambda _: SYSTEM,
             "IssueInvitationLink": lambda _: SYSTEM,
         }
+
+    async def _time_zone(self, request: pb.AcceptInvitationRequest) -> str:
+        """Return the zone he says, else that of where he is invited to; empty for neither."""
+        if local_days.is_time_zone(request.time_zone):
+            return request.time_zone
+        given = (await asyncio.to_thread(self._invitations.followed, request.token)).given
+        if given.installation_id is None:
+            return ""
+        try:
+            return await self._access.time_zone(given.installation_id)
+        except (InstallationUnknownError, UnavailableError) as error:
+            # He can choose it himself; signing up waits for nobody.
+            log.info("time_zone_unknown", error=error.code)
+            return ""
 
     async def _invitation_object(self, request: pb.ResendInvitationRequest) -> str:
         found = await asyncio.to_thread(
@@ -142,6 +190,10 @@ def service(
         servicer,
         servicer.objects(),
     )
+
+
+def _name(person: User | None) -> str:
+    return "" if person is None else f"{person.first_name} {person.last_name}".strip()
 
 
 def _invitation(key: str, state: Invitation, address: str, now: int) -> pb.Invitation:

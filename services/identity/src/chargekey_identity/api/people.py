@@ -114,11 +114,7 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
     def _found(self, installation_id: str, held: Mapping[str, Holding]) -> Mapping[str, User]:
         """Return the site's local users, and whoever else holds something on all of it."""
         return {
-            **{
-                key: state
-                for key, state in self._directory.users(installation_id).items()
-                if not state.erased
-            },
+            **self._directory.existing(self._directory.users(installation_id)),
             **self._directory.existing(held),
         }
 

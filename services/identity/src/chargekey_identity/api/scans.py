@@ -66,6 +66,7 @@ class ScanServicer(scans_pb2_grpc.ScanServiceServicer):
             refusal_code=found.refusal_code,
             refusal_sentence=found.refusal_sentence,
             position=found.position,
+            expires_at=found.expires_at,
         )
 
     async def CancelScan(self, request: pb.CancelScanRequest, _: Context) -> pb.CancelScanResponse:

@@ -168,7 +168,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
             await self._access.require_partner(request.partner_id)
         elif request.installation_id:
             await self._access.time_zone(request.installation_id)  # it must exist
-        found = await asyncio.to_thread(self._directory.existing, request.user_ids)
+        found = await asyncio.to_thread(self._directory.ever, request.user_ids)
         knowing, where = (
             (known_in, request.partner_id)
             if request.partner_id
@@ -176,7 +176,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         )
         known = await asyncio.to_thread(knowing, self._directory, where, found, current_caller())
         return pb.ListNamesResponse(
-            users=[pb.NamedUser(id=key, name=each.name) for key, each in known.items() if each.name]
+            users=[_named(key, each) for key, each in known.items() if each.name or each.erased]
         )
 
     async def SearchPeople(
@@ -205,34 +205,39 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
 
     def _list(self, request: pb.ListUsersRequest) -> Page[pb.User]:
         searched = containing(request.search)
-        found = self._directory.users(request.installation_id)
 
         def user(key: str) -> pb.User | None:
-            state = found[key]
-            if state.erased or not searched(f"{state.first_name} {state.last_name}"):
+            state = self._directory.once(key)
+            if state is None or state.erased:
                 return None
-            return _user(key, state)
+            return _user(key, state) if searched(f"{state.first_name} {state.last_name}") else None
 
-        return page(request, found, user)
+        with self._directory.caught_up():
+            return page(request, self._directory.users(request.installation_id), user)
 
     def _search(self, request: pb.SearchPeopleRequest, caller: Caller) -> Page[pb.NamedUser]:
         """Search what the caller may know: an answer tells him no more than ListNames."""
         searched = containing(request.search)
+        known = _knowing(self._directory, request.installation_id, caller)
+
+        def person(key: str) -> pb.NamedUser | None:
+            state = self._directory.once(key)
+            if state is None:
+                return None
+            each = known(key, state)
+            if not each.name or not searched(f"{each.name}\n{each.email}"):
+                return None
+            told = _named(key, each)
+            told.email = each.email
+            return told
+
         with self._directory.caught_up():
             people = (
                 self._directory.people(request.installation_id)
                 if request.installation_id
                 else self._directory.everybody()
             )
-            known = _knowing(self._directory, request.installation_id, caller)
-
-        def person(key: str) -> pb.NamedUser | None:
-            each = known(key, people[key])
-            if not each.name or not searched(f"{each.name}\n{each.email}"):
-                return None
-            return pb.NamedUser(id=key, name=each.name, email=each.email, kind=_KINDS[each.kind])
-
-        return page(request, people, person)
+            return page(request, people, person)
 
     async def _invitations_by(self, caller: Caller, user_id: str) -> Sequence[Invitation]:
         """Return a user's invitations to where the caller could have invited him."""
@@ -265,7 +270,8 @@ def known_at(
 ) -> Mapping[str, Known]:
     """Return what a caller who manages a site may know of these users, by their ids; blocking."""
     known = _knowing(directory, installation_id, caller)
-    return {key: known(key, person) for key, person in users.items()}
+    with directory.caught_up():
+        return {key: known(key, person) for key, person in users.items()}
 
 
 def known_in(
@@ -275,31 +281,36 @@ def known_in(
 
     That is of who was invited into it: whose id somebody knew alone stays unknown.
     """
-    return {
-        key: disclosure.everything(person)
-        if _sees_all(caller, key)
-        else disclosure.to_inviter(
-            person,
-            [
-                each
-                for each in directory.invitations.of(key).values()
-                if each.given.partner_id == partner_id
-            ],
-        )
-        for key, person in users.items()
-    }
+    with directory.caught_up():
+        return {
+            key: disclosure.everything(person)
+            if _sees_all(caller, key)
+            else disclosure.to_inviter(
+                person,
+                [
+                    each
+                    for each in directory.invitations.of(key).values()
+                    if each.given.partner_id == partner_id
+                ],
+            )
+            for key, person in users.items()
+        }
 
 
 def _knowing(
     directory: Directory, installation_id: str, caller: Caller
 ) -> Callable[[str, User], Known]:
     """Return what tells the same of one of them, by his id; blocking."""
-    invitations = directory.invitations.by_user(installation_id)
 
     def known(key: str, person: User) -> Known:
         if _sees_all(caller, key):
             return disclosure.everything(person)
-        return disclosure.at_site(person, installation_id, invitations.get(key, ()))
+        here = [
+            each
+            for each in directory.invitations.of(key).values()
+            if each.given.installation_id == installation_id
+        ]
+        return disclosure.at_site(person, installation_id, here)
 
     return known
 
@@ -332,6 +343,17 @@ def _user(key: str, state: User) -> pb.User:
         # A local user's days are his installation's, and nobody writes to him.
         time_zone="" if state.kind == "LOCAL" else state.time_zone,
         language="" if state.kind == "LOCAL" else state.language,
+    )
+
+
+def _named(key: str, known: Known) -> pb.NamedUser:
+    return pb.NamedUser(
+        id=key,
+        name=known.name,
+        kind=_KINDS[known.kind],
+        waiting=known.waiting,
+        blocked=known.blocked,
+        erased=known.erased,
     )
 
 

@@ -24,15 +24,18 @@ class Arrivals:
         """Let a user in; raises UserUnknownError or SignInRefusedError."""
         self.arrive(work, user_id, by, language)
 
-    def arrive(self, work: Work, user_id: str, by: SignInWay, language: str) -> None:
+    def arrive(
+        self, work: Work, user_id: str, by: SignInWay, language: str, time_zone: str = ""
+    ) -> None:
         """Do the same within another command.
 
-        The first time verifies his address, tells what he reads, and gives him his APP
-        identification. Every time accepts what invitations wait for him, those included
+        The first time verifies his address, tells what he reads and where his clock is, and gives
+        him his APP identification. Every time accepts what invitations wait for him, those included
         whose links expired: what he was given was not taken back.
         """
         person = work.load(user.evolve, user_id)
-        work.record(person, *user.sign_in(person.state, by, language=language))
+        events = user.sign_in(person.state, by, language=language, time_zone=time_zone)
+        work.record(person, *events)
         if user.existing(person.state).kind == "PENDING":
             self._identifications.give_app(work, user_id)
         for key in self._directory.invitations.of(user_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from chargekey_common import names
@@ -63,12 +64,18 @@ class Invitations:
         work.record(loaded, *invitation.revoke(loaded.state))
 
     def accept(
-        self, token: str, *, first_name: str, last_name: str, language: str = ""
+        self,
+        token: str,
+        *,
+        first_name: str,
+        last_name: str,
+        language: str = "",
+        time_zone: str = "",
     ) -> Answer[str]:
         """Let the person in who followed an invitation's link, once; return his id.
 
-        Names are needed where he has none yet, and not looked at elsewhere. `language` is
-        what he reads, as `user.sign_in` takes it. Raises LinkInvalidError, the same for
+        Names are needed where he has none yet, and not looked at elsewhere. `language` and
+        `time_zone` are his, as `user.sign_in` takes them. Raises LinkInvalidError, the same for
         whatever is wrong with the link, or NameMalformedError.
         """
         [key] = ids_of(token, 1)
@@ -83,7 +90,23 @@ class Invitations:
             first_name=first_name,
             last_name=last_name,
             language=language,
+            time_zone=time_zone,
         )
+
+    def followed(self, token: str) -> Invitation:
+        """Return the invitation whose link carries that, and which can be accepted now.
+
+        Raises LinkInvalidError, as `accept` does.
+        """
+        [key] = ids_of(token, 1)
+        invited = self.store.load(invitation.evolve, key).state
+        if invited is None:
+            raise LinkInvalidError
+        self._links.require(token, "invitation", key, number=invited.times_sent)
+        person = self.store.load(user.evolve, invited.given.user_id).state
+        if person is None or not person.may_sign_in or not invited.is_open(time.time_ns()):
+            raise LinkInvalidError
+        return invited
 
     @command
     def accept_invitation(
@@ -96,10 +119,11 @@ class Invitations:
         first_name: str,
         last_name: str,
         language: str,
+        time_zone: str,
     ) -> str:
         """Do so as the person himself."""
         try:
-            self._arrivals.arrive(work, user_id, "INVITATION", language)
+            self._arrivals.arrive(work, user_id, "INVITATION", language, time_zone)
         except (UserUnknownError, SignInRefusedError):
             raise LinkInvalidError from None
         # After the user's events were read: whoever followed it before is seen here, or
@@ -125,13 +149,15 @@ class Invitations:
 
     def invite(self, given: Given, reaction: Reaction) -> Position:
         """Invite whoever was given something by his address, once an event (R7)."""
+        kind, _, name = reaction.actor.partition(":")
+        by = name if kind == "user" else None
 
         def decide(work: Work) -> None:
             person = work.load(user.evolve, given.user_id).state
             if person is None or person.erased:
                 return
             loaded = work.load(invitation.evolve, invitation.invitation_id(reaction.event_id))
-            work.record(loaded, *invitation.create(loaded.state, given, now=work.at))
+            work.record(loaded, *invitation.create(loaded.state, given, now=work.at, by=by))
 
         return self.store.react(reaction, decide)
 

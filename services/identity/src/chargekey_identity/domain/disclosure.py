@@ -21,6 +21,9 @@ class Known(msgspec.Struct, frozen=True):
     first_name: str = ""
     last_name: str = ""
     email: str = ""
+    waiting: bool = False
+    blocked: bool = False
+    erased: bool = False
 
     def __repr__(self) -> str:
         return f"Known(kind={self.kind!r})"
@@ -33,7 +36,15 @@ class Known(msgspec.Struct, frozen=True):
 
 def everything(person: User) -> Known:
     """Return what the person himself, and whoever runs the platform, may know."""
-    return Known(person.kind, person.first_name, person.last_name, person.email)
+    return Known(
+        person.kind,
+        person.first_name,
+        person.last_name,
+        person.email,
+        waiting=person.kind == "PENDING" and not person.erased,
+        blocked=person.blocked or person.blocked_everywhere,
+        erased=person.erased,
+    )
 
 
 def at_site(person: User, installation_id: str, invitations: Iterable[Invitation]) -> Known:
@@ -47,5 +58,6 @@ def to_inviter(person: User, invitations: Iterable[Invitation]) -> Known:
     """Return what those may know at whose sites, or into whose partners, these invitations are."""
     states = {each.state for each in invitations}
     if "ACCEPTED" in states:
-        return everything(person)
-    return Known(email=person.email) if "WAITING" in states else Known()
+        # A block of the whole platform is between him and whoever runs that.
+        return msgspec.structs.replace(everything(person), blocked=False)
+    return Known(email=person.email, waiting=True) if "WAITING" in states else Known()

@@ -214,28 +214,28 @@ class InstallationUnknownError(NotFoundError):
     """Access knows no installation with this id."""
 
     code = "installation_unknown"
-    sentence = "There is no such installation; `chargekey installation list` shows them."
+    sentence = "There is no such installation; choose one of those that are listed for you."
 
 
 class UserUnknownError(NotFoundError):
     """No user has this id, or he was erased."""
 
     code = "user_unknown"
-    sentence = "There is no such user; `chargekey user list` shows an installation's."
+    sentence = "There is no such user; look them up in the list of the installation's users."
 
 
 class IdentificationUnknownError(NotFoundError):
     """No identification has this id, or it was removed."""
 
     code = "identification_unknown"
-    sentence = "There is no such identification; `chargekey identification list` shows a user's."
+    sentence = "There is no such identification; look at the list of the user's."
 
 
 class ChargerUnknownError(NotFoundError):
     """Access knows no charger with this id."""
 
     code = "charger_unknown"
-    sentence = "There is no such charger; `chargekey charger list` shows an installation's."
+    sentence = "There is no such charger; look it up in the list of the installation's chargers."
 
 
 class ScanUnknownError(NotFoundError):
@@ -305,7 +305,7 @@ class UserBlockedError(FailedPreconditionError):
     """He is blocked on the whole platform."""
 
     code = "user_blocked"
-    sentence = "This user is blocked; an administrator can say why and unblock him."
+    sentence = "This user is blocked; an administrator can say why and unblock them."
 
 
 class TooManyCodesError(InvalidArgumentError):
@@ -374,7 +374,7 @@ class InvitationUnknownError(NotFoundError):
     """No invitation has this id."""
 
     code = "invitation_unknown"
-    sentence = "There is no such invitation; `chargekey invitation list` shows an installation's."
+    sentence = "There is no such invitation; look at the list of the installation's."
 
 
 class LinkUnknownError(NotFoundError):
@@ -478,14 +478,14 @@ class PartnerUnknownError(NotFoundError):
     """Access knows no partner with this id."""
 
     code = "partner_unknown"
-    sentence = "There is no such partner; `chargekey partner list` shows yours."
+    sentence = "There is no such partner; choose one that you are a member of."
 
 
 class CredentialUnknownError(NotFoundError):
     """No credential has this id, or it was revoked."""
 
     code = "credential_unknown"
-    sentence = "There is no such credential; `chargekey partner credentials` shows a partner's."
+    sentence = "There is no such credential; look at the list of the partner's."
 
 
 class CredentialRefusedError(UnauthenticatedError):

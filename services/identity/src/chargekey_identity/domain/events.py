@@ -234,6 +234,8 @@ class InvitationCreated(DomainEvent, frozen=True, kw_only=True):
     permission_id: str | None
     partner_id: str | None
     expires_at: int
+    # The user who gave it; None for who is no person, and before this was noted.
+    invited_by: str | None = None
 
 
 class InvitationRenewed(DomainEvent, frozen=True, kw_only=True):

@@ -43,12 +43,16 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class Invitation(msgspec.Struct, frozen=True):
-    """The invitation as of its last event; `times_sent` numbers its links from 1."""
+    """The invitation as of its last event; `times_sent` numbers its links from 1.
+
+    `invited_by` is the user who gave what it is to, where that was a person.
+    """
 
     given: Given
     expires_at: int
     times_sent: int = 1
     state: State = "WAITING"
+    invited_by: str | None = None
 
     def is_open(self, now: int) -> bool:
         """Whether its link can be followed; expiry is derived and stored nowhere."""
@@ -71,7 +75,7 @@ def evolve(state: Invitation | None, event: InvitationEvent) -> Invitation:
                 event.permission_id,
                 event.partner_id,
             )
-            return Invitation(given, event.expires_at)
+            return Invitation(given, event.expires_at, invited_by=event.invited_by)
         case InvitationRenewed():
             before = existing(state)
             return msgspec.structs.replace(
@@ -92,7 +96,9 @@ def existing(state: Invitation | None) -> Invitation:
     return state
 
 
-def create(state: Invitation | None, given: Given, *, now: int) -> Sequence[InvitationEvent]:
+def create(
+    state: Invitation | None, given: Given, *, now: int, by: str | None = None
+) -> Sequence[InvitationEvent]:
     """Invite somebody, once."""
     if state is not None:
         return []
@@ -104,6 +110,7 @@ def create(state: Invitation | None, given: Given, *, now: int) -> Sequence[Invi
             permission_id=given.permission_id,
             partner_id=given.partner_id,
             expires_at=now + LIFETIME,
+            invited_by=by,
         )
     ]
 

@@ -66,9 +66,14 @@ def require_scannable(identification_type: IdentificationType) -> None:
 
 
 def state_at(scan: Scan, now: int) -> State:
-    """Return what has become of it; nobody has to come by to end it."""
+    """Return what has become of it; nobody has to come by to end it.
+
+    Nobody is told to present a card again before that would count.
+    """
     if scan.state in ("WAITING", "PRESENT_AGAIN") and now >= scan.expires_at:
         return "EXPIRED"
+    if scan.state == "PRESENT_AGAIN" and now < scan.first_at + AGAIN:
+        return "WAITING"
     return scan.state
 
 

@@ -162,11 +162,13 @@ def request_link(state: User | None) -> Sequence[UserEvent]:
     return [SignInLinkRequested()]
 
 
-def sign_in(state: User | None, by: SignInWay, *, language: str = "") -> Sequence[UserEvent]:
+def sign_in(
+    state: User | None, by: SignInWay, *, language: str = "", time_zone: str = ""
+) -> Sequence[UserEvent]:
     """Let somebody in who has shown that the address is his; what he was given counts (R7).
 
-    The first time he is known to read `language`, where that is one of LANGUAGES. Raises
-    SignInRefusedError.
+    The first time he is known to read `language`, where that is one of LANGUAGES, and to live
+    by `time_zone`, where there is such a zone. Raises SignInRefusedError.
     """
     user = existing(state)
     if not user.may_sign_in:
@@ -175,9 +177,10 @@ def sign_in(state: User | None, by: SignInWay, *, language: str = "") -> Sequenc
     if user.kind != "PENDING":
         return [signed_in]
     read = language if language in LANGUAGES else None
+    zone = time_zone if local_days.is_time_zone(time_zone) else None
     return [
         EmailVerified(),
-        *change_profile(user, time_zone=None, language=read),
+        *change_profile(user, time_zone=zone, language=read),
         signed_in,
     ]
 

@@ -39,7 +39,8 @@ class Directory(Projection):
         self.sign_in_links = SignInLinks(self.caught_up)
         self.credentials = Credentials(self.caught_up)
         self._users: dict[str, User] = {}
-        # In the order they came, local users and invited ones: pages keep it.
+        # In the order they came, which pages keep: local users, and those with invited ones.
+        self._local_at: dict[str, dict[str, None]] = defaultdict(dict)
         self._people_at: dict[str, dict[str, None]] = defaultdict(dict)
         self._identifications: dict[str, Identification] = {}
         self._of_user: dict[str, list[str]] = defaultdict(list)
@@ -49,27 +50,35 @@ class Directory(Projection):
         with self.caught_up():
             return user.existing(self._users.get(user_id))
 
-    def users(self, installation_id: str) -> Mapping[str, User]:
-        """Return an installation's local users by id, oldest first, erased ones too."""
-        found = self.people(installation_id)
-        return {key: each for key, each in found.items() if each.installation_id == installation_id}
+    def users(self, installation_id: str) -> Sequence[str]:
+        """Return the ids of an installation's local users, oldest first, erased ones too."""
+        with self.caught_up():
+            return list(self._local_at.get(installation_id, ()))
 
-    def people(self, installation_id: str) -> Mapping[str, User]:
+    def people(self, installation_id: str) -> Sequence[str]:
         """Return the same with who was ever invited there, in the order they came."""
         with self.caught_up():
-            keys = self._people_at.get(installation_id, ())
-            return {key: self._users[key] for key in keys if key in self._users}
+            return list(self._people_at.get(installation_id, ()))
 
-    def everybody(self) -> Mapping[str, User]:
-        """Return all users by id, of every kind, in the order they came, erased ones too."""
+    def everybody(self) -> Sequence[str]:
+        """Return all users' ids, of every kind, in the order they came, erased ones too."""
         with self.caught_up():
-            return dict(self._users)
+            return list(self._users)
+
+    def once(self, user_id: str) -> User | None:
+        """Return the user, also when he was erased; None where he never was."""
+        with self.caught_up():
+            return self._users.get(user_id)
+
+    def ever(self, user_ids: Iterable[str]) -> Mapping[str, User]:
+        """Return those of these users who exist or existed, by id."""
+        with self.caught_up():
+            found = ((key, self.once(key)) for key in user_ids)
+            return {key: state for key, state in found if state is not None}
 
     def existing(self, user_ids: Iterable[str]) -> Mapping[str, User]:
         """Return those of these users who exist, by id."""
-        with self.caught_up():
-            found = ((key, self._users.get(key)) for key in user_ids)
-            return {key: state for key, state in found if state is not None and not state.erased}
+        return {key: state for key, state in self.ever(user_ids).items() if not state.erased}
 
     def identification(self, identification_id: str) -> Identification:
         """Return it without its code, also one that was removed.
@@ -121,6 +130,7 @@ class Directory(Projection):
             self._users[key] = user.evolve(self._users.get(key), event)
             self.sign_in_links.apply(record)
             if isinstance(event, LocalUserAdded):
+                self._local_at[event.installation_id][key] = None
                 self._people_at[event.installation_id][key] = None
         elif isinstance(event, CredentialEvent):
             self.credentials.apply(key, event, record.at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from chargekey_common.eventstore.projection import CaughtUp
 from chargekey_identity.domain import invitation
@@ -30,13 +30,6 @@ class Invitations:
         with self._caught_up():
             keys = self._at_installation.get(installation_id, ())
             return {key: self._invitations[key] for key in keys}
-
-    def by_user(self, installation_id: str) -> Mapping[str, Sequence[Invitation]]:
-        """Return the same by whom each is for; nothing for everybody else."""
-        found: dict[str, list[Invitation]] = defaultdict(list)
-        for each in self.at(installation_id).values():
-            found[each.given.user_id].append(each)
-        return found
 
     def of(self, user_id: str) -> Mapping[str, Invitation]:
         """Return a user's, by id."""

@@ -15,6 +15,7 @@ from chargekey_notifier.reactions.on_identification_expiry_changed import (
 )
 from chargekey_notifier.reactions.on_invitation_created import on_invitation_created
 from chargekey_notifier.reactions.on_invitation_renewed import on_invitation_renewed
+from chargekey_notifier.reactions.on_owner_accepted import on_owner_accepted
 from chargekey_notifier.reactions.on_owner_added import on_owner_added
 from chargekey_notifier.reactions.on_ownership_offered import on_ownership_offered
 from chargekey_notifier.reactions.on_ownership_transferred import on_ownership_transferred
@@ -39,6 +40,7 @@ MAILS: tuple[Callable[[Outbox], On], ...] = (
     on_identification_expiry_changed,
     on_invitation_created,
     on_invitation_renewed,
+    on_owner_accepted,
     on_owner_added,
     on_ownership_offered,
     on_ownership_transferred,

@@ -1,4 +1,7 @@
-"""Somebody owns a site, too: its other owners get a mail."""
+"""Somebody owns a site, too: its other owners get a mail.
+
+Of whoever was invited they hear once he has accepted.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,17 @@ def on_owner_added(outbox: Outbox) -> On:
     """Return the reaction, which leaves the mail in `outbox`."""
 
     async def react(event: OwnerAdded, reaction: Reaction) -> None:
-        mail = Mail(
-            event_id=reaction.event_id,
-            recipient=to_owners(event.installation_id),
-            kind="owner_added",
-            user_id=event.user_id,
-            installation_id=event.installation_id,
-            at=reaction.at,
-        )
-        await asyncio.to_thread(outbox.add, reaction.handled, mail)
+        mails = []
+        if not event.invited:
+            mail = Mail(
+                event_id=reaction.event_id,
+                recipient=to_owners(event.installation_id),
+                kind="owner_added",
+                user_id=event.user_id,
+                installation_id=event.installation_id,
+                at=reaction.at,
+            )
+            mails.append(mail)
+        await asyncio.to_thread(outbox.add, reaction.handled, *mails)
 
     return On(OwnerAdded, react)

@@ -10,10 +10,16 @@ function takeToken() {
   history.replaceState(null, "", location.pathname);
   for (const each of document.querySelectorAll("[data-with-token]")) each.hidden = false;
   for (const each of document.querySelectorAll("[data-without-token]")) each.hidden = true;
+  dispatchEvent(new Event("token"));
 }
 takeToken();
 // A link followed where its page is open already loads nothing.
 addEventListener("hashchange", takeToken);
+
+// Whoever signs up lives by the clock that he reads.
+for (const each of document.querySelectorAll("[data-time-zone]")) {
+  each.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+}
 
 // What was done is told once, and not again when the page is loaded again.
 const address = new URL(location.href);

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.history.v1 import decisions_pb2 as pb
-from chargekey_portal.names import names
+from chargekey.identity.v1.identifications_pb2 import DescribedIdentification
+from chargekey_portal.names import identifications, names
 from chargekey_portal.refusals import RefusedError
 from chargekey_portal.rendering import page
 from chargekey_portal.sites import Spot, spot
@@ -32,16 +33,32 @@ async def decision(request: Request, visitor: SignedIn, decision_id: str) -> Res
     asked = pb.ExplainDecisionRequest(id=decision_id)
     found = await visitor.services.decisions.ExplainDecision(asked)
     again = found.replayed_status, found.replayed_reason
+    where = await _where(visitor, found.charger_id)
     return page(
         request,
         "decision",
         decision=found,
         presented=msgspec.json.decode(found.inputs, type=Presented),
         same=again == (found.status, found.reason),
-        spot=await _where(visitor, found.charger_id),
+        spot=where,
+        identification=await _identification(visitor, where, found),
         names=await names(visitor, found.installation_id, [found.user_id]),
         me=visitor.user_id,
     )
+
+
+async def _identification(
+    visitor: Visitor, where: Spot | None, found: pb.ExplainDecisionResponse
+) -> DescribedIdentification | None:
+    """Return what it is and whose; None where that is not known, or not the visitor's to know."""
+    here = found.installation_id
+    # Of a charger that was moved since, what may be known there says nothing of here.
+    if where is None or where.installation.id != here:
+        return None
+    if "identity.DescribeIdentifications" not in where.may:
+        return None
+    described = await identifications(visitor, here, [found.identification_id])
+    return described.get(found.identification_id)
 
 
 async def _where(visitor: Visitor, charger_id: str) -> Spot | None:

@@ -12,6 +12,7 @@ from chargekey.identity.v1 import sign_in_pb2 as pb
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal import visitors
 from chargekey_portal.forms import Text
+from chargekey_portal.link_requests import LinkRequests
 from chargekey_portal.refusals import OTHER_SITE, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.services import Services
@@ -34,6 +35,11 @@ async def sign_in(request: Request) -> Response:
 async def request_link(request: Request, email: Text = "") -> Response:
     """Mail a link to the address; whether somebody has it is told nobody."""
     asked = pb.RequestSignInLinkRequest(email=email)
+    counted: LinkRequests = request.app.state.link_requests
+    try:
+        counted.count(request)
+    except RefusedError as error:
+        return _form(request, error.refusal, email)
     try:
         await _services(request).as_nobody.sign_in.RequestSignInLink(asked)
     except aio.AioRpcError as error:
@@ -108,7 +114,7 @@ async def signed_in(request: Request, answer: visitors.SignInAnswer) -> Response
     """
     to = str(request.session.get("to", "/"))
     visitors.begin(request, answer)
-    visitor = visitors.Visitor(request.session, _services(request))
+    visitor = visitors.Visitor(request.session, _services(request), visitors.language(request))
     asked = users_pb2.GetUserRequest(user_id=visitor.user_id)
     user = (await visitor.services.users.GetUser(asked)).user
     request.session.setdefault("language", user.language)

@@ -9,6 +9,9 @@ from chargekey_portal.rendering import document, page
 from chargekey_portal.services import Service, Services
 from chargekey_portal.settings import PortalSettings
 
+# What the gateway serves at that one address, as its README says.
+OCPP_VERSIONS = ("1.6", "2.0.1", "2.1")
+
 router = APIRouter()
 
 
@@ -23,7 +26,13 @@ class Status(msgspec.Struct, frozen=True):
 async def what_runs_here(request: Request) -> Response:
     """Show how everything is at this moment."""
     told = await _status(request)
-    return page(request, "what_runs_here", services=told.services, ocpp_url=told.ocpp)
+    return page(
+        request,
+        "what_runs_here",
+        services=told.services,
+        ocpp_url=told.ocpp,
+        ocpp_versions=OCPP_VERSIONS,
+    )
 
 
 @router.api_route("/api/v1/status", methods=["GET", "HEAD"])

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from chargekey_common import tokens
 from chargekey_common.grpc.stubs import Stubs
+from chargekey_portal.link_requests import LinkRequests
 from chargekey_portal.refusals import RefusedError
 from chargekey_portal.rendering import document
 from chargekey_portal.rest import refusals
@@ -35,6 +36,9 @@ _KEPT = ("cache-control", "etag", "link")
 
 async def answer(endpoint: Endpoint, request: Request) -> Response:
     """Answer one request; raises RefusedError, or AioRpcError as the service refused it."""
+    if endpoint.route.mails:
+        counted: LinkRequests = request.app.state.link_requests
+        counted.count(request)
     stubs = _as_caller(request)
     asked = endpoint.request()
     _read_path(endpoint, request, asked)

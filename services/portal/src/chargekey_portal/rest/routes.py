@@ -14,7 +14,8 @@ class Route(msgspec.Struct, frozen=True):
 
     `body` is the one field that the body is, `answer` the one of the answer that is told by
     itself; where that is no message, as what it is `media` says. `created` is where what was
-    made is found from then on. `without` are fields that are not to be had here.
+    made is found from then on. `without` are fields that are not to be had here. `mails` where
+    it has links mailed, which each client may have so often.
     """
 
     method: str
@@ -26,6 +27,7 @@ class Route(msgspec.Struct, frozen=True):
     media: str = ""
     created: str = ""
     without: tuple[str, ...] = ()
+    mails: bool = False
 
 
 _CSV = "text/csv; charset=utf-8"
@@ -146,7 +148,13 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/invitations/{invitation_id}", "invitations.RevokeInvitation", "Revoke an invitation"),
     Route("POST", "/invitations/accept", "invitations.AcceptInvitation", "Accept an invitation by its link, and sign in"),
 
-    Route("POST", "/sign-in/links", "sign_in.RequestSignInLink", "Have a link to sign in mailed"),
+    Route(
+        "POST",
+        "/sign-in/links",
+        "sign_in.RequestSignInLink",
+        "Have a link to sign in mailed",
+        mails=True,
+    ),
     Route("POST", "/sign-in", "sign_in.SignIn", "Sign in by a link"),
     Route("POST", "/sign-in/open-id", "sign_in.BeginOpenIdSignIn", "Begin to sign in by an OpenID Connect provider"),
     Route("POST", "/sign-in/open-id/complete", "sign_in.CompleteOpenIdSignIn", "Complete it"),

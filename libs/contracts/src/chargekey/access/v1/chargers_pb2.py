@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from chargekey.identity.v1 import identifications_pb2 as chargekey_dot_identity_dot_v1_dot_identifications__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/access/v1/chargers.proto\x12\x13\x63hargekey.access.v1\x1a+chargekey/identity/v1/identifications.proto\"C\n\x0cReaderQuirks\x12\x10\n\x08reversed\x18\x01 \x01(\x08\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x0e\n\x06prefix\x18\x03 \x01(\t\"\xd0\x02\n\x07\x43harger\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x15\n\rocpp_identity\x18\x03 \x01(\t\x12J\n\x16\x61uthorisation_override\x18\x04 \x01(\x0e\x32*.chargekey.access.v1.AuthorisationOverride\x12G\n\x14identification_types\x18\x05 \x03(\x0e\x32).chargekey.identity.v1.IdentificationType\x12\x1e\n\x16\x61uthorisation_required\x18\x06 \x01(\x08\x12\x1a\n\x12override_suspended\x18\x07 \x01(\x08\x12\x38\n\rreader_quirks\x18\x08 \x01(\x0b\x32!.chargekey.access.v1.ReaderQuirks\"W\n\x11\x41\x64\x64\x43hargerRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x15\n\rocpp_identity\x18\x03 \x01(\t\"L\n\x12\x41\x64\x64\x43hargerResponse\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\t\"G\n\x1dReplaceChargerPasswordRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\"D\n\x1eReplaceChargerPasswordResponse\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"U\n\x12MoveChargerRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x17\n\x0finstallation_id\x18\x03 \x01(\t\"\'\n\x13MoveChargerResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\x95\x01\n\x1fSetAuthorisationOverrideRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12J\n\x16\x61uthorisation_override\x18\x03 \x01(\x0e\x32*.chargekey.access.v1.AuthorisationOverride\"4\n SetAuthorisationOverrideResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\x90\x01\n\x1dSetIdentificationTypesRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12G\n\x14identification_types\x18\x03 \x03(\x0e\x32).chargekey.identity.v1.IdentificationType\"2\n\x1eSetIdentificationTypesResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"z\n\x16SetReaderQuirksRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x38\n\rreader_quirks\x18\x03 \x01(\x0b\x32!.chargekey.access.v1.ReaderQuirks\"+\n\x17SetReaderQuirksResponse\x12\x10\n\x08position\x18\x01 \x01(\t\">\n\x11GetChargerRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\"C\n\x12GetChargerResponse\x12-\n\x07\x63harger\x18\x01 \x01(\x0b\x32\x1c.chargekey.access.v1.Charger\"e\n\x13ListChargersRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06search\x18\x04 \x01(\t\"_\n\x14ListChargersResponse\x12.\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\x1c.chargekey.access.v1.Charger\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x19ListUsableChargersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x1aListUsableChargersResponse\x12\x34\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\".chargekey.access.v1.UsableCharger\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa8\x01\n\rUsableCharger\x12-\n\x07\x63harger\x18\x01 \x01(\x0b\x32\x1c.chargekey.access.v1.Charger\x12\x19\n\x11installation_name\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\x08\x12\x16\n\x0epermission_ids\x18\x04 \x03(\t\x12\x18\n\x0bvalid_until\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_until\"T\n\x17ListChargerUsersRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"r\n\x18ListChargerUsersResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32 .chargekey.access.v1.ChargerUser\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0c\n\x04open\x18\x03 \x01(\x08\"\x85\x01\n\x0b\x43hargerUser\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x16\n\x0epermission_ids\x18\x02 \x03(\t\x12\x12\n\npartner_id\x18\x03 \x01(\t\x12\x18\n\x0bvalid_until\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x62locked\x18\x05 \x01(\x08\x42\x0e\n\x0c_valid_until*\xb1\x01\n\x15\x41uthorisationOverride\x12&\n\"AUTHORISATION_OVERRIDE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x41UTHORISATION_OVERRIDE_INHERIT\x10\x01\x12#\n\x1f\x41UTHORISATION_OVERRIDE_REQUIRED\x10\x02\x12\'\n#AUTHORISATION_OVERRIDE_NOT_REQUIRED\x10\x03\x32\xfd\x08\n\x0e\x43hargerService\x12]\n\nAddCharger\x12&.chargekey.access.v1.AddChargerRequest\x1a\'.chargekey.access.v1.AddChargerResponse\x12\x81\x01\n\x16ReplaceChargerPassword\x12\x32.chargekey.access.v1.ReplaceChargerPasswordRequest\x1a\x33.chargekey.access.v1.ReplaceChargerPasswordResponse\x12`\n\x0bMoveCharger\x12\'.chargekey.access.v1.MoveChargerRequest\x1a(.chargekey.access.v1.MoveChargerResponse\x12\x87\x01\n\x18SetAuthorisationOverride\x12\x34.chargekey.access.v1.SetAuthorisationOverrideRequest\x1a\x35.chargekey.access.v1.SetAuthorisationOverrideResponse\x12\x81\x01\n\x16SetIdentificationTypes\x12\x32.chargekey.access.v1.SetIdentificationTypesRequest\x1a\x33.chargekey.access.v1.SetIdentificationTypesResponse\x12l\n\x0fSetReaderQuirks\x12+.chargekey.access.v1.SetReaderQuirksRequest\x1a,.chargekey.access.v1.SetReaderQuirksResponse\x12]\n\nGetCharger\x12&.chargekey.access.v1.GetChargerRequest\x1a\'.chargekey.access.v1.GetChargerResponse\x12\x63\n\x0cListChargers\x12(.chargekey.access.v1.ListChargersRequest\x1a).chargekey.access.v1.ListChargersResponse\x12u\n\x12ListUsableChargers\x12..chargekey.access.v1.ListUsableChargersRequest\x1a/.chargekey.access.v1.ListUsableChargersResponse\x12o\n\x10ListChargerUsers\x12,.chargekey.access.v1.ListChargerUsersRequest\x1a-.chargekey.access.v1.ListChargerUsersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/access/v1/chargers.proto\x12\x13\x63hargekey.access.v1\x1a+chargekey/identity/v1/identifications.proto\"C\n\x0cReaderQuirks\x12\x10\n\x08reversed\x18\x01 \x01(\x08\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x0e\n\x06prefix\x18\x03 \x01(\t\"\xd0\x02\n\x07\x43harger\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x15\n\rocpp_identity\x18\x03 \x01(\t\x12J\n\x16\x61uthorisation_override\x18\x04 \x01(\x0e\x32*.chargekey.access.v1.AuthorisationOverride\x12G\n\x14identification_types\x18\x05 \x03(\x0e\x32).chargekey.identity.v1.IdentificationType\x12\x1e\n\x16\x61uthorisation_required\x18\x06 \x01(\x08\x12\x1a\n\x12override_suspended\x18\x07 \x01(\x08\x12\x38\n\rreader_quirks\x18\x08 \x01(\x0b\x32!.chargekey.access.v1.ReaderQuirks\"W\n\x11\x41\x64\x64\x43hargerRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x15\n\rocpp_identity\x18\x03 \x01(\t\"L\n\x12\x41\x64\x64\x43hargerResponse\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\t\"G\n\x1dReplaceChargerPasswordRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\"D\n\x1eReplaceChargerPasswordResponse\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"U\n\x12MoveChargerRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x17\n\x0finstallation_id\x18\x03 \x01(\t\"\'\n\x13MoveChargerResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\xd5\x01\n\x1fSetAuthorisationOverrideRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12J\n\x16\x61uthorisation_override\x18\x03 \x01(\x0e\x32*.chargekey.access.v1.AuthorisationOverride\x12>\n\ninstead_of\x18\x04 \x01(\x0e\x32*.chargekey.access.v1.AuthorisationOverride\"4\n SetAuthorisationOverrideResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\xce\x01\n\x1dSetIdentificationTypesRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12G\n\x14identification_types\x18\x03 \x03(\x0e\x32).chargekey.identity.v1.IdentificationType\x12<\n\ninstead_of\x18\x04 \x01(\x0b\x32(.chargekey.access.v1.IdentificationTypes\"O\n\x13IdentificationTypes\x12\x38\n\x05types\x18\x01 \x03(\x0e\x32).chargekey.identity.v1.IdentificationType\"2\n\x1eSetIdentificationTypesResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\xb1\x01\n\x16SetReaderQuirksRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x38\n\rreader_quirks\x18\x03 \x01(\x0b\x32!.chargekey.access.v1.ReaderQuirks\x12\x35\n\ninstead_of\x18\x04 \x01(\x0b\x32!.chargekey.access.v1.ReaderQuirks\"+\n\x17SetReaderQuirksResponse\x12\x10\n\x08position\x18\x01 \x01(\t\">\n\x11GetChargerRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\"C\n\x12GetChargerResponse\x12-\n\x07\x63harger\x18\x01 \x01(\x0b\x32\x1c.chargekey.access.v1.Charger\"z\n\x13ListChargersRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06search\x18\x04 \x01(\t\x12\x13\n\x0b\x63harger_ids\x18\x05 \x03(\t\"_\n\x14ListChargersResponse\x12.\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\x1c.chargekey.access.v1.Charger\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x19ListUsableChargersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x1aListUsableChargersResponse\x12\x34\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\".chargekey.access.v1.UsableCharger\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa8\x01\n\rUsableCharger\x12-\n\x07\x63harger\x18\x01 \x01(\x0b\x32\x1c.chargekey.access.v1.Charger\x12\x19\n\x11installation_name\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\x08\x12\x16\n\x0epermission_ids\x18\x04 \x03(\t\x12\x18\n\x0bvalid_until\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_until\"T\n\x17ListChargerUsersRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"r\n\x18ListChargerUsersResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32 .chargekey.access.v1.ChargerUser\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0c\n\x04open\x18\x03 \x01(\x08\"\x85\x01\n\x0b\x43hargerUser\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x16\n\x0epermission_ids\x18\x02 \x03(\t\x12\x12\n\npartner_id\x18\x03 \x01(\t\x12\x18\n\x0bvalid_until\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x62locked\x18\x05 \x01(\x08\x42\x0e\n\x0c_valid_until*\xb1\x01\n\x15\x41uthorisationOverride\x12&\n\"AUTHORISATION_OVERRIDE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x41UTHORISATION_OVERRIDE_INHERIT\x10\x01\x12#\n\x1f\x41UTHORISATION_OVERRIDE_REQUIRED\x10\x02\x12\'\n#AUTHORISATION_OVERRIDE_NOT_REQUIRED\x10\x03\x32\xfd\x08\n\x0e\x43hargerService\x12]\n\nAddCharger\x12&.chargekey.access.v1.AddChargerRequest\x1a\'.chargekey.access.v1.AddChargerResponse\x12\x81\x01\n\x16ReplaceChargerPassword\x12\x32.chargekey.access.v1.ReplaceChargerPasswordRequest\x1a\x33.chargekey.access.v1.ReplaceChargerPasswordResponse\x12`\n\x0bMoveCharger\x12\'.chargekey.access.v1.MoveChargerRequest\x1a(.chargekey.access.v1.MoveChargerResponse\x12\x87\x01\n\x18SetAuthorisationOverride\x12\x34.chargekey.access.v1.SetAuthorisationOverrideRequest\x1a\x35.chargekey.access.v1.SetAuthorisationOverrideResponse\x12\x81\x01\n\x16SetIdentificationTypes\x12\x32.chargekey.access.v1.SetIdentificationTypesRequest\x1a\x33.chargekey.access.v1.SetIdentificationTypesResponse\x12l\n\x0fSetReaderQuirks\x12+.chargekey.access.v1.SetReaderQuirksRequest\x1a,.chargekey.access.v1.SetReaderQuirksResponse\x12]\n\nGetCharger\x12&.chargekey.access.v1.GetChargerRequest\x1a\'.chargekey.access.v1.GetChargerResponse\x12\x63\n\x0cListChargers\x12(.chargekey.access.v1.ListChargersRequest\x1a).chargekey.access.v1.ListChargersResponse\x12u\n\x12ListUsableChargers\x12..chargekey.access.v1.ListUsableChargersRequest\x1a/.chargekey.access.v1.ListUsableChargersResponse\x12o\n\x10ListChargerUsers\x12,.chargekey.access.v1.ListChargerUsersRequest\x1a-.chargekey.access.v1.ListChargerUsersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.access.v1.chargers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORISATIONOVERRIDE']._serialized_start=2561
-  _globals['_AUTHORISATIONOVERRIDE']._serialized_end=2738
+  _globals['_AUTHORISATIONOVERRIDE']._serialized_start=2845
+  _globals['_AUTHORISATIONOVERRIDE']._serialized_end=3022
   _globals['_READERQUIRKS']._serialized_start=104
   _globals['_READERQUIRKS']._serialized_end=171
   _globals['_CHARGER']._serialized_start=174
@@ -51,37 +51,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MOVECHARGERRESPONSE']._serialized_start=909
   _globals['_MOVECHARGERRESPONSE']._serialized_end=948
   _globals['_SETAUTHORISATIONOVERRIDEREQUEST']._serialized_start=951
-  _globals['_SETAUTHORISATIONOVERRIDEREQUEST']._serialized_end=1100
-  _globals['_SETAUTHORISATIONOVERRIDERESPONSE']._serialized_start=1102
-  _globals['_SETAUTHORISATIONOVERRIDERESPONSE']._serialized_end=1154
-  _globals['_SETIDENTIFICATIONTYPESREQUEST']._serialized_start=1157
-  _globals['_SETIDENTIFICATIONTYPESREQUEST']._serialized_end=1301
-  _globals['_SETIDENTIFICATIONTYPESRESPONSE']._serialized_start=1303
-  _globals['_SETIDENTIFICATIONTYPESRESPONSE']._serialized_end=1353
-  _globals['_SETREADERQUIRKSREQUEST']._serialized_start=1355
-  _globals['_SETREADERQUIRKSREQUEST']._serialized_end=1477
-  _globals['_SETREADERQUIRKSRESPONSE']._serialized_start=1479
-  _globals['_SETREADERQUIRKSRESPONSE']._serialized_end=1522
-  _globals['_GETCHARGERREQUEST']._serialized_start=1524
-  _globals['_GETCHARGERREQUEST']._serialized_end=1586
-  _globals['_GETCHARGERRESPONSE']._serialized_start=1588
-  _globals['_GETCHARGERRESPONSE']._serialized_end=1655
-  _globals['_LISTCHARGERSREQUEST']._serialized_start=1657
-  _globals['_LISTCHARGERSREQUEST']._serialized_end=1758
-  _globals['_LISTCHARGERSRESPONSE']._serialized_start=1760
-  _globals['_LISTCHARGERSRESPONSE']._serialized_end=1855
-  _globals['_LISTUSABLECHARGERSREQUEST']._serialized_start=1857
-  _globals['_LISTUSABLECHARGERSREQUEST']._serialized_end=1940
-  _globals['_LISTUSABLECHARGERSRESPONSE']._serialized_start=1942
-  _globals['_LISTUSABLECHARGERSRESPONSE']._serialized_end=2049
-  _globals['_USABLECHARGER']._serialized_start=2052
-  _globals['_USABLECHARGER']._serialized_end=2220
-  _globals['_LISTCHARGERUSERSREQUEST']._serialized_start=2222
-  _globals['_LISTCHARGERUSERSREQUEST']._serialized_end=2306
-  _globals['_LISTCHARGERUSERSRESPONSE']._serialized_start=2308
-  _globals['_LISTCHARGERUSERSRESPONSE']._serialized_end=2422
-  _globals['_CHARGERUSER']._serialized_start=2425
-  _globals['_CHARGERUSER']._serialized_end=2558
-  _globals['_CHARGERSERVICE']._serialized_start=2741
-  _globals['_CHARGERSERVICE']._serialized_end=3890
+  _globals['_SETAUTHORISATIONOVERRIDEREQUEST']._serialized_end=1164
+  _globals['_SETAUTHORISATIONOVERRIDERESPONSE']._serialized_start=1166
+  _globals['_SETAUTHORISATIONOVERRIDERESPONSE']._serialized_end=1218
+  _globals['_SETIDENTIFICATIONTYPESREQUEST']._serialized_start=1221
+  _globals['_SETIDENTIFICATIONTYPESREQUEST']._serialized_end=1427
+  _globals['_IDENTIFICATIONTYPES']._serialized_start=1429
+  _globals['_IDENTIFICATIONTYPES']._serialized_end=1508
+  _globals['_SETIDENTIFICATIONTYPESRESPONSE']._serialized_start=1510
+  _globals['_SETIDENTIFICATIONTYPESRESPONSE']._serialized_end=1560
+  _globals['_SETREADERQUIRKSREQUEST']._serialized_start=1563
+  _globals['_SETREADERQUIRKSREQUEST']._serialized_end=1740
+  _globals['_SETREADERQUIRKSRESPONSE']._serialized_start=1742
+  _globals['_SETREADERQUIRKSRESPONSE']._serialized_end=1785
+  _globals['_GETCHARGERREQUEST']._serialized_start=1787
+  _globals['_GETCHARGERREQUEST']._serialized_end=1849
+  _globals['_GETCHARGERRESPONSE']._serialized_start=1851
+  _globals['_GETCHARGERRESPONSE']._serialized_end=1918
+  _globals['_LISTCHARGERSREQUEST']._serialized_start=1920
+  _globals['_LISTCHARGERSREQUEST']._serialized_end=2042
+  _globals['_LISTCHARGERSRESPONSE']._serialized_start=2044
+  _globals['_LISTCHARGERSRESPONSE']._serialized_end=2139
+  _globals['_LISTUSABLECHARGERSREQUEST']._serialized_start=2141
+  _globals['_LISTUSABLECHARGERSREQUEST']._serialized_end=2224
+  _globals['_LISTUSABLECHARGERSRESPONSE']._serialized_start=2226
+  _globals['_LISTUSABLECHARGERSRESPONSE']._serialized_end=2333
+  _globals['_USABLECHARGER']._serialized_start=2336
+  _globals['_USABLECHARGER']._serialized_end=2504
+  _globals['_LISTCHARGERUSERSREQUEST']._serialized_start=2506
+  _globals['_LISTCHARGERUSERSREQUEST']._serialized_end=2590
+  _globals['_LISTCHARGERUSERSRESPONSE']._serialized_start=2592
+  _globals['_LISTCHARGERUSERSRESPONSE']._serialized_end=2706
+  _globals['_CHARGERUSER']._serialized_start=2709
+  _globals['_CHARGERUSER']._serialized_end=2842
+  _globals['_CHARGERSERVICE']._serialized_start=3025
+  _globals['_CHARGERSERVICE']._serialized_end=4174
 # @@protoc_insertion_point(module_scope)

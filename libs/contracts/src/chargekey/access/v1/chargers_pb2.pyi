@@ -263,19 +263,23 @@ class SetAuthorisationOverrideRequest(_message.Message):
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     AUTHORISATION_OVERRIDE_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     charger_id: _builtins.str
     authorisation_override: Global___AuthorisationOverride.ValueType
+    instead_of: Global___AuthorisationOverride.ValueType
+    """Unspecified: instead of whatever is there."""
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         charger_id: _builtins.str = ...,
         authorisation_override: Global___AuthorisationOverride.ValueType = ...,
+        instead_of: Global___AuthorisationOverride.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorisation_override", b"authorisation_override", "charger_id", b"charger_id", "command_id", b"command_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorisation_override", b"authorisation_override", "charger_id", b"charger_id", "command_id", b"command_id", "instead_of", b"instead_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,24 +311,48 @@ class SetIdentificationTypesRequest(_message.Message):
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     IDENTIFICATION_TYPES_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     charger_id: _builtins.str
     @_builtins.property
     def identification_types(self) -> _containers.RepeatedScalarFieldContainer[_identifications_pb2.IdentificationType.ValueType]: ...
+    @_builtins.property
+    def instead_of(self) -> Global___IdentificationTypes: ...
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         charger_id: _builtins.str = ...,
         identification_types: _abc.Iterable[_identifications_pb2.IdentificationType.ValueType] | None = ...,
+        instead_of: Global___IdentificationTypes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instead_of", b"instead_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "command_id", b"command_id", "identification_types", b"identification_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "command_id", b"command_id", "identification_types", b"identification_types", "instead_of", b"instead_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetIdentificationTypesRequest: _TypeAlias = SetIdentificationTypesRequest  # noqa: Y015
+
+@_typing.final
+class IdentificationTypes(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_identifications_pb2.IdentificationType.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        types: _abc.Iterable[_identifications_pb2.IdentificationType.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentificationTypes: _TypeAlias = IdentificationTypes  # noqa: Y015
 
 @_typing.final
 class SetIdentificationTypesResponse(_message.Message):
@@ -352,20 +380,24 @@ class SetReaderQuirksRequest(_message.Message):
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     READER_QUIRKS_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     charger_id: _builtins.str
     @_builtins.property
     def reader_quirks(self) -> Global___ReaderQuirks: ...
+    @_builtins.property
+    def instead_of(self) -> Global___ReaderQuirks: ...
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         charger_id: _builtins.str = ...,
         reader_quirks: Global___ReaderQuirks | None = ...,
+        instead_of: Global___ReaderQuirks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reader_quirks", b"reader_quirks"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instead_of", b"instead_of", "reader_quirks", b"reader_quirks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "command_id", b"command_id", "reader_quirks", b"reader_quirks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_id", b"charger_id", "command_id", b"command_id", "instead_of", b"instead_of", "reader_quirks", b"reader_quirks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -441,11 +473,16 @@ class ListChargersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
+    CHARGER_IDS_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
     search: _builtins.str
     """Those alone whose OCPP identity contains it, however it is capitalised; all without it."""
+    @_builtins.property
+    def charger_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of these alone, 1000 at most; all without any."""
+
     def __init__(
         self,
         *,
@@ -453,10 +490,11 @@ class ListChargersRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         search: _builtins.str = ...,
+        charger_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_ids", b"charger_ids", "installation_id", b"installation_id", "page_size", b"page_size", "page_token", b"page_token", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

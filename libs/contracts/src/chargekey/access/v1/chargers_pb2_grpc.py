@@ -27,6 +27,8 @@ if _version_not_supported:
 
 class ChargerServiceStub:
     """Chargers: registered under one OCPP identity, with settings of their own.
+
+    `instead_of` as with installations.
     """
 
     def __init__(self, channel):
@@ -89,6 +91,8 @@ class ChargerServiceStub:
 
 class ChargerServiceServicer:
     """Chargers: registered under one OCPP identity, with settings of their own.
+
+    `instead_of` as with installations.
     """
 
     def AddCharger(self, request, context):
@@ -227,6 +231,8 @@ def add_ChargerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ChargerService:
     """Chargers: registered under one OCPP identity, with settings of their own.
+
+    `instead_of` as with installations.
     """
 
     @staticmethod

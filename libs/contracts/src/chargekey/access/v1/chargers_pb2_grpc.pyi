@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ChargerServiceStub:
-    """Chargers: registered under one OCPP identity, with settings of their own."""
+    """Chargers: registered under one OCPP identity, with settings of their own.
+
+    `instead_of` as with installations.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -63,7 +66,10 @@ class ChargerServiceStub:
 
 @_typing.type_check_only
 class ChargerServiceAsyncStub(ChargerServiceStub):
-    """Chargers: registered under one OCPP identity, with settings of their own."""
+    """Chargers: registered under one OCPP identity, with settings of their own.
+
+    `instead_of` as with installations.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddCharger: _aio.UnaryUnaryMultiCallable[_chargers_pb2.AddChargerRequest, _chargers_pb2.AddChargerResponse]  # type: ignore[assignment]
@@ -95,7 +101,10 @@ class ChargerServiceAsyncStub(ChargerServiceStub):
     """
 
 class ChargerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Chargers: registered under one OCPP identity, with settings of their own."""
+    """Chargers: registered under one OCPP identity, with settings of their own.
+
+    `instead_of` as with installations.
+    """
 
     @_abc_1.abstractmethod
     def AddCharger(

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chargekey.access.v1 import permissions_pb2 as _permissions_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -110,16 +111,22 @@ class ListAllowedResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACTIONS_FIELD_NUMBER: _builtins.int
+    GRANTABLE_ROLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def grantable_roles(self) -> _containers.RepeatedScalarFieldContainer[_permissions_pb2.Role.ValueType]:
+        """What he may give and take by permissions (R5), where it is an installation or a charger."""
+
     def __init__(
         self,
         *,
         actions: _abc.Iterable[_builtins.str] | None = ...,
+        grantable_roles: _abc.Iterable[_permissions_pb2.Role.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "grantable_roles", b"grantable_roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

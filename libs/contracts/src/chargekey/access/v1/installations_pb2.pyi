@@ -332,19 +332,22 @@ class RenameInstallationRequest(_message.Message):
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     installation_id: _builtins.str
     name: _builtins.str
+    instead_of: _builtins.str
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         installation_id: _builtins.str = ...,
         name: _builtins.str = ...,
+        instead_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "installation_id", b"installation_id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "installation_id", b"installation_id", "instead_of", b"instead_of", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -376,20 +379,26 @@ class SetInstallationAddressRequest(_message.Message):
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     installation_id: _builtins.str
     @_builtins.property
     def address(self) -> Global___Address: ...
+    @_builtins.property
+    def instead_of(self) -> Global___Address:
+        """All of it empty where none was set."""
+
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         installation_id: _builtins.str = ...,
         address: Global___Address | None = ...,
+        instead_of: Global___Address | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "instead_of", b"instead_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "command_id", b"command_id", "installation_id", b"installation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "command_id", b"command_id", "installation_id", b"installation_id", "instead_of", b"instead_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -603,20 +612,24 @@ class SetPoliciesRequest(_message.Message):
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     POLICIES_FIELD_NUMBER: _builtins.int
+    INSTEAD_OF_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     installation_id: _builtins.str
     @_builtins.property
     def policies(self) -> Global___Policies: ...
+    @_builtins.property
+    def instead_of(self) -> Global___Policies: ...
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         installation_id: _builtins.str = ...,
         policies: Global___Policies | None = ...,
+        instead_of: Global___Policies | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["instead_of", b"instead_of", "policies", b"policies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "installation_id", b"installation_id", "policies", b"policies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "installation_id", b"installation_id", "instead_of", b"instead_of", "policies", b"policies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

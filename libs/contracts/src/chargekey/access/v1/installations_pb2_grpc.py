@@ -33,6 +33,9 @@ class InstallationServiceStub:
     nothing. The answer carries the `position` from which its effect is visible. Lists
     come in pages: `page_size` entries at most (100 when 0, 1000 at most), the next ones
     for `next_page_token`, which is empty at the end.
+
+    What replaces something whole may say `instead_of` what: where that is another by now, it is
+    refused as `changed_meanwhile`. Without it, whatever is there is replaced.
     """
 
     def __init__(self, channel):
@@ -106,6 +109,9 @@ class InstallationServiceServicer:
     nothing. The answer carries the `position` from which its effect is visible. Lists
     come in pages: `page_size` entries at most (100 when 0, 1000 at most), the next ones
     for `next_page_token`, which is empty at the end.
+
+    What replaces something whole may say `instead_of` what: where that is another by now, it is
+    refused as `changed_meanwhile`. Without it, whatever is there is replaced.
     """
 
     def CreateInstallation(self, request, context):
@@ -261,6 +267,9 @@ class InstallationService:
     nothing. The answer carries the `position` from which its effect is visible. Lists
     come in pages: `page_size` entries at most (100 when 0, 1000 at most), the next ones
     for `next_page_token`, which is empty at the end.
+
+    What replaces something whole may say `instead_of` what: where that is another by now, it is
+    refused as `changed_meanwhile`. Without it, whatever is there is replaced.
     """
 
     @staticmethod

@@ -34,6 +34,9 @@ class InstallationServiceStub:
     nothing. The answer carries the `position` from which its effect is visible. Lists
     come in pages: `page_size` entries at most (100 when 0, 1000 at most), the next ones
     for `next_page_token`, which is empty at the end.
+
+    What replaces something whole may say `instead_of` what: where that is another by now, it is
+    refused as `changed_meanwhile`. Without it, whatever is there is replaced.
     """
 
     @_typing.overload
@@ -76,6 +79,9 @@ class InstallationServiceAsyncStub(InstallationServiceStub):
     nothing. The answer carries the `position` from which its effect is visible. Lists
     come in pages: `page_size` entries at most (100 when 0, 1000 at most), the next ones
     for `next_page_token`, which is empty at the end.
+
+    What replaces something whole may say `instead_of` what: where that is another by now, it is
+    refused as `changed_meanwhile`. Without it, whatever is there is replaced.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -114,6 +120,9 @@ class InstallationServiceServicer(metaclass=_abc_1.ABCMeta):
     nothing. The answer carries the `position` from which its effect is visible. Lists
     come in pages: `page_size` entries at most (100 when 0, 1000 at most), the next ones
     for `next_page_token`, which is empty at the end.
+
+    What replaces something whole may say `instead_of` what: where that is another by now, it is
+    refused as `changed_meanwhile`. Without it, whatever is there is replaced.
     """
 
     @_abc_1.abstractmethod

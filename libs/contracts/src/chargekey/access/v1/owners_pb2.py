@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n chargekey/access/v1/owners.proto\x12\x13\x63hargekey.access.v1\"^\n\x1e\x42lockUserAtInstallationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"J\n\x1f\x42lockUserAtInstallationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x15\n\ropen_chargers\x18\x02 \x01(\x05\"`\n UnblockUserAtInstallationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"5\n!UnblockUserAtInstallationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"Y\n\x17ListBlockedUsersRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x18ListBlockedUsersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x10GetOwnersRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\"%\n\x11GetOwnersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"u\n\x15OfferOwnershipRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x11\n\x07user_id\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x65mail\x18\x04 \x01(\tH\x00\x42\x0b\n\tnew_owner\"*\n\x16OfferOwnershipResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"E\n\x16\x41\x63\x63\x65ptOwnershipRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\"+\n\x17\x41\x63\x63\x65ptOwnershipResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"L\n\x1dWithdrawOwnershipOfferRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\"2\n\x1eWithdrawOwnershipOfferResponse\x12\x10\n\x08position\x18\x01 \x01(\t2\xcd\x06\n\rOwnersService\x12\x84\x01\n\x17\x42lockUserAtInstallation\x12\x33.chargekey.access.v1.BlockUserAtInstallationRequest\x1a\x34.chargekey.access.v1.BlockUserAtInstallationResponse\x12\x8a\x01\n\x19UnblockUserAtInstallation\x12\x35.chargekey.access.v1.UnblockUserAtInstallationRequest\x1a\x36.chargekey.access.v1.UnblockUserAtInstallationResponse\x12o\n\x10ListBlockedUsers\x12,.chargekey.access.v1.ListBlockedUsersRequest\x1a-.chargekey.access.v1.ListBlockedUsersResponse\x12Z\n\tGetOwners\x12%.chargekey.access.v1.GetOwnersRequest\x1a&.chargekey.access.v1.GetOwnersResponse\x12i\n\x0eOfferOwnership\x12*.chargekey.access.v1.OfferOwnershipRequest\x1a+.chargekey.access.v1.OfferOwnershipResponse\x12l\n\x0f\x41\x63\x63\x65ptOwnership\x12+.chargekey.access.v1.AcceptOwnershipRequest\x1a,.chargekey.access.v1.AcceptOwnershipResponse\x12\x81\x01\n\x16WithdrawOwnershipOffer\x12\x32.chargekey.access.v1.WithdrawOwnershipOfferRequest\x1a\x33.chargekey.access.v1.WithdrawOwnershipOfferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n chargekey/access/v1/owners.proto\x12\x13\x63hargekey.access.v1\"^\n\x1e\x42lockUserAtInstallationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"J\n\x1f\x42lockUserAtInstallationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x15\n\ropen_chargers\x18\x02 \x01(\x05\"`\n UnblockUserAtInstallationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"5\n!UnblockUserAtInstallationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"k\n\x17ListBlockedUsersRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08user_ids\x18\x04 \x03(\t\"E\n\x18ListBlockedUsersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x10GetOwnersRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\"%\n\x11GetOwnersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"u\n\x15OfferOwnershipRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x11\n\x07user_id\x18\x03 \x01(\tH\x00\x12\x0f\n\x05\x65mail\x18\x04 \x01(\tH\x00\x42\x0b\n\tnew_owner\"*\n\x16OfferOwnershipResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"E\n\x16\x41\x63\x63\x65ptOwnershipRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\"+\n\x17\x41\x63\x63\x65ptOwnershipResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"L\n\x1dWithdrawOwnershipOfferRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\"2\n\x1eWithdrawOwnershipOfferResponse\x12\x10\n\x08position\x18\x01 \x01(\t2\xcd\x06\n\rOwnersService\x12\x84\x01\n\x17\x42lockUserAtInstallation\x12\x33.chargekey.access.v1.BlockUserAtInstallationRequest\x1a\x34.chargekey.access.v1.BlockUserAtInstallationResponse\x12\x8a\x01\n\x19UnblockUserAtInstallation\x12\x35.chargekey.access.v1.UnblockUserAtInstallationRequest\x1a\x36.chargekey.access.v1.UnblockUserAtInstallationResponse\x12o\n\x10ListBlockedUsers\x12,.chargekey.access.v1.ListBlockedUsersRequest\x1a-.chargekey.access.v1.ListBlockedUsersResponse\x12Z\n\tGetOwners\x12%.chargekey.access.v1.GetOwnersRequest\x1a&.chargekey.access.v1.GetOwnersResponse\x12i\n\x0eOfferOwnership\x12*.chargekey.access.v1.OfferOwnershipRequest\x1a+.chargekey.access.v1.OfferOwnershipResponse\x12l\n\x0f\x41\x63\x63\x65ptOwnership\x12+.chargekey.access.v1.AcceptOwnershipRequest\x1a,.chargekey.access.v1.AcceptOwnershipResponse\x12\x81\x01\n\x16WithdrawOwnershipOffer\x12\x32.chargekey.access.v1.WithdrawOwnershipOfferRequest\x1a\x33.chargekey.access.v1.WithdrawOwnershipOfferResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,25 +40,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNBLOCKUSERATINSTALLATIONRESPONSE']._serialized_start=327
   _globals['_UNBLOCKUSERATINSTALLATIONRESPONSE']._serialized_end=380
   _globals['_LISTBLOCKEDUSERSREQUEST']._serialized_start=382
-  _globals['_LISTBLOCKEDUSERSREQUEST']._serialized_end=471
-  _globals['_LISTBLOCKEDUSERSRESPONSE']._serialized_start=473
-  _globals['_LISTBLOCKEDUSERSRESPONSE']._serialized_end=542
-  _globals['_GETOWNERSREQUEST']._serialized_start=544
-  _globals['_GETOWNERSREQUEST']._serialized_end=587
-  _globals['_GETOWNERSRESPONSE']._serialized_start=589
-  _globals['_GETOWNERSRESPONSE']._serialized_end=626
-  _globals['_OFFEROWNERSHIPREQUEST']._serialized_start=628
-  _globals['_OFFEROWNERSHIPREQUEST']._serialized_end=745
-  _globals['_OFFEROWNERSHIPRESPONSE']._serialized_start=747
-  _globals['_OFFEROWNERSHIPRESPONSE']._serialized_end=789
-  _globals['_ACCEPTOWNERSHIPREQUEST']._serialized_start=791
-  _globals['_ACCEPTOWNERSHIPREQUEST']._serialized_end=860
-  _globals['_ACCEPTOWNERSHIPRESPONSE']._serialized_start=862
-  _globals['_ACCEPTOWNERSHIPRESPONSE']._serialized_end=905
-  _globals['_WITHDRAWOWNERSHIPOFFERREQUEST']._serialized_start=907
-  _globals['_WITHDRAWOWNERSHIPOFFERREQUEST']._serialized_end=983
-  _globals['_WITHDRAWOWNERSHIPOFFERRESPONSE']._serialized_start=985
-  _globals['_WITHDRAWOWNERSHIPOFFERRESPONSE']._serialized_end=1035
-  _globals['_OWNERSSERVICE']._serialized_start=1038
-  _globals['_OWNERSSERVICE']._serialized_end=1883
+  _globals['_LISTBLOCKEDUSERSREQUEST']._serialized_end=489
+  _globals['_LISTBLOCKEDUSERSRESPONSE']._serialized_start=491
+  _globals['_LISTBLOCKEDUSERSRESPONSE']._serialized_end=560
+  _globals['_GETOWNERSREQUEST']._serialized_start=562
+  _globals['_GETOWNERSREQUEST']._serialized_end=605
+  _globals['_GETOWNERSRESPONSE']._serialized_start=607
+  _globals['_GETOWNERSRESPONSE']._serialized_end=644
+  _globals['_OFFEROWNERSHIPREQUEST']._serialized_start=646
+  _globals['_OFFEROWNERSHIPREQUEST']._serialized_end=763
+  _globals['_OFFEROWNERSHIPRESPONSE']._serialized_start=765
+  _globals['_OFFEROWNERSHIPRESPONSE']._serialized_end=807
+  _globals['_ACCEPTOWNERSHIPREQUEST']._serialized_start=809
+  _globals['_ACCEPTOWNERSHIPREQUEST']._serialized_end=878
+  _globals['_ACCEPTOWNERSHIPRESPONSE']._serialized_start=880
+  _globals['_ACCEPTOWNERSHIPRESPONSE']._serialized_end=923
+  _globals['_WITHDRAWOWNERSHIPOFFERREQUEST']._serialized_start=925
+  _globals['_WITHDRAWOWNERSHIPOFFERREQUEST']._serialized_end=1001
+  _globals['_WITHDRAWOWNERSHIPOFFERRESPONSE']._serialized_start=1003
+  _globals['_WITHDRAWOWNERSHIPOFFERRESPONSE']._serialized_end=1053
+  _globals['_OWNERSSERVICE']._serialized_start=1056
+  _globals['_OWNERSSERVICE']._serialized_end=1901
 # @@protoc_insertion_point(module_scope)

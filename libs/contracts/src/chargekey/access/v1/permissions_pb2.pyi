@@ -49,6 +49,7 @@ class Permission(_message.Message):
     CHARGER_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     PARTNER_ID_FIELD_NUMBER: _builtins.int
+    PARTNER_NAME_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -58,6 +59,8 @@ class Permission(_message.Message):
     user_id: _builtins.str
     """Who holds it: a user, or a partner for all its members (R8). One of the two."""
     partner_id: _builtins.str
+    partner_name: _builtins.str
+    """What the partner calls itself; empty where a user holds it."""
     valid_until: _builtins.int
     """Exclusive end, nanoseconds since the epoch in UTC; absent for no end."""
     @_builtins.property
@@ -70,12 +73,13 @@ class Permission(_message.Message):
         charger_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         partner_id: _builtins.str = ...,
+        partner_name: _builtins.str = ...,
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         valid_until: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "charger_id", b"charger_id", "id", b"id", "installation_id", b"installation_id", "partner_id", b"partner_id", "roles", b"roles", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "charger_id", b"charger_id", "id", b"id", "installation_id", b"installation_id", "partner_id", b"partner_id", "partner_name", b"partner_name", "roles", b"roles", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valid_until: _TypeAlias = _typing.Literal["valid_until"]  # noqa: Y015
     _WhichOneofArgType__valid_until: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until"]  # noqa: Y015

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chargekey/gateway/v1/decisions.proto\x12\x14\x63hargekey.gateway.v1\"\'\n\x15ReplayDecisionRequest\x12\x0e\n\x06inputs\x18\x01 \x01(\t\"w\n\x16ReplayDecisionResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x18\n\x0bvalid_until\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0b\x65xplanation\x18\x04 \x03(\tB\x0e\n\x0c_valid_until\"\xa5\x02\n\x14PreviewChangeRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x1f\n\x15revoked_permission_id\x18\x02 \x01(\tH\x00\x12\x19\n\x0f\x62locked_user_id\x18\x03 \x01(\tH\x00\x12 \n\x16\x61uthorisation_required\x18\x04 \x01(\x08H\x00\x12=\n\x0e\x61\x63\x63\x65pted_types\x18\x05 \x01(\x0b\x32#.chargekey.gateway.v1.AcceptedTypesH\x00\x12M\n\x16\x61uthorisation_override\x18\x06 \x01(\x0b\x32+.chargekey.gateway.v1.AuthorisationOverrideH\x00\x42\x08\n\x06\x63hange\"2\n\rAcceptedTypes\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\r\n\x05types\x18\x02 \x03(\t\"=\n\x15\x41uthorisationOverride\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x10\n\x08override\x18\x02 \x01(\t\"\xbc\x01\n\x15PreviewChangeResponse\x12,\n\x06losses\x18\x01 \x03(\x0b\x32\x1c.chargekey.gateway.v1.Effect\x12\x15\n\rlosses_in_all\x18\x02 \x01(\x05\x12+\n\x05gains\x18\x03 \x03(\x0b\x32\x1c.chargekey.gateway.v1.Effect\x12\x14\n\x0cgains_in_all\x18\x04 \x01(\x05\x12\x1b\n\x13stopped_session_ids\x18\x05 \x03(\t\"=\n\x06\x45\x66\x66\x65\x63t\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xe8\x01\n\x0f\x44\x65\x63isionService\x12k\n\x0eReplayDecision\x12+.chargekey.gateway.v1.ReplayDecisionRequest\x1a,.chargekey.gateway.v1.ReplayDecisionResponse\x12h\n\rPreviewChange\x12*.chargekey.gateway.v1.PreviewChangeRequest\x1a+.chargekey.gateway.v1.PreviewChangeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chargekey/gateway/v1/decisions.proto\x12\x14\x63hargekey.gateway.v1\"\'\n\x15ReplayDecisionRequest\x12\x0e\n\x06inputs\x18\x01 \x01(\t\"\xaa\x01\n\x16ReplayDecisionResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x18\n\x0bvalid_until\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0b\x65xplanation\x18\x04 \x03(\t\x12\x31\n\x05steps\x18\x05 \x03(\x0b\x32\".chargekey.gateway.v1.DecisionStepB\x0e\n\x0c_valid_until\"U\n\x0c\x44\x65\x63isionStep\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\t\x12\x11\n\twithdrawn\x18\x04 \x01(\x08\"\xa5\x02\n\x14PreviewChangeRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x1f\n\x15revoked_permission_id\x18\x02 \x01(\tH\x00\x12\x19\n\x0f\x62locked_user_id\x18\x03 \x01(\tH\x00\x12 \n\x16\x61uthorisation_required\x18\x04 \x01(\x08H\x00\x12=\n\x0e\x61\x63\x63\x65pted_types\x18\x05 \x01(\x0b\x32#.chargekey.gateway.v1.AcceptedTypesH\x00\x12M\n\x16\x61uthorisation_override\x18\x06 \x01(\x0b\x32+.chargekey.gateway.v1.AuthorisationOverrideH\x00\x42\x08\n\x06\x63hange\"2\n\rAcceptedTypes\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\r\n\x05types\x18\x02 \x03(\t\"=\n\x15\x41uthorisationOverride\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x10\n\x08override\x18\x02 \x01(\t\"\xbc\x01\n\x15PreviewChangeResponse\x12,\n\x06losses\x18\x01 \x03(\x0b\x32\x1c.chargekey.gateway.v1.Effect\x12\x15\n\rlosses_in_all\x18\x02 \x01(\x05\x12+\n\x05gains\x18\x03 \x03(\x0b\x32\x1c.chargekey.gateway.v1.Effect\x12\x14\n\x0cgains_in_all\x18\x04 \x01(\x05\x12\x1b\n\x13stopped_session_ids\x18\x05 \x03(\t\"=\n\x06\x45\x66\x66\x65\x63t\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xe8\x01\n\x0f\x44\x65\x63isionService\x12k\n\x0eReplayDecision\x12+.chargekey.gateway.v1.ReplayDecisionRequest\x1a,.chargekey.gateway.v1.ReplayDecisionResponse\x12h\n\rPreviewChange\x12*.chargekey.gateway.v1.PreviewChangeRequest\x1a+.chargekey.gateway.v1.PreviewChangeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPLAYDECISIONREQUEST']._serialized_start=62
   _globals['_REPLAYDECISIONREQUEST']._serialized_end=101
-  _globals['_REPLAYDECISIONRESPONSE']._serialized_start=103
-  _globals['_REPLAYDECISIONRESPONSE']._serialized_end=222
-  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=225
-  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=518
-  _globals['_ACCEPTEDTYPES']._serialized_start=520
-  _globals['_ACCEPTEDTYPES']._serialized_end=570
-  _globals['_AUTHORISATIONOVERRIDE']._serialized_start=572
-  _globals['_AUTHORISATIONOVERRIDE']._serialized_end=633
-  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=636
-  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=824
-  _globals['_EFFECT']._serialized_start=826
-  _globals['_EFFECT']._serialized_end=887
-  _globals['_DECISIONSERVICE']._serialized_start=890
-  _globals['_DECISIONSERVICE']._serialized_end=1122
+  _globals['_REPLAYDECISIONRESPONSE']._serialized_start=104
+  _globals['_REPLAYDECISIONRESPONSE']._serialized_end=274
+  _globals['_DECISIONSTEP']._serialized_start=276
+  _globals['_DECISIONSTEP']._serialized_end=361
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=364
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=657
+  _globals['_ACCEPTEDTYPES']._serialized_start=659
+  _globals['_ACCEPTEDTYPES']._serialized_end=709
+  _globals['_AUTHORISATIONOVERRIDE']._serialized_start=711
+  _globals['_AUTHORISATIONOVERRIDE']._serialized_end=772
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=775
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=963
+  _globals['_EFFECT']._serialized_start=965
+  _globals['_EFFECT']._serialized_end=1026
+  _globals['_DECISIONSERVICE']._serialized_start=1029
+  _globals['_DECISIONSERVICE']._serialized_end=1261
 # @@protoc_insertion_point(module_scope)

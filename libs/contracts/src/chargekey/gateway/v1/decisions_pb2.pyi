@@ -46,6 +46,7 @@ class ReplayDecisionResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """OCPP 1.6's word."""
     reason: _builtins.str
@@ -54,6 +55,10 @@ class ReplayDecisionResponse(_message.Message):
     def explanation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One line a step of the decision, the last one being the one that hit."""
 
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionStep]:
+        """The same steps, for whoever has words of his own for them."""
+
     def __init__(
         self,
         *,
@@ -61,16 +66,60 @@ class ReplayDecisionResponse(_message.Message):
         reason: _builtins.str = ...,
         valid_until: _builtins.int | None = ...,
         explanation: _abc.Iterable[_builtins.str] | None = ...,
+        steps: _abc.Iterable[Global___DecisionStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "explanation", b"explanation", "reason", b"reason", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "explanation", b"explanation", "reason", b"reason", "status", b"status", "steps", b"steps", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valid_until: _TypeAlias = _typing.Literal["valid_until"]  # noqa: Y015
     _WhichOneofArgType__valid_until: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__valid_until) -> _WhichOneofReturnType__valid_until | None: ...
 
 Global___ReplayDecisionResponse: _TypeAlias = ReplayDecisionResponse  # noqa: Y015
+
+@_typing.final
+class DecisionStep(_message.Message):
+    """A question of the decision and what came of it. A decision asks them in one order, which may
+    change and grow, until one hits.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """A word that never changes once released: `charger_unknown`, `user_blocked_everywhere`,
+    `operator_decides`, `open_charger`, `type_disabled`, `pins_locked_out`,
+    `identification_unknown`, `blocked`, `inactive`, `expired`, `no_permission`,
+    `already_charging`, `view_behind`, `permitted`.
+    """
+    reason: _builtins.str
+    """Of the step that hit, as in AuthorizeResponse; empty of those before it."""
+    operator: _builtins.str
+    """What the operator that decides had to do with that: `said`, `said_before` where what it
+    answered earlier counts, `gave_no_answer`, `never_told` where it is not asked about such a
+    code; empty where it has no part in it.
+    """
+    withdrawn: _builtins.bool
+    """Whether this let somebody in, as of then, who is let in no more."""
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        withdrawn: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator", "question", b"question", "reason", b"reason", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionStep: _TypeAlias = DecisionStep  # noqa: Y015
 
 @_typing.final
 class PreviewChangeRequest(_message.Message):

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chargekey.gateway.v1 import decisions_pb2 as _decisions_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -77,7 +78,7 @@ class AuthorizeRequest(_message.Message):
     code: _builtins.str
     type: Global___TokenType.ValueType
     explain: _builtins.bool
-    """Adds `explanation`."""
+    """Adds `explanation` and `steps`."""
     @_builtins.property
     def at_least(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Positions the answer must include, 16 at most; waits for them within the deadline."""
@@ -111,6 +112,7 @@ class AuthorizeResponse(_message.Message):
     IDENTIFICATION_ID_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     status: Global___AuthorizationStatus.ValueType
     """UNSPECIFIED with the reason `operator_decides` where the operator of the site would be
     asked: by this question it is not, for it would take it for somebody who wants to charge.
@@ -129,6 +131,10 @@ class AuthorizeResponse(_message.Message):
     def explanation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One line a step of the decision, the last one being the one that hit."""
 
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_decisions_pb2.DecisionStep]:
+        """The same steps, for whoever has words of his own for them."""
+
     def __init__(
         self,
         *,
@@ -139,10 +145,11 @@ class AuthorizeResponse(_message.Message):
         identification_id: _builtins.str = ...,
         positions: _abc.Iterable[_builtins.str] | None = ...,
         explanation: _abc.Iterable[_builtins.str] | None = ...,
+        steps: _abc.Iterable[_decisions_pb2.DecisionStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "explanation", b"explanation", "identification_id", b"identification_id", "permission_id", b"permission_id", "positions", b"positions", "reason", b"reason", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "explanation", b"explanation", "identification_id", b"identification_id", "permission_id", b"permission_id", "positions", b"positions", "reason", b"reason", "status", b"status", "steps", b"steps", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valid_until: _TypeAlias = _typing.Literal["valid_until"]  # noqa: Y015
     _WhichOneofArgType__valid_until: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until"]  # noqa: Y015

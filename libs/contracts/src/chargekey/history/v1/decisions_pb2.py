@@ -22,19 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chargekey.gateway.v1 import decisions_pb2 as chargekey_dot_gateway_dot_v1_dot_decisions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chargekey/history/v1/decisions.proto\x12\x14\x63hargekey.history.v1\"$\n\x16\x45xplainDecisionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x97\x02\n\x17\x45xplainDecisionResponse\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x19\n\x11identification_id\x18\x04 \x01(\t\x12\r\n\x05stage\x18\x05 \x01(\t\x12\n\n\x02\x61t\x18\x06 \x01(\x03\x12\x0e\n\x06status\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0e\n\x06inputs\x18\t \x01(\t\x12\x11\n\tpositions\x18\n \x03(\t\x12\x17\n\x0freplayed_status\x18\x0b \x01(\t\x12\x17\n\x0freplayed_reason\x18\x0c \x01(\t\x12\x13\n\x0b\x65xplanation\x18\r \x03(\t2\x81\x01\n\x0f\x44\x65\x63isionService\x12n\n\x0f\x45xplainDecision\x12,.chargekey.history.v1.ExplainDecisionRequest\x1a-.chargekey.history.v1.ExplainDecisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$chargekey/history/v1/decisions.proto\x12\x14\x63hargekey.history.v1\x1a$chargekey/gateway/v1/decisions.proto\"$\n\x16\x45xplainDecisionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xca\x02\n\x17\x45xplainDecisionResponse\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x19\n\x11identification_id\x18\x04 \x01(\t\x12\r\n\x05stage\x18\x05 \x01(\t\x12\n\n\x02\x61t\x18\x06 \x01(\x03\x12\x0e\n\x06status\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0e\n\x06inputs\x18\t \x01(\t\x12\x11\n\tpositions\x18\n \x03(\t\x12\x17\n\x0freplayed_status\x18\x0b \x01(\t\x12\x17\n\x0freplayed_reason\x18\x0c \x01(\t\x12\x13\n\x0b\x65xplanation\x18\r \x03(\t\x12\x31\n\x05steps\x18\x0e \x03(\x0b\x32\".chargekey.gateway.v1.DecisionStep2\x81\x01\n\x0f\x44\x65\x63isionService\x12n\n\x0f\x45xplainDecision\x12,.chargekey.history.v1.ExplainDecisionRequest\x1a-.chargekey.history.v1.ExplainDecisionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.history.v1.decisions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=62
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=98
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=101
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=380
-  _globals['_DECISIONSERVICE']._serialized_start=383
-  _globals['_DECISIONSERVICE']._serialized_end=512
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=100
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=136
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=139
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=469
+  _globals['_DECISIONSERVICE']._serialized_start=472
+  _globals['_DECISIONSERVICE']._serialized_end=601
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chargekey.gateway.v1 import decisions_pb2 as _decisions_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -55,6 +56,7 @@ class ExplainDecisionResponse(_message.Message):
     REPLAYED_STATUS_FIELD_NUMBER: _builtins.int
     REPLAYED_REASON_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     charger_id: _builtins.str
     user_id: _builtins.str
@@ -78,6 +80,10 @@ class ExplainDecisionResponse(_message.Message):
     def explanation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One line a step, the last one being the one that hit."""
 
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_decisions_pb2.DecisionStep]:
+        """The same steps, for whoever has words of his own for them."""
+
     def __init__(
         self,
         *,
@@ -94,10 +100,11 @@ class ExplainDecisionResponse(_message.Message):
         replayed_status: _builtins.str = ...,
         replayed_reason: _builtins.str = ...,
         explanation: _abc.Iterable[_builtins.str] | None = ...,
+        steps: _abc.Iterable[_decisions_pb2.DecisionStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "charger_id", b"charger_id", "explanation", b"explanation", "identification_id", b"identification_id", "inputs", b"inputs", "installation_id", b"installation_id", "positions", b"positions", "reason", b"reason", "replayed_reason", b"replayed_reason", "replayed_status", b"replayed_status", "stage", b"stage", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "charger_id", b"charger_id", "explanation", b"explanation", "identification_id", b"identification_id", "inputs", b"inputs", "installation_id", b"installation_id", "positions", b"positions", "reason", b"reason", "replayed_reason", b"replayed_reason", "replayed_status", b"replayed_status", "stage", b"stage", "status", b"status", "steps", b"steps", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'chargekey/identity/v1/invitations.proto\x12\x15\x63hargekey.identity.v1\"\xdb\x01\n\nInvitation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x12\n\ncharger_id\x18\x05 \x01(\t\x12\x15\n\rpermission_id\x18\x06 \x01(\t\x12\x35\n\x05state\x18\x07 \x01(\x0e\x32&.chargekey.identity.v1.InvitationState\x12\x12\n\nexpires_at\x18\x08 \x01(\x03\x12\x12\n\ntimes_sent\x18\t \x01(\x05\"X\n\x16ListInvitationsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x17ListInvitationsResponse\x12\x36\n\x0binvitations\x18\x01 \x03(\x0b\x32!.chargekey.identity.v1.Invitation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x17ResendInvitationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rinvitation_id\x18\x02 \x01(\t\",\n\x18ResendInvitationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"D\n\x17RevokeInvitationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rinvitation_id\x18\x02 \x01(\t\",\n\x18RevokeInvitationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"a\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x12\n\nfirst_name\x18\x02 \x01(\t\x12\x11\n\tlast_name\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\"~\n\x18\x41\x63\x63\x65ptInvitationResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\t\x12\x12\n\nexpires_at\x18\x05 \x01(\x03\"3\n\x1aIssueInvitationLinkRequest\x12\x15\n\rinvitation_id\x18\x01 \x01(\t\"\xa1\x01\n\x1bIssueInvitationLinkResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x12\n\nexpires_at\x18\x03 \x01(\x03\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x17\n\x0finstallation_id\x18\x05 \x01(\t\x12\x12\n\npartner_id\x18\x06 \x01(\t\x12\x11\n\townership\x18\x07 \x01(\x08*\xac\x01\n\x0fInvitationState\x12 \n\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18INVITATION_STATE_WAITING\x10\x01\x12\x1d\n\x19INVITATION_STATE_ACCEPTED\x10\x02\x12\x1c\n\x18INVITATION_STATE_REVOKED\x10\x03\x12\x1c\n\x18INVITATION_STATE_EXPIRED\x10\x04\x32\xe2\x04\n\x11InvitationService\x12p\n\x0fListInvitations\x12-.chargekey.identity.v1.ListInvitationsRequest\x1a..chargekey.identity.v1.ListInvitationsResponse\x12s\n\x10ResendInvitation\x12..chargekey.identity.v1.ResendInvitationRequest\x1a/.chargekey.identity.v1.ResendInvitationResponse\x12s\n\x10RevokeInvitation\x12..chargekey.identity.v1.RevokeInvitationRequest\x1a/.chargekey.identity.v1.RevokeInvitationResponse\x12s\n\x10\x41\x63\x63\x65ptInvitation\x12..chargekey.identity.v1.AcceptInvitationRequest\x1a/.chargekey.identity.v1.AcceptInvitationResponse\x12|\n\x13IssueInvitationLink\x12\x31.chargekey.identity.v1.IssueInvitationLinkRequest\x1a\x32.chargekey.identity.v1.IssueInvitationLinkResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'chargekey/identity/v1/invitations.proto\x12\x15\x63hargekey.identity.v1\"\xdb\x01\n\nInvitation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x12\n\ncharger_id\x18\x05 \x01(\t\x12\x15\n\rpermission_id\x18\x06 \x01(\t\x12\x35\n\x05state\x18\x07 \x01(\x0e\x32&.chargekey.identity.v1.InvitationState\x12\x12\n\nexpires_at\x18\x08 \x01(\x03\x12\x12\n\ntimes_sent\x18\t \x01(\x05\"X\n\x16ListInvitationsRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x17ListInvitationsResponse\x12\x36\n\x0binvitations\x18\x01 \x03(\x0b\x32!.chargekey.identity.v1.Invitation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x17ResendInvitationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rinvitation_id\x18\x02 \x01(\t\",\n\x18ResendInvitationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"D\n\x17RevokeInvitationRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rinvitation_id\x18\x02 \x01(\t\",\n\x18RevokeInvitationResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"%\n\x14GetInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\x95\x01\n\x15GetInvitationResponse\x12\x19\n\x11installation_name\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\x12\x14\n\x0cpartner_name\x18\x03 \x01(\t\x12\r\n\x05roles\x18\x04 \x03(\t\x12\x11\n\townership\x18\x05 \x01(\x08\x12\x12\n\ninvited_by\x18\x06 \x01(\t\"t\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x12\n\nfirst_name\x18\x02 \x01(\t\x12\x11\n\tlast_name\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x11\n\ttime_zone\x18\x05 \x01(\t\"~\n\x18\x41\x63\x63\x65ptInvitationResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\t\x12\x12\n\nexpires_at\x18\x05 \x01(\x03\"3\n\x1aIssueInvitationLinkRequest\x12\x15\n\rinvitation_id\x18\x01 \x01(\t\"\xa1\x01\n\x1bIssueInvitationLinkResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x12\n\nexpires_at\x18\x03 \x01(\x03\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x17\n\x0finstallation_id\x18\x05 \x01(\t\x12\x12\n\npartner_id\x18\x06 \x01(\t\x12\x11\n\townership\x18\x07 \x01(\x08*\xac\x01\n\x0fInvitationState\x12 \n\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18INVITATION_STATE_WAITING\x10\x01\x12\x1d\n\x19INVITATION_STATE_ACCEPTED\x10\x02\x12\x1c\n\x18INVITATION_STATE_REVOKED\x10\x03\x12\x1c\n\x18INVITATION_STATE_EXPIRED\x10\x04\x32\xce\x05\n\x11InvitationService\x12p\n\x0fListInvitations\x12-.chargekey.identity.v1.ListInvitationsRequest\x1a..chargekey.identity.v1.ListInvitationsResponse\x12s\n\x10ResendInvitation\x12..chargekey.identity.v1.ResendInvitationRequest\x1a/.chargekey.identity.v1.ResendInvitationResponse\x12s\n\x10RevokeInvitation\x12..chargekey.identity.v1.RevokeInvitationRequest\x1a/.chargekey.identity.v1.RevokeInvitationResponse\x12j\n\rGetInvitation\x12+.chargekey.identity.v1.GetInvitationRequest\x1a,.chargekey.identity.v1.GetInvitationResponse\x12s\n\x10\x41\x63\x63\x65ptInvitation\x12..chargekey.identity.v1.AcceptInvitationRequest\x1a/.chargekey.identity.v1.AcceptInvitationResponse\x12|\n\x13IssueInvitationLink\x12\x31.chargekey.identity.v1.IssueInvitationLinkRequest\x1a\x32.chargekey.identity.v1.IssueInvitationLinkResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.identity.v1.invitations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INVITATIONSTATE']._serialized_start=1163
-  _globals['_INVITATIONSTATE']._serialized_end=1335
+  _globals['_INVITATIONSTATE']._serialized_start=1373
+  _globals['_INVITATIONSTATE']._serialized_end=1545
   _globals['_INVITATION']._serialized_start=67
   _globals['_INVITATION']._serialized_end=286
   _globals['_LISTINVITATIONSREQUEST']._serialized_start=288
@@ -47,14 +47,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEINVITATIONREQUEST']._serialized_end=670
   _globals['_REVOKEINVITATIONRESPONSE']._serialized_start=672
   _globals['_REVOKEINVITATIONRESPONSE']._serialized_end=716
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=718
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=815
-  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_start=817
-  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_end=943
-  _globals['_ISSUEINVITATIONLINKREQUEST']._serialized_start=945
-  _globals['_ISSUEINVITATIONLINKREQUEST']._serialized_end=996
-  _globals['_ISSUEINVITATIONLINKRESPONSE']._serialized_start=999
-  _globals['_ISSUEINVITATIONLINKRESPONSE']._serialized_end=1160
-  _globals['_INVITATIONSERVICE']._serialized_start=1338
-  _globals['_INVITATIONSERVICE']._serialized_end=1948
+  _globals['_GETINVITATIONREQUEST']._serialized_start=718
+  _globals['_GETINVITATIONREQUEST']._serialized_end=755
+  _globals['_GETINVITATIONRESPONSE']._serialized_start=758
+  _globals['_GETINVITATIONRESPONSE']._serialized_end=907
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=909
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=1025
+  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_start=1027
+  _globals['_ACCEPTINVITATIONRESPONSE']._serialized_end=1153
+  _globals['_ISSUEINVITATIONLINKREQUEST']._serialized_start=1155
+  _globals['_ISSUEINVITATIONLINKREQUEST']._serialized_end=1206
+  _globals['_ISSUEINVITATIONLINKRESPONSE']._serialized_start=1209
+  _globals['_ISSUEINVITATIONLINKRESPONSE']._serialized_end=1370
+  _globals['_INVITATIONSERVICE']._serialized_start=1548
+  _globals['_INVITATIONSERVICE']._serialized_end=2266
 # @@protoc_insertion_point(module_scope)

@@ -216,6 +216,65 @@ class RevokeInvitationResponse(_message.Message):
 Global___RevokeInvitationResponse: _TypeAlias = RevokeInvitationResponse  # noqa: Y015
 
 @_typing.final
+class GetInvitationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInvitationRequest: _TypeAlias = GetInvitationRequest  # noqa: Y015
+
+@_typing.final
+class GetInvitationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTALLATION_NAME_FIELD_NUMBER: _builtins.int
+    OCPP_IDENTITY_FIELD_NUMBER: _builtins.int
+    PARTNER_NAME_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    OWNERSHIP_FIELD_NUMBER: _builtins.int
+    INVITED_BY_FIELD_NUMBER: _builtins.int
+    installation_name: _builtins.str
+    """What it is to: an installation, or one charger of it, or a partner."""
+    ocpp_identity: _builtins.str
+    partner_name: _builtins.str
+    ownership: _builtins.bool
+    """The installation's ownership is offered."""
+    invited_by: _builtins.str
+    """Empty where it was no person, or one who has no name here."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By their names, `USER`; none in a partner, and where ownership is offered."""
+
+    def __init__(
+        self,
+        *,
+        installation_name: _builtins.str = ...,
+        ocpp_identity: _builtins.str = ...,
+        partner_name: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        ownership: _builtins.bool = ...,
+        invited_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_name", b"installation_name", "invited_by", b"invited_by", "ocpp_identity", b"ocpp_identity", "ownership", b"ownership", "partner_name", b"partner_name", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInvitationResponse: _TypeAlias = GetInvitationResponse  # noqa: Y015
+
+@_typing.final
 class AcceptInvitationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -223,12 +282,17 @@ class AcceptInvitationRequest(_message.Message):
     FIRST_NAME_FIELD_NUMBER: _builtins.int
     LAST_NAME_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     first_name: _builtins.str
     """Needed where the person has no name yet, and not looked at elsewhere."""
     last_name: _builtins.str
     language: _builtins.str
     """As in SignIn."""
+    time_zone: _builtins.str
+    """Of his clock, an IANA name: his from the first time on where it is one, else that of the
+    installation.
+    """
     def __init__(
         self,
         *,
@@ -236,10 +300,11 @@ class AcceptInvitationRequest(_message.Message):
         first_name: _builtins.str = ...,
         last_name: _builtins.str = ...,
         language: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_name", b"first_name", "language", b"language", "last_name", b"last_name", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_name", b"first_name", "language", b"language", "last_name", b"last_name", "time_zone", b"time_zone", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

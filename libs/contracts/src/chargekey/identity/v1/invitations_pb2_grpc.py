@@ -53,6 +53,11 @@ class InvitationServiceStub:
                 request_serializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.RevokeInvitationRequest.SerializeToString,
                 response_deserializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.RevokeInvitationResponse.FromString,
                 _registered_method=True)
+        self.GetInvitation = channel.unary_unary(
+                '/chargekey.identity.v1.InvitationService/GetInvitation',
+                request_serializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.GetInvitationRequest.SerializeToString,
+                response_deserializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.GetInvitationResponse.FromString,
+                _registered_method=True)
         self.AcceptInvitation = channel.unary_unary(
                 '/chargekey.identity.v1.InvitationService/AcceptInvitation',
                 request_serializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.AcceptInvitationRequest.SerializeToString,
@@ -92,6 +97,14 @@ class InvitationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetInvitation(self, request, context):
+        """Tells who has a link's token to what, and by whom, before he follows it. What AcceptInvitation
+        would refuse it refuses alike.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcceptInvitation(self, request, context):
         """Verifies the address by the link's token, once, and signs its person in.
         """
@@ -123,6 +136,11 @@ def add_InvitationServiceServicer_to_server(servicer, server):
                     servicer.RevokeInvitation,
                     request_deserializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.RevokeInvitationRequest.FromString,
                     response_serializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.RevokeInvitationResponse.SerializeToString,
+            ),
+            'GetInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInvitation,
+                    request_deserializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.GetInvitationRequest.FromString,
+                    response_serializer=chargekey_dot_identity_dot_v1_dot_invitations__pb2.GetInvitationResponse.SerializeToString,
             ),
             'AcceptInvitation': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptInvitation,
@@ -220,6 +238,33 @@ class InvitationService:
             '/chargekey.identity.v1.InvitationService/RevokeInvitation',
             chargekey_dot_identity_dot_v1_dot_invitations__pb2.RevokeInvitationRequest.SerializeToString,
             chargekey_dot_identity_dot_v1_dot_invitations__pb2.RevokeInvitationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.identity.v1.InvitationService/GetInvitation',
+            chargekey_dot_identity_dot_v1_dot_invitations__pb2.GetInvitationRequest.SerializeToString,
+            chargekey_dot_identity_dot_v1_dot_invitations__pb2.GetInvitationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class InvitationServiceStub:
     """Sends a new link; the old one is void."""
     RevokeInvitation: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.RevokeInvitationRequest, _invitations_pb2.RevokeInvitationResponse]
     """Takes it back, with what it was for."""
+    GetInvitation: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.GetInvitationRequest, _invitations_pb2.GetInvitationResponse]
+    """Tells who has a link's token to what, and by whom, before he follows it. What AcceptInvitation
+    would refuse it refuses alike.
+    """
     AcceptInvitation: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.AcceptInvitationRequest, _invitations_pb2.AcceptInvitationResponse]
     """Verifies the address by the link's token, once, and signs its person in."""
     IssueInvitationLink: _grpc.UnaryUnaryMultiCallable[_invitations_pb2.IssueInvitationLinkRequest, _invitations_pb2.IssueInvitationLinkResponse]
@@ -61,6 +65,10 @@ class InvitationServiceAsyncStub(InvitationServiceStub):
     """Sends a new link; the old one is void."""
     RevokeInvitation: _aio.UnaryUnaryMultiCallable[_invitations_pb2.RevokeInvitationRequest, _invitations_pb2.RevokeInvitationResponse]  # type: ignore[assignment]
     """Takes it back, with what it was for."""
+    GetInvitation: _aio.UnaryUnaryMultiCallable[_invitations_pb2.GetInvitationRequest, _invitations_pb2.GetInvitationResponse]  # type: ignore[assignment]
+    """Tells who has a link's token to what, and by whom, before he follows it. What AcceptInvitation
+    would refuse it refuses alike.
+    """
     AcceptInvitation: _aio.UnaryUnaryMultiCallable[_invitations_pb2.AcceptInvitationRequest, _invitations_pb2.AcceptInvitationResponse]  # type: ignore[assignment]
     """Verifies the address by the link's token, once, and signs its person in."""
     IssueInvitationLink: _aio.UnaryUnaryMultiCallable[_invitations_pb2.IssueInvitationLinkRequest, _invitations_pb2.IssueInvitationLinkResponse]  # type: ignore[assignment]
@@ -95,6 +103,16 @@ class InvitationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_invitations_pb2.RevokeInvitationResponse, _abc.Awaitable[_invitations_pb2.RevokeInvitationResponse]]:
         """Takes it back, with what it was for."""
+
+    @_abc_1.abstractmethod
+    def GetInvitation(
+        self,
+        request: _invitations_pb2.GetInvitationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_invitations_pb2.GetInvitationResponse, _abc.Awaitable[_invitations_pb2.GetInvitationResponse]]:
+        """Tells who has a link's token to what, and by whom, before he follows it. What AcceptInvitation
+        would refuse it refuses alike.
+        """
 
     @_abc_1.abstractmethod
     def AcceptInvitation(

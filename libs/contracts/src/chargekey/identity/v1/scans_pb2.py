@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from chargekey.identity.v1 import identifications_pb2 as chargekey_dot_identity_dot_v1_dot_identifications__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chargekey/identity/v1/scans.proto\x12\x15\x63hargekey.identity.v1\x1a+chargekey/identity/v1/identifications.proto\"\x9d\x01\n\x10StartScanRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x37\n\x04type\x18\x05 \x01(\x0e\x32).chargekey.identity.v1.IdentificationType\"8\n\x11StartScanResponse\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\x03\"!\n\x0eGetScanRequest\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\"\x9f\x01\n\x0fGetScanResponse\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .chargekey.identity.v1.ScanState\x12\x19\n\x11identification_id\x18\x02 \x01(\t\x12\x14\n\x0crefusal_code\x18\x03 \x01(\t\x12\x18\n\x10refusal_sentence\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\t\"8\n\x11\x43\x61ncelScanRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07scan_id\x18\x02 \x01(\t\"\x14\n\x12\x43\x61ncelScanResponse\"a\n\x18ReportUnknownCodeRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\n\n\x02\x61t\x18\x04 \x01(\x03\"\x1b\n\x19ReportUnknownCodeResponse\"Y\n\x17ListUnknownCodesRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x18ListUnknownCodesResponse\x12\x39\n\runknown_codes\x18\x01 \x03(\x0b\x32\".chargekey.identity.v1.UnknownCode\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x0bUnknownCode\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x37\n\x04type\x18\x03 \x01(\x0e\x32).chargekey.identity.v1.IdentificationType\x12\n\n\x02\x61t\x18\x04 \x01(\x03\x12\r\n\x05times\x18\x05 \x01(\x05\"r\n\x19\x41\x64\x64\x46romUnknownCodeRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0funknown_code_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\"I\n\x1a\x41\x64\x64\x46romUnknownCodeResponse\x12\x19\n\x11identification_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t*\xbd\x01\n\tScanState\x12\x1a\n\x16SCAN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCAN_STATE_WAITING\x10\x01\x12\x1c\n\x18SCAN_STATE_PRESENT_AGAIN\x10\x02\x12\x14\n\x10SCAN_STATE_ADDED\x10\x03\x12\x16\n\x12SCAN_STATE_EXPIRED\x10\x04\x12\x18\n\x14SCAN_STATE_CANCELLED\x10\x05\x12\x16\n\x12SCAN_STATE_REFUSED\x10\x06\x32\x92\x05\n\x0bScanService\x12^\n\tStartScan\x12\'.chargekey.identity.v1.StartScanRequest\x1a(.chargekey.identity.v1.StartScanResponse\x12X\n\x07GetScan\x12%.chargekey.identity.v1.GetScanRequest\x1a&.chargekey.identity.v1.GetScanResponse\x12\x61\n\nCancelScan\x12(.chargekey.identity.v1.CancelScanRequest\x1a).chargekey.identity.v1.CancelScanResponse\x12v\n\x11ReportUnknownCode\x12/.chargekey.identity.v1.ReportUnknownCodeRequest\x1a\x30.chargekey.identity.v1.ReportUnknownCodeResponse\x12s\n\x10ListUnknownCodes\x12..chargekey.identity.v1.ListUnknownCodesRequest\x1a/.chargekey.identity.v1.ListUnknownCodesResponse\x12y\n\x12\x41\x64\x64\x46romUnknownCode\x12\x30.chargekey.identity.v1.AddFromUnknownCodeRequest\x1a\x31.chargekey.identity.v1.AddFromUnknownCodeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chargekey/identity/v1/scans.proto\x12\x15\x63hargekey.identity.v1\x1a+chargekey/identity/v1/identifications.proto\"\x9d\x01\n\x10StartScanRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x37\n\x04type\x18\x05 \x01(\x0e\x32).chargekey.identity.v1.IdentificationType\"8\n\x11StartScanResponse\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\x03\"!\n\x0eGetScanRequest\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\"\xb3\x01\n\x0fGetScanResponse\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .chargekey.identity.v1.ScanState\x12\x19\n\x11identification_id\x18\x02 \x01(\t\x12\x14\n\x0crefusal_code\x18\x03 \x01(\t\x12\x18\n\x10refusal_sentence\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\t\x12\x12\n\nexpires_at\x18\x06 \x01(\x03\"8\n\x11\x43\x61ncelScanRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07scan_id\x18\x02 \x01(\t\"\x14\n\x12\x43\x61ncelScanResponse\"a\n\x18ReportUnknownCodeRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\n\n\x02\x61t\x18\x04 \x01(\x03\"\x1b\n\x19ReportUnknownCodeResponse\"Y\n\x17ListUnknownCodesRequest\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x18ListUnknownCodesResponse\x12\x39\n\runknown_codes\x18\x01 \x03(\x0b\x32\".chargekey.identity.v1.UnknownCode\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x0bUnknownCode\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ncharger_id\x18\x02 \x01(\t\x12\x37\n\x04type\x18\x03 \x01(\x0e\x32).chargekey.identity.v1.IdentificationType\x12\n\n\x02\x61t\x18\x04 \x01(\x03\x12\r\n\x05times\x18\x05 \x01(\x05\"r\n\x19\x41\x64\x64\x46romUnknownCodeRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0funknown_code_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\"I\n\x1a\x41\x64\x64\x46romUnknownCodeResponse\x12\x19\n\x11identification_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t*\xbd\x01\n\tScanState\x12\x1a\n\x16SCAN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCAN_STATE_WAITING\x10\x01\x12\x1c\n\x18SCAN_STATE_PRESENT_AGAIN\x10\x02\x12\x14\n\x10SCAN_STATE_ADDED\x10\x03\x12\x16\n\x12SCAN_STATE_EXPIRED\x10\x04\x12\x18\n\x14SCAN_STATE_CANCELLED\x10\x05\x12\x16\n\x12SCAN_STATE_REFUSED\x10\x06\x32\x92\x05\n\x0bScanService\x12^\n\tStartScan\x12\'.chargekey.identity.v1.StartScanRequest\x1a(.chargekey.identity.v1.StartScanResponse\x12X\n\x07GetScan\x12%.chargekey.identity.v1.GetScanRequest\x1a&.chargekey.identity.v1.GetScanResponse\x12\x61\n\nCancelScan\x12(.chargekey.identity.v1.CancelScanRequest\x1a).chargekey.identity.v1.CancelScanResponse\x12v\n\x11ReportUnknownCode\x12/.chargekey.identity.v1.ReportUnknownCodeRequest\x1a\x30.chargekey.identity.v1.ReportUnknownCodeResponse\x12s\n\x10ListUnknownCodes\x12..chargekey.identity.v1.ListUnknownCodesRequest\x1a/.chargekey.identity.v1.ListUnknownCodesResponse\x12y\n\x12\x41\x64\x64\x46romUnknownCode\x12\x30.chargekey.identity.v1.AddFromUnknownCodeRequest\x1a\x31.chargekey.identity.v1.AddFromUnknownCodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.identity.v1.scans_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCANSTATE']._serialized_start=1255
-  _globals['_SCANSTATE']._serialized_end=1444
+  _globals['_SCANSTATE']._serialized_start=1275
+  _globals['_SCANSTATE']._serialized_end=1464
   _globals['_STARTSCANREQUEST']._serialized_start=106
   _globals['_STARTSCANREQUEST']._serialized_end=263
   _globals['_STARTSCANRESPONSE']._serialized_start=265
@@ -41,25 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSCANREQUEST']._serialized_start=323
   _globals['_GETSCANREQUEST']._serialized_end=356
   _globals['_GETSCANRESPONSE']._serialized_start=359
-  _globals['_GETSCANRESPONSE']._serialized_end=518
-  _globals['_CANCELSCANREQUEST']._serialized_start=520
-  _globals['_CANCELSCANREQUEST']._serialized_end=576
-  _globals['_CANCELSCANRESPONSE']._serialized_start=578
-  _globals['_CANCELSCANRESPONSE']._serialized_end=598
-  _globals['_REPORTUNKNOWNCODEREQUEST']._serialized_start=600
-  _globals['_REPORTUNKNOWNCODEREQUEST']._serialized_end=697
-  _globals['_REPORTUNKNOWNCODERESPONSE']._serialized_start=699
-  _globals['_REPORTUNKNOWNCODERESPONSE']._serialized_end=726
-  _globals['_LISTUNKNOWNCODESREQUEST']._serialized_start=728
-  _globals['_LISTUNKNOWNCODESREQUEST']._serialized_end=817
-  _globals['_LISTUNKNOWNCODESRESPONSE']._serialized_start=819
-  _globals['_LISTUNKNOWNCODESRESPONSE']._serialized_end=929
-  _globals['_UNKNOWNCODE']._serialized_start=932
-  _globals['_UNKNOWNCODE']._serialized_end=1061
-  _globals['_ADDFROMUNKNOWNCODEREQUEST']._serialized_start=1063
-  _globals['_ADDFROMUNKNOWNCODEREQUEST']._serialized_end=1177
-  _globals['_ADDFROMUNKNOWNCODERESPONSE']._serialized_start=1179
-  _globals['_ADDFROMUNKNOWNCODERESPONSE']._serialized_end=1252
-  _globals['_SCANSERVICE']._serialized_start=1447
-  _globals['_SCANSERVICE']._serialized_end=2105
+  _globals['_GETSCANRESPONSE']._serialized_end=538
+  _globals['_CANCELSCANREQUEST']._serialized_start=540
+  _globals['_CANCELSCANREQUEST']._serialized_end=596
+  _globals['_CANCELSCANRESPONSE']._serialized_start=598
+  _globals['_CANCELSCANRESPONSE']._serialized_end=618
+  _globals['_REPORTUNKNOWNCODEREQUEST']._serialized_start=620
+  _globals['_REPORTUNKNOWNCODEREQUEST']._serialized_end=717
+  _globals['_REPORTUNKNOWNCODERESPONSE']._serialized_start=719
+  _globals['_REPORTUNKNOWNCODERESPONSE']._serialized_end=746
+  _globals['_LISTUNKNOWNCODESREQUEST']._serialized_start=748
+  _globals['_LISTUNKNOWNCODESREQUEST']._serialized_end=837
+  _globals['_LISTUNKNOWNCODESRESPONSE']._serialized_start=839
+  _globals['_LISTUNKNOWNCODESRESPONSE']._serialized_end=949
+  _globals['_UNKNOWNCODE']._serialized_start=952
+  _globals['_UNKNOWNCODE']._serialized_end=1081
+  _globals['_ADDFROMUNKNOWNCODEREQUEST']._serialized_start=1083
+  _globals['_ADDFROMUNKNOWNCODEREQUEST']._serialized_end=1197
+  _globals['_ADDFROMUNKNOWNCODERESPONSE']._serialized_start=1199
+  _globals['_ADDFROMUNKNOWNCODERESPONSE']._serialized_end=1272
+  _globals['_SCANSERVICE']._serialized_start=1467
+  _globals['_SCANSERVICE']._serialized_end=2125
 # @@protoc_insertion_point(module_scope)

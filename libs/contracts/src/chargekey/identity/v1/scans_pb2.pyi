@@ -29,7 +29,9 @@ class _ScanStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScanState.V
     SCAN_STATE_UNSPECIFIED: _ScanState.ValueType  # 0
     SCAN_STATE_WAITING: _ScanState.ValueType  # 1
     SCAN_STATE_PRESENT_AGAIN: _ScanState.ValueType  # 2
-    """Presented once; once more to confirm."""
+    """Presented once, and a second ago; once more to confirm. What comes within that second is
+    the same tap: some chargers ask twice.
+    """
     SCAN_STATE_ADDED: _ScanState.ValueType  # 3
     SCAN_STATE_EXPIRED: _ScanState.ValueType  # 4
     SCAN_STATE_CANCELLED: _ScanState.ValueType  # 5
@@ -41,7 +43,9 @@ class ScanState(_ScanState, metaclass=_ScanStateEnumTypeWrapper): ...
 SCAN_STATE_UNSPECIFIED: ScanState.ValueType  # 0
 SCAN_STATE_WAITING: ScanState.ValueType  # 1
 SCAN_STATE_PRESENT_AGAIN: ScanState.ValueType  # 2
-"""Presented once; once more to confirm."""
+"""Presented once, and a second ago; once more to confirm. What comes within that second is
+the same tap: some chargers ask twice.
+"""
 SCAN_STATE_ADDED: ScanState.ValueType  # 3
 SCAN_STATE_EXPIRED: ScanState.ValueType  # 4
 SCAN_STATE_CANCELLED: ScanState.ValueType  # 5
@@ -133,11 +137,14 @@ class GetScanResponse(_message.Message):
     REFUSAL_CODE_FIELD_NUMBER: _builtins.int
     REFUSAL_SENTENCE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     state: Global___ScanState.ValueType
     identification_id: _builtins.str
     refusal_code: _builtins.str
     refusal_sentence: _builtins.str
     position: _builtins.str
+    expires_at: _builtins.int
+    """As StartScan told it."""
     def __init__(
         self,
         *,
@@ -146,10 +153,11 @@ class GetScanResponse(_message.Message):
         refusal_code: _builtins.str = ...,
         refusal_sentence: _builtins.str = ...,
         position: _builtins.str = ...,
+        expires_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identification_id", b"identification_id", "position", b"position", "refusal_code", b"refusal_code", "refusal_sentence", b"refusal_sentence", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "identification_id", b"identification_id", "position", b"position", "refusal_code", b"refusal_code", "refusal_sentence", b"refusal_sentence", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

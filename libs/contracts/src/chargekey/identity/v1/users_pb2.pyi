@@ -524,7 +524,7 @@ class ListNamesResponse(_message.Message):
     USERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedUser]:
-        """Those of whom something may be told; no order."""
+        """Those of whom something may be told, the erased of them included; no order."""
 
     def __init__(
         self,
@@ -599,12 +599,24 @@ class NamedUser(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
-    """First and last name, or the address where there is no name yet."""
+    """First and last name, or the address where there is no name yet; empty for who was erased."""
     email: _builtins.str
     """By SearchPeople alone, and as far as the caller may know of him."""
     kind: Global___UserKind.ValueType
+    """Unspecified where it may not be told that there is an account (R7)."""
+    waiting: _builtins.bool
+    """Invited there and not come yet: neither followed the link nor signed in."""
+    blocked: _builtins.bool
+    """As a local user, at his installation or everywhere; that somebody else is blocked everywhere
+    is told to himself and to whoever runs the platform.
+    """
+    erased: _builtins.bool
+    """Of SearchPeople nobody is."""
     def __init__(
         self,
         *,
@@ -612,10 +624,13 @@ class NamedUser(_message.Message):
         name: _builtins.str = ...,
         email: _builtins.str = ...,
         kind: Global___UserKind.ValueType = ...,
+        waiting: _builtins.bool = ...,
+        blocked: _builtins.bool = ...,
+        erased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "id", b"id", "kind", b"kind", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "email", b"email", "erased", b"erased", "id", b"id", "kind", b"kind", "name", b"name", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,10 +11,11 @@ from grpc import aio
 from chargekey.access.v1 import permissions_pb2
 from chargekey.identity.v1 import users_pb2
 from chargekey_portal.administrators import Acting, Administrator
-from chargekey_portal.forms import ForPeople, Text
-from chargekey_portal.names import SHORT, installations
+from chargekey_portal.forms import Text
+from chargekey_portal.names import installations
 from chargekey_portal.refusals import Refusal, why_refused
 from chargekey_portal.rendering import page, see
+from chargekey_portal.searches import ForPeople, Sought
 from chargekey_portal.sites import PAGE_SIZE
 
 router = APIRouter()
@@ -22,7 +23,7 @@ router = APIRouter()
 PEOPLE = "/administration/people"
 
 
-@router.api_route(PEOPLE, methods=["GET", "POST"])
+@router.get(PEOPLE)
 async def people(request: Request, administrator: Acting, search: ForPeople) -> Response:
     """List them in the order they came, by pages."""
     asked = users_pb2.SearchPeopleRequest(
@@ -35,8 +36,14 @@ async def people(request: Request, administrator: Acting, search: ForPeople) -> 
         administrator=administrator,
         people=found.users,
         next_page=found.next_page_token,
-        search=search.text,
+        search=search,
     )
+
+
+@router.post(PEOPLE)
+async def search_people(_: Acting, found: Sought) -> Response:
+    """Lead on to those of a name or address."""
+    return found
 
 
 @router.get(f"{PEOPLE}/{{user_id}}")
@@ -113,7 +120,7 @@ async def _held(
 
 
 def _name(user: users_pb2.User) -> str:
-    return f"{user.first_name} {user.last_name}".strip() or user.email or user.id[:SHORT]
+    return f"{user.first_name} {user.last_name}".strip() or user.email
 
 
 async def _blocking(

@@ -11,6 +11,7 @@ from grpc import aio
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import commands_pb2, decisions_pb2
 from chargekey.identity.v1.identifications_pb2 import IdentificationType
+from chargekey_portal import seen
 from chargekey_portal.effects import Preview, preview
 from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.refusals import Refusal, refusal_of
@@ -46,6 +47,7 @@ async def set_types(
     spot: AtCharger,
     command_id: Text = "",
     enabled: Annotated[Sequence[int], Form()] = (),
+    instead_of: Text = "",
     look: Ticked = False,
 ) -> Response:
     """Let these types of identification be presented there, and no others.
@@ -62,14 +64,22 @@ async def set_types(
             accepted_types=decisions_pb2.AcceptedTypes(charger_id=spot.charger.id, types=names),
         )
         effects = await preview(visitor, change)
-        return _charging_authorization(request, spot, enabled=wanted, effects=effects)
+        typed = chargers_pb2.IdentificationTypes(types=wanted)
+        form = seen.kept(typed, instead_of)
+        return _charging_authorization(request, spot, form=form, effects=effects)
     asked = chargers_pb2.SetIdentificationTypesRequest(
-        command_id=command_id, charger_id=spot.charger.id, identification_types=wanted
+        command_id=command_id,
+        charger_id=spot.charger.id,
+        identification_types=wanted,
+        instead_of=seen.read(chargers_pb2.IdentificationTypes, instead_of),
     )
     try:
         await visitor.services.chargers.SetIdentificationTypes(asked)
     except aio.AioRpcError as error:
-        return _charging_authorization(request, spot, refusal_of(error), enabled=wanted)
+        refusal = refusal_of(error)
+        typed = chargers_pb2.IdentificationTypes(types=wanted)
+        form = seen.again(_accepted(spot), typed, instead_of, refusal)
+        return _charging_authorization(request, spot, refusal, form=form)
     return see(f"{spot.path}/{_BELOW}", "saved")
 
 
@@ -108,7 +118,7 @@ def _charging_authorization(
     spot: Spot,
     refusal: Refusal | None = None,
     *,
-    enabled: Sequence[int] | None = None,
+    form: seen.Form[chargers_pb2.IdentificationTypes] | None = None,
     effects: Preview | None = None,
 ) -> Response:
     spot.require(_READ)
@@ -118,8 +128,12 @@ def _charging_authorization(
         refusal=refusal,
         spot=spot,
         effects=effects,
-        enabled=spot.charger.identification_types if enabled is None else enabled,
+        form=form or seen.fresh(_accepted(spot)),
     )
+
+
+def _accepted(spot: Spot) -> chargers_pb2.IdentificationTypes:
+    return chargers_pb2.IdentificationTypes(types=spot.charger.identification_types)
 
 
 async def _own_settings(

@@ -11,8 +11,9 @@ from grpc import aio
 from chargekey.access.v1 import chargers_pb2 as pb
 from chargekey.access.v1 import installations_pb2
 from chargekey.gateway.v1 import decisions_pb2
+from chargekey_portal import seen
 from chargekey_portal.effects import Preview, preview
-from chargekey_portal.forms import Text, Ticked
+from chargekey_portal.forms import Number, Text, Ticked
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import AtCharger, Spot
@@ -44,6 +45,7 @@ async def set_authorisation(
     as_installation: Ticked = False,
     was_required: Ticked = False,
     was_as_installation: Ticked = False,
+    instead_of: Number = 0,
     look: Ticked = False,
 ) -> Response:
     """Let it deviate from the installation, or do as the installation does again.
@@ -65,14 +67,24 @@ async def set_authorisation(
                 override=pb.AuthorisationOverride.Name(override).removeprefix(_PREFIX),
             ),
         )
-        return _settings(request, spot, override=override, effects=await preview(visitor, change))
+        return _settings(
+            request,
+            spot,
+            override=override,
+            instead_of=instead_of,
+            effects=await preview(visitor, change),
+        )
     asked = pb.SetAuthorisationOverrideRequest(
-        command_id=command_id, charger_id=spot.charger.id, authorisation_override=override
+        command_id=command_id,
+        charger_id=spot.charger.id,
+        authorisation_override=override,
+        instead_of=pb.AuthorisationOverride.ValueType(instead_of),
     )
     try:
         await visitor.services.chargers.SetAuthorisationOverride(asked)
     except aio.AioRpcError as error:
-        return _settings(request, spot, refusal_of(error), override=override)
+        refusal = refusal_of(error)
+        return _settings(request, spot, refusal, override=override, instead_of=instead_of)
     return see(f"{spot.path}/settings", "saved")
 
 
@@ -85,16 +97,22 @@ async def set_reader(
     reversed_: Annotated[bool, Form(alias="reversed")] = False,
     truncated: Ticked = False,
     prefix: Text = "",
+    instead_of: Text = "",
 ) -> Response:
     """Note how its card reader deviates."""
     quirks = pb.ReaderQuirks(reversed=reversed_, truncated=truncated, prefix=prefix)
     asked = pb.SetReaderQuirksRequest(
-        command_id=command_id, charger_id=spot.charger.id, reader_quirks=quirks
+        command_id=command_id,
+        charger_id=spot.charger.id,
+        reader_quirks=quirks,
+        instead_of=seen.read(pb.ReaderQuirks, instead_of),
     )
     try:
         await visitor.services.chargers.SetReaderQuirks(asked)
     except aio.AioRpcError as error:
-        return _settings(request, spot, refusal_of(error), quirks=quirks)
+        refusal = refusal_of(error)
+        reader = seen.again(spot.charger.reader_quirks, quirks, instead_of, refusal)
+        return _settings(request, spot, refusal, reader=reader)
     return see(f"{spot.path}/settings", "saved")
 
 
@@ -152,14 +170,17 @@ def _settings(
     refusal: Refusal | None = None,
     *,
     override: pb.AuthorisationOverride.ValueType | None = None,
-    quirks: pb.ReaderQuirks | None = None,
+    instead_of: int = 0,
+    reader: seen.Form[pb.ReaderQuirks] | None = None,
     effects: Preview | None = None,
 ) -> Response:
     """Show them; those given as somebody wants them, where that is not done."""
     spot.require("access.SetAuthorisationOverride")
     charger, installation = spot.charger, spot.installation
     managed_by = installation.managed_by if installation.HasField("managed_by") else None
-    chosen = charger.authorisation_override if override is None else override
+    now = charger.authorisation_override
+    chosen = now if override is None else override
+    changed = refusal is not None and refusal.code == seen.CHANGED and reader is None
     required = charger.authorisation_required
     return page(
         request,
@@ -172,7 +193,10 @@ def _settings(
         was_as_installation=charger.authorisation_override == INHERIT,
         as_installation=chosen == INHERIT,
         required=required if override in {None, INHERIT} else override == REQUIRED,
-        quirks=charger.reader_quirks if quirks is None else quirks,
+        # Somebody else has set it meanwhile; who is told so, replaces that.
+        override_changed=changed,
+        instead_of=now if changed or override is None else instead_of,
+        reader=reader or seen.fresh(charger.reader_quirks),
     )
 
 

@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
-from chargekey_common.audit.together import Kept, changes
-from chargekey_portal.names import names
-from chargekey_portal.rendering import page
+from chargekey.access.v1 import permissions_pb2
+from chargekey.access.v1.installations_pb2 import Installation
+from chargekey.identity.v1.identifications_pb2 import IdentificationType
+from chargekey_common.audit.together import changes
+from chargekey_portal import activity as told
+from chargekey_portal import names, words
+from chargekey_portal.rendering import page, said
 from chargekey_portal.sites import PAGE_SIZE, AtSite
-from chargekey_portal.visitors import SignedIn
+from chargekey_portal.visitors import SignedIn, Visitor, language
 
 router = APIRouter()
-
-_USER = "user:"
 
 
 @router.get("/installations/{installation_id}/activity")
 async def activity(request: Request, visitor: SignedIn, site: AtSite, after: str = "") -> Response:
-    """List what was done at the installation, the newest first."""
-    about = f"installation:{site.installation.id}"
-    found, next_page = await changes(visitor.services.audits, about, most=PAGE_SIZE, before=after)
-    people = {name.removeprefix(_USER) for name in map(_actor, found) if name.startswith(_USER)}
-    people |= {each.change.fields["user_id"] for each in found if "user_id" in each.change.fields}
+    """Tell what was done at the installation, the newest first."""
+    here = site.installation
+    found, next_page = await changes(
+        visitor.services.audits, f"installation:{here.id}", most=PAGE_SIZE, before=after
+    )
+    people, chargers, partners, held = await asyncio.gather(
+        names.known(visitor, here.id, told.users(found)),
+        names.chargers(visitor, here.id, told.chargers(found)),
+        _partners(visitor, here, told.partners(found)),
+        names.identifications(visitor, here.id, told.identifications(found)),
+    )
+    known = told.Known(
+        installation_id=here.id,
+        people=people,
+        chargers=chargers,
+        partners=partners,
+        types={
+            key: IdentificationType.Name(each.type).removeprefix("IDENTIFICATION_TYPE_")
+            for key, each in held.items()
+        },
+    )
+    day = words.filters(language(request))["day"]
+    writing = told.Writing(partial(said, request), partial(day, zone=here.time_zone))
+    sentences = [(each.change.at, told.sentence(each, known, writing)) for each in found]
     return page(
         request,
         "installation/activity",
         site=site,
-        changes=[(each.change, _actor(each)) for each in found],
-        names=await names(visitor, site.installation.id, people),
+        done=[(at, sentence) for at, sentence in sentences if sentence is not None],
         next_page=next_page,
     )
 
 
-def _actor(kept: Kept) -> str:
-    """Return who did it, or whoever set off the reaction that did."""
-    return kept.by or kept.change.actor
+async def _partners(
+    visitor: Visitor, installation: Installation, partner_ids: set[str]
+) -> Mapping[str, str]:
+    """Return what those of these call themselves that hold something there, or manage it."""
+    managing = installation.managed_by
+    known = {managing.partner_id: managing.name} if managing.partner_id else {}
+    if partner_ids <= known.keys():
+        return known
+    asked = permissions_pb2.ListPermissionsRequest(
+        installation_id=installation.id, page_size=names.MOST
+    )
+    held = (await visitor.services.permissions.ListPermissions(asked)).permissions
+    return known | {each.partner_id: each.partner_name for each in held if each.partner_id}

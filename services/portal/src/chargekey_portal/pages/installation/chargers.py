@@ -25,7 +25,10 @@ async def chargers(
     request: Request, visitor: SignedIn, site: AtSite, search: str = "", after: str = ""
 ) -> Response:
     """List them, by pages."""
-    found = await _found(visitor, site, search, after)
+    asked = pb.ListChargersRequest(
+        installation_id=site.installation.id, page_size=PAGE_SIZE, page_token=after, search=search
+    )
+    found = await visitor.services.chargers.ListChargers(asked)
     return page(
         request,
         "installation/chargers",
@@ -34,7 +37,6 @@ async def chargers(
         states=await _states(visitor, site, [each.id for each in found.chargers]),
         next_page=found.next_page_token,
         search=search,
-        after=after,
     )
 
 
@@ -44,14 +46,14 @@ async def live_chargers(
     visitor: SignedIn,
     site: AtSite,
     charger: Annotated[list[str], Query()],
-    search: str = "",
-    after: str = "",
 ) -> Response:
     """Send lock and state of each of these chargers of a page whenever they are other ones."""
+    asked = pb.ListChargersRequest(
+        installation_id=site.installation.id, charger_ids=charger, page_size=len(charger)
+    )
 
     async def look() -> Mapping[str, str]:
-        found = await _found(visitor, site, search, after)
-        shown = [each for each in found.chargers if each.id in charger]
+        shown = (await visitor.services.chargers.ListChargers(asked)).chargers
         now = await _states(visitor, site, [each.id for each in shown])
         return {
             f"{part} {each.id}": rendered(request, part, charger=each, state=now.get(each.id))
@@ -93,14 +95,6 @@ async def add(
         password=added.password,
         ocpp_url=request.app.state.settings.ocpp_url,
     )
-
-
-async def _found(visitor: Visitor, site: Site, search: str, after: str) -> pb.ListChargersResponse:
-    asked = pb.ListChargersRequest(
-        installation_id=site.installation.id, page_size=PAGE_SIZE, page_token=after, search=search
-    )
-    answer: pb.ListChargersResponse = await visitor.services.chargers.ListChargers(asked)
-    return answer
 
 
 async def _states(

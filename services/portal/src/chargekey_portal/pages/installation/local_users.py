@@ -7,11 +7,12 @@ from grpc import aio
 
 from chargekey.identity.v1 import privacy_pb2
 from chargekey.identity.v1 import users_pb2 as pb
-from chargekey_portal.forms import ForPeople, Text, Ticked
+from chargekey_portal.forms import Text, Ticked
 from chargekey_portal.pages.installation.blocks import block_at, told_of_block, unblock_at
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
+from chargekey_portal.searches import ForPeople, Sought
 from chargekey_portal.sites import PAGE_SIZE, AtSite, Site
 from chargekey_portal.visitors import SignedIn, Visitor
 
@@ -20,7 +21,7 @@ router = APIRouter()
 LOCAL_USERS = "/installations/{installation_id}/local-users"
 
 
-@router.api_route(LOCAL_USERS, methods=["GET", "POST"])
+@router.get(LOCAL_USERS)
 async def local_users(
     request: Request, visitor: SignedIn, site: AtSite, search: ForPeople
 ) -> Response:
@@ -38,8 +39,14 @@ async def local_users(
         site=site,
         users=found.users,
         next_page=found.next_page_token,
-        search=search.text,
+        search=search,
     )
+
+
+@router.post(LOCAL_USERS)
+async def search_local_users(found: Sought) -> Response:
+    """Lead on to those of a name."""
+    return found
 
 
 @router.get(f"{LOCAL_USERS}/new")

@@ -15,9 +15,10 @@ from grpc import aio
 from chargekey.history.v1 import reports_pb2 as pb
 from chargekey_common import local_days
 from chargekey_common.errors import InvalidArgumentError
-from chargekey_portal.charts import bars
-from chargekey_portal.names import chargers, identifications, names
-from chargekey_portal.periods import split
+from chargekey_portal.charts import chart
+from chargekey_portal.downloads import attachment
+from chargekey_portal.names import chargers, choices, identifications, names
+from chargekey_portal.periods import Parts, called, split
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, said
 from chargekey_portal.sites import AtSite, Site
@@ -62,12 +63,12 @@ async def report(
         until=asked_for.until or today.isoformat(),
     )
     made, refusal = pb.GetReportResponse(), None
-    labels: Sequence[date] = ()
+    over_time = Parts()
     try:
         asked = _asked(site, wanted)
         days = date.fromisoformat(wanted.since), date.fromisoformat(wanted.until)
-        bounds, labels = split(*days, site.zone)
-        asked.bounds.extend(bounds)
+        over_time = split(*days, site.zone)
+        asked.bounds.extend(over_time.bounds)
         made = await visitor.services.reports.GetReport(asked)
     except InvalidArgumentError as error:
         refusal = Refusal(HTTPStatus.BAD_REQUEST, error.code, str(error))
@@ -80,7 +81,12 @@ async def report(
         "without_user": _most(made.without_user),
     }
     spots, people, described = await _called(
-        request, visitor, site, parts["per_user"], parts["per_identification"]
+        request,
+        visitor,
+        site,
+        [*parts["per_charger"], *parts["without_user"]],
+        parts["per_user"],
+        parts["per_identification"],
     )
     return page(
         request,
@@ -89,10 +95,11 @@ async def report(
         site=site,
         report=made,
         parts=parts,
-        energy=bars([each.energy_wh for each in made.periods]),
-        sessions=bars([each.sessions for each in made.periods]),
-        labels=labels,
+        energy=chart([each.energy_wh for each in made.periods]),
+        sessions=chart([each.sessions for each in made.periods]),
+        over_time=over_time,
         chargers=spots,
+        options=await choices(visitor, site.installation.id, wanted.charger),
         names=people,
         identifications=described,
         wanted=wanted,
@@ -110,17 +117,25 @@ async def export(
     """Send the same as a file, with the names that the page shows."""
     asked = _asked(site, wanted)
     made = await visitor.services.reports.GetReport(asked)
-    called = [
+    known = [
         pb.ReportName(id=key, name=name)
-        for part in await _called(request, visitor, site, made.users, made.identifications)
+        for part in await _called(
+            request,
+            visitor,
+            site,
+            [*made.chargers, *made.without_user],
+            made.users,
+            made.identifications,
+        )
         for key, name in part.items()
     ]
     file = await visitor.services.reports.ExportReport(
-        pb.ExportReportRequest(report=asked, format=FORMATS[kind], names=called)
+        pb.ExportReportRequest(report=asked, format=FORMATS[kind], names=known)
     )
+    days = called(wanted.since, wanted.until)
     headers = {
         "Cache-Control": "no-store",
-        "Content-Disposition": f'attachment; filename="{file.file_name}"',
+        "Content-Disposition": attachment("sessions", site.installation.name, f"{days}.{kind}"),
     }
     return Response(file.content, headers=headers, media_type=file.media_type)
 
@@ -143,11 +158,11 @@ def _most(rows: Iterable[pb.ReportRow]) -> Rows:
 
 
 async def _called(
-    request: Request, visitor: Visitor, site: Site, users: Rows, held: Rows
+    request: Request, visitor: Visitor, site: Site, at: Rows, users: Rows, held: Rows
 ) -> Sequence[Mapping[str, str]]:
-    """Return what the site's chargers are called, these users, and these identifications."""
+    """Return what these chargers are called, these users, and these identifications."""
     spots, people, described = await asyncio.gather(
-        chargers(visitor, site.installation.id),
+        chargers(visitor, site.installation.id, (each.id for each in at)),
         names(visitor, site.installation.id, (each.id for each in users)),
         identifications(visitor, site.installation.id, (each.id for each in held)),
     )

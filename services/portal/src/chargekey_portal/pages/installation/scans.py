@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -12,11 +11,11 @@ from chargekey.identity.v1 import identifications_pb2
 from chargekey.identity.v1 import scans_pb2 as pb
 from chargekey_portal import names
 from chargekey_portal.forms import LARGEST, Text
-from chargekey_portal.live import live
 from chargekey_portal.pages.installation.identifications import IDENTIFICATIONS
 from chargekey_portal.people import AtPerson, Person
 from chargekey_portal.refusals import Refusal, refusal_of
-from chargekey_portal.rendering import page, rendered, see
+from chargekey_portal.rendering import page, see
+from chargekey_portal.scanning import live_scan, scan_of, seconds_left
 from chargekey_portal.visitors import SignedIn, Visitor
 
 router = APIRouter()
@@ -60,27 +59,24 @@ async def start(
 @router.get(SCAN)
 async def scan(request: Request, visitor: SignedIn, person: AtPerson, scan_id: str) -> Response:
     """Show how it goes."""
-    found = await visitor.services.scans.GetScan(pb.GetScanRequest(scan_id=scan_id))
+    found = await scan_of(visitor, scan_id)
     return page(
-        request, "installation/scan", site=person.site, person=person, scan=found, scan_id=scan_id
+        request,
+        "installation/scan",
+        site=person.site,
+        person=person,
+        scan=found,
+        scan_id=scan_id,
+        seconds=seconds_left(found),
     )
 
 
 @router.get(f"{SCAN}/live")
-async def live_scan(
+async def follow_scan(
     request: Request, visitor: SignedIn, person: AtPerson, scan_id: str
 ) -> Response:
     """Send how it goes whenever that is something else."""
-
-    async def look() -> Mapping[str, str]:
-        found = await visitor.services.scans.GetScan(pb.GetScanRequest(scan_id=scan_id))
-        return {
-            scan_id: rendered(
-                request, "installation/scan_state", person=person, scan=found, scan_id=scan_id
-            )
-        }
-
-    return live(request, look)
+    return live_scan(request, visitor, scan_id, "installation/scan_state", person=person)
 
 
 @router.post(f"{SCAN}/cancel")
@@ -111,7 +107,7 @@ async def _form(
         site=person.site,
         person=person,
         refusal=refusal,
-        chargers=await names.chargers(visitor, person.site.installation.id),
+        chargers=await names.choices(visitor, person.site.installation.id, charger_id),
         charger_id=charger_id,
         type=type_,
     )

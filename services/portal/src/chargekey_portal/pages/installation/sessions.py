@@ -34,8 +34,8 @@ async def sessions(
     )
     found = await visitor.services.history.ListSessions(asked)
     people, spots = await asyncio.gather(
-        names(visitor, site.installation.id, (each.user_id for each in found.sessions)),
-        chargers(visitor, site.installation.id),
+        names(visitor, site.installation.id, [user, *(each.user_id for each in found.sessions)]),
+        chargers(visitor, site.installation.id, (each.charger_id for each in found.sessions)),
     )
     return page(
         request,
@@ -60,8 +60,8 @@ async def refusals(
     )
     found = await visitor.services.history.ListRefusals(asked)
     people, spots = await asyncio.gather(
-        names(visitor, site.installation.id, (each.user_id for each in found.refusals)),
-        chargers(visitor, site.installation.id),
+        names(visitor, site.installation.id, [user, *(each.user_id for each in found.refusals)]),
+        chargers(visitor, site.installation.id, (each.charger_id for each in found.refusals)),
     )
     return page(
         request,

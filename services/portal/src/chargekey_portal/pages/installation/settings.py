@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.access.v1 import installations_pb2 as pb
+from chargekey_portal import seen
 from chargekey_portal.forms import Number, Text, Ticked
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, see
@@ -22,7 +23,7 @@ router = APIRouter()
 @router.get(SETTINGS)
 async def general(request: Request, site: AtSite) -> Response:
     """Show what it is called and where it is."""
-    return _page(request, site, "installation/settings")
+    return _general(request, site)
 
 
 @router.post(SETTINGS + "/name")
@@ -32,15 +33,23 @@ async def rename(
     site: AtSite,
     command_id: Text = "",
     name: Text = "",
+    instead_of: Text = "",
 ) -> Response:
     """Call it something else."""
     asked = pb.RenameInstallationRequest(
-        command_id=command_id, installation_id=site.installation.id, name=name
+        command_id=command_id,
+        installation_id=site.installation.id,
+        name=name,
+        instead_of=seen.read(pb.Installation, instead_of).name,
     )
     try:
         await visitor.services.installations.RenameInstallation(asked)
     except aio.AioRpcError as error:
-        return _page(request, site, "installation/settings", refusal_of(error))
+        refusal = refusal_of(error)
+        typed = pb.Installation(name=name)
+        return _general(
+            request, site, refusal, name=seen.again(_named(site), typed, instead_of, refusal)
+        )
     return see(f"{site.path}/settings", "saved")
 
 
@@ -56,6 +65,7 @@ async def set_address(
     country: Text = "",
     latitude: Text = "",
     longitude: Text = "",
+    instead_of: Text = "",
 ) -> Response:
     """Say where it is."""
     typed = pb.Address(
@@ -67,20 +77,24 @@ async def set_address(
         longitude=longitude,
     )
     asked = pb.SetInstallationAddressRequest(
-        command_id=command_id, installation_id=site.installation.id, address=typed
+        command_id=command_id,
+        installation_id=site.installation.id,
+        address=typed,
+        instead_of=seen.read(pb.Address, instead_of),
     )
     try:
         await visitor.services.installations.SetInstallationAddress(asked)
     except aio.AioRpcError as error:
-        site.installation.address.CopyFrom(typed)
-        return _page(request, site, "installation/settings", refusal_of(error))
+        refusal = refusal_of(error)
+        place = seen.again(site.installation.address, typed, instead_of, refusal)
+        return _general(request, site, refusal, place=place)
     return see(f"{site.path}/settings", "saved")
 
 
 @router.get(AUTHENTICATION)
 async def authentication(request: Request, site: AtSite) -> Response:
     """Show who decides, and whether something must be presented."""
-    return _page(request, site, "installation/settings_authentication")
+    return page(request, "installation/settings_authentication", site=site, refusal=None)
 
 
 @router.post(AUTHENTICATION)
@@ -91,11 +105,16 @@ async def set_authentication(
     command_id: Text = "",
     authentication_type: Number = 0,
     authorisation_required: Ticked = False,
+    was_authentication_type: Number = 0,
+    was_required: Ticked = False,
 ) -> Response:
-    """Say who decides, and whether something must be presented: of both, what is another."""
+    """Say who decides, and whether something must be presented: of both, what was changed here.
+
+    Not what is another by now: somebody else has changed that.
+    """
     now, installations = site.installation, visitor.services.installations
     try:
-        if authentication_type not in (0, now.authentication_type):
+        if authentication_type not in (0, was_authentication_type):
             await installations.SetAuthenticationType(
                 pb.SetAuthenticationTypeRequest(
                     command_id=f"{command_id}-type" if command_id else "",
@@ -103,7 +122,7 @@ async def set_authentication(
                     authentication_type=pb.AuthenticationType.ValueType(authentication_type),
                 )
             )
-        if authorisation_required != now.authorisation_required:
+        if authorisation_required != was_required:
             await installations.SetAuthorisationRequired(
                 pb.SetAuthorisationRequiredRequest(
                     command_id=command_id,
@@ -112,7 +131,7 @@ async def set_authentication(
                 )
             )
     except aio.AioRpcError as error:
-        return _page(request, site, "installation/settings_authentication", refusal_of(error))
+        return _refused(request, site, "installation/settings_authentication", error)
     return see(f"{site.path}/settings/authentication", "saved")
 
 
@@ -123,8 +142,11 @@ async def set_overrides_allowed(
     site: AtSite,
     command_id: Text = "",
     overrides_allowed: Ticked = False,
+    was_allowed: Ticked = False,
 ) -> Response:
     """Let chargers of a managed site deviate from it, which its operator says."""
+    if overrides_allowed == was_allowed:
+        return see(f"{site.path}/settings/authentication", "saved")
     asked = pb.SetOverridesAllowedRequest(
         command_id=command_id,
         installation_id=site.installation.id,
@@ -133,14 +155,14 @@ async def set_overrides_allowed(
     try:
         await visitor.services.installations.SetOverridesAllowed(asked)
     except aio.AioRpcError as error:
-        return _page(request, site, "installation/settings_authentication", refusal_of(error))
+        return _refused(request, site, "installation/settings_authentication", error)
     return see(f"{site.path}/settings/authentication", "saved")
 
 
 @router.get(AUTHENTICATION + "/disconnect")
 async def ask_to_disconnect(request: Request, site: AtSite) -> Response:
     """Tell what it means that nobody manages the site any more."""
-    return _page(request, site, "installation/settings_disconnect")
+    return page(request, "installation/settings_disconnect", site=site, refusal=None)
 
 
 @router.post(AUTHENTICATION + "/disconnect")
@@ -154,14 +176,14 @@ async def disconnect(
     try:
         await visitor.services.installations.DisconnectOperator(asked)
     except aio.AioRpcError as error:
-        return _page(request, site, "installation/settings_disconnect", refusal_of(error))
+        return _refused(request, site, "installation/settings_disconnect", error)
     return see(f"{site.path}/settings/authentication", "operator_disconnected")
 
 
 @router.get(SECURITY)
 async def security(request: Request, site: AtSite) -> Response:
     """Show what counts when somebody is blocked, something is away, or a PIN is made."""
-    return _page(request, site, "installation/settings_security")
+    return _security(request, site, seen.fresh(site.installation.policies))
 
 
 @router.post(SECURITY)
@@ -179,6 +201,7 @@ async def set_policies(
     pin_length: Number = 0,
     view_bound_minutes: Number = 0,
     on_view_behind: Number = 0,
+    instead_of: Text = "",
 ) -> Response:
     """Set them all in one step."""
     typed = pb.Policies(
@@ -193,15 +216,49 @@ async def set_policies(
         on_view_behind=pb.OnViewBehind.ValueType(on_view_behind),
     )
     asked = pb.SetPoliciesRequest(
-        command_id=command_id, installation_id=site.installation.id, policies=typed
+        command_id=command_id,
+        installation_id=site.installation.id,
+        policies=typed,
+        instead_of=seen.read(pb.Policies, instead_of),
     )
     try:
         await visitor.services.installations.SetPolicies(asked)
     except aio.AioRpcError as error:
-        site.installation.policies.CopyFrom(typed)
-        return _page(request, site, "installation/settings_security", refusal_of(error))
+        refusal = refusal_of(error)
+        form = seen.again(site.installation.policies, typed, instead_of, refusal)
+        return _security(request, site, form, refusal)
     return see(f"{site.path}/settings/security", "saved")
 
 
-def _page(request: Request, site: Site, template: str, refusal: Refusal | None = None) -> Response:
-    return page(request, template, site=site, refusal=refusal)
+def _general(
+    request: Request,
+    site: Site,
+    refusal: Refusal | None = None,
+    *,
+    name: seen.Form[pb.Installation] | None = None,
+    place: seen.Form[pb.Address] | None = None,
+) -> Response:
+    """Show both forms; the one given as it was typed."""
+    return page(
+        request,
+        "installation/settings",
+        site=site,
+        refusal=refusal,
+        name=name or seen.fresh(_named(site)),
+        place=place or seen.fresh(site.installation.address),
+    )
+
+
+def _named(site: Site) -> pb.Installation:
+    """Return what the form of the name was made from."""
+    return pb.Installation(name=site.installation.name)
+
+
+def _security(
+    request: Request, site: Site, form: seen.Form[pb.Policies], refusal: Refusal | None = None
+) -> Response:
+    return page(request, "installation/settings_security", site=site, form=form, refusal=refusal)
+
+
+def _refused(request: Request, site: Site, template: str, error: aio.AioRpcError) -> Response:
+    return page(request, template, site=site, refusal=refusal_of(error))

@@ -68,6 +68,8 @@ async def _list(
         person=person,
         refusal=refusal,
         unknown_codes=found.unknown_codes,
-        chargers=await names.chargers(visitor, person.site.installation.id),
+        chargers=await names.chargers(
+            visitor, person.site.installation.id, (each.charger_id for each in found.unknown_codes)
+        ),
         next_page=found.next_page_token,
     )

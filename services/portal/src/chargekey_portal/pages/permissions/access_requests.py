@@ -22,6 +22,7 @@ from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import PAGE_SIZE, AtSite, Site
 from chargekey_portal.visitors import ACCESS_REQUEST, SignedIn, Visitor
+from chargekey_portal.words import SOMEBODY
 
 router = APIRouter()
 
@@ -227,6 +228,7 @@ async def _at_site(
     answer: Answer | None = None,
     refusal: Refusal | None = None,
 ) -> Response:
+    answer = answer or Answer(tuple(asked.roles), "", site.installation.id, "")
     return page(
         request,
         "permissions/access_request",
@@ -234,8 +236,8 @@ async def _at_site(
         refusal=refusal,
         asked=asked,
         names=await names.names(visitor, site.installation.id, [asked.user_id]),
-        chargers=await names.chargers(visitor, site.installation.id),
-        answer=answer or Answer(tuple(asked.roles), "", site.installation.id, ""),
+        chargers=await names.choices(visitor, site.installation.id, answer.charger_id),
+        answer=answer,
     )
 
 
@@ -255,7 +257,7 @@ async def _by_link(
         asked=asked,
         sites=await _sites(visitor, here),
         # Who is not known here is told by no name.
-        names={asked.user_id: asked.user_id[: names.SHORT]},
+        names={asked.user_id: names.said(visitor, SOMEBODY)},
         answer=answer or Answer(tuple(asked.roles), "", here, ""),
     )
 

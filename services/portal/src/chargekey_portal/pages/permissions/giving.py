@@ -1,7 +1,8 @@
 """`…/permissions/new`: giving a permission, to a person by his address or to a partner by its key.
 
 A partner is looked up, chosen, and shown once more with what it is to be given, before anything
-is.
+is; who is to manage the site from then on, with what that means. The roles that are offered are
+those that access lets the visitor give there.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from grpc import aio
 from chargekey.access.v1 import partners_pb2
 from chargekey.access.v1 import permissions_pb2 as pb
 from chargekey_portal import names
-from chargekey_portal.forms import IN_RANGE, Text
+from chargekey_portal.forms import IN_RANGE, Text, Ticked
 from chargekey_portal.places import AtPlace, Place
-from chargekey_portal.refusals import Refusal, refusal_of
+from chargekey_portal.refusals import DENIED, NOT_CONFIRMED, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.sites import Site
 from chargekey_portal.visitors import SignedIn, Visitor
-from chargekey_portal.words import ROLES_OF_PARTNERS
+from chargekey_portal.words import ROLES_OF_PARTNERS, ROLES_OF_USERS
 
 router = APIRouter()
 
@@ -129,7 +130,7 @@ async def ask_for_partner(
         refusal=refusal,
         lookup_key=lookup_key,
         found=found,
-        offered=_offered(place, found),
+        offered=await _offered(visitor, place, None if found is None else found.kind),
         chargers=await _chargers(visitor, place),
     )
 
@@ -152,15 +153,18 @@ async def give_to_partner(
     given: IsGiven,
     chosen: IsChosen,
     command_id: Text = "",
+    confirmed: Ticked = False,
 ) -> Response:
     """Give it."""
+    if pb.ROLE_OPERATOR in given.roles and not confirmed:
+        return await _summary(request, visitor, place, given, chosen, NOT_CONFIRMED)
     try:
         await visitor.services.permissions.GrantPermission(
             given.to(place, command_id, partner_id=chosen.partner_id)
         )
     except aio.AioRpcError as error:
         return await _summary(request, visitor, place, given, chosen, refusal_of(error))
-    return see(given.seen_at(place), "permission_given")
+    return see(given.seen_at(place), "permission_given_to_partner")
 
 
 async def _for_user(
@@ -178,7 +182,8 @@ async def _for_user(
         refusal=refusal,
         given=given,
         email=email,
-        chargers=await _chargers(visitor, place),
+        offered=await _offered(visitor, place),
+        chargers=await _chargers(visitor, place, given.charger_id),
     )
 
 
@@ -197,22 +202,31 @@ async def _summary(
         refusal=refusal,
         given=given,
         chosen=chosen,
-        chargers=await _chargers(visitor, place),
+        chargers=await _chargers(visitor, place, given.charger_id),
     )
 
 
-def _offered(place: Place, found: partners_pb2.SearchPartnerResponse | None) -> Mapping[int, str]:
-    """Return the roles that such a partner may hold there: only a payment operator manages."""
-    operates = found is not None and found.kind == partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR
+async def _offered(
+    visitor: Visitor, place: Place, kind: partners_pb2.PartnerKind.ValueType | None = None
+) -> Mapping[int, str]:
+    """Return what the visitor may give there, to a person or to a partner of that kind.
+
+    Nothing where an operator decides; raises RefusedError where it is not his to give at all.
+    """
+    mine = await visitor.may_give(place.name)
+    if not mine and not place.installation.HasField("managed_by"):
+        raise RefusedError(DENIED)
+    # Only a payment operator manages, and only the whole installation.
+    manages = kind == partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR and isinstance(place.at, Site)
     return {
         role: about
-        for role, about in ROLES_OF_PARTNERS.items()
-        if role != pb.ROLE_OPERATOR or (operates and isinstance(place.at, Site))
+        for role, about in (ROLES_OF_USERS if kind is None else ROLES_OF_PARTNERS).items()
+        if role in mine and (role != pb.ROLE_OPERATOR or manages)
     }
 
 
-async def _chargers(visitor: Visitor, place: Place) -> Mapping[str, str]:
+async def _chargers(visitor: Visitor, place: Place, chosen: str = "") -> Mapping[str, str]:
     """Return the chargers that a permission may be on instead; none below one charger."""
     if isinstance(place.at, Site):
-        return await names.chargers(visitor, place.installation.id)
+        return await names.choices(visitor, place.installation.id, chosen)
     return {}

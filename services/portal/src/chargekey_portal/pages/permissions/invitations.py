@@ -77,6 +77,8 @@ async def _list(
         site=site,
         refusal=refusal,
         invitations=found.invitations,
-        chargers=await names.chargers(visitor, site.installation.id),
+        chargers=await names.chargers(
+            visitor, site.installation.id, (each.charger_id for each in found.invitations)
+        ),
         next_page=found.next_page_token,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -17,7 +17,7 @@ from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.visitors import SignedIn, Visitor
-from chargekey_portal.words import local_day
+from chargekey_portal.words import ROLES_OF_PARTNERS, ROLES_OF_USERS, local_day
 
 router = APIRouter()
 
@@ -117,10 +117,21 @@ async def _form(
         **place.layout,
         refusal=refusal,
         permission=found,
-        names=await names.holders(visitor, place.installation, [found]),
+        holders=await names.holders(visitor, place.installation.id, [found]),
+        offered=await _offered(visitor, place, found),
         roles=roles,
         valid_until=valid_until,
     )
+
+
+async def _offered(visitor: Visitor, place: Place, found: pb.Permission) -> Mapping[int, str]:
+    """Return what it may be changed to by the visitor; of what is not his, what it has already.
+
+    Somebody is made the operator by being given that, where it is told what it means.
+    """
+    mine = await visitor.may_give(place.name) - {pb.ROLE_OPERATOR}
+    every = ROLES_OF_USERS if found.user_id else ROLES_OF_PARTNERS
+    return {role: about for role, about in every.items() if role in {*mine, *found.roles}}
 
 
 async def _revoking(
@@ -139,7 +150,7 @@ async def _revoking(
         **place.layout,
         refusal=refusal,
         permission=found,
-        names=await names.holders(visitor, place.installation, [found]),
+        holders=await names.holders(visitor, place.installation.id, [found]),
         effects=await preview(visitor, change),
     )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from fastapi import APIRouter, Request, Response
 from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2, scans_pb2
 from chargekey_portal.forms import Number, Text
-from chargekey_portal.live import live
 from chargekey_portal.mine import my_chargers
 from chargekey_portal.refusals import Refusal, refusal_of
-from chargekey_portal.rendering import page, rendered, see
+from chargekey_portal.rendering import page, see
+from chargekey_portal.scanning import live_scan, scan_of, seconds_left
 from chargekey_portal.visitors import SignedIn
 
 router = APIRouter()
@@ -55,18 +53,14 @@ async def start(
 @router.get("/profile/scans/{scan_id}")
 async def scan(request: Request, visitor: SignedIn, scan_id: str) -> Response:
     """Show how far it is."""
-    return page(request, "profile/scan", scan=await _scan(visitor, scan_id), scan_id=scan_id)
+    found = await scan_of(visitor, scan_id)
+    return page(request, "profile/scan", scan=found, scan_id=scan_id, seconds=seconds_left(found))
 
 
 @router.get("/profile/scans/{scan_id}/live")
-async def live_scan(request: Request, visitor: SignedIn, scan_id: str) -> Response:
+async def follow_scan(request: Request, visitor: SignedIn, scan_id: str) -> Response:
     """Send how far it is whenever that is another thing."""
-
-    async def look() -> Mapping[str, str]:
-        now = await _scan(visitor, scan_id)
-        return {"scan": rendered(request, "profile/scan_state", scan=now, scan_id=scan_id)}
-
-    return live(request, look)
+    return live_scan(request, visitor, scan_id, "profile/scan_state")
 
 
 @router.post("/profile/scans/{scan_id}/cancel")
@@ -75,10 +69,6 @@ async def cancel(visitor: SignedIn, scan_id: str, command_id: Text = "") -> Resp
     asked = scans_pb2.CancelScanRequest(command_id=command_id, scan_id=scan_id)
     await visitor.services.scans.CancelScan(asked)
     return see(f"/profile/scans/{scan_id}")
-
-
-async def _scan(visitor: SignedIn, scan_id: str) -> scans_pb2.GetScanResponse:
-    return await visitor.services.scans.GetScan(scans_pb2.GetScanRequest(scan_id=scan_id))
 
 
 async def _new(
