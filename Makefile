@@ -34,7 +34,7 @@ run: setup ## start everything on this machine and keep serving
 
 .PHONY: test
 test: setup browser ## run every test, on every core
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: browser
 browser: setup ## the Chromium that tests of pages use, installed where there is none

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
 from typing import TypeVar
 
-from chargekey_stack.simulator import SimulatedCharger, simulated_charger
+from chargekey_stack.simulator import ACCEPTED, SimulatedCharger, simulated_charger
 
 from .running_system import RunningSystem
 
@@ -33,6 +34,22 @@ class ACharger:
             return await what(self._charger)
 
         return asyncio.run_coroutine_threadsafe(done(), self._loop).result(PATIENCE)
+
+    def becomes(self, code: str, status: str) -> None:
+        """Present a card until it is answered so: what was done elsewhere takes a moment."""
+        deadline = time.monotonic() + PATIENCE
+        while (said := self.does(lambda it: it.authorize(code))) != status:
+            assert time.monotonic() < deadline, said
+
+    def charges(self, code: str, watt_hours: int = 0) -> None:
+        """Begin and end a session with it, in which its meter counts so many and a few more."""
+
+        async def session(charger: SimulatedCharger) -> None:
+            assert (await charger.start(code)).status == ACCEPTED
+            charger.meter += watt_hours
+            await charger.stop()
+
+        self.does(session)
 
     def leave(self) -> None:
         """Let it be gone soon."""

@@ -224,7 +224,7 @@ def it_leaves_and_the_site_is_closed(here: Managed, operator: Operator) -> None:
 async def test_a_payment_operator_comes_decides_and_leaves(
     system: RunningSystem, operator: Operator
 ) -> None:
-    """R2, R3, R8, R9, P17, S3-8, S3-29, S3-42...49: and who charged when it left, charges on."""
+    """R2, R3, R8, R9, P17, S3-8, S3-29, S3-42, S3-44, S3-47; who charged, charges on."""
     here = await asyncio.to_thread(Managed, system, "Volt")
     url = system.ready["ocpp"]
     async with simulated_charger(url, here.charger, here.password) as charger:

@@ -75,7 +75,7 @@ def signed_in(system: RunningSystem, address: str) -> Iterator[str]:
 
 
 def test_the_invited_sign_up_and_charge_without_another_step_of_the_owner(site: Site) -> None:
-    """R7, S3-15, S3-18, S3-19, S3-20, S3-51...53: also by a card he adds himself."""
+    """R7, S3-15, S3-18...S3-20, S3-52, S3-53: by a card he adds himself."""
     ada = site.invite("ada@people.example", "user")
     card = "04A1B2C3D4E5F6"
     site.run(
@@ -113,7 +113,7 @@ def test_by_the_portal_and_by_a_card_the_approved_are_let_in_and_nobody_else(sit
 
 
 def test_who_is_invited_to_a_charger_has_that_charger_only(site: Site) -> None:
-    """S3-22, S3-25...28."""
+    """S3-22, S3-26, S3-27."""
     other = "CP-other"
     site.run("charger", "add", "--installation", site.id, "--ocpp-identity", other)
     bo = site.invite("bo@people.example", "user", "--charger", other)
@@ -193,7 +193,7 @@ def test_ownership_changes_hands_when_it_is_accepted_and_never_leaves_nobody(sit
 
 
 def test_an_operator_manages_a_site_and_says_whom_to_ask(site: Site) -> None:
-    """R2, R3, R8, R9, S3-8, S3-29, S3-36, S3-42...49."""
+    """R2, R3, R8, R9, S3-8, S3-29, S3-36, S3-42, S3-47."""
     of = Site(site.system, "Managed")
     partner = of.run(
         *("partner", "create", "--name", "Volt AS", "--kind", "payment-operator"),

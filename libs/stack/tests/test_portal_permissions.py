@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
 
-from .at_the_portal import owner, signed_up
+from .at_the_portal import come_to_be, owner, signed_up
 from .mails import token
 from .running_system import RunningSystem
 
@@ -18,6 +18,16 @@ def to_permissions(page: Page, name: str) -> None:
     page.goto("/installations")
     page.get_by_role("link", name=name).click()
     page.get_by_role("link", name="Permissions", exact=True).click()
+
+
+def gives(page: Page, address: str, role: str) -> None:
+    """Give an address that role, and no other; nobody else in the list has it alone."""
+    page.get_by_role("button", name="+ Give permission").click()
+    page.get_by_label("E-mail address").fill(address)
+    page.get_by_role("checkbox", name="User", exact=True).uncheck()
+    page.get_by_role("checkbox", name=role, exact=True).check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".cards > li").get_by_text(role, exact=True)).to_be_visible()
 
 
 def given(system: RunningSystem, *where: str) -> list[dict[str, object]]:
@@ -36,9 +46,9 @@ def partner(system: RunningSystem, name: str, kind: str = "service-partner") -> 
 def test_whoever_is_invited_by_address_signs_up_and_is_found_by_name(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
-    """S3-1, S3-4, S3-6, S3-9, S3-15, S3-16, S3-18...S3-21, R4, R5, R7."""
+    """S3-1, S3-4, S3-9, S3-15, S3-16, S3-18, S3-19, S3-21, R5, R7: by address, on a phone."""
     address, invited = "owner@portal-permissions.example", "eli@portal-permissions.example"
-    page, site = owner(open_page, system, address, refusals=[400])
+    page, site = owner(open_page, system, address, refusals=[400], viewport=PHONE)
     to_permissions(page, f"Site of {address}")
     page.get_by_role("button", name="+ Give permission").click()
     page.get_by_label("E-mail address").fill(invited)
@@ -52,6 +62,8 @@ def test_whoever_is_invited_by_address_signs_up_and_is_found_by_name(
     page.get_by_role("checkbox", name="User", exact=True).check()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Given.")).to_be_visible()
+    for role in ("Owner", "Service"):
+        gives(page, f"{role}@portal-permissions.example", role)
     # Once he is written to, he is known by his address.
     token(system.data, invited)
     page.reload()
@@ -140,7 +152,7 @@ def test_a_permission_is_changed_and_revoked_knowing_what_comes_of_it(
 def test_a_partner_is_found_selected_and_given_nothing_before_save(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
-    """S3-7, S3-42, S3-43, S3-45...S3-49, R8: on a phone in the dark, and without script, too."""
+    """S3-7, S3-18, S3-19, S3-42, S3-45...S3-49, R8: on a phone in the dark."""
     address = "third@portal-permissions.example"
     _, key = partner(system, "Fix AS")
     page, site = owner(
@@ -149,9 +161,12 @@ def test_a_partner_is_found_selected_and_given_nothing_before_save(
     to_permissions(page, f"Site of {address}")
     page.get_by_role("button", name="+ Give permission").click()
     page.get_by_role("link", name="Partner", exact=True).click()
-    page.get_by_label("Lookup key").fill("?!?!")
-    page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("alert")).to_contain_text("Code: lookup_key_malformed")
+    unused = "ZZZZ" if key != "ZZZZ" else "YYYY"
+    for wrong, code in (("?!?!", "lookup_key_malformed"), (unused, "partner_unknown")):
+        page.get_by_label("Lookup key").fill(wrong)
+        page.get_by_role("button", name="Search").click()
+        expect(page.get_by_role("alert")).to_contain_text(f"Code: {code}")
+        expect(page.get_by_role("radio")).to_have_count(0)
     page.get_by_label("Lookup key").fill(key.lower())
     page.get_by_role("button", name="Search").click()
     # Who was found is not yet who is chosen.
@@ -159,7 +174,8 @@ def test_a_partner_is_found_selected_and_given_nothing_before_save(
     expect(page.get_by_role("checkbox", name="Owner")).to_have_count(0)
     assert axe(page) == []
     page.get_by_role("radio", name="Fix AS").check()
-    page.get_by_role("checkbox", name="Service").check()
+    for role in ("Service", "User"):
+        page.get_by_role("checkbox", name=role).check()
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("Nothing is given yet.")).to_be_visible()
     expect(page.get_by_text("Fix AS")).to_be_visible()
@@ -169,14 +185,14 @@ def test_a_partner_is_found_selected_and_given_nothing_before_save(
     expect(page.get_by_text("Given.")).to_be_visible()
     row = page.locator(".cards > li").filter(has_text="Partner")
     expect(row).to_contain_text("Fix AS")
-    expect(row).to_contain_text("Service")
+    expect(row).to_contain_text("User, Service")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def test_without_script_a_partner_is_given_the_same_at_one_charger(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
-    """S3-22, S3-24, S3-26, S3-28, S3-48, S3-49."""
+    """S3-22, S3-24...S3-26, S3-49."""
     address = "fourth@portal-permissions.example"
     _, key = partner(system, "Gir AS")
     with_script, site = owner(open_page, system, address)
@@ -212,9 +228,9 @@ def test_without_script_a_partner_is_given_the_same_at_one_charger(
 def test_whoever_is_given_one_charger_has_that_one_alone(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
-    """S3-24...S3-28."""
+    """S3-22, S3-24...S3-28: from the form to his own list."""
     address, invited = "fifth@portal-permissions.example", "jon@portal-permissions.example"
-    page, site = owner(open_page, system, address)
+    page, site = owner(open_page, system, address, refusals=[400])
     for identity in ("PERMITTED-3", "PERMITTED-4"):
         system.chargekey("charger", "add", "--installation", site, "--ocpp-identity", identity)
     page.goto(f"/installations/{site}")
@@ -222,13 +238,20 @@ def test_whoever_is_given_one_charger_has_that_one_alone(
     page.get_by_role("link", name="Permissions", exact=True).click()
     page.get_by_role("button", name="+ Add permission").click()
     page.get_by_label("E-mail address").fill(invited)
+    page.get_by_role("checkbox", name="User", exact=True).uncheck()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Code: roles_missing")
     page.get_by_role("checkbox", name="User", exact=True).check()
     page.get_by_role("button", name="Save", exact=True).click()
     token(system.data, invited)
     page.reload()
     expect(page.locator(".cards > li").filter(has_text=invited)).to_contain_text("PERMITTED-3")
     assert axe(page) == []
-    signed_up(open_page, system, invited, first_name="Jon")
+    his = signed_up(open_page, system, invited, first_name="Jon")
+    his.get_by_role("link", name="My profile").click()
+    his.get_by_role("link", name="My chargers").click()
+    come_to_be(his, his.get_by_role("link", name="PERMITTED-3"))
+    expect(his.locator(".cards > li")).to_have_count(1)
     # The same from the installation's form, which names the charger.
     to_permissions(page, f"Site of {address}")
     expect(page.locator(".cards > li").filter(has_text="Jon")).to_have_count(0)
@@ -271,17 +294,61 @@ def test_a_user_is_blocked_and_an_open_charger_cannot_enforce_it(
     expect(page.get_by_text("Blocked here")).to_have_count(0)
 
 
+def test_a_local_users_block_on_the_whole_platform_is_told_and_not_his_hosts_to_lift(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """R12."""
+    address = "local@portal-permissions.example"
+    page, site = owner(open_page, system, address)
+    lise = system.chargekey(
+        *("user", "add-local", "--installation", site),
+        *("--first-name", "Lise", "--last-name", "Lokal"),
+    )
+    system.chargekey("user", "block", lise["id"], "--everywhere")
+    page.goto(f"/installations/{site}/permissions")
+    hers = page.locator(".cards > li").filter(has_text="Lise Lokal")
+    everywhere = hers.get_by_text("Blocked on the whole platform")
+    expect(everywhere).to_be_visible()
+    expect(page.get_by_role("button", name="Unblock Lise Lokal")).to_have_count(0)
+    page.get_by_role("button", name="Block Lise Lokal", exact=True).click()
+    page.get_by_role("button", name="Block", exact=True).click()
+    expect(hers.get_by_text("Blocked here")).to_be_visible()
+    expect(everywhere).to_be_visible()
+    assert axe(page) == []
+    page.get_by_role("button", name="Unblock Lise Lokal").click()
+    expect(hers.get_by_text("Blocked here")).to_have_count(0)
+    expect(everywhere).to_be_visible()
+
+
 def test_where_an_operator_manages_whom_to_ask_is_told_and_nothing_offered(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
-    """S3-8, S3-29, S3-42, R3: the operator by its lookup key, then the owner and a service."""
+    """S3-8, S3-29, S3-42, S3-43, R3, R5: a service lets no operator in; its owner does."""
     address, service = "seventh@portal-permissions.example", "ann@portal-permissions.example"
-    _, key = partner(system, "Volt AS", "payment-operator")
+    operator, key = partner(system, "Volt AS", "payment-operator")
     page, site = owner(open_page, system, address, refusals=[409])
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", service, "--roles", "service")
     )
     his = signed_up(open_page, system, service, first_name="Ann", refusals=[403, 409])
+    # He is not given the form; sent all the same, it gives nothing.
+    form = f"/installations/{site}/permissions/new/partner"
+    his.goto(f"{form}?lookup_key={key}")
+    expect(his.get_by_role("alert")).to_contain_text("Code: permission_denied")
+    secret = his.locator("input[name=form_secret]").first.input_value()
+    for role in ("3", "4"):
+        refused = his.request.post(
+            form,
+            form={
+                "form_secret": secret,
+                "partner_id": operator,
+                "roles": role,
+                "confirmed": "true",
+            },
+        )
+        assert refused.status == 403
+        assert "permission_denied" in refused.text()
+    assert len(given(system, "--installation", site)) == 2
     to_permissions(page, f"Site of {address}")
     page.get_by_role("button", name="+ Give permission").click()
     opened_before = page.url

@@ -121,6 +121,42 @@ def test_who_signs_up_goes_on_in_the_language_of_his_browser(
     expect(page.locator("#language")).to_have_value("nb")
 
 
+def test_what_an_invitation_is_to_is_asked_once_a_link_and_at_most_once_without_one(
+    system: RunningSystem, open_page: OpenPage
+) -> None:
+    """Also of a link that is followed where the page of another is open."""
+    links = []
+    for name in ("eighth", "ninth"):
+        address = f"{name}@portal-sign-in.example"
+        site = system.chargekey(
+            "installation", "create", "--name", f"Site {name}", "--time-zone", "Europe/Oslo"
+        )["id"]
+        system.chargekey(
+            *("permission", "grant", "--installation", site, "--email", address, "--roles", "user")
+        )
+        links.append(f"/invitation#{token(system.data, address)}")
+    page = open_page(system.ready["portal"])
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url) if each.method == "POST" else None)
+    page.goto("/invitation")
+    page.wait_for_load_state("networkidle")
+    assert len(asked) <= 1
+    asked.clear()
+    for number, (link, name) in enumerate(zip(links, ("eighth", "ninth"), strict=True), 1):
+        page.goto(link)
+        expect(page.get_by_text(f"The installation Site {name}")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        assert len(asked) == number
+    expect(page.get_by_text("The installation Site eighth")).to_be_hidden()
+    assert page.get_by_text("You are invited").count() == 1
+    page.goto("about:blank")
+    asked.clear()
+    page.goto(links[0])
+    expect(page.get_by_text("The installation Site eighth")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert len(asked) == 1
+
+
 def test_who_was_invited_signs_in_by_a_provider_out_and_in_again_unless_it_says_no(
     system: RunningSystem, open_page: OpenPage, provider: OpenIdServer
 ) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -25,6 +29,18 @@ CHECKS = [
     conformance.response_headers_conformance,
     conformance.response_schema_conformance,
 ]
+# Which need no token; but for what is sent itself, which is as good as one.
+FOR_ANYBODY = {
+    "GET /.well-known/jwks.json",
+    "POST /api/v1/invitations/accept",
+    "POST /api/v1/invitations/read",
+    "POST /api/v1/sign-in",
+    "POST /api/v1/sign-in/links",
+    "POST /api/v1/sign-in/open-id",
+    "POST /api/v1/sign-in/open-id/complete",
+    "POST /api/v1/sign-out",
+    "POST /api/v1/unsubscribe",
+}
 
 document = schemathesis.openapi.from_dict(json.loads(encoded()))
 
@@ -68,3 +84,26 @@ def test_every_answer_is_one_of_those_that_are_described(
         case.headers.pop("Authorization", None)
         answer = case.call(base_url=caller.portal, headers=caller.headers, timeout=30)
         case.validate_response(answer, checks=CHECKS)
+
+
+def test_without_a_token_nobody_is_answered_but_where_anybody_is(
+    own_system: RunningSystem,
+) -> None:
+    """Nor with one that is none."""
+    answered = set()
+    paths: Mapping[str, Mapping[str, Any]] = json.loads(encoded())["paths"]
+    with httpx2.Client(base_url=own_system.ready["portal"], trust_env=False) as client:
+        for path, operations in paths.items():
+            address = re.sub(r"{\w+}", "00000000-0000-4000-8000-000000000000", path)
+            for method, operation in operations.items():
+                media_type = next(iter(operation.get("requestBody", {}).get("content", ())), None)
+                headers = {"content-type": media_type} if media_type else {}
+                for token in ({}, {"authorization": "Bearer none"}):
+                    answer = client.request(
+                        *(method.upper(), address),
+                        headers={**headers, **token},
+                        content=b"{}" if media_type else None,
+                    )
+                    if answer.status_code != HTTPStatus.UNAUTHORIZED:
+                        answered.add(f"{method.upper()} {path}")
+    assert answered == FOR_ANYBODY

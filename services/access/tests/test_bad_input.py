@@ -152,6 +152,7 @@ FIELDS: Fields = {
     "user_ids": bad(INVALID, "too_many_users", ["x"] * 1001),
     "installation_ids": bad(INVALID, "too_many_installations", ["x"] * 1001),
     "charger_ids": bad(INVALID, "too_many_chargers", ["x"] * 1001),
+    "partner_ids": bad(INVALID, "too_many_partners", ["x"] * 1001),
     "page_token": bad(
         INVALID, "page_token_malformed", "nonsense", "====", pages.token_of(UNKNOWN), *STRANGE
     ),
@@ -349,6 +350,7 @@ FIELDS: Fields = {
     "caller": (),
     "action": (),
     "actions": (),
+    "grantable": (),
     "object": bad(INVALID, "object_malformed", "", "galaxy:7", "system:", *STRANGE),
     "reaction": bad(MISSING, "reaction_unknown", "", "access-on-user-blocked", *STRANGE),
     "position": [
@@ -498,6 +500,7 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         partners_pb2.ListPartnersRequest(),
         partners_pb2.ListPartnerMembersRequest(partner_id="volt"),
         partners_pb2.ListPartnerPermissionsRequest(partner_id="volt"),
+        partners_pb2.ListPartnerNamesRequest(installation_id=site, partner_ids=["volt"]),
         partners_pb2.SearchPartnerRequest(lookup_key="volt"),
         access_requests_pb2.RequestAccessRequest(partner_id="volt", roles=[3, 2, 3] * 3_000),
         access_requests_pb2.GetAccessRequestRequest(link_token=access.links.token(asked)),
@@ -591,7 +594,7 @@ async def test_a_service_is_told_of_people_that_they_may_not_where_there_is_noth
 ANY_CHANGES = st.one_of(map(any_changes, SERVICES, METHODS_OF))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
 def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
     async def example(directory: Path) -> None:

@@ -32,7 +32,7 @@ from chargekey_common.postgres import Postgres
 from chargekey_common.testing.grpc import stubs
 
 from .conftest import Access, serving
-from .given import a_local_user, a_site, by, grant, holders, now, opened
+from .given import a_charger, a_local_user, a_site, by, grant, holders, now, opened, revoke
 
 STUBS = (PartnerServiceStub, AccessRequestServiceStub, PermissionServiceStub)
 DENIED = grpc.StatusCode.PERMISSION_DENIED, "permission_denied"
@@ -135,6 +135,50 @@ async def test_finding_a_partner_grants_nothing_and_one_or_more_roles_are_given_
         partners_pb2.ListPartnerPermissionsRequest(partner_id=made.partner_id)
     )
     assert [each.installation_id for each in held.permissions] == [site]
+
+
+async def test_partners_are_named_who_ever_had_to_do_with_a_site_to_who_sees_what_is_held_there(
+    access: Access, as_: As
+) -> None:
+    """S3-5: what is over is told by their names, and of others nothing."""
+    site, other = a_site(access, "ola"), a_site(access, "ola")
+    charger = Target(site, a_charger(access, site))
+    here, revoked, asking, elsewhere, managing = [
+        (await a_partner(as_, name=name, kind=kind)).partner_id
+        for name, kind in (
+            ("At a charger", partners_pb2.PARTNER_KIND_SERVICE_PARTNER),
+            ("Of old", partners_pb2.PARTNER_KIND_SERVICE_PARTNER),
+            ("Asking", partners_pb2.PARTNER_KIND_SERVICE_PARTNER),
+            ("Elsewhere", partners_pb2.PARTNER_KIND_SERVICE_PARTNER),
+            ("Managing", partners_pb2.PARTNER_KIND_PAYMENT_OPERATOR),
+        )
+    ]
+    grant(access, by("ola"), charger, Subject(partner_id=here), "SERVICE")
+    grant(access, by("ola"), charger, Subject(partner_id=revoked), "USER")
+    revoke(access, by("ola"), charger, Subject(partner_id=revoked))
+    grant(access, by("ola"), Target(other), Subject(partner_id=elsewhere), "SERVICE")
+    grant(access, by("ola"), Target(site), Subject(partner_id=managing), "OPERATOR")
+    revoke(access, by("ola"), Target(site), Subject(partner_id=managing))
+    for at in (site, other, None):
+        access.access_requests.request_access(
+            by(f"partner:{asking if at == site else elsewhere}"),
+            subject=Subject(partner_id=asking if at == site else elsewhere),
+            installation_id=at,
+            roles=["SERVICE"],
+        )
+    request = partners_pb2.ListPartnerNamesRequest(
+        installation_id=site,
+        partner_ids=[here, revoked, asking, elsewhere, managing, managing, "none", ""],
+    )
+    told = (await as_("ola").ListPartnerNames(request)).partners
+    assert sorted((each.id, each.name) for each in told) == sorted(
+        [(here, "At a charger"), (revoked, "Of old"), (asking, "Asking"), (managing, "Managing")]
+    )
+    request.partner_ids[:] = [here]
+    assert len((await as_("ola").ListPartnerNames(request)).partners) == 1
+    # Who holds something at one charger sees no more than that.
+    for caller in ("stranger", f"partner:{here}", f"partner:{revoked}", f"partner:{asking}"):
+        assert await refusal(as_(caller).ListPartnerNames(request)) == DENIED
 
 
 async def test_only_an_owner_can_let_a_partner_in(access: Access, as_: As) -> None:

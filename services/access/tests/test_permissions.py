@@ -432,6 +432,9 @@ def test_pages_are_told_which_roles_somebody_may_give(access: Access) -> None:
     assert (grantable("kari", here), grantable("kari", there)) == (set(), {"OWNER", "USER"})
     assert grantable("per", here) == grantable("per", there) == set()
     assert grantable("ola", "system") == grantable("ola", "installation:none") == set()
+    for nothing in ("system", "installation:none", "installation:", "charger:none", "charger:"):
+        assert access.check.grantable(ADMINISTRATOR, nothing) == set()
+    assert access.check.grantable(ADMINISTRATOR, here) == EVERY_ROLE
     operator = a_partner(access, "PAYMENT_OPERATOR", members={"ines": False})
     grant(access, by("ola"), Target(site), Subject(partner_id=operator), "OPERATOR")
     assert grantable("ola", here) == grantable("kari", there) == set()

@@ -93,6 +93,10 @@ async def test_permission_is_given_by_id_address_partner_id_and_lookup_key(
         first: "Volt AS",
         second: "Volt AS",
     }
+    assert {each.ocpp_identity for each in held} == {""}
+    at_charger = permissions_pb2.ListPermissionsRequest(charger_id=charger)
+    of_it = (await doors.ola.ListPermissions(at_charger)).permissions
+    assert {each.ocpp_identity for each in of_it} == {"CP-1"}
     one = permissions_pb2.GetPermissionRequest(permission_id=held[-1].id)
     assert (await doors.ola.GetPermission(one)).permission == held[-1]
     found = access.people["kari@example.org"]

@@ -17,7 +17,7 @@ from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
 from chargekey.access.v1.installations_pb2_grpc import InstallationServiceStub
 from chargekey.access.v1.permissions_pb2_grpc import PermissionServiceStub
 from chargekey.identity.v1 import identifications_pb2
-from chargekey_common.accounts import ADMINISTRATOR, Caller
+from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction
@@ -37,6 +37,7 @@ async def callers(access: Access, tmp_path: Path) -> AsyncIterator[dict[str, Any
         yield {
             "administrator": stubs(as_caller(ADMINISTRATOR), *STUBS),
             "driver": stubs(as_caller(Caller("user:somebody")), *STUBS),
+            "portal": stubs(as_caller(service_account("portal")), *STUBS),
         }
 
 
@@ -78,6 +79,26 @@ async def test_an_installation_starts_restricted_and_can_be_opened_and_closed_at
             )
         )
         assert await required() == wanted
+
+
+async def test_roles_that_may_be_given_are_told_where_that_is_asked_and_never_of_what_is_not(
+    callers: dict[str, Any],
+) -> None:
+    site = await an_installation(callers["administrator"])
+
+    async def told(obj: str, *, grantable: bool) -> list[int]:
+        asked = check_pb2.ListAllowedRequest(
+            caller=ADMINISTRATOR, actions=["access.GetCharger"], object=obj, grantable=grantable
+        )
+        answer = await callers["portal"].ListAllowed(asked)
+        assert answer.actions == ["access.GetCharger"]
+        return list(answer.grantable_roles)
+
+    assert await told(f"installation:{site}", grantable=True) == [1, 2, 3, 4]
+    assert await told(f"installation:{site}", grantable=False) == []
+    for nothing in ("installation:none", "charger:none", "system"):
+        for grantable in (True, False):
+            assert await told(nothing, grantable=grantable) == []
 
 
 async def test_adding_a_charger_answers_its_password_and_the_same_one_to_the_same_command(

@@ -267,6 +267,53 @@ async def test_usable_chargers_come_in_pages(access: Access, callers: Callers) -
     assert [len(each) for each in found] == [3, 1]
 
 
+async def test_usable_chargers_are_found_by_their_identity_and_by_the_name_of_their_site(
+    access: Access, callers: Callers
+) -> None:
+    home, work, elsewhere = (Site(access, name) for name in ("Home", "Work", "Elsewhere"))
+    for each in (home, work):
+        given(access, Subject("ada"), each.whole, "USER")
+    for search, found in (
+        ("", home.chargers + work.chargers),
+        ("e-2", home.chargers[1:]),
+        (" WORK ", work.chargers),
+        ("elsewhere", []),
+        ("-1", [home.chargers[0], work.chargers[0]]),
+    ):
+        assert list(await usable(callers, ADA, search=search)) == found
+    asked = [work.chargers[1], elsewhere.chargers[0], "nowhere", home.chargers[0]]
+    found = [home.chargers[0], work.chargers[1]]
+    assert list(await usable(callers, ADA, charger_ids=asked)) == found
+    assert list(await usable(callers, ADA, charger_ids=asked[:1], search="home")) == []
+
+
+async def test_a_page_begins_behind_a_charger_that_was_usable_when_the_one_before_was_read(
+    access: Access, callers: Callers
+) -> None:
+    first, second = Site(access, "First"), Site(access, "Second")
+    for each in (second, first):
+        given(access, Subject("ada"), each.whole, "USER")
+    request = chargers_pb2.ListUsableChargersRequest(page_size=2)
+    page = await callers[ADA].ListUsableChargers(request)
+    assert [each.charger.id for each in page.chargers] == first.chargers
+    taken(access, Subject("ada"), first.whole)
+    after = page.next_page_token
+    assert list(await usable(callers, ADA, page_token=after)) == second.chargers
+
+
+async def test_a_charger_that_was_moved_is_usable_by_what_is_held_where_it_stands_now(
+    access: Access, callers: Callers, site: Site
+) -> None:
+    """R11: in its old place among the others."""
+    other = Site(access, "Work")
+    given(access, Subject("ada"), other.whole, "USER")
+    given(access, Subject("gus"), site.whole, "USER")
+    moved = site.chargers[0]
+    access.chargers.move_charger(now(), charger_id=moved, installation_id=other.id)
+    assert list(await usable(callers, ADA)) == [moved, *other.chargers]
+    assert list(await usable(callers, GUS)) == site.chargers[1:]
+
+
 async def test_a_chargers_users_come_in_pages_that_comings_and_goings_do_not_disturb(
     access: Access, callers: Callers, site: Site
 ) -> None:

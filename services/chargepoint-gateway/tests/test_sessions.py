@@ -442,7 +442,7 @@ async def test_an_older_start_told_late_ends_nothing(replicas: Replicas) -> None
 
 
 async def test_an_open_charger_takes_anybody_and_locks_nobody(replicas: Replicas) -> None:
-    """O37, S3-10: sessions there stay apart in reports (S3-41)."""
+    """O37, S3-10: whom it knows the session is, and otherwise nobody's."""
     replica, _ = replicas
     anonymous = await replica.start("open", token="WHOEVER")
     known = await replica.start("open", connector=2)

@@ -129,7 +129,7 @@ def row(key: str, sessions: int, energy: int, hours: int, offline: int = 0) -> p
 async def test_a_report_is_per_charger_user_and_identification_and_apart_without_a_user(
     stub: ReportServiceStub,
 ) -> None:
-    """R24; what runs is in no report, and what another site's is, is in that one's."""
+    """R24, S3-41; what runs is in no report, and what another site's is, is in that one's."""
     answer = await stub.GetReport(pb.GetReportRequest(installation_id="home"))
     assert list(answer.chargers) == [row("garage", 4, 1_400, 9), row("roof", 1, 200, 2, 1)]
     assert list(answer.users) == [row("anna", 3, 900, 4, 1), row("bob", 1, 300, 3)]

@@ -122,10 +122,15 @@ class SmallInstallations(installations_pb2_grpc.InstallationServiceServicer):
     def __init__(self) -> None:
         self.zones = {"home": "Europe/Oslo", "away": "America/New_York"}
         self.pin_lengths = {"home": 4, "away": 4}
+        self.times_asked = 0
+        self.telling = asyncio.Event()
+        self.telling.set()
 
     async def GetInstallation(
         self, request: installations_pb2.GetInstallationRequest, _: object
     ) -> installations_pb2.GetInstallationResponse:
+        self.times_asked += 1
+        await self.telling.wait()
         if request.installation_id not in self.zones:
             raise InstallationMissingError
         zone = self.zones[request.installation_id]

@@ -401,10 +401,13 @@ def test_that_somebody_is_blocked_everywhere_his_hosts_are_not_told() -> None:
     """R12: of their own local users they are told any block."""
     accepted = invitation.existing(an_invitation(CREATED, ACCEPTED))
     ola = user.existing(a_user(OLA, VERIFIED, NAMED, UserBlocked(installation_id=None)))
-    assert disclosure.everything(ola).blocked
-    assert not disclosure.to_inviter(ola, [accepted]).blocked
-    lise = User("LOCAL", "home", "Lise", "N", blocked_everywhere=True)
-    assert disclosure.at_site(lise, "home", []).blocked
+    assert disclosure.everything(ola).blocked_everywhere
+    assert not disclosure.to_inviter(ola, [accepted]).blocked_everywhere
+    # And which, as they can lift their own alone.
+    for here, everywhere in ((False, True), (True, False), (True, True)):
+        lise = User("LOCAL", "home", "Lise", blocked=here, blocked_everywhere=everywhere)
+        told = disclosure.at_site(lise, "home", [])
+        assert (told.blocked, told.blocked_everywhere) == (here, everywhere)
 
 
 def test_that_somebody_was_erased_those_are_told_who_knew_him() -> None:

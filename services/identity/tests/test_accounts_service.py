@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from chargekey_common.grpc.client import remote_error
 from chargekey_common.pages import every
 from chargekey_common.positions import Position
 from chargekey_common.testing.grpc import stubs
+from chargekey_identity.api.invitations import LONGEST_WAIT
 from chargekey_identity.domain import invitation
 from chargekey_identity.domain.invitation import Given
 
@@ -184,6 +186,31 @@ async def test_who_signs_up_lives_by_the_zone_he_says_or_else_of_where_he_is_inv
     assert world.identity.directory.user(user_id).time_zone == zone
 
 
+async def test_signing_up_waits_a_moment_for_the_zone_and_signing_in_not_at_all(
+    world: World,
+) -> None:
+    world.access.allowed.add((NOBODY, "system"))
+    world.access.installations.telling.clear()
+    user_id = await world.resolved()
+
+    async def accept() -> int:
+        """Return how often access was asked."""
+        request = invitations_pb2.AcceptInvitationRequest(
+            token=world.identity.invitations.issue(world.invited(user_id)).token,
+            first_name="Ola",
+            last_name="Nordmann",
+        )
+        before = world.access.installations.times_asked
+        async with asyncio.timeout(LONGEST_WAIT + 3):
+            await world.stub(NOBODY).AcceptInvitation(request)
+        return world.access.installations.times_asked - before
+
+    assert await accept() == 1
+    assert world.identity.directory.user(user_id).time_zone == "UTC"
+    assert await accept() == 0
+    assert world.identity.directory.user(user_id).time_zone == "UTC"
+
+
 async def test_members_of_a_partner_know_each_other_as_far_as_they_were_invited_into_it(
     world: World,
 ) -> None:
@@ -266,9 +293,14 @@ async def test_names_are_told_of_those_at_home_and_of_those_who_were_invited_the
     beside = {each.id: each for each in (await owner.ListNames(request)).users}
     assert (beside[asked].waiting, beside[asked].kind) == (True, users_pb2.USER_KIND_UNSPECIFIED)
     assert (beside[local].waiting, beside[local].kind) == (False, users_pb2.USER_KIND_LOCAL)
+    await world.stub(ADMINISTRATOR).BlockUser(
+        users_pb2.BlockUserRequest(user_id=local, everywhere=True)
+    )
+    [blocked] = [each for each in (await owner.ListNames(request)).users if each.id == local]
+    assert (blocked.blocked, blocked.blocked_everywhere) == (False, True)
     await owner.BlockUser(users_pb2.BlockUserRequest(user_id=local))
     [blocked] = [each for each in (await owner.ListNames(request)).users if each.id == local]
-    assert blocked.blocked
+    assert (blocked.blocked, blocked.blocked_everywhere) == (True, True)
     world.identity.privacy.erase(Context(ADMINISTRATOR, "erase"), user_id=local)
     [gone] = [each for each in (await owner.ListNames(request)).users if each.id == local]
     assert gone == users_pb2.NamedUser(id=local, kind=users_pb2.USER_KIND_LOCAL, erased=True)

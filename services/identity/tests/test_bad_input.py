@@ -395,7 +395,7 @@ async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(world: Worl
 ANY_CHANGES = st.one_of(*(any_changes(each) for each in SERVICES))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
 def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
     async def example(directory: Path) -> None:

@@ -64,6 +64,33 @@ def test_clients_are_told_apart_by_what_each_has_and_this_machine_is_none(
     assert whose(host) == client
 
 
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.1.2.3", "127.1.2.3"),
+        ("::1", "::/64"),
+        ("::ffff:127.0.0.1", "127.0.0.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+    ],
+)
+def test_where_proxies_are_named_this_machine_is_a_client_like_any(host: str, client: str) -> None:
+    assert whose(host, proxies_named=True) == client
+
+
+async def test_who_is_in_a_proxys_network_cannot_say_that_he_is_this_machine(
+    neighbours: Neighbours, tmp_path: Path
+) -> None:
+    headers = {"Host": "localhost", "X-Forwarded-For": "127.0.0.1"}
+    async with serving(neighbours.addresses, tmp_path, trusted_proxies="127.0.0.0/8") as portal:
+        statuses = [
+            (await portal.ask("POST", "/sign-in", headers, b"email=x")).status
+            for _ in range(MOST + 1)
+        ]
+        assert [status == 429 for status in statuses] == [False] * MOST + [True]
+
+
 async def test_behind_a_proxy_that_is_named_the_client_is_whom_it_names(
     neighbours: Neighbours, tmp_path: Path
 ) -> None:

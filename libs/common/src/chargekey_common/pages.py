@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -13,6 +14,8 @@ from chargekey_common.errors import InvalidArgumentError
 
 DEFAULT_SIZE = 100
 LARGEST = 1000
+# Keys that a list is read by where most of them are left out.
+PORTION = 500
 
 Entry = TypeVar("Entry")
 
@@ -53,20 +56,44 @@ def page(asked: Asked, keys: Iterable[str], entry: Callable[[str], Entry | None]
     Raises PageSizeMalformedError or PageTokenMalformedError.
     """
     most = size(asked)
+    told = ((key, entry(key)) for key in _behind(asked, keys))
+    return _first(most, ((key, found) for key, found in told if found is not None))
+
+
+def page_of_portions(
+    asked: Asked, keys: Iterable[str], entries: Callable[[Sequence[str]], Mapping[str, Entry]]
+) -> Page[Entry]:
+    """Return the same of `entries`, asked of some keys at once, which leaves out some of them.
+
+    What holds a lock while it answers holds it for no more than that. `keys` come as for `page`,
+    and in their order `entries` answers; raises as `page` does.
+    """
+    most = size(asked)
+    rest = _behind(asked, keys)
+
+    def told() -> Iterator[tuple[str, Entry]]:
+        wanted = most + 1  # the last one tells that there is a page behind
+        while some := list(islice(rest, wanted)):
+            yield from entries(some).items()
+            wanted = PORTION
+
+    return _first(most, told())
+
+
+def _behind(asked: Asked, keys: Iterable[str]) -> Iterator[str]:
     rest = iter(keys)
-    if asked.page_token:
-        last = anchor(asked)
-        if last not in rest:  # reads up to it
-            raise PageTokenMalformedError
+    if asked.page_token and anchor(asked) not in rest:  # reads up to it
+        raise PageTokenMalformedError
+    return rest
+
+
+def _first(most: int, told: Iterator[tuple[str, Entry]]) -> Page[Entry]:
     entries: list[Entry] = []
     token = ""
-    for key in rest:
-        found = entry(key)
-        if found is None:
-            continue
+    for key, entry in told:
         if len(entries) == most:
             return Page(entries, token)
-        entries.append(found)
+        entries.append(entry)
         token = token_of(key)
     return Page(entries, "")
 

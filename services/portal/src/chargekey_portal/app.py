@@ -49,7 +49,7 @@ def portal(settings: PortalSettings, services: Services) -> FastAPI:
     # What goes on while somebody looks ends with it.
     app.state.ending = asyncio.Event()
     app.state.open_streams = Counter()  # by whose they are
-    app.state.link_requests = LinkRequests()
+    app.state.link_requests = LinkRequests(proxies_named=bool(settings.trusted_proxies))
     secret = settings.session_secret
     app.state.searches = Searches(secret)
     app.add_middleware(

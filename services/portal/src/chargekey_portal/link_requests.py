@@ -23,15 +23,21 @@ class LinkRequests:
     """Counts them by where they come from; by each replica for itself.
 
     What this machine itself asks for is not counted: where a proxy stands there, and nobody
-    said so, its address would be everybody's. `clock` tells seconds that never go back.
+    said so, its address would be everybody's. Where proxies are named all is counted: who is in
+    a network of theirs may say that he is this machine. `clock` tells seconds that never go back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, proxies_named: bool = False
+    ) -> None:
         self._rates = Rates(most=MOST, within=WITHIN, clock=clock)
+        self._proxies_named = proxies_named
 
     def count(self, request: Request) -> None:
         """Count one; raises RefusedError, which says when to try again."""
-        client = whose(request.client.host) if request.client else None
+        if request.client is None:
+            return
+        client = whose(request.client.host, proxies_named=self._proxies_named)
         if client is None:
             return
         if seconds := self._rates.wait(client):
@@ -41,15 +47,16 @@ class LinkRequests:
             )
 
 
-def whose(host: str) -> str | None:
-    """Return what tells this client from others; None for this machine itself."""
+def whose(host: str, *, proxies_named: bool = False) -> str | None:
+    """Return what tells this client from others; None for this machine, where no proxy is named."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host  # as a proxy named it
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            own = ipaddress.ip_network((int(address), _OWN_BITS), strict=False)
-            return None if address.is_loopback else str(own)
-        address = address.ipv4_mapped
-    return None if address.is_loopback else str(address)
+        address = address.ipv4_mapped or address
+    if address.is_loopback and not proxies_named:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(address), _OWN_BITS), strict=False))
+    return str(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from chargekey.access.v1 import chargers_pb2, installations_pb2
 from chargekey.identity.v1 import users_pb2
@@ -25,8 +25,10 @@ async def my_installations(visitor: Visitor) -> Mapping[str, installations_pb2.I
     return {each.id: each for each in found.installations}
 
 
-async def my_chargers(visitor: Visitor) -> Mapping[str, chargers_pb2.UsableCharger]:
-    """Return the chargers that the visitor can use, MOST of them."""
-    asked = chargers_pb2.ListUsableChargersRequest(page_size=MOST)
+async def my_chargers(
+    visitor: Visitor, charger_ids: Iterable[str] = ()
+) -> Mapping[str, chargers_pb2.UsableCharger]:
+    """Return the chargers that the visitor can use, MOST of them; of these where any are named."""
+    asked = chargers_pb2.ListUsableChargersRequest(page_size=MOST, charger_ids=charger_ids)
     found = await visitor.services.chargers.ListUsableChargers(asked)
     return {each.charger.id: each for each in found.chargers}

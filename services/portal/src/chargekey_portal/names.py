@@ -10,7 +10,7 @@ import grpc
 import msgspec
 from grpc import aio
 
-from chargekey.access.v1 import chargers_pb2, installations_pb2, permissions_pb2
+from chargekey.access.v1 import chargers_pb2, installations_pb2, partners_pb2, permissions_pb2
 from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_portal import words
 from chargekey_portal.administrators import Administrator
@@ -33,7 +33,9 @@ class Called(msgspec.Struct, frozen=True):
     name: str
     # Invited, and not come yet.
     waiting: bool = False
+    # A local user at his installation, anybody on the whole platform.
     blocked: bool = False
+    blocked_everywhere: bool = False
 
 
 async def names(
@@ -77,6 +79,21 @@ async def holders(
     return {**partners, **somebody, **await _known(visitor, installation_id, people)}
 
 
+async def partners(
+    visitor: Visitor, installation_id: str, partner_ids: Iterable[str]
+) -> Mapping[str, str]:
+    """Return what those of these partners call themselves that ever had to do with it."""
+
+    async def told(some: Sequence[str]) -> Sequence[partners_pb2.NamedPartner]:
+        asked = partners_pb2.ListPartnerNamesRequest(
+            installation_id=installation_id, partner_ids=some
+        )
+        return (await visitor.services.partners.ListPartnerNames(asked)).partners
+
+    answers = await asyncio.gather(*map(told, _portions(filter(None, partner_ids))))
+    return {each.id: each.name for answer in answers for each in answer}
+
+
 async def chargers(
     visitor: Visitor, installation_id: str, charger_ids: Iterable[str]
 ) -> Mapping[str, str]:
@@ -91,15 +108,6 @@ async def chargers(
     called = dict.fromkeys(filter(None, charger_ids), said(visitor, words.CHARGER))
     answers = await asyncio.gather(*map(told, _portions(called)))
     return called | {each.id: each.ocpp_identity for answer in answers for each in answer}
-
-
-async def choices(visitor: Visitor, installation_id: str, *charger_ids: str) -> Mapping[str, str]:
-    """Return the same of what a form offers: the installation's first MOST, and these."""
-    asked = chargers_pb2.ListChargersRequest(installation_id=installation_id, page_size=MOST)
-    found = (await visitor.services.chargers.ListChargers(asked)).chargers
-    first = {each.id: each.ocpp_identity for each in found}
-    rest = [each for each in charger_ids if each not in first]
-    return {**first, **await chargers(visitor, installation_id, rest)}
 
 
 async def identifications(
@@ -171,7 +179,12 @@ async def _known(
 
 def _called(reader: Reader, user: users_pb2.NamedUser) -> Called:
     name = said(reader, words.FORMER_USER) if user.erased else user.name
-    return Called(name, waiting=user.waiting, blocked=user.blocked)
+    return Called(
+        name,
+        waiting=user.waiting,
+        blocked=user.blocked,
+        blocked_everywhere=user.blocked_everywhere,
+    )
 
 
 def _portions(ids: Iterable[str]) -> Sequence[Sequence[str]]:

@@ -72,6 +72,12 @@ MALFORMED = Refusal(
     "request_malformed",
     "What was sent does not have the form that is expected here.",
 )
+# As access says it of an id.
+CHARGER_UNKNOWN = Refusal(
+    HTTPStatus.NOT_FOUND,
+    "charger_unknown",
+    "There is no such charger; look it up in the list of the installation's chargers.",
+)
 ADDRESS_NOT_YOURS = Refusal(
     HTTPStatus.BAD_REQUEST,
     "address_not_yours",
@@ -106,8 +112,10 @@ def is_away(error: aio.AioRpcError) -> bool:
     return error.code() in _AWAY
 
 
-def refusal_of(error: aio.AioRpcError) -> Refusal:
-    """Return what a service said; INTERNAL where it could not say what was wrong."""
+def refusal_of(error: aio.AioRpcError | RefusedError) -> Refusal:
+    """Return what a service said, or the portal; INTERNAL where it could not say what was wrong."""
+    if isinstance(error, RefusedError):
+        return error.refusal
     status = _STATUS.get(error.code())
     if status is None:
         return INTERNAL

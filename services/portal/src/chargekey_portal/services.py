@@ -60,7 +60,7 @@ class Services:
 
     async def grantable(self, caller: Caller, about: str) -> frozenset[int]:
         """Return the roles that the caller may give and take there, by their numbers."""
-        asked = ListAllowedRequest(caller=caller, object=about)
+        asked = ListAllowedRequest(caller=caller, object=about, grantable=True)
         return frozenset((await self._check.ListAllowed(asked)).grantable_roles)
 
     async def ask(self) -> tuple[Service, ...]:

@@ -6,7 +6,7 @@ Both ask access at every look, which says what is not there or not for the visit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -103,6 +103,10 @@ class Site(msgspec.Struct, frozen=True):
         """Where its clock is."""
         return ZoneInfo(self.installation.time_zone)
 
+    def require(self, *actions: str) -> None:
+        """Return where he may do any of these; raises RefusedError."""
+        _require(self.may, actions)
+
 
 class Spot(msgspec.Struct, frozen=True):
     """A charger, its installation, and what its visitor may do there.
@@ -122,8 +126,12 @@ class Spot(msgspec.Struct, frozen=True):
 
     def require(self, *actions: str) -> None:
         """Return where he may do any of these; raises RefusedError."""
-        if self.may.isdisjoint(actions):
-            raise RefusedError(DENIED)
+        _require(self.may, actions)
+
+
+def _require(may: frozenset[str], actions: Collection[str]) -> None:
+    if may.isdisjoint(actions):
+        raise RefusedError(DENIED)
 
 
 async def site(installation_id: str, visitor: SignedIn) -> Site:

@@ -180,6 +180,8 @@ SOMEBODY = N_("somebody")
 FORMER_USER = N_("a former user")
 PARTNER = N_("a partner")
 CHARGER = N_("a charger")
+INSTALLATION = N_("an installation")
+IDENTIFICATION = N_("an identification")
 USER_KINDS: Mapping[int, str] = {
     UserKind.USER_KIND_LOCAL: N_("Local user"),
     UserKind.USER_KIND_ACCOUNT: N_("Account"),
@@ -341,7 +343,9 @@ QUESTIONS: Mapping[str, tuple[str, str, str]] = {
 # What the operator that decides had to do with it.
 OPERATORS_PARTS: Mapping[str, str] = {
     "said": N_("The operator was asked."),
-    "said_before": N_("The operator gave no answer now; what it answered before counts."),
+    "said_before": N_(
+        "The operator was not asked or gave no answer; what it answered before counts."
+    ),
     "gave_no_answer": N_("The operator was asked and gave no answer that counts."),
     "never_told": N_("The operator was not asked: this is decided without it."),
 }

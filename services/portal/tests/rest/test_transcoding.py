@@ -181,6 +181,7 @@ def test_what_is_unset_is_left_out_and_what_is_empty_is_told() -> None:
         "user_id": "",
         "partner_id": "",
         "partner_name": "",
+        "ocpp_identity": "",
         "roles": ["OWNER"],
     }
 

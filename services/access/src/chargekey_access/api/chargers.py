@@ -142,13 +142,13 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
     async def ListChargers(
         self, request: pb.ListChargersRequest, _: Context
     ) -> pb.ListChargersResponse:
-        if len(request.charger_ids) > MOST_CHARGERS:
-            raise TooManyChargersError
+        _require_few(request.charger_ids)
         return await asyncio.to_thread(self._list, request)
 
     async def ListUsableChargers(
         self, request: pb.ListUsableChargersRequest, _: Context
     ) -> pb.ListUsableChargersResponse:
+        _require_few(request.charger_ids)
         caller = current_caller()
         if not request.user_id and not is_administrator(caller):
             return await asyncio.to_thread(self._list_usable, request, caller)
@@ -218,8 +218,9 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
         self, request: pb.ListUsableChargersRequest, holder: Caller
     ) -> pb.ListUsableChargersResponse:
         holdings, sites = self._directory.holdings, self._directory.sites
+        searched = containing(request.search)
         with self._directory.caught_up():
-            usable = usability.of_holder(
+            reach = usability.Reach(
                 self._directory,
                 [
                     held
@@ -231,19 +232,24 @@ class ChargerServicer(chargers_pb2_grpc.ChargerServiceServicer):
             )
 
             def entry(key: str) -> pb.UsableCharger | None:
-                found = usable(key)
+                found = reach.usable(key)
                 if found is None:
                     return None
                 charger = self._charger(key)
+                name = sites.installation(charger.installation_id).name
+                if not (searched(charger.ocpp_identity) or searched(name)):
+                    return None
                 return pb.UsableCharger(
                     charger=charger,
-                    installation_name=sites.installation(charger.installation_id).name,
+                    installation_name=name,
                     key=found.key,
                     permission_ids=found.rights.permission_ids,
                     valid_until=found.rights.valid_until,
                 )
 
-            found = page(request, sites.charger_ids(), entry)
+            # Also the one that a page begins behind, when he can use it no more.
+            ids = {*(request.charger_ids or reach.chargers()), anchor(request)}
+            found = page(request, sites.in_order(ids), entry)
         return pb.ListUsableChargersResponse(
             chargers=found.entries, next_page_token=found.next_token
         )
@@ -290,6 +296,11 @@ def service(chargers: Chargers, directory: Directory, check: Check, gateway: Gat
     return Service(
         NAME, chargers_pb2_grpc.add_ChargerServiceServicer_to_server, servicer, servicer.objects()
     )
+
+
+def _require_few(charger_ids: Sequence[str]) -> None:
+    if len(charger_ids) > MOST_CHARGERS:
+        raise TooManyChargersError
 
 
 def _types(numbers: Iterable[int]) -> Sequence[IdentificationType]:

@@ -71,10 +71,11 @@ class CheckServicer(check_pb2_grpc.CheckServiceServicer):
         allowed = await asyncio.to_thread(
             self._check.allowed, caller, request.actions, request.object
         )
-        grantable = await asyncio.to_thread(self._check.grantable, caller, request.object)
-        return check_pb2.ListAllowedResponse(
-            actions=allowed, grantable_roles=sorted(ROLE_NUMBERS[role] for role in grantable)
-        )
+        answer = check_pb2.ListAllowedResponse(actions=allowed)
+        if request.grantable:
+            roles = await asyncio.to_thread(self._check.grantable, caller, request.object)
+            answer.grantable_roles.extend(sorted(ROLE_NUMBERS[role] for role in roles))
+        return answer
 
     async def AwaitReaction(
         self, request: check_pb2.AwaitReactionRequest, _: Context

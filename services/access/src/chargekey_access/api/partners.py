@@ -15,7 +15,11 @@ from chargekey_access.api.permissions import page_of
 from chargekey_access.api.words import PARTNER_KIND_NUMBERS, PARTNER_KINDS
 from chargekey_access.application import callers
 from chargekey_access.application.partners import LookupKeys, Partners
-from chargekey_access.domain.errors import PartnerKindMissingError, SubjectMissingError
+from chargekey_access.domain.errors import (
+    PartnerKindMissingError,
+    SubjectMissingError,
+    TooManyPartnersError,
+)
 from chargekey_access.domain.permission import Subject
 from chargekey_access.projections.directory import Directory
 from chargekey_common.accounts import Caller, is_administrator
@@ -23,6 +27,7 @@ from chargekey_common.grpc.server import Objects, Service, command_context, curr
 from chargekey_common.pages import page
 
 NAME = "chargekey.access.v1.PartnerService"
+MOST_PARTNERS = 1000
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -132,6 +137,13 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
     ) -> pb.ListPartnerPermissionsResponse:
         return await asyncio.to_thread(self._list_permissions, request)
 
+    async def ListPartnerNames(
+        self, request: pb.ListPartnerNamesRequest, _: Context
+    ) -> pb.ListPartnerNamesResponse:
+        if len(request.partner_ids) > MOST_PARTNERS:
+            raise TooManyPartnersError
+        return await asyncio.to_thread(self._list_names, request)
+
     async def SearchPartner(
         self, request: pb.SearchPartnerRequest, _: Context
     ) -> pb.SearchPartnerResponse:
@@ -158,6 +170,7 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
             "ListPartners": objects.system,
             "ListPartnerMembers": objects.partner,
             "ListPartnerPermissions": objects.partner,
+            "ListPartnerNames": objects.installation,
             "SearchPartner": objects.system,
         }
 
@@ -206,6 +219,19 @@ class PartnerServicer(partners_pb2_grpc.PartnerServiceServicer):
         return pb.ListPartnerPermissionsResponse(
             permissions=found.entries, next_page_token=found.next_token
         )
+
+    def _list_names(self, request: pb.ListPartnerNamesRequest) -> pb.ListPartnerNamesResponse:
+        directory, site = self._directory, request.installation_id
+        with directory.caught_up():
+            directory.sites.installation(site)  # it must exist
+            held = directory.holdings.partners_ever_at(site)
+            known = held | directory.access_requests.partners_ever_at(site)
+            return pb.ListPartnerNamesResponse(
+                partners=[
+                    pb.NamedPartner(id=key, name=directory.partners.partner(key).name)
+                    for key in known & set(request.partner_ids)
+                ]
+            )
 
     def _partner(self, key: str) -> pb.Partner:
         found = self._directory.partners.partner(key)

@@ -214,13 +214,15 @@ def page_of(asked: Asked, directory: Directory, keys: Sequence[str]) -> Page[pb.
 def told(directory: Directory, key: str, held: Permission) -> pb.Permission:
     """Return a permission in the contract's words; blocking.
 
-    Whoever may know of a permission may know what the partner calls itself that holds it.
+    Whoever may know of a permission may know what the partner calls itself that holds it, and
+    what the charger connects as that it is on.
     """
-    partner_id = held.subject.partner_id
+    partner_id, charger_id = held.subject.partner_id, held.target.charger_id
     return pb.Permission(
         id=key,
         installation_id=held.target.installation_id,
-        charger_id=held.target.charger_id or "",
+        charger_id=charger_id or "",
+        ocpp_identity=directory.sites.charger(charger_id).ocpp_identity if charger_id else "",
         user_id=held.subject.user_id or "",
         partner_id=partner_id or "",
         partner_name=directory.partners.partner(partner_id).name if partner_id else "",

@@ -106,18 +106,29 @@ class Check:
     def grantable(self, caller: Caller, obj: str) -> AbstractSet[Role]:
         """Return the roles that the caller may give and take on a site or a charger (R5).
 
-        None where an operator decides that, and on everything else; raises ObjectMalformedError.
+        The empty set where an operator decides that, on everything else, and on what there is
+        not; raises ObjectMalformedError.
         """
         if self.refusal(caller, "access.GrantPermission", obj) is not None:
             return frozenset()
-        match _parts(obj):
-            case ["installation", key]:
-                target = Target(key)
-            case ["charger", key]:
-                target = Target(self._directory.sites.charger(key).installation_id, key)
-            case _:
-                return frozenset()
+        try:
+            target = self._target(_parts(obj))
+        except NotFoundError:
+            return frozenset()
+        if target is None:
+            return frozenset()
         return self._permissions.grantable(caller, target, now=time.time_ns())
+
+    def _target(self, parts: Sequence[str]) -> Target | None:
+        """Return what permissions can be on, None where it is none; raises NotFoundError."""
+        match parts:
+            case ["installation", key]:
+                self._directory.sites.installation(key)  # it must exist
+                return Target(key)
+            case ["charger", key]:
+                return Target(self._directory.sites.charger(key).installation_id, key)
+            case _:
+                return None
 
     def _manager(self, installation_id: str | None) -> str | None:
         """Return name and contact of the operator that manages the site."""

@@ -11,6 +11,7 @@ ChargekeyError
 │   ├── TooManyUsersError            too_many_users
 │   ├── TooManyInstallationsError    too_many_installations
 │   ├── TooManyChargersError         too_many_chargers
+│   ├── TooManyPartnersError         too_many_partners
 │   ├── EmailMalformedError          email_malformed
 │   ├── OwnerWithoutEndError         owner_without_end
 │   ├── OperatorWithoutEndError      operator_without_end
@@ -148,6 +149,13 @@ class TooManyChargersError(InvalidArgumentError):
 
     code = "too_many_chargers"
     sentence = "Ask for 1000 chargers at most."
+
+
+class TooManyPartnersError(InvalidArgumentError):
+    """More partners than one answer is for."""
+
+    code = "too_many_partners"
+    sentence = "Ask for 1000 partners at most."
 
 
 class EmailMalformedError(InvalidArgumentError):

@@ -137,6 +137,7 @@ RULES: Mapping[str, Rule] = {
     "access.ListPartners": _may(everybody=True),
     "access.ListPartnerMembers": _may("MEMBER", services={"notifier"}),
     "access.ListPartnerPermissions": _may("MEMBER"),
+    "access.ListPartnerNames": _may("OWNER", "SERVICE", "OPERATOR"),
     "access.SearchPartner": _may(everybody=True),
     # Where an operator connects by OCPI, the notifier has it asked there.
     "access.SetDecisionEndpoint": _may("MANAGER", services={"notifier"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -31,6 +32,7 @@ class AccessRequests:
         self._asked_at: dict[str, int] = {}
         self._of_installation: dict[str, list[str]] = defaultdict(list)
         self._of_partner: dict[str, list[str]] = defaultdict(list)
+        self._partners_at: dict[str, set[str]] = defaultdict(set)
 
     def access_request(self, access_request_id: str) -> Asked:
         """Return the request; raises AccessRequestUnknownError."""
@@ -42,6 +44,11 @@ class AccessRequests:
         """Return the requests that were ever made of an installation, by id, oldest first."""
         with self._caught_up():
             return list(self._of_installation.get(installation_id, ()))
+
+    def partners_ever_at(self, installation_id: str) -> AbstractSet[str]:
+        """Return the partners that such a request was ever made for, by id."""
+        with self._caught_up():
+            return frozenset(self._partners_at.get(installation_id, ()))
 
     def ever_of(self, partner_id: str) -> Sequence[str]:
         """Return the requests that were ever made for a partner, by id, oldest first."""
@@ -60,7 +67,10 @@ class AccessRequests:
         self._requests[key] = after = access_request.evolve(before, event)
         if before is None:
             self._asked_at[key] = at
+            partner_id = after.subject.partner_id
             if after.installation_id is not None:
                 self._of_installation[after.installation_id].append(key)
-            if after.subject.partner_id is not None:
-                self._of_partner[after.subject.partner_id].append(key)
+            if partner_id is not None:
+                self._of_partner[partner_id].append(key)
+            if after.installation_id is not None and partner_id is not None:
+                self._partners_at[after.installation_id].add(partner_id)

@@ -30,6 +30,8 @@ class Holdings:
         # By numbers, which tell the order that pages keep.
         self._of_target: dict[Target, dict[str, int]] = defaultdict(dict)
         self._of_subject: dict[Subject, dict[str, None]] = defaultdict(dict)
+        # By installation, for good: the past is told by their names.
+        self._partners_at: dict[str, set[str]] = defaultdict(set)
         self._owners: dict[str, Owners] = {}
         # Also those whose block was lifted: pages keep their order.
         self._ever_blocked: dict[str, dict[str, None]] = defaultdict(dict)
@@ -70,6 +72,11 @@ class Holdings:
         """Return the permissions that a subject holds or once held, by id, oldest first."""
         with self._caught_up():
             return list(self._of_subject.get(subject, ()))
+
+    def partners_ever_at(self, installation_id: str) -> AbstractSet[str]:
+        """Return the partners that hold or held anything there or at a charger of it, by id."""
+        with self._caught_up():
+            return frozenset(self._partners_at.get(installation_id, ()))
 
     def ever_blocked(self, installation_id: str, user_ids: Iterable[str] = ()) -> Sequence[str]:
         """Return who is or once was blocked there, by id, in the order it came to that.
@@ -144,6 +151,8 @@ class Holdings:
             ever_there = self._of_target[held.target]
             ever_there.setdefault(key, len(ever_there))
             self._of_subject[held.subject][key] = None
+            if held.subject.partner_id is not None:
+                self._partners_at[held.target.installation_id].add(held.subject.partner_id)
             if held.local and held.subject.user_id is not None:
                 self._local_users.setdefault(held.subject.user_id, held.target.installation_id)
 

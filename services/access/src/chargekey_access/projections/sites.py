@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from chargekey_access.domain import charger, installation
 from chargekey_access.domain.charger import Charger
@@ -21,6 +22,8 @@ class Sites:
         self._installations: dict[str, Installation] = {}
         self._chargers: dict[str, Charger] = {}
         self._by_identity: dict[str, str] = {}
+        # Their numbers tell the order of those that stand at several sites.
+        self._numbers: dict[str, int] = {}
         # Also those that were moved away: pages keep their order, which the numbers tell.
         self._ever_at: dict[str, dict[str, int]] = defaultdict(dict)
         # Those that stand at a site, by what they deviate in: every page of it asks how many
@@ -49,10 +52,21 @@ class Sites:
                 raise ChargerUnknownError
             return self._by_identity[ocpp_identity]
 
-    def charger_ids(self) -> Sequence[str]:
-        """Return the ids of all chargers, oldest first."""
+    def in_order(self, charger_ids: Iterable[str]) -> Sequence[str]:
+        """Return those of them that there are, each once, oldest first."""
         with self._caught_up():
-            return list(self._chargers)
+            known = self._numbers.keys() & charger_ids
+            return sorted(known, key=self._numbers.__getitem__)
+
+    def at(self, installation_id: str) -> AbstractSet[str]:
+        """Return the ids of the chargers that stand at an installation."""
+        with self._caught_up():
+            return frozenset[str]().union(*self._at.get(installation_id, {}).values())
+
+    def open_at(self, installation_id: str) -> AbstractSet[str]:
+        """Return the ids of those of them at which anybody may charge."""
+        with self._caught_up():
+            return frozenset[str]().union(*self._open(installation_id))
 
     def ever_at(self, installation_id: str, charger_ids: Iterable[str] = ()) -> Sequence[str]:
         """Return the ids of the chargers that stand or once stood at an installation.
@@ -68,13 +82,7 @@ class Sites:
     def open_chargers(self, installation_id: str) -> int:
         """Return at how many chargers anybody may charge; raises InstallationUnknownError."""
         with self._caught_up():
-            site = self.installation(installation_id)
-            alike = (keys for keys in self._at.get(installation_id, {}).values() if keys)
-            return sum(
-                len(keys)
-                for keys in alike
-                if not self._chargers[next(iter(keys))].authorisation_required(site)
-            )
+            return sum(map(len, self._open(installation_id)))
 
     def apply(self, key: str, event: InstallationEvent | ChargerEvent) -> None:
         """Take in one event."""
@@ -85,8 +93,18 @@ class Sites:
         after = charger.evolve(before, event)
         self._chargers[key] = after
         self._by_identity[after.ocpp_identity] = key
+        self._numbers.setdefault(key, len(self._numbers))
         once_there = self._ever_at[after.installation_id]
         once_there.setdefault(key, len(once_there))
         if before is not None:
             self._at[before.installation_id][before.authorisation_override].remove(key)
         self._at[after.installation_id][after.authorisation_override].add(key)
+
+    def _open(self, installation_id: str) -> Iterator[AbstractSet[str]]:
+        site = self.installation(installation_id)
+        alike = (keys for keys in self._at.get(installation_id, {}).values() if keys)
+        return (
+            keys
+            for keys in alike
+            if not self._chargers[next(iter(keys))].authorisation_required(site)
+        )

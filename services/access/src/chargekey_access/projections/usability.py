@@ -7,7 +7,8 @@ blocked everywhere, is identity's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -45,41 +46,61 @@ class Usable(msgspec.Struct, frozen=True):
     rights: Rights
 
 
-def of_holder(
-    directory: Directory,
-    permissions: Iterable[tuple[str, Permission]],
-    user_id: str | None,
-    *,
-    now: int,
-) -> Callable[[str], Usable | None]:
-    """Return what tells of a charger, by its id, whether a holder of those can use it.
+class Reach:
+    """Which chargers a holder of these permissions can use, at `now`.
 
     An open charger counts where he holds anything at its site. Where an operator decides,
     permissions do not.
     """
-    sites = directory.sites
-    mine: set[str] = set()
-    rights: defaultdict[Target, tuple[tuple[str, Permission], ...]] = defaultdict(tuple)
-    for key, permission in permissions:
-        if permission.counts(now=now):
-            mine.add(permission.target.installation_id)
-            if "USER" in permission.roles:
-                rights[permission.target] += ((key, permission),)
 
-    def usable(charger_id: str) -> Usable | None:
-        charger = sites.charger(charger_id)
+    def __init__(
+        self,
+        directory: Directory,
+        permissions: Iterable[tuple[str, Permission]],
+        user_id: str | None,
+        *,
+        now: int,
+    ) -> None:
+        self._directory = directory
+        self._user_id = user_id
+        self._mine: set[str] = set()
+        self._rights: dict[Target, tuple[tuple[str, Permission], ...]] = {}
+        for key, permission in permissions:
+            if permission.counts(now=now):
+                here = permission.target
+                self._mine.add(here.installation_id)
+                if "USER" in permission.roles and self._lets(here.installation_id):
+                    self._rights[here] = (*self._rights.get(here, ()), (key, permission))
+
+    def chargers(self) -> AbstractSet[str]:
+        """Return the ids of all that he can use, and maybe of some that he cannot."""
+        sites = self._directory.sites
+        return frozenset[str]().union(
+            *map(sites.open_at, self._mine),
+            *(sites.at(each.installation_id) for each in self._rights if not each.charger_id),
+            (each.charger_id for each in self._rights if each.charger_id),
+        )
+
+    def usable(self, charger_id: str) -> Usable | None:
+        """Tell of a charger whether, and how, he can use it; raises ChargerUnknownError."""
+        charger = self._directory.sites.charger(charger_id)
         here = charger.installation_id
-        if here not in mine:
+        if here not in self._mine:
             return None
-        site = sites.installation(here)
-        held = rights[Target(here)] + rights[Target(here, charger_id)]
-        blocked = user_id in directory.holdings.owners(here).blocked
-        if blocked or site.authentication_type == "EXTERNAL":
-            held = ()
+        site = self._directory.sites.installation(here)
+        held = tuple(
+            right
+            for target in (Target(here), Target(here, charger_id))
+            for right in self._rights.get(target, ())
+        )
         key = charger.authorisation_required(site)
         return Usable(key, Rights(held)) if held or not key else None
 
-    return usable
+    def _lets(self, installation_id: str) -> bool:
+        """Return whether what he holds there lets him: he is not blocked, no operator decides."""
+        if self._user_id in self._directory.holdings.owners(installation_id).blocked:
+            return False
+        return self._directory.sites.installation(installation_id).authentication_type != "EXTERNAL"
 
 
 def users_of(directory: Directory, charger_id: str, *, now: int) -> Mapping[str, Rights]:

@@ -26,6 +26,9 @@ from chargekey_identity.projections.directory import Directory
 
 NAME = "chargekey.identity.v1.InvitationService"
 
+# How long signing up waits for the zone of where somebody is invited to, in seconds.
+LONGEST_WAIT = 1.0
+
 Context = aio.ServicerContext[Any, Any]
 
 _STATES: dict[State, Any] = {
@@ -159,18 +162,25 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
         }
 
     async def _time_zone(self, request: pb.AcceptInvitationRequest) -> str:
-        """Return the zone he says, else that of where he is invited to; empty for neither."""
+        """Return the zone he says, else that of where he is invited to; empty for neither.
+
+        Who has an account has a zone of his own, and is not asked about.
+        """
         if local_days.is_time_zone(request.time_zone):
             return request.time_zone
         given = (await asyncio.to_thread(self._invitations.followed, request.token)).given
-        if given.installation_id is None:
+        invited = await asyncio.to_thread(self._directory.once, given.user_id)
+        if given.installation_id is None or invited is None or invited.kind != "PENDING":
             return ""
+        # Signing up waits no longer for it; he can choose it himself.
         try:
-            return await self._access.time_zone(given.installation_id)
+            async with asyncio.timeout(LONGEST_WAIT):
+                return await self._access.time_zone(given.installation_id)
         except (InstallationUnknownError, UnavailableError) as error:
-            # He can choose it himself; signing up waits for nobody.
             log.info("time_zone_unknown", error=error.code)
-            return ""
+        except TimeoutError:
+            log.info("time_zone_unknown", error=UnavailableError.code)
+        return ""
 
     async def _invitation_object(self, request: pb.ResendInvitationRequest) -> str:
         found = await asyncio.to_thread(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from chargekey.identity.v1 import users_pb2 as pb
 from chargekey.identity.v1 import users_pb2_grpc
 from chargekey_common.accounts import Caller
 from chargekey_common.grpc.server import SYSTEM, Objects, Service, command_context, current_caller
-from chargekey_common.pages import Page, page
+from chargekey_common.pages import Page, page_of_portions
 from chargekey_common.search import containing
 from chargekey_identity.api.access import Access
 from chargekey_identity.api.objects import (
@@ -184,7 +184,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
     ) -> pb.SearchPeopleResponse:
         if request.installation_id:
             await self._access.time_zone(request.installation_id)  # it must exist
-        found = await asyncio.to_thread(self._search, request, current_caller())
+        found = await asyncio.to_thread(people_found, self._directory, request, current_caller())
         return pb.SearchPeopleResponse(users=found.entries, next_page_token=found.next_token)
 
     def objects(self) -> Objects:
@@ -206,38 +206,14 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
     def _list(self, request: pb.ListUsersRequest) -> Page[pb.User]:
         searched = containing(request.search)
 
-        def user(key: str) -> pb.User | None:
-            state = self._directory.once(key)
-            if state is None or state.erased:
-                return None
-            return _user(key, state) if searched(f"{state.first_name} {state.last_name}") else None
+        def users(keys: Sequence[str]) -> Mapping[str, pb.User]:
+            return {
+                key: _user(key, state)
+                for key, state in self._directory.existing(keys).items()
+                if searched(f"{state.first_name} {state.last_name}")
+            }
 
-        with self._directory.caught_up():
-            return page(request, self._directory.users(request.installation_id), user)
-
-    def _search(self, request: pb.SearchPeopleRequest, caller: Caller) -> Page[pb.NamedUser]:
-        """Search what the caller may know: an answer tells him no more than ListNames."""
-        searched = containing(request.search)
-        known = _knowing(self._directory, request.installation_id, caller)
-
-        def person(key: str) -> pb.NamedUser | None:
-            state = self._directory.once(key)
-            if state is None:
-                return None
-            each = known(key, state)
-            if not each.name or not searched(f"{each.name}\n{each.email}"):
-                return None
-            told = _named(key, each)
-            told.email = each.email
-            return told
-
-        with self._directory.caught_up():
-            people = (
-                self._directory.people(request.installation_id)
-                if request.installation_id
-                else self._directory.everybody()
-            )
-            return page(request, people, person)
+        return page_of_portions(request, self._directory.users(request.installation_id), users)
 
     async def _invitations_by(self, caller: Caller, user_id: str) -> Sequence[Invitation]:
         """Return a user's invitations to where the caller could have invited him."""
@@ -269,9 +245,21 @@ def known_at(
     directory: Directory, installation_id: str, users: Mapping[str, User], caller: Caller
 ) -> Mapping[str, Known]:
     """Return what a caller who manages a site may know of these users, by their ids; blocking."""
-    known = _knowing(directory, installation_id, caller)
     with directory.caught_up():
-        return {key: known(key, person) for key, person in users.items()}
+        return {
+            key: disclosure.everything(person)
+            if _sees_all(caller, key)
+            else disclosure.at_site(
+                person,
+                installation_id,
+                [
+                    each
+                    for each in directory.invitations.of(key).values()
+                    if each.given.installation_id == installation_id
+                ],
+            )
+            for key, person in users.items()
+        }
 
 
 def known_in(
@@ -297,22 +285,29 @@ def known_in(
         }
 
 
-def _knowing(
-    directory: Directory, installation_id: str, caller: Caller
-) -> Callable[[str, User], Known]:
-    """Return what tells the same of one of them, by his id; blocking."""
+def people_found(
+    directory: Directory, request: pb.SearchPeopleRequest, caller: Caller
+) -> Page[pb.NamedUser]:
+    """Return a page of whom a caller searches, no more told than by ListNames; blocking.
 
-    def known(key: str, person: User) -> Known:
-        if _sees_all(caller, key):
-            return disclosure.everything(person)
-        here = [
-            each
-            for each in directory.invitations.of(key).values()
-            if each.given.installation_id == installation_id
-        ]
-        return disclosure.at_site(person, installation_id, here)
+    Between portions of them the directory answers others.
+    """
+    searched = containing(request.search)
 
-    return known
+    def found(keys: Sequence[str]) -> Mapping[str, pb.NamedUser]:
+        known = known_at(directory, request.installation_id, directory.ever(keys), caller)
+        return {
+            key: _named(key, each, email=each.email)
+            for key, each in known.items()
+            if each.name and searched(f"{each.name}\n{each.email}")
+        }
+
+    people = (
+        directory.people(request.installation_id)
+        if request.installation_id
+        else directory.everybody()
+    )
+    return page_of_portions(request, people, found)
 
 
 def _names_object(request: pb.ListNamesRequest) -> str:
@@ -346,14 +341,16 @@ def _user(key: str, state: User) -> pb.User:
     )
 
 
-def _named(key: str, known: Known) -> pb.NamedUser:
+def _named(key: str, known: Known, *, email: str = "") -> pb.NamedUser:
     return pb.NamedUser(
         id=key,
         name=known.name,
+        email=email,
         kind=_KINDS[known.kind],
         waiting=known.waiting,
         blocked=known.blocked,
         erased=known.erased,
+        blocked_everywhere=known.blocked_everywhere,
     )
 
 

@@ -23,6 +23,7 @@ class Known(msgspec.Struct, frozen=True):
     email: str = ""
     waiting: bool = False
     blocked: bool = False
+    blocked_everywhere: bool = False
     erased: bool = False
 
     def __repr__(self) -> str:
@@ -42,7 +43,8 @@ def everything(person: User) -> Known:
         person.last_name,
         person.email,
         waiting=person.kind == "PENDING" and not person.erased,
-        blocked=person.blocked or person.blocked_everywhere,
+        blocked=person.blocked,
+        blocked_everywhere=person.blocked_everywhere,
         erased=person.erased,
     )
 
@@ -59,5 +61,5 @@ def to_inviter(person: User, invitations: Iterable[Invitation]) -> Known:
     states = {each.state for each in invitations}
     if "ACCEPTED" in states:
         # A block of the whole platform is between him and whoever runs that.
-        return msgspec.structs.replace(everything(person), blocked=False)
+        return msgspec.structs.replace(everything(person), blocked_everywhere=False)
     return Known(email=person.email, waiting=True) if "WAITING" in states else Known()

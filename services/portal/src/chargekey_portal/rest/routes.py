@@ -96,6 +96,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_PARTNER}/members", "partners.AddPartnerMember", "Add a member to a partner"),
     Route("GET", f"{_PARTNER}/members", "partners.ListPartnerMembers", "List a partner's members"),
     Route("DELETE", f"{_PARTNER}/members/{{user_id}}", "partners.RemovePartnerMember", "Remove a member from a partner"),
+    Route("POST", f"{_SITE}/partners/names", "partners.ListPartnerNames", "Tell what partners of an installation are called"),
     Route("GET", f"{_PARTNER}/permissions", "partners.ListPartnerPermissions", "List a partner's permissions"),
     Route("PUT", f"{_PARTNER}/decision-endpoint", "decision_endpoints.SetDecisionEndpoint", "Say where a payment operator answers who may charge"),
     Route("GET", f"{_PARTNER}/decision-endpoint", "decision_endpoints.DescribeDecisionEndpoint", "Read where a payment operator answers who may charge"),
@@ -146,6 +147,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{_SITE}/invitations", "invitations.ListInvitations", "List an installation's invitations"),
     Route("POST", "/invitations/{invitation_id}/resend", "invitations.ResendInvitation", "Send an invitation again"),
     Route("DELETE", "/invitations/{invitation_id}", "invitations.RevokeInvitation", "Revoke an invitation"),
+    Route("POST", "/invitations/read", "invitations.GetInvitation", "Read by an invitation's link what it is to"),
     Route("POST", "/invitations/accept", "invitations.AcceptInvitation", "Accept an invitation by its link, and sign in"),
 
     Route(

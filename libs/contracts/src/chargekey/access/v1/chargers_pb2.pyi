@@ -530,20 +530,32 @@ class ListUsableChargersRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    CHARGER_IDS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Empty for the caller himself."""
     page_size: _builtins.int
     page_token: _builtins.str
+    search: _builtins.str
+    """Those alone whose OCPP identity, or whose installation's name, contains it, however it is
+    capitalised; all without it.
+    """
+    @_builtins.property
+    def charger_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of these alone, 1000 at most; all without any."""
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        search: _builtins.str = ...,
+        charger_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charger_ids", b"charger_ids", "page_size", b"page_size", "page_token", b"page_token", "search", b"search", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

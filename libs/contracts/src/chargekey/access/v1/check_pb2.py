@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from chargekey.access.v1 import permissions_pb2 as chargekey_dot_access_dot_v1_dot_permissions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hargekey/access/v1/check.proto\x12\x13\x63hargekey.access.v1\x1a%chargekey/access/v1/permissions.proto\">\n\x0c\x43heckRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\"P\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x14\n\x0crefusal_code\x18\x02 \x01(\t\x12\x18\n\x10refusal_sentence\x18\x03 \x01(\t\"E\n\x12ListAllowedRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\"Z\n\x13ListAllowedResponse\x12\x0f\n\x07\x61\x63tions\x18\x01 \x03(\t\x12\x32\n\x0fgrantable_roles\x18\x02 \x03(\x0e\x32\x19.chargekey.access.v1.Role\":\n\x14\x41waitReactionRequest\x12\x10\n\x08reaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\")\n\x15\x41waitReactionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\"\n\x0f\x46indUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\x12\n\x10\x46indUserResponse2\x81\x03\n\x0c\x43heckService\x12N\n\x05\x43heck\x12!.chargekey.access.v1.CheckRequest\x1a\".chargekey.access.v1.CheckResponse\x12`\n\x0bListAllowed\x12\'.chargekey.access.v1.ListAllowedRequest\x1a(.chargekey.access.v1.ListAllowedResponse\x12\x66\n\rAwaitReaction\x12).chargekey.access.v1.AwaitReactionRequest\x1a*.chargekey.access.v1.AwaitReactionResponse\x12W\n\x08\x46indUser\x12$.chargekey.access.v1.FindUserRequest\x1a%.chargekey.access.v1.FindUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hargekey/access/v1/check.proto\x12\x13\x63hargekey.access.v1\x1a%chargekey/access/v1/permissions.proto\">\n\x0c\x43heckRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\"P\n\rCheckResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x14\n\x0crefusal_code\x18\x02 \x01(\t\x12\x18\n\x10refusal_sentence\x18\x03 \x01(\t\"X\n\x12ListAllowedRequest\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\x12\x11\n\tgrantable\x18\x04 \x01(\x08\"Z\n\x13ListAllowedResponse\x12\x0f\n\x07\x61\x63tions\x18\x01 \x03(\t\x12\x32\n\x0fgrantable_roles\x18\x02 \x03(\x0e\x32\x19.chargekey.access.v1.Role\":\n\x14\x41waitReactionRequest\x12\x10\n\x08reaction\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\")\n\x15\x41waitReactionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"\"\n\x0f\x46indUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\x12\n\x10\x46indUserResponse2\x81\x03\n\x0c\x43heckService\x12N\n\x05\x43heck\x12!.chargekey.access.v1.CheckRequest\x1a\".chargekey.access.v1.CheckResponse\x12`\n\x0bListAllowed\x12\'.chargekey.access.v1.ListAllowedRequest\x1a(.chargekey.access.v1.ListAllowedResponse\x12\x66\n\rAwaitReaction\x12).chargekey.access.v1.AwaitReactionRequest\x1a*.chargekey.access.v1.AwaitReactionResponse\x12W\n\x08\x46indUser\x12$.chargekey.access.v1.FindUserRequest\x1a%.chargekey.access.v1.FindUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKRESPONSE']._serialized_start=159
   _globals['_CHECKRESPONSE']._serialized_end=239
   _globals['_LISTALLOWEDREQUEST']._serialized_start=241
-  _globals['_LISTALLOWEDREQUEST']._serialized_end=310
-  _globals['_LISTALLOWEDRESPONSE']._serialized_start=312
-  _globals['_LISTALLOWEDRESPONSE']._serialized_end=402
-  _globals['_AWAITREACTIONREQUEST']._serialized_start=404
-  _globals['_AWAITREACTIONREQUEST']._serialized_end=462
-  _globals['_AWAITREACTIONRESPONSE']._serialized_start=464
-  _globals['_AWAITREACTIONRESPONSE']._serialized_end=505
-  _globals['_FINDUSERREQUEST']._serialized_start=507
-  _globals['_FINDUSERREQUEST']._serialized_end=541
-  _globals['_FINDUSERRESPONSE']._serialized_start=543
-  _globals['_FINDUSERRESPONSE']._serialized_end=561
-  _globals['_CHECKSERVICE']._serialized_start=564
-  _globals['_CHECKSERVICE']._serialized_end=949
+  _globals['_LISTALLOWEDREQUEST']._serialized_end=329
+  _globals['_LISTALLOWEDRESPONSE']._serialized_start=331
+  _globals['_LISTALLOWEDRESPONSE']._serialized_end=421
+  _globals['_AWAITREACTIONREQUEST']._serialized_start=423
+  _globals['_AWAITREACTIONREQUEST']._serialized_end=481
+  _globals['_AWAITREACTIONRESPONSE']._serialized_start=483
+  _globals['_AWAITREACTIONRESPONSE']._serialized_end=524
+  _globals['_FINDUSERREQUEST']._serialized_start=526
+  _globals['_FINDUSERREQUEST']._serialized_end=560
+  _globals['_FINDUSERRESPONSE']._serialized_start=562
+  _globals['_FINDUSERRESPONSE']._serialized_end=580
+  _globals['_CHECKSERVICE']._serialized_start=583
+  _globals['_CHECKSERVICE']._serialized_end=968
 # @@protoc_insertion_point(module_scope)

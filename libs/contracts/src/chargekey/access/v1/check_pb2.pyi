@@ -86,9 +86,12 @@ class ListAllowedRequest(_message.Message):
     CALLER_FIELD_NUMBER: _builtins.int
     ACTIONS_FIELD_NUMBER: _builtins.int
     OBJECT_FIELD_NUMBER: _builtins.int
+    GRANTABLE_FIELD_NUMBER: _builtins.int
     caller: _builtins.str
     """As in CheckRequest."""
     object: _builtins.str
+    grantable: _builtins.bool
+    """Whether to tell `grantable_roles`, too."""
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -97,10 +100,11 @@ class ListAllowedRequest(_message.Message):
         caller: _builtins.str = ...,
         actions: _abc.Iterable[_builtins.str] | None = ...,
         object: _builtins.str = ...,
+        grantable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "caller", b"caller", "object", b"object"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "caller", b"caller", "grantable", b"grantable", "object", b"object"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -116,7 +120,9 @@ class ListAllowedResponse(_message.Message):
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def grantable_roles(self) -> _containers.RepeatedScalarFieldContainer[_permissions_pb2.Role.ValueType]:
-        """What he may give and take by permissions (R5), where it is an installation or a charger."""
+        """What he may give and take by permissions (R5), where it is an installation or a charger and
+        that was asked.
+        """
 
     def __init__(
         self,

@@ -538,6 +538,75 @@ class ListPartnerPermissionsResponse(_message.Message):
 Global___ListPartnerPermissionsResponse: _TypeAlias = ListPartnerPermissionsResponse  # noqa: Y015
 
 @_typing.final
+class ListPartnerNamesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTALLATION_ID_FIELD_NUMBER: _builtins.int
+    PARTNER_IDS_FIELD_NUMBER: _builtins.int
+    installation_id: _builtins.str
+    @_builtins.property
+    def partner_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1000 at most."""
+
+    def __init__(
+        self,
+        *,
+        installation_id: _builtins.str = ...,
+        partner_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["installation_id", b"installation_id", "partner_ids", b"partner_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPartnerNamesRequest: _TypeAlias = ListPartnerNamesRequest  # noqa: Y015
+
+@_typing.final
+class ListPartnerNamesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partners(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedPartner]:
+        """Those that ever had to do with the installation; no order."""
+
+    def __init__(
+        self,
+        *,
+        partners: _abc.Iterable[Global___NamedPartner] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPartnerNamesResponse: _TypeAlias = ListPartnerNamesResponse  # noqa: Y015
+
+@_typing.final
+class NamedPartner(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedPartner: _TypeAlias = NamedPartner  # noqa: Y015
+
+@_typing.final
 class SearchPartnerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

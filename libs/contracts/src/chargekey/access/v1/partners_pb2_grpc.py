@@ -80,6 +80,11 @@ class PartnerServiceStub:
                 request_serializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerPermissionsRequest.SerializeToString,
                 response_deserializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerPermissionsResponse.FromString,
                 _registered_method=True)
+        self.ListPartnerNames = channel.unary_unary(
+                '/chargekey.access.v1.PartnerService/ListPartnerNames',
+                request_serializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerNamesRequest.SerializeToString,
+                response_deserializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerNamesResponse.FromString,
+                _registered_method=True)
         self.SearchPartner = channel.unary_unary(
                 '/chargekey.access.v1.PartnerService/SearchPartner',
                 request_serializer=chargekey_dot_access_dot_v1_dot_partners__pb2.SearchPartnerRequest.SerializeToString,
@@ -152,6 +157,14 @@ class PartnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPartnerNames(self, request, context):
+        """What these partners call themselves: those that hold something at the installation or at one
+        of its chargers, or asked for it, also where that is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SearchPartner(self, request, context):
         """Finds a partner by its lookup key: name and logo only. Attempts are limited.
         """
@@ -206,6 +219,11 @@ def add_PartnerServiceServicer_to_server(servicer, server):
                     servicer.ListPartnerPermissions,
                     request_deserializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerPermissionsRequest.FromString,
                     response_serializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerPermissionsResponse.SerializeToString,
+            ),
+            'ListPartnerNames': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPartnerNames,
+                    request_deserializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerNamesRequest.FromString,
+                    response_serializer=chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerNamesResponse.SerializeToString,
             ),
             'SearchPartner': grpc.unary_unary_rpc_method_handler(
                     servicer.SearchPartner,
@@ -457,6 +475,33 @@ class PartnerService:
             '/chargekey.access.v1.PartnerService/ListPartnerPermissions',
             chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerPermissionsRequest.SerializeToString,
             chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerPermissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPartnerNames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.access.v1.PartnerService/ListPartnerNames',
+            chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerNamesRequest.SerializeToString,
+            chargekey_dot_access_dot_v1_dot_partners__pb2.ListPartnerNamesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,10 @@ class PartnerServiceStub:
     ListPartnerMembers: _grpc.UnaryUnaryMultiCallable[_partners_pb2.ListPartnerMembersRequest, _partners_pb2.ListPartnerMembersResponse]
     ListPartnerPermissions: _grpc.UnaryUnaryMultiCallable[_partners_pb2.ListPartnerPermissionsRequest, _partners_pb2.ListPartnerPermissionsResponse]
     """What the partner holds, and where."""
+    ListPartnerNames: _grpc.UnaryUnaryMultiCallable[_partners_pb2.ListPartnerNamesRequest, _partners_pb2.ListPartnerNamesResponse]
+    """What these partners call themselves: those that hold something at the installation or at one
+    of its chargers, or asked for it, also where that is over.
+    """
     SearchPartner: _grpc.UnaryUnaryMultiCallable[_partners_pb2.SearchPartnerRequest, _partners_pb2.SearchPartnerResponse]
     """Finds a partner by its lookup key: name and logo only. Attempts are limited."""
 
@@ -75,6 +79,10 @@ class PartnerServiceAsyncStub(PartnerServiceStub):
     ListPartnerMembers: _aio.UnaryUnaryMultiCallable[_partners_pb2.ListPartnerMembersRequest, _partners_pb2.ListPartnerMembersResponse]  # type: ignore[assignment]
     ListPartnerPermissions: _aio.UnaryUnaryMultiCallable[_partners_pb2.ListPartnerPermissionsRequest, _partners_pb2.ListPartnerPermissionsResponse]  # type: ignore[assignment]
     """What the partner holds, and where."""
+    ListPartnerNames: _aio.UnaryUnaryMultiCallable[_partners_pb2.ListPartnerNamesRequest, _partners_pb2.ListPartnerNamesResponse]  # type: ignore[assignment]
+    """What these partners call themselves: those that hold something at the installation or at one
+    of its chargers, or asked for it, also where that is over.
+    """
     SearchPartner: _aio.UnaryUnaryMultiCallable[_partners_pb2.SearchPartnerRequest, _partners_pb2.SearchPartnerResponse]  # type: ignore[assignment]
     """Finds a partner by its lookup key: name and logo only. Attempts are limited."""
 
@@ -151,6 +159,16 @@ class PartnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_partners_pb2.ListPartnerPermissionsResponse, _abc.Awaitable[_partners_pb2.ListPartnerPermissionsResponse]]:
         """What the partner holds, and where."""
+
+    @_abc_1.abstractmethod
+    def ListPartnerNames(
+        self,
+        request: _partners_pb2.ListPartnerNamesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_partners_pb2.ListPartnerNamesResponse, _abc.Awaitable[_partners_pb2.ListPartnerNamesResponse]]:
+        """What these partners call themselves: those that hold something at the installation or at one
+        of its chargers, or asked for it, also where that is over.
+        """
 
     @_abc_1.abstractmethod
     def SearchPartner(

@@ -24,45 +24,45 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chargekey/access/v1/permissions.proto\x12\x13\x63hargekey.access.v1\"\xd4\x01\n\nPermission\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x12\n\npartner_id\x18\x07 \x01(\t\x12\x14\n\x0cpartner_name\x18\x08 \x01(\t\x12(\n\x05roles\x18\x05 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x18\n\x0bvalid_until\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_valid_until\"\x81\x02\n\x16GrantPermissionRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x19\n\x0finstallation_id\x18\x02 \x01(\tH\x00\x12\x14\n\ncharger_id\x18\x03 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x04 \x01(\tH\x01\x12\x0f\n\x05\x65mail\x18\x07 \x01(\tH\x01\x12\x14\n\npartner_id\x18\x08 \x01(\tH\x01\x12\x14\n\nlookup_key\x18\t \x01(\tH\x01\x12(\n\x05roles\x18\x05 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x13\n\x0bvalid_until\x18\x06 \x01(\tB\x08\n\x06targetB\t\n\x07subject\"B\n\x17GrantPermissionResponse\x12\x15\n\rpermission_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"\x98\x01\n\x17\x43hangePermissionRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rpermission_id\x18\x02 \x01(\t\x12(\n\x05roles\x18\x03 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x18\n\x0bvalid_until\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_valid_until\",\n\x18\x43hangePermissionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"D\n\x17RevokePermissionRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rpermission_id\x18\x02 \x01(\t\",\n\x18RevokePermissionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"-\n\x14GetPermissionRequest\x12\x15\n\rpermission_id\x18\x01 \x01(\t\"L\n\x15GetPermissionResponse\x12\x33\n\npermission\x18\x01 \x01(\x0b\x32\x1f.chargekey.access.v1.Permission\"\x8c\x01\n\x16ListPermissionsRequest\x12\x19\n\x0finstallation_id\x18\x01 \x01(\tH\x00\x12\x14\n\ncharger_id\x18\x02 \x01(\tH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08user_ids\x18\x05 \x03(\tB\x08\n\x06target\"h\n\x17ListPermissionsResponse\x12\x34\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1f.chargekey.access.v1.Permission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x1cListPermissionsOfUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x1dListPermissionsOfUserResponse\x12\x34\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1f.chargekey.access.v1.Permission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x46orgetUserRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"&\n\x12\x46orgetUserResponse\x12\x10\n\x08position\x18\x01 \x01(\t*`\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_OWNER\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x10\n\x0cROLE_SERVICE\x10\x03\x12\x11\n\rROLE_OPERATOR\x10\x04\x32\x98\x06\n\x11PermissionService\x12l\n\x0fGrantPermission\x12+.chargekey.access.v1.GrantPermissionRequest\x1a,.chargekey.access.v1.GrantPermissionResponse\x12o\n\x10\x43hangePermission\x12,.chargekey.access.v1.ChangePermissionRequest\x1a-.chargekey.access.v1.ChangePermissionResponse\x12o\n\x10RevokePermission\x12,.chargekey.access.v1.RevokePermissionRequest\x1a-.chargekey.access.v1.RevokePermissionResponse\x12\x66\n\rGetPermission\x12).chargekey.access.v1.GetPermissionRequest\x1a*.chargekey.access.v1.GetPermissionResponse\x12l\n\x0fListPermissions\x12+.chargekey.access.v1.ListPermissionsRequest\x1a,.chargekey.access.v1.ListPermissionsResponse\x12~\n\x15ListPermissionsOfUser\x12\x31.chargekey.access.v1.ListPermissionsOfUserRequest\x1a\x32.chargekey.access.v1.ListPermissionsOfUserResponse\x12]\n\nForgetUser\x12&.chargekey.access.v1.ForgetUserRequest\x1a\'.chargekey.access.v1.ForgetUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chargekey/access/v1/permissions.proto\x12\x13\x63hargekey.access.v1\"\xeb\x01\n\nPermission\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0finstallation_id\x18\x02 \x01(\t\x12\x12\n\ncharger_id\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x12\n\npartner_id\x18\x07 \x01(\t\x12\x14\n\x0cpartner_name\x18\x08 \x01(\t\x12(\n\x05roles\x18\x05 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x18\n\x0bvalid_until\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rocpp_identity\x18\t \x01(\tB\x0e\n\x0c_valid_until\"\x81\x02\n\x16GrantPermissionRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x19\n\x0finstallation_id\x18\x02 \x01(\tH\x00\x12\x14\n\ncharger_id\x18\x03 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x04 \x01(\tH\x01\x12\x0f\n\x05\x65mail\x18\x07 \x01(\tH\x01\x12\x14\n\npartner_id\x18\x08 \x01(\tH\x01\x12\x14\n\nlookup_key\x18\t \x01(\tH\x01\x12(\n\x05roles\x18\x05 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x13\n\x0bvalid_until\x18\x06 \x01(\tB\x08\n\x06targetB\t\n\x07subject\"B\n\x17GrantPermissionResponse\x12\x15\n\rpermission_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\"\x98\x01\n\x17\x43hangePermissionRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rpermission_id\x18\x02 \x01(\t\x12(\n\x05roles\x18\x03 \x03(\x0e\x32\x19.chargekey.access.v1.Role\x12\x18\n\x0bvalid_until\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_valid_until\",\n\x18\x43hangePermissionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"D\n\x17RevokePermissionRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x15\n\rpermission_id\x18\x02 \x01(\t\",\n\x18RevokePermissionResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"-\n\x14GetPermissionRequest\x12\x15\n\rpermission_id\x18\x01 \x01(\t\"L\n\x15GetPermissionResponse\x12\x33\n\npermission\x18\x01 \x01(\x0b\x32\x1f.chargekey.access.v1.Permission\"\x8c\x01\n\x16ListPermissionsRequest\x12\x19\n\x0finstallation_id\x18\x01 \x01(\tH\x00\x12\x14\n\ncharger_id\x18\x02 \x01(\tH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x10\n\x08user_ids\x18\x05 \x03(\tB\x08\n\x06target\"h\n\x17ListPermissionsResponse\x12\x34\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1f.chargekey.access.v1.Permission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x1cListPermissionsOfUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x1dListPermissionsOfUserResponse\x12\x34\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1f.chargekey.access.v1.Permission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x11\x46orgetUserRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"&\n\x12\x46orgetUserResponse\x12\x10\n\x08position\x18\x01 \x01(\t*`\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_OWNER\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x10\n\x0cROLE_SERVICE\x10\x03\x12\x11\n\rROLE_OPERATOR\x10\x04\x32\x98\x06\n\x11PermissionService\x12l\n\x0fGrantPermission\x12+.chargekey.access.v1.GrantPermissionRequest\x1a,.chargekey.access.v1.GrantPermissionResponse\x12o\n\x10\x43hangePermission\x12,.chargekey.access.v1.ChangePermissionRequest\x1a-.chargekey.access.v1.ChangePermissionResponse\x12o\n\x10RevokePermission\x12,.chargekey.access.v1.RevokePermissionRequest\x1a-.chargekey.access.v1.RevokePermissionResponse\x12\x66\n\rGetPermission\x12).chargekey.access.v1.GetPermissionRequest\x1a*.chargekey.access.v1.GetPermissionResponse\x12l\n\x0fListPermissions\x12+.chargekey.access.v1.ListPermissionsRequest\x1a,.chargekey.access.v1.ListPermissionsResponse\x12~\n\x15ListPermissionsOfUser\x12\x31.chargekey.access.v1.ListPermissionsOfUserRequest\x1a\x32.chargekey.access.v1.ListPermissionsOfUserResponse\x12]\n\nForgetUser\x12&.chargekey.access.v1.ForgetUserRequest\x1a\'.chargekey.access.v1.ForgetUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.access.v1.permissions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1594
-  _globals['_ROLE']._serialized_end=1690
+  _globals['_ROLE']._serialized_start=1617
+  _globals['_ROLE']._serialized_end=1713
   _globals['_PERMISSION']._serialized_start=63
-  _globals['_PERMISSION']._serialized_end=275
-  _globals['_GRANTPERMISSIONREQUEST']._serialized_start=278
-  _globals['_GRANTPERMISSIONREQUEST']._serialized_end=535
-  _globals['_GRANTPERMISSIONRESPONSE']._serialized_start=537
-  _globals['_GRANTPERMISSIONRESPONSE']._serialized_end=603
-  _globals['_CHANGEPERMISSIONREQUEST']._serialized_start=606
-  _globals['_CHANGEPERMISSIONREQUEST']._serialized_end=758
-  _globals['_CHANGEPERMISSIONRESPONSE']._serialized_start=760
-  _globals['_CHANGEPERMISSIONRESPONSE']._serialized_end=804
-  _globals['_REVOKEPERMISSIONREQUEST']._serialized_start=806
-  _globals['_REVOKEPERMISSIONREQUEST']._serialized_end=874
-  _globals['_REVOKEPERMISSIONRESPONSE']._serialized_start=876
-  _globals['_REVOKEPERMISSIONRESPONSE']._serialized_end=920
-  _globals['_GETPERMISSIONREQUEST']._serialized_start=922
-  _globals['_GETPERMISSIONREQUEST']._serialized_end=967
-  _globals['_GETPERMISSIONRESPONSE']._serialized_start=969
-  _globals['_GETPERMISSIONRESPONSE']._serialized_end=1045
-  _globals['_LISTPERMISSIONSREQUEST']._serialized_start=1048
-  _globals['_LISTPERMISSIONSREQUEST']._serialized_end=1188
-  _globals['_LISTPERMISSIONSRESPONSE']._serialized_start=1190
-  _globals['_LISTPERMISSIONSRESPONSE']._serialized_end=1294
-  _globals['_LISTPERMISSIONSOFUSERREQUEST']._serialized_start=1296
-  _globals['_LISTPERMISSIONSOFUSERREQUEST']._serialized_end=1382
-  _globals['_LISTPERMISSIONSOFUSERRESPONSE']._serialized_start=1384
-  _globals['_LISTPERMISSIONSOFUSERRESPONSE']._serialized_end=1494
-  _globals['_FORGETUSERREQUEST']._serialized_start=1496
-  _globals['_FORGETUSERREQUEST']._serialized_end=1552
-  _globals['_FORGETUSERRESPONSE']._serialized_start=1554
-  _globals['_FORGETUSERRESPONSE']._serialized_end=1592
-  _globals['_PERMISSIONSERVICE']._serialized_start=1693
-  _globals['_PERMISSIONSERVICE']._serialized_end=2485
+  _globals['_PERMISSION']._serialized_end=298
+  _globals['_GRANTPERMISSIONREQUEST']._serialized_start=301
+  _globals['_GRANTPERMISSIONREQUEST']._serialized_end=558
+  _globals['_GRANTPERMISSIONRESPONSE']._serialized_start=560
+  _globals['_GRANTPERMISSIONRESPONSE']._serialized_end=626
+  _globals['_CHANGEPERMISSIONREQUEST']._serialized_start=629
+  _globals['_CHANGEPERMISSIONREQUEST']._serialized_end=781
+  _globals['_CHANGEPERMISSIONRESPONSE']._serialized_start=783
+  _globals['_CHANGEPERMISSIONRESPONSE']._serialized_end=827
+  _globals['_REVOKEPERMISSIONREQUEST']._serialized_start=829
+  _globals['_REVOKEPERMISSIONREQUEST']._serialized_end=897
+  _globals['_REVOKEPERMISSIONRESPONSE']._serialized_start=899
+  _globals['_REVOKEPERMISSIONRESPONSE']._serialized_end=943
+  _globals['_GETPERMISSIONREQUEST']._serialized_start=945
+  _globals['_GETPERMISSIONREQUEST']._serialized_end=990
+  _globals['_GETPERMISSIONRESPONSE']._serialized_start=992
+  _globals['_GETPERMISSIONRESPONSE']._serialized_end=1068
+  _globals['_LISTPERMISSIONSREQUEST']._serialized_start=1071
+  _globals['_LISTPERMISSIONSREQUEST']._serialized_end=1211
+  _globals['_LISTPERMISSIONSRESPONSE']._serialized_start=1213
+  _globals['_LISTPERMISSIONSRESPONSE']._serialized_end=1317
+  _globals['_LISTPERMISSIONSOFUSERREQUEST']._serialized_start=1319
+  _globals['_LISTPERMISSIONSOFUSERREQUEST']._serialized_end=1405
+  _globals['_LISTPERMISSIONSOFUSERRESPONSE']._serialized_start=1407
+  _globals['_LISTPERMISSIONSOFUSERRESPONSE']._serialized_end=1517
+  _globals['_FORGETUSERREQUEST']._serialized_start=1519
+  _globals['_FORGETUSERREQUEST']._serialized_end=1575
+  _globals['_FORGETUSERRESPONSE']._serialized_start=1577
+  _globals['_FORGETUSERRESPONSE']._serialized_end=1615
+  _globals['_PERMISSIONSERVICE']._serialized_start=1716
+  _globals['_PERMISSIONSERVICE']._serialized_end=2508
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,7 @@ class Permission(_message.Message):
     PARTNER_NAME_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    OCPP_IDENTITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     installation_id: _builtins.str
     charger_id: _builtins.str
@@ -63,6 +64,8 @@ class Permission(_message.Message):
     """What the partner calls itself; empty where a user holds it."""
     valid_until: _builtins.int
     """Exclusive end, nanoseconds since the epoch in UTC; absent for no end."""
+    ocpp_identity: _builtins.str
+    """What the charger connects as; empty for a permission on the whole installation."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]: ...
     def __init__(
@@ -76,10 +79,11 @@ class Permission(_message.Message):
         partner_name: _builtins.str = ...,
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         valid_until: _builtins.int | None = ...,
+        ocpp_identity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "charger_id", b"charger_id", "id", b"id", "installation_id", b"installation_id", "partner_id", b"partner_id", "partner_name", b"partner_name", "roles", b"roles", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until", "charger_id", b"charger_id", "id", b"id", "installation_id", b"installation_id", "ocpp_identity", b"ocpp_identity", "partner_id", b"partner_id", "partner_name", b"partner_name", "roles", b"roles", "user_id", b"user_id", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__valid_until: _TypeAlias = _typing.Literal["valid_until"]  # noqa: Y015
     _WhichOneofArgType__valid_until: _TypeAlias = _typing.Literal["_valid_until", b"_valid_until"]  # noqa: Y015

@@ -602,6 +602,7 @@ class NamedUser(_message.Message):
     WAITING_FIELD_NUMBER: _builtins.int
     BLOCKED_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    BLOCKED_EVERYWHERE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """First and last name, or the address where there is no name yet; empty for who was erased."""
@@ -612,11 +613,13 @@ class NamedUser(_message.Message):
     waiting: _builtins.bool
     """Invited there and not come yet: neither followed the link nor signed in."""
     blocked: _builtins.bool
-    """As a local user, at his installation or everywhere; that somebody else is blocked everywhere
-    is told to himself and to whoever runs the platform.
-    """
+    """As a local user, at his installation."""
     erased: _builtins.bool
     """Of SearchPeople nobody is."""
+    blocked_everywhere: _builtins.bool
+    """On the whole platform: told of local users, and of somebody else to himself and to whoever
+    runs the platform.
+    """
     def __init__(
         self,
         *,
@@ -627,10 +630,11 @@ class NamedUser(_message.Message):
         waiting: _builtins.bool = ...,
         blocked: _builtins.bool = ...,
         erased: _builtins.bool = ...,
+        blocked_everywhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "email", b"email", "erased", b"erased", "id", b"id", "kind", b"kind", "name", b"name", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "blocked_everywhere", b"blocked_everywhere", "email", b"email", "erased", b"erased", "id", b"id", "kind", b"kind", "name", b"name", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from chargekey.access.v1 import permissions_pb2
-from chargekey.access.v1.installations_pb2 import Installation
 from chargekey.identity.v1.identifications_pb2 import IdentificationType
 from chargekey_common.audit.together import changes
 from chargekey_portal import activity as told
 from chargekey_portal import names, words
 from chargekey_portal.rendering import page, said
 from chargekey_portal.sites import PAGE_SIZE, AtSite
-from chargekey_portal.visitors import SignedIn, Visitor, language
+from chargekey_portal.visitors import SignedIn, language
 
 router = APIRouter()
 
@@ -31,7 +28,7 @@ async def activity(request: Request, visitor: SignedIn, site: AtSite, after: str
     people, chargers, partners, held = await asyncio.gather(
         names.known(visitor, here.id, told.users(found)),
         names.chargers(visitor, here.id, told.chargers(found)),
-        _partners(visitor, here, told.partners(found)),
+        names.partners(visitor, here.id, told.partners(found)),
         names.identifications(visitor, here.id, told.identifications(found)),
     )
     known = told.Known(
@@ -54,18 +51,3 @@ async def activity(request: Request, visitor: SignedIn, site: AtSite, after: str
         done=[(at, sentence) for at, sentence in sentences if sentence is not None],
         next_page=next_page,
     )
-
-
-async def _partners(
-    visitor: Visitor, installation: Installation, partner_ids: set[str]
-) -> Mapping[str, str]:
-    """Return what those of these call themselves that hold something there, or manage it."""
-    managing = installation.managed_by
-    known = {managing.partner_id: managing.name} if managing.partner_id else {}
-    if partner_ids <= known.keys():
-        return known
-    asked = permissions_pb2.ListPermissionsRequest(
-        installation_id=installation.id, page_size=names.MOST
-    )
-    held = (await visitor.services.permissions.ListPermissions(asked)).permissions
-    return known | {each.partner_id: each.partner_name for each in held if each.partner_id}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +13,7 @@ from chargekey.access.v1 import chargers_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey_portal.forms import Text
 from chargekey_portal.live import live
+from chargekey_portal.mine import my_chargers
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, rendered
 from chargekey_portal.sites import PAGE_SIZE, AtSite, Site, states
@@ -29,12 +31,14 @@ async def chargers(
         installation_id=site.installation.id, page_size=PAGE_SIZE, page_token=after, search=search
     )
     found = await visitor.services.chargers.ListChargers(asked)
+    now, mine = await _as_they_are(visitor, site, found.chargers)
     return page(
         request,
         "installation/chargers",
         site=site,
         chargers=found.chargers,
-        states=await _states(visitor, site, [each.id for each in found.chargers]),
+        states=now,
+        mine=mine,
         next_page=found.next_page_token,
         search=search,
     )
@@ -47,18 +51,20 @@ async def live_chargers(
     site: AtSite,
     charger: Annotated[list[str], Query()],
 ) -> Response:
-    """Send lock and state of each of these chargers of a page whenever they are other ones."""
+    """Send marks and state of each of these chargers of a page whenever they are other ones."""
     asked = pb.ListChargersRequest(
         installation_id=site.installation.id, charger_ids=charger, page_size=len(charger)
     )
 
     async def look() -> Mapping[str, str]:
         shown = (await visitor.services.chargers.ListChargers(asked)).chargers
-        now = await _states(visitor, site, [each.id for each in shown])
+        now, mine = await _as_they_are(visitor, site, shown)
         return {
-            f"{part} {each.id}": rendered(request, part, charger=each, state=now.get(each.id))
+            f"{part} {each.id}": rendered(
+                request, part, charger=each, state=now.get(each.id), usable=mine.get(each.id)
+            )
             for each in shown
-            for part in ("charger/lock", "charger/state")
+            for part in ("charger/lock", "charger/key", "charger/state")
         }
 
     return live(request, look)
@@ -67,6 +73,7 @@ async def live_chargers(
 @router.get("/installations/{installation_id}/chargers/new")
 async def ask_for_new(request: Request, site: AtSite) -> Response:
     """Ask for the name that the charger connects under."""
+    site.require("access.AddCharger")
     return _new(request, site)
 
 
@@ -97,15 +104,17 @@ async def add(
     )
 
 
-async def _states(
-    visitor: Visitor, site: Site, charger_ids: Sequence[str]
-) -> Mapping[str, gateway_pb2.ChargerState]:
-    if not charger_ids:
-        return {}  # and not those of all
+async def _as_they_are(
+    visitor: Visitor, site: Site, shown: Iterable[pb.Charger]
+) -> tuple[Mapping[str, gateway_pb2.ChargerState], Mapping[str, pb.UsableCharger]]:
+    """Return how these chargers are, and those of them that the visitor can use."""
+    ids = [each.id for each in shown]
+    if not ids:
+        return {}, {}  # and not those of all
     asked = gateway_pb2.ListChargerStatesRequest(
-        installation_id=site.installation.id, charger_ids=charger_ids
+        installation_id=site.installation.id, charger_ids=ids
     )
-    return await states(visitor, asked, charger_ids)
+    return await asyncio.gather(states(visitor, asked, ids), my_chargers(visitor, ids))
 
 
 def _new(

@@ -52,6 +52,7 @@ async def search_local_users(found: Sought) -> Response:
 @router.get(f"{LOCAL_USERS}/new")
 async def ask_for_new(request: Request, site: AtSite) -> Response:
     """Ask for his profile."""
+    site.require("identity.ListUsers")
     return _new(request, site)
 
 

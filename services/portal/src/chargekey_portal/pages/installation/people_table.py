@@ -22,6 +22,7 @@ LONGEST_IMPORT = 30.0
 @router.get(PEOPLE)
 async def people(request: Request, site: AtSite) -> Response:
     """Ask for a file, and offer one."""
+    site.require("identity.ExportPeople", "identity.ImportPeople")
     return _table(request, site)
 
 

@@ -16,14 +16,15 @@ from chargekey.history.v1 import reports_pb2 as pb
 from chargekey_common import local_days
 from chargekey_common.errors import InvalidArgumentError
 from chargekey_portal.charts import chart
+from chargekey_portal.choosing import Chosen, offered
 from chargekey_portal.downloads import attachment
-from chargekey_portal.names import chargers, choices, identifications, names
+from chargekey_portal.names import chargers, identifications, names
 from chargekey_portal.periods import Parts, called, split
-from chargekey_portal.refusals import Refusal, refusal_of
+from chargekey_portal.refusals import Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, said
 from chargekey_portal.sites import AtSite, Site
 from chargekey_portal.visitors import SignedIn, Visitor
-from chargekey_portal.words import IDENTIFICATION_TYPES
+from chargekey_portal.words import IDENTIFICATION, IDENTIFICATION_TYPES
 
 REPORTS = "/installations/{installation_id}/reports"
 # Rows of each part that a page shows; files have all.
@@ -36,16 +37,22 @@ Rows = Sequence[pb.ReportRow]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which sessions: of the days from `since` to `until`, of a charger, of a user."""
+    """Which sessions: of the days from `since` to `until`, of a charger, of a user.
+
+    A charger by its id, or as what was typed.
+    """
 
     since: str = ""
     until: str = ""
     charger: str = ""
     user: str = ""
+    ocpp_identity: str = ""
 
 
-def _wanted(since: str = "", until: str = "", charger: str = "", user: str = "") -> Wanted:
-    return Wanted(since, until, charger, user)
+def _wanted(
+    since: str = "", until: str = "", charger: str = "", user: str = "", ocpp_identity: str = ""
+) -> Wanted:
+    return Wanted(since, until, charger, user, ocpp_identity)
 
 
 AsWanted = Annotated[Wanted, Depends(_wanted)]
@@ -64,7 +71,10 @@ async def report(
     )
     made, refusal = pb.GetReportResponse(), None
     over_time = Parts()
+    chosen = Chosen(wanted.charger, wanted.ocpp_identity)
     try:
+        charger_id = await chosen.at(visitor, site.installation.id)
+        wanted = msgspec.structs.replace(wanted, charger=charger_id)
         asked = _asked(site, wanted)
         days = date.fromisoformat(wanted.since), date.fromisoformat(wanted.until)
         over_time = split(*days, site.zone)
@@ -72,7 +82,7 @@ async def report(
         made = await visitor.services.reports.GetReport(asked)
     except InvalidArgumentError as error:
         refusal = Refusal(HTTPStatus.BAD_REQUEST, error.code, str(error))
-    except aio.AioRpcError as error:
+    except (aio.AioRpcError, RefusedError) as error:
         refusal = refusal_of(error)
     parts = {
         "per_charger": _most(made.chargers),
@@ -99,7 +109,8 @@ async def report(
         sessions=chart([each.sessions for each in made.periods]),
         over_time=over_time,
         chargers=spots,
-        options=await choices(visitor, site.installation.id, wanted.charger),
+        offered=await offered(visitor, site.installation.id, wanted.charger),
+        chosen=Chosen(wanted.charger, wanted.ocpp_identity),
         names=people,
         identifications=described,
         wanted=wanted,
@@ -167,5 +178,6 @@ async def _called(
         identifications(visitor, site.installation.id, (each.id for each in held)),
     )
     types = {key: said(request, word) for key, word in IDENTIFICATION_TYPES.items()}
+    some = dict.fromkeys(filter(None, (each.id for each in held)), said(request, IDENTIFICATION))
     cards = {key: f"{each.holder_name}, {types[each.type]}" for key, each in described.items()}
-    return spots, people, cards
+    return spots, people, some | cards

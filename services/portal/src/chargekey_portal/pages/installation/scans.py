@@ -9,11 +9,11 @@ from grpc import aio
 
 from chargekey.identity.v1 import identifications_pb2
 from chargekey.identity.v1 import scans_pb2 as pb
-from chargekey_portal import names
+from chargekey_portal.choosing import Chosen, IsChosen, offered
 from chargekey_portal.forms import LARGEST, Text
 from chargekey_portal.pages.installation.identifications import IDENTIFICATIONS
 from chargekey_portal.people import AtPerson, Person
-from chargekey_portal.refusals import Refusal, refusal_of
+from chargekey_portal.refusals import Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
 from chargekey_portal.scanning import live_scan, scan_of, seconds_left
 from chargekey_portal.visitors import SignedIn, Visitor
@@ -35,24 +35,25 @@ async def start(
     request: Request,
     visitor: SignedIn,
     person: AtPerson,
+    charger: IsChosen,
     command_id: Text = "",
-    charger_id: Text = "",
     type_: Annotated[
         identifications_pb2.IdentificationType.ValueType, Form(alias="type", ge=0, le=LARGEST)
     ] = RFID,
 ) -> Response:
     """Wait for it from now on, and lead on to where that is seen."""
-    asked = pb.StartScanRequest(
-        command_id=command_id,
-        user_id=person.user.id,
-        charger_id=charger_id,
-        installation_id=person.site.installation.id,
-        type=type_,
-    )
+    site_id = person.site.installation.id
     try:
+        asked = pb.StartScanRequest(
+            command_id=command_id,
+            user_id=person.user.id,
+            charger_id=await charger.at(visitor, site_id),
+            installation_id=site_id,
+            type=type_,
+        )
         started = await visitor.services.scans.StartScan(asked)
-    except aio.AioRpcError as error:
-        return await _form(request, visitor, person, refusal_of(error), charger_id, type_)
+    except (aio.AioRpcError, RefusedError) as error:
+        return await _form(request, visitor, person, refusal_of(error), charger, type_)
     return see(f"{person.path}/identifications/scan/{started.scan_id}")
 
 
@@ -98,16 +99,17 @@ async def _form(
     visitor: Visitor,
     person: Person,
     refusal: Refusal | None = None,
-    charger_id: str = "",
+    charger: Chosen | None = None,
     type_: identifications_pb2.IdentificationType.ValueType = RFID,
 ) -> Response:
+    charger = charger or Chosen()
     return page(
         request,
         "installation/scan_new",
         site=person.site,
         person=person,
         refusal=refusal,
-        chargers=await names.choices(visitor, person.site.installation.id, charger_id),
-        charger_id=charger_id,
+        chargers=await offered(visitor, person.site.installation.id, charger.charger_id),
+        charger=charger,
         type=type_,
     )

@@ -162,6 +162,7 @@ async def set_overrides_allowed(
 @router.get(AUTHENTICATION + "/disconnect")
 async def ask_to_disconnect(request: Request, site: AtSite) -> Response:
     """Tell what it means that nobody manages the site any more."""
+    site.require("access.DisconnectOperator")
     return page(request, "installation/settings_disconnect", site=site, refusal=None)
 
 
@@ -177,7 +178,10 @@ async def disconnect(
         await visitor.services.installations.DisconnectOperator(asked)
     except aio.AioRpcError as error:
         return _refused(request, site, "installation/settings_disconnect", error)
-    return see(f"{site.path}/settings/authentication", "operator_disconnected")
+    # Who managed it has no page of it any more.
+    gone = "access.SetOverridesAllowed" in site.may
+    there = "/installations" if gone else f"{site.path}/settings/authentication"
+    return see(there, "operator_disconnected")
 
 
 @router.get(SECURITY)

@@ -17,6 +17,7 @@ from chargekey.access.v1 import access_requests_pb2 as pb
 from chargekey.access.v1 import installations_pb2, permissions_pb2
 from chargekey_common.pages import every
 from chargekey_portal import names
+from chargekey_portal.choosing import Chosen, IsChosen, offered
 from chargekey_portal.forms import IN_RANGE, Text
 from chargekey_portal.refusals import NOT_FOUND, Refusal, RefusedError, refusal_of
 from chargekey_portal.rendering import page, see
@@ -36,24 +37,27 @@ class Answer(msgspec.Struct, frozen=True):
     # The last day, `YYYY-MM-DD`; empty for no end.
     valid_until: str
     installation_id: str
-    # Empty for the whole installation.
-    charger_id: str
+    # None for the whole installation.
+    charger: Chosen = Chosen()
 
-    @property
-    def target(self) -> Mapping[str, Any]:
-        """What a request names where it gives by."""
-        if self.charger_id:
-            return {"charger_id": self.charger_id}
-        return {"installation_id": self.installation_id}
+    async def target(self, visitor: Visitor) -> Mapping[str, Any]:
+        """Return what a request names where it gives by.
+
+        Raises RefusedError where no charger connects as was typed.
+        """
+        charger_id = await self.charger.at(visitor, self.installation_id)
+        return (
+            {"charger_id": charger_id} if charger_id else {"installation_id": self.installation_id}
+        )
 
 
 def answer(
     roles: Annotated[
         list[Annotated[permissions_pb2.Role.ValueType, IN_RANGE]], Form(default_factory=list)
     ],
+    charger: IsChosen,
     valid_until: Text = "",
     installation: Text = "",
-    charger: Text = "",
 ) -> Answer:
     """Return what the form says."""
     return Answer(tuple(roles), valid_until, installation, charger)
@@ -116,16 +120,16 @@ async def approve(
 ) -> Response:
     """Give it."""
     here = msgspec.structs.replace(answer, installation_id=site.installation.id)
-    approval = pb.ApproveAccessRequestRequest(
-        command_id=command_id,
-        access_request_id=asked.id,
-        roles=here.roles,
-        valid_until=here.valid_until,
-        **here.target,
-    )
     try:
+        approval = pb.ApproveAccessRequestRequest(
+            command_id=command_id,
+            access_request_id=asked.id,
+            roles=here.roles,
+            valid_until=here.valid_until,
+            **await here.target(visitor),
+        )
         await visitor.services.access_requests.ApproveAccessRequest(approval)
-    except aio.AioRpcError as error:
+    except (aio.AioRpcError, RefusedError) as error:
         return await _at_site(request, visitor, site, asked, here, refusal_of(error))
     return see(f"{site.path}/access-requests", "access_approved")
 
@@ -181,7 +185,7 @@ async def approve_by_link(
         link_token=_token(request),
         roles=answer.roles,
         valid_until=answer.valid_until,
-        **answer.target,
+        installation_id=answer.installation_id,
     )
     try:
         await visitor.services.access_requests.ApproveAccessRequest(approval)
@@ -228,7 +232,7 @@ async def _at_site(
     answer: Answer | None = None,
     refusal: Refusal | None = None,
 ) -> Response:
-    answer = answer or Answer(tuple(asked.roles), "", site.installation.id, "")
+    answer = answer or Answer(tuple(asked.roles), "", site.installation.id)
     return page(
         request,
         "permissions/access_request",
@@ -236,7 +240,7 @@ async def _at_site(
         refusal=refusal,
         asked=asked,
         names=await names.names(visitor, site.installation.id, [asked.user_id]),
-        chargers=await names.choices(visitor, site.installation.id, answer.charger_id),
+        chargers=await offered(visitor, site.installation.id, answer.charger.charger_id),
         answer=answer,
     )
 
@@ -258,7 +262,7 @@ async def _by_link(
         sites=await _sites(visitor, here),
         # Who is not known here is told by no name.
         names={asked.user_id: names.said(visitor, SOMEBODY)},
-        answer=answer or Answer(tuple(asked.roles), "", here, ""),
+        answer=answer or Answer(tuple(asked.roles), "", here),
     )
 
 

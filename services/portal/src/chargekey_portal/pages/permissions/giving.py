@@ -16,7 +16,7 @@ from grpc import aio
 
 from chargekey.access.v1 import partners_pb2
 from chargekey.access.v1 import permissions_pb2 as pb
-from chargekey_portal import names
+from chargekey_portal.choosing import Chosen, IsChosen, Offered, offered
 from chargekey_portal.forms import IN_RANGE, Text, Ticked
 from chargekey_portal.places import AtPlace, Place
 from chargekey_portal.refusals import DENIED, NOT_CONFIRMED, Refusal, RefusedError, refusal_of
@@ -38,12 +38,18 @@ class Given(msgspec.Struct, frozen=True):
     roles: tuple[pb.Role.ValueType, ...] = (pb.ROLE_USER,)
     # The last day, `YYYY-MM-DD`; empty for no end.
     valid_until: str = ""
-    # Empty for the place itself.
-    charger_id: str = ""
+    # None for the place itself.
+    charger: Chosen = Chosen()
+
+    async def at(self, visitor: Visitor, place: Place) -> Given:
+        """Return it with the charger that was typed; raises RefusedError where there is none."""
+        charger_id = await self.charger.at(visitor, place.installation.id)
+        return msgspec.structs.replace(self, charger=Chosen(charger_id))
 
     def to(self, place: Place, command_id: str, **subject: str) -> pb.GrantPermissionRequest:
         """Return the command that gives it to somebody."""
-        target = {"charger_id": self.charger_id} if self.charger_id else place.target
+        charger_id = self.charger.charger_id
+        target = {"charger_id": charger_id} if charger_id else place.target
         who: Mapping[str, Any] = {**target, **subject}
         return pb.GrantPermissionRequest(
             command_id=command_id, roles=self.roles, valid_until=self.valid_until, **who
@@ -51,20 +57,21 @@ class Given(msgspec.Struct, frozen=True):
 
     def seen_at(self, place: Place) -> str:
         """Return the address of the list that it is in."""
-        at = f"/chargers/{self.charger_id}" if self.charger_id else place.path
+        charger_id = self.charger.charger_id
+        at = f"/chargers/{charger_id}" if charger_id else place.path
         return f"{at}/permissions"
 
 
 def given(
     roles: Annotated[list[Annotated[pb.Role.ValueType, IN_RANGE]], Form(default_factory=list)],
+    charger: IsChosen,
     valid_until: Text = "",
-    charger: Text = "",
 ) -> Given:
     """Return what the form says; the service refuses what it cannot be."""
     return Given(tuple(roles), valid_until, charger)
 
 
-class Chosen(msgspec.Struct, frozen=True):
+class Partner(msgspec.Struct, frozen=True):
     """The partner that was found and chosen, for as long as nothing is given."""
 
     partner_id: str = ""
@@ -72,17 +79,17 @@ class Chosen(msgspec.Struct, frozen=True):
     lookup_key: str = ""
 
 
-def chosen(
+def partner(
     partner_id: Text = "",
     partner_name: Text = "",
     lookup_key: Text = "",
-) -> Chosen:
+) -> Partner:
     """Return which one the form says."""
-    return Chosen(partner_id, partner_name, lookup_key)
+    return Partner(partner_id, partner_name, lookup_key)
 
 
 IsGiven = Annotated[Given, Depends(given)]
-IsChosen = Annotated[Chosen, Depends(chosen)]
+IsPartner = Annotated[Partner, Depends(partner)]
 
 
 @router.get(INSTALLATION)
@@ -104,10 +111,11 @@ async def give(
 ) -> Response:
     """Give it, and invite whoever has the address."""
     try:
-        await visitor.services.permissions.GrantPermission(given.to(place, command_id, email=email))
-    except aio.AioRpcError as error:
+        there = await given.at(visitor, place)
+        await visitor.services.permissions.GrantPermission(there.to(place, command_id, email=email))
+    except (aio.AioRpcError, RefusedError) as error:
         return await _for_user(request, visitor, place, given, refusal_of(error), email)
-    return see(given.seen_at(place), "permission_given")
+    return see(there.seen_at(place), "permission_given")
 
 
 @router.get(f"{INSTALLATION}/partner")
@@ -116,32 +124,20 @@ async def ask_for_partner(
     request: Request, visitor: SignedIn, place: AtPlace, lookup_key: str = ""
 ) -> Response:
     """Ask for a lookup key; with one, for what to give to the partner that it finds."""
-    found, refusal = None, None
-    if lookup_key:
-        asked = partners_pb2.SearchPartnerRequest(lookup_key=lookup_key)
-        try:
-            found = await visitor.services.partners.SearchPartner(asked)
-        except aio.AioRpcError as error:
-            refusal = refusal_of(error)
-    return page(
-        request,
-        "permissions/new_partner",
-        **place.layout,
-        refusal=refusal,
-        lookup_key=lookup_key,
-        found=found,
-        offered=await _offered(visitor, place, None if found is None else found.kind),
-        chargers=await _chargers(visitor, place),
-    )
+    return await _for_partner(request, visitor, place, Partner(lookup_key=lookup_key))
 
 
 @router.post(f"{INSTALLATION}/partner/summary")
 @router.post(f"{CHARGER}/partner/summary")
 async def sum_up(
-    request: Request, visitor: SignedIn, place: AtPlace, given: IsGiven, chosen: IsChosen
+    request: Request, visitor: SignedIn, place: AtPlace, given: IsGiven, partner: IsPartner
 ) -> Response:
     """Show what would be given to whom; nothing is yet."""
-    return await _summary(request, visitor, place, given, chosen)
+    try:
+        there = await given.at(visitor, place)
+    except RefusedError as error:
+        return await _for_partner(request, visitor, place, partner, given, error.refusal)
+    return await _summary(request, visitor, place, there, partner)
 
 
 @router.post(f"{INSTALLATION}/partner")
@@ -151,19 +147,19 @@ async def give_to_partner(
     visitor: SignedIn,
     place: AtPlace,
     given: IsGiven,
-    chosen: IsChosen,
+    partner: IsPartner,
     command_id: Text = "",
     confirmed: Ticked = False,
 ) -> Response:
     """Give it."""
     if pb.ROLE_OPERATOR in given.roles and not confirmed:
-        return await _summary(request, visitor, place, given, chosen, NOT_CONFIRMED)
+        return await _summary(request, visitor, place, given, partner, NOT_CONFIRMED)
     try:
         await visitor.services.permissions.GrantPermission(
-            given.to(place, command_id, partner_id=chosen.partner_id)
+            given.to(place, command_id, partner_id=partner.partner_id)
         )
     except aio.AioRpcError as error:
-        return await _summary(request, visitor, place, given, chosen, refusal_of(error))
+        return await _summary(request, visitor, place, given, partner, refusal_of(error))
     return see(given.seen_at(place), "permission_given_to_partner")
 
 
@@ -183,7 +179,36 @@ async def _for_user(
         given=given,
         email=email,
         offered=await _offered(visitor, place),
-        chargers=await _chargers(visitor, place, given.charger_id),
+        chargers=await _chargers(visitor, place, given.charger),
+    )
+
+
+async def _for_partner(
+    request: Request,
+    visitor: Visitor,
+    place: Place,
+    partner: Partner,
+    given: Given | None = None,
+    refusal: Refusal | None = None,
+) -> Response:
+    found = None
+    if partner.lookup_key:
+        asked = partners_pb2.SearchPartnerRequest(lookup_key=partner.lookup_key)
+        try:
+            found = await visitor.services.partners.SearchPartner(asked)
+        except aio.AioRpcError as error:
+            refusal = refusal_of(error)
+    given = given or Given(roles=())
+    return page(
+        request,
+        "permissions/new_partner",
+        **place.layout,
+        refusal=refusal,
+        partner=partner,
+        found=found,
+        given=given,
+        offered=await _offered(visitor, place, None if found is None else found.kind),
+        chargers=await _chargers(visitor, place, given.charger),
     )
 
 
@@ -192,7 +217,7 @@ async def _summary(
     visitor: Visitor,
     place: Place,
     given: Given,
-    chosen: Chosen,
+    partner: Partner,
     refusal: Refusal | None = None,
 ) -> Response:
     return page(
@@ -201,8 +226,8 @@ async def _summary(
         **place.layout,
         refusal=refusal,
         given=given,
-        chosen=chosen,
-        chargers=await _chargers(visitor, place, given.charger_id),
+        partner=partner,
+        chargers=await _chargers(visitor, place, given.charger),
     )
 
 
@@ -225,8 +250,8 @@ async def _offered(
     }
 
 
-async def _chargers(visitor: Visitor, place: Place, chosen: str = "") -> Mapping[str, str]:
+async def _chargers(visitor: Visitor, place: Place, chosen: Chosen) -> Offered:
     """Return the chargers that a permission may be on instead; none below one charger."""
     if isinstance(place.at, Site):
-        return await names.choices(visitor, place.installation.id, chosen)
-    return {}
+        return await offered(visitor, place.installation.id, chosen.charger_id)
+    return Offered({})

@@ -21,6 +21,7 @@ OWNERSHIP = "/installations/{installation_id}/ownership"
 @router.get(OWNERSHIP)
 async def ownership(request: Request, visitor: SignedIn, site: AtSite) -> Response:
     """Show the offer that stands, and ask to whom another one is made."""
+    site.require("access.OfferOwnership")
     return await _form(request, visitor, site)
 
 

@@ -15,7 +15,7 @@ from chargekey.gateway.v1 import commands_pb2, gateway_pb2
 from chargekey.history.v1 import history_pb2
 from chargekey_portal.forms import Number, Text
 from chargekey_portal.live import live
-from chargekey_portal.mine import MOST, me
+from chargekey_portal.mine import MOST, me, my_chargers
 from chargekey_portal.refusals import Refusal, refusal_of
 from chargekey_portal.rendering import page, rendered, see
 from chargekey_portal.sites import states
@@ -31,9 +31,11 @@ _DONE = ("accepted", "reboot_required")
 
 
 @router.get(HERE)
-async def chargers(request: Request, visitor: SignedIn, after: str = "") -> Response:
+async def chargers(
+    request: Request, visitor: SignedIn, search: str = "", after: str = ""
+) -> Response:
     """List them, by pages, with a key where something must be presented."""
-    return await _list(request, visitor, after=after)
+    return await _list(request, visitor, search=search, after=after)
 
 
 @router.get(f"{HERE}/live")
@@ -41,14 +43,13 @@ async def live_chargers(
     request: Request,
     visitor: SignedIn,
     charger: Annotated[list[str], Query()],
-    after: str = "",
 ) -> Response:
     """Send what is another one of these chargers of a page: key, state, what he charges there."""
     zone = (await me(visitor)).time_zone
 
     async def look() -> Mapping[str, str]:
-        found, sessions = await asyncio.gather(_found(visitor, after), _running(visitor))
-        shown = [each for each in found.chargers if each.charger.id in charger]
+        found, sessions = await asyncio.gather(my_chargers(visitor, charger), _running(visitor))
+        shown = found.values()
         now = await _states(visitor, shown)
         return {
             f"{part} {each.charger.id}": rendered(
@@ -109,30 +110,30 @@ async def _told(
 
 
 async def _list(
-    request: Request, visitor: Visitor, refusal: Refusal | None = None, after: str = ""
+    request: Request,
+    visitor: Visitor,
+    refusal: Refusal | None = None,
+    *,
+    search: str = "",
+    after: str = "",
 ) -> Response:
+    asked = chargers_pb2.ListUsableChargersRequest(
+        page_size=CHARGERS, page_token=after, search=search
+    )
     found, sessions, user = await asyncio.gather(
-        _found(visitor, after), _running(visitor), me(visitor)
+        visitor.services.chargers.ListUsableChargers(asked), _running(visitor), me(visitor)
     )
     return page(
         request,
         "profile/chargers",
         refusal=refusal,
         chargers=found.chargers,
-        after=after,
+        search=search,
         next_page=found.next_page_token,
         states=await _states(visitor, found.chargers),
         sessions=sessions,
         zone=user.time_zone,
     )
-
-
-async def _found(visitor: Visitor, after: str) -> chargers_pb2.ListUsableChargersResponse:
-    asked = chargers_pb2.ListUsableChargersRequest(page_size=CHARGERS, page_token=after)
-    answer: chargers_pb2.ListUsableChargersResponse = (
-        await visitor.services.chargers.ListUsableChargers(asked)
-    )
-    return answer
 
 
 async def _states(
