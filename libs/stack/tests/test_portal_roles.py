@@ -348,7 +348,7 @@ def test_who_serves_has_technical_settings_and_nobodys_permissions(
     page = signed_up(open_page, managed.system, to(who), refusals=[400, 403, 404, 409])
     managed.has(page, "service")
     page.goto(managed.filled(AT_SITE))
-    assert tabs(page, "Roles") == ["Chargers", "Permissions", "Settings"]
+    assert tabs(page, "Roles") == ["Chargers", "Permissions", "Settings", "Refusals"]
     assert sections_of_the_charger(page, managed) == [
         *("Status", "Permissions", "Settings", "Configuration", "On the charger"),
         *("Decisions", "Commands"),

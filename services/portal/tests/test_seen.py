@@ -43,6 +43,15 @@ def test_where_both_were_at_the_same_what_was_typed_stays() -> None:
     assert (form.typed.pin_length, form.now.pin_length) == (8, 6)
 
 
+def test_who_named_it_after_somebody_else_had_sees_both_names() -> None:
+    before, typed, now = (
+        installations_pb2.RenameInstallationRequest(name=each)
+        for each in ("Home", "Cabin", "House")
+    )
+    form = seen.again(now, typed, seen.fresh(before).instead_of, CHANGED)
+    assert (form.typed.name, form.now.name) == ("Cabin", "House")
+
+
 def test_of_a_set_each_is_for_itself() -> None:
     before, typed, now = types(1, 2, 3), types(1, 3, 5), types(1, 2, 4)
     form = seen.again(now, typed, seen.fresh(before).instead_of, CHANGED)

@@ -23,6 +23,8 @@ Whole = TypeVar("Whole", bound=Message)
 class Form(msgspec.Struct, Generic[Whole], frozen=True):
     """What a form shows: `typed`; and what it was made from, as `instead_of` carries it.
 
+    A message without others in it.
+
     `before` is what it was made from until somebody else has set it to what it is `now`: the
     same, where nobody has.
     """

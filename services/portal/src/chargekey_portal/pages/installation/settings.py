@@ -40,16 +40,15 @@ async def rename(
         command_id=command_id,
         installation_id=site.installation.id,
         name=name,
-        instead_of=seen.read(pb.Installation, instead_of).name,
+        instead_of=seen.read(pb.RenameInstallationRequest, instead_of).name,
     )
     try:
         await visitor.services.installations.RenameInstallation(asked)
     except aio.AioRpcError as error:
         refusal = refusal_of(error)
-        typed = pb.Installation(name=name)
-        return _general(
-            request, site, refusal, name=seen.again(_named(site), typed, instead_of, refusal)
-        )
+        typed = pb.RenameInstallationRequest(name=name)
+        called = seen.again(_named(site), typed, instead_of, refusal)
+        return _general(request, site, refusal, name=called)
     return see(f"{site.path}/settings", "saved")
 
 
@@ -122,6 +121,8 @@ async def set_authentication(
                     authentication_type=pb.AuthenticationType.ValueType(authentication_type),
                 )
             )
+            # Done, whatever comes of the other: so it is shown.
+            now.authentication_type = pb.AuthenticationType.ValueType(authentication_type)
         if authorisation_required != was_required:
             await installations.SetAuthorisationRequired(
                 pb.SetAuthorisationRequiredRequest(
@@ -239,7 +240,7 @@ def _general(
     site: Site,
     refusal: Refusal | None = None,
     *,
-    name: seen.Form[pb.Installation] | None = None,
+    name: seen.Form[pb.RenameInstallationRequest] | None = None,
     place: seen.Form[pb.Address] | None = None,
 ) -> Response:
     """Show both forms; the one given as it was typed."""
@@ -253,9 +254,9 @@ def _general(
     )
 
 
-def _named(site: Site) -> pb.Installation:
+def _named(site: Site) -> pb.RenameInstallationRequest:
     """Return what the form of the name was made from."""
-    return pb.Installation(name=site.installation.name)
+    return pb.RenameInstallationRequest(name=site.installation.name)
 
 
 def _security(
