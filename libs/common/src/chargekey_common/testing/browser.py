@@ -257,6 +257,8 @@ class OpenPage:
             color_scheme=color_scheme,
             viewport=viewport,
             java_script_enabled=java_script_enabled,
+            # Nothing glides: tests wait for what is there, and not for how it comes.
+            reduced_motion="reduce",
         )
         self._contexts.append(context)
         context.set_default_timeout(_TIMEOUT)
