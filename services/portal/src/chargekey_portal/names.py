@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Protocol, TypeVar
 
 import grpc
 import msgspec
@@ -19,6 +20,8 @@ from chargekey_portal.visitors import Visitor
 
 # The most that are asked of at once.
 MOST = 1000
+
+Told = TypeVar("Told")
 
 
 class Reader(Protocol):
@@ -90,8 +93,8 @@ async def partners(
         )
         return (await visitor.services.partners.ListPartnerNames(asked)).partners
 
-    answers = await asyncio.gather(*map(told, _portions(filter(None, partner_ids))))
-    return {each.id: each.name for answer in answers for each in answer}
+    found = await _of_all(told, partner_ids)
+    return {each.id: each.name for each in found}
 
 
 async def chargers(
@@ -106,8 +109,8 @@ async def chargers(
         return (await visitor.services.chargers.ListChargers(asked)).chargers
 
     called = dict.fromkeys(filter(None, charger_ids), said(visitor, words.CHARGER))
-    answers = await asyncio.gather(*map(told, _portions(called)))
-    return called | {each.id: each.ocpp_identity for answer in answers for each in answer}
+    found = await _of_all(told, called)
+    return called | {each.id: each.ocpp_identity for each in found}
 
 
 async def identifications(
@@ -122,8 +125,8 @@ async def identifications(
         answer = await visitor.services.identifications.DescribeIdentifications(asked)
         return answer.identifications
 
-    answers = await asyncio.gather(*map(told, _portions(filter(None, identification_ids))))
-    return {each.id: each for answer in answers for each in answer}
+    found = await _of_all(told, identification_ids)
+    return {each.id: each for each in found}
 
 
 async def people(administrator: Administrator, user_ids: Iterable[str]) -> Mapping[str, Called]:
@@ -135,8 +138,8 @@ async def people(administrator: Administrator, user_ids: Iterable[str]) -> Mappi
 
     somebody = Called(said(administrator, words.SOMEBODY))
     called = dict.fromkeys(filter(None, user_ids), somebody)
-    answers = await asyncio.gather(*map(told, _portions(called)))
-    return called | {each.id: _called(administrator, each) for answer in answers for each in answer}
+    found = await _of_all(told, called)
+    return called | {each.id: _called(administrator, each) for each in found}
 
 
 async def installations(
@@ -149,8 +152,8 @@ async def installations(
         answer = await administrator.services.installations.ListInstallations(asked)
         return answer.installations
 
-    answers = await asyncio.gather(*map(told, _portions(filter(None, installation_ids))))
-    return {each.id: each for answer in answers for each in answer}
+    found = await _of_all(told, installation_ids)
+    return {each.id: each for each in found}
 
 
 def said(reader: Reader, marked: str) -> str:
@@ -168,13 +171,13 @@ async def _known(
         return (await visitor.services.users.ListNames(asked)).users
 
     try:
-        answers = await asyncio.gather(*map(told, _portions(filter(None, user_ids))))
+        found = await _of_all(told, user_ids)
     except aio.AioRpcError as error:
         # Services see who holds what, and not who that is.
         if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
             raise
         return {}
-    return {each.id: _called(visitor, each) for answer in answers for each in answer}
+    return {each.id: _called(visitor, each) for each in found}
 
 
 def _called(reader: Reader, user: users_pb2.NamedUser) -> Called:
@@ -187,7 +190,10 @@ def _called(reader: Reader, user: users_pb2.NamedUser) -> Called:
     )
 
 
-def _portions(ids: Iterable[str]) -> Sequence[Sequence[str]]:
-    """Return them by MOST, each once."""
-    distinct = list(dict.fromkeys(ids))
-    return [distinct[first : first + MOST] for first in range(0, len(distinct), MOST)]
+async def _of_all(
+    told: Callable[[Sequence[str]], Awaitable[Sequence[Told]]], ids: Iterable[str]
+) -> Sequence[Told]:
+    """Return what is told of these, each asked of once and MOST at a time; of "" nothing."""
+    distinct = list(dict.fromkeys(filter(None, ids)))
+    portions = [distinct[first : first + MOST] for first in range(0, len(distinct), MOST)]
+    return list(chain.from_iterable(await asyncio.gather(*map(told, portions))))
