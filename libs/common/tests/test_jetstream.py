@@ -34,3 +34,22 @@ async def test_losing_a_connection_is_one_and_closing_it_then_is_no_second(
                 await asyncio.sleep(0.01)
         await jetstream.close(client)
     assert _warnings(logs) == ["nats_disconnected"]
+
+
+async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_socket() -> None:
+    accepted, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        connecting = asyncio.create_task(jetstream.connect(f"nats://127.0.0.1:{port}", "test"))
+        await accepted.wait()
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        assert connecting.cancelled()
+        await ended.wait()

@@ -104,7 +104,7 @@ async def fail_later(lifetime):
     async def work():
         raise CannotRunError("Somebody has to look.")
     lifetime.own(work(), "work")
-process.main({start}, migrate=migrate, refuse=refuse)
+process.main("__main__:{start}", migrate="__main__:migrate", refuse="__main__:refuse")
 """
 
 

@@ -19,8 +19,8 @@ from chargekey_notifier.mails.post import Post
 from chargekey_notifier.mails.sending import Sender
 from chargekey_notifier.mails.unsubscribing import Unsubscribing
 from chargekey_notifier.mails.writing import Writer
+from chargekey_notifier.reactions.mailing import MAILS
 from chargekey_notifier.reactions.on_user_erased import on_user_erased
-from chargekey_notifier.wiring import MAILS
 
 from .neighbours import IdentityStream, Neighbours
 from .smtp import Mailbox

@@ -16,6 +16,8 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
 
+from chargekey_common.process import cancel
+
 # Who signs in at the server: our services to the streams that they share, and whoever fills
 # partners' feeds to an account in which there is nothing else.
 SERVICES = "chargekey"
@@ -70,8 +72,8 @@ async def connect(url: str, name: str, *, token: str | None = None, user: str = 
 
     while True:
         client = Client()
-        try:
-            await client.connect(
+        connecting = asyncio.ensure_future(
+            client.connect(
                 url,
                 name=name,
                 user=None if token is None else user,
@@ -84,9 +86,18 @@ async def connect(url: str, name: str, *, token: str | None = None, user: str = 
                 ping_interval=5,
                 max_outstanding_pings=2,
             )
+        )
+        try:
+            await asyncio.wait({connecting})
+            connecting.result()
         except (OSError, NatsTimeoutError, nats.errors.NoServersError) as error:
             log.info("nats_unreachable", error=type(error).__name__)
             await asyncio.sleep(0.25)
+        except asyncio.CancelledError:
+            # It may have its socket by now, which it closes for nobody.
+            await cancel(connecting)
+            await close(client)
+            raise
         else:
             return client
 

@@ -12,7 +12,7 @@ from chargekey_access.published import publication
 from chargekey_access.settings import AccessSettings
 from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_access.wiring import Application, reactions, services
-from chargekey_common import jetstream, process
+from chargekey_common import jetstream
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.attempts import Attempts
 from chargekey_common.audit import service as audit
@@ -66,11 +66,4 @@ async def start(lifetime: Lifetime) -> None:
     await server.ready()
 
 
-def main() -> None:
-    """Run until told to stop, or make the tables."""
-    process.main(
-        start,
-        migrate=migration(
-            AccessSettings, EventStore.migrate, Attempts.migrate, EndpointSecrets.migrate
-        ),
-    )
+migrate = migration(AccessSettings, EventStore.migrate, Attempts.migrate, EndpointSecrets.migrate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from chargekey_common import jetstream, process
+from chargekey_common import jetstream
 from chargekey_common.accounts import Verifier
 from chargekey_common.audit.standings import Standings
 from chargekey_common.grpc.client import RemoteCheck, issued_keys
@@ -53,8 +53,3 @@ async def start(lifetime: Lifetime) -> None:
     await server.ready()
     ready.set()
     lifetime.closing.callback(ready.clear)
-
-
-def main() -> None:
-    """Run until told to stop."""
-    process.run(start)

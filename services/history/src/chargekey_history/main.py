@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from chargekey_common import jetstream, process
+from chargekey_common import jetstream
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.audit.standings import Standings
 from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
@@ -62,6 +62,4 @@ async def start(lifetime: Lifetime) -> None:
     await server.ready()
 
 
-def main() -> None:
-    """Run until told to stop, or make the tables."""
-    process.main(start, migrate=migration(HistorySettings, Past.migrate))
+migrate = migration(HistorySettings, Past.migrate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chargekey_common import jetstream, process
+from chargekey_common import jetstream
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
@@ -67,6 +67,4 @@ async def start(lifetime: Lifetime) -> None:
     await server.ready()
 
 
-def main() -> None:
-    """Run until told to stop, or make the tables."""
-    process.main(start, migrate=migration(IdentitySettings, *MAKERS))
+migrate = migration(IdentitySettings, *MAKERS)

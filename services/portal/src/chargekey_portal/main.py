@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from chargekey_common import process
 from chargekey_common.accounts import Signer
 from chargekey_common.http_server import HttpServer
 from chargekey_common.process import Lifetime
@@ -39,8 +38,3 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.own(http.run(), "http")
     lifetime.closing.push_async_callback(http.stop)
     lifetime.closing.callback(app.state.ending.set)
-
-
-def main() -> None:
-    """Run until told to stop."""
-    process.run(start)

@@ -1,0 +1,16 @@
+"""The process `chargekey-history`."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from chargekey_common import process
+
+
+def main() -> NoReturn:
+    """Run until told to stop, or make the tables."""
+    process.main("chargekey_history.main:start", migrate="chargekey_history.main:migrate")
+
+
+if __name__ == "__main__":
+    main()
