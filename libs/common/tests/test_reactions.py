@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import ClassVar
 
 import msgspec
@@ -183,6 +184,68 @@ class NewerShelfLabelled(PublishedEvent, frozen=True, kw_only=True):
 
 
 NewerShelfLabelled.__name__ = "ShelfLabelled"
+
+
+class Way:
+    """A way to a server, on which what was sent may be lost from some moment on."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._ways: list[asyncio.Task[None]] = []
+        self._ends: list[asyncio.StreamWriter] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, port: int) -> AsyncIterator[tuple[Way, str]]:
+        """Open one, and hand over where it begins."""
+        way = cls(port)
+        async with await asyncio.start_server(way._carry, "127.0.0.1", 0) as server:
+            yield way, f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            way.lose()
+            for end in way._ends:
+                end.close()
+
+    def lose(self) -> None:
+        """Let nothing more through of the connections that are open, and close none."""
+        for each in self._ways:
+            each.cancel()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends += [writer, back]
+        for source, target in ((reader, back), (there, writer)):
+            self._ways.append(asyncio.create_task(self._pass_on(source, target)))
+
+    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(4096):
+            target.write(data)
+        target.close()
+
+
+async def test_a_bus_that_is_gone_without_a_word_is_left_for_one_that_answers(
+    nats_client: Client,
+    nats_server: NatsServer,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a host is lost: nothing says that its connections are dead."""
+    monkeypatch.setattr("chargekey_common.reactions.PING_INTERVAL", 0.2)
+    shelves, seen = Shelves(open_store()), Seen(Shelves(open_store("mirror")))
+    async with (
+        Way.to(nats_server.port) as (way, url),
+        running(
+            Reactions(
+                "mirror", url, nats_server.token, seen.mirror.store, On(ShelfLabelled, seen.react)
+            ),
+            Relay(nats_client, shelves.store, publication),
+        ),
+    ):
+        await asyncio.to_thread(label, shelves, 1)
+        await seen.wait(1)
+        way.lose()
+        await asyncio.to_thread(label, shelves, 2)
+        await seen.wait_for("2")
+    assert seen.effects() == ["s1", "s2"]
 
 
 async def test_an_unreadable_event_is_set_aside_and_overtaken_only_by_what_is_about_others(

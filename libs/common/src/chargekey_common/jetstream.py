@@ -27,6 +27,11 @@ FEEDS = "feeds"
 STREAM_NOT_FOUND = 10059
 WRONG_LAST_SEQUENCE = 10071
 
+# Seconds between pings, and how many may be without an answer: a server that is gone without a
+# word is left after a quarter of a minute. By itself the library waits for six of them.
+PING_INTERVAL = 5
+MOST_PINGS = 2
+
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger()
@@ -83,8 +88,8 @@ async def connect(url: str, name: str, *, token: str | None = None, user: str = 
                 reconnected_cb=on_reconnected,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds, also parts of one
-                ping_interval=5,
-                max_outstanding_pings=2,
+                ping_interval=PING_INTERVAL,
+                max_outstanding_pings=MOST_PINGS,
             )
         )
         try:

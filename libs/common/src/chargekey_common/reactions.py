@@ -38,7 +38,7 @@ from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
-from chargekey_common.jetstream import SERVICES, close
+from chargekey_common.jetstream import MOST_PINGS, PING_INTERVAL, SERVICES, close
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel, set_within
 from chargekey_common.published.envelope import Attributes, PublishedEvent, attributes
@@ -206,6 +206,8 @@ class Reactions:
             reconnected_cb=self._begin_anew,
             error_cb=_quietly,
             logger=None,
+            ping_interval=PING_INTERVAL,
+            max_outstanding_pings=MOST_PINGS,
         )
         for on in self._ons:
             broker.subscriber(
