@@ -119,6 +119,22 @@ async def test_a_removed_account_is_let_in_with_no_new_token(key: Path, tmp_path
         await verifier.verify(signed(key, claims(jti="another")))
 
 
+async def test_an_account_that_changes_its_key_is_let_in_by_either_while_both_stand_there(
+    key: Path, tmp_path: Path
+) -> None:
+    anew = make_account(ADMINISTRATOR, keys=tmp_path / "new", accounts=tmp_path / "new")
+    file = tmp_path / "administrator_local.pem"
+    replacement = (tmp_path / "new" / "administrator_local.pem").read_bytes()
+    file.write_bytes(file.read_bytes() + replacement)
+    verifier = verifier_of(tmp_path)
+    for each in (key, anew):
+        assert await verifier.verify(signed(each, claims())) == ADMINISTRATOR
+    file.write_bytes(replacement)
+    assert await verifier.verify(signed(anew, claims(jti="one"))) == ADMINISTRATOR
+    with pytest.raises(UnauthenticatedError):
+        await verifier.verify(signed(key, claims(jti="another")))
+
+
 async def test_a_clock_that_was_set_back_leaves_no_token_from_the_future(
     key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ says who, never what he may do: that is `access.Check`'s to say.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from chargekey_common import tokens, whole_files
 from chargekey_common.errors import UnauthenticatedError
-from chargekey_common.tokens import KeySet
+from chargekey_common.tokens import Claims, KeySet
 
 Caller = NewType("Caller", str)
 
@@ -27,6 +28,7 @@ _ACCOUNT = re.compile(r"(administrator|service):([A-Za-z0-9-]{1,64})")
 # Users' ids are UUIDs: identity speaks for no account, whose names are words.
 _USER_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ISSUED = re.compile(rf"(?:user|partner):[A-Za-z0-9-]{{1,64}}|administrator:{_USER_ID}")
+_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 MAX_VERIFIED = 4096
 
 ADMINISTRATOR = Caller("administrator:local")
@@ -89,7 +91,8 @@ class Verifier:
     """Tells callers by their tokens: accounts by a directory of public keys, others by identity's.
 
     A key that is removed or replaced counts for every new token at once, and for the
-    tokens it has let in already when they expire.
+    tokens it has let in already when they expire. Several may stand in an account's file, one
+    behind the other, so that it can change its own without a call refused.
     """
 
     def __init__(self, accounts: Path, issued: KeySet) -> None:
@@ -116,7 +119,7 @@ class Verifier:
             raise UnauthenticatedError
         account = _ACCOUNT.fullmatch(kid)
         if account is not None:
-            claims = tokens.verified(token, self._account_key(account), kid)
+            claims = self._by_account(token, account)
             vouched_for = claims.subject == kid
         else:
             claims = tokens.verified(token, await self._issued.key(kid), tokens.IDENTITY)
@@ -129,11 +132,15 @@ class Verifier:
         self._verified[token] = verified = caller, float(claims.expires_at)
         return verified
 
-    def _account_key(self, account: re.Match[str]) -> bytes:
+    def _by_account(self, token: str, account: re.Match[str]) -> Claims:
         try:
-            return (self._accounts / f"{account[1]}_{account[2]}.pem").read_bytes()
+            keys = (self._accounts / f"{account[1]}_{account[2]}.pem").read_bytes()
         except FileNotFoundError:
             raise UnauthenticatedError from None
+        for key in _PEM.findall(keys):
+            with contextlib.suppress(UnauthenticatedError):
+                return tokens.verified(token, key, account[0])
+        raise UnauthenticatedError
 
 
 def make_account(caller: Caller, *, keys: Path, accounts: Path) -> Path:
