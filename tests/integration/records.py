@@ -60,7 +60,7 @@ async def streamed(data: DataDirectory, nats_url: str, service: str) -> Rows:
 async def messages(data: DataDirectory, nats_url: str, stream: str) -> Sequence[RawStreamMsg]:
     """Return every message of a stream; none while there is no stream."""
     token = data.token("nats_token").read_text()
-    client = await jetstream.connect(nats_url, "records", token=token)
+    client = await jetstream.connect(jetstream.Bus(nats_url, lambda: token), "records")
     try:
         js = client.jetstream()
         try:

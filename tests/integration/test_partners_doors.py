@@ -350,7 +350,7 @@ async def test_a_notifier_killed_anywhere_tells_every_door_everything_in_order(
 async def lose(system: System, data: DataDirectory, *streams: str) -> None:
     """Delete streams, which their services fill again."""
     token = data.token("nats_token").read_text()
-    client = await jetstream.connect(system.nats, "losing", token=token)
+    client = await jetstream.connect(jetstream.Bus(system.nats, lambda: token), "losing")
     try:
         for each in streams:
             await client.jetstream().delete_stream(each)

@@ -37,7 +37,7 @@ from .garage import CHARGER, Garage, authorize, create_garage, eventually
 
 PIN, ANOTHERS = "#2468", "#1357"
 BY_CERTIFICATE = "CP-3"
-SERVERS = ExtendedKeyUsageOID.SERVER_AUTH
+SERVERS = (ExtendedKeyUsageOID.SERVER_AUTH,)
 
 _SILENT = logging.getLogger("tls-charger")
 _SILENT.disabled = True
@@ -52,7 +52,7 @@ class Wires:
         self.tls = tls
         self.ours = Authority(directory, "ours")
         self.theirs = Authority(directory, "theirs")
-        self.certificate, self.key = self.ours.sign("gateway", san="localhost", usage=SERVERS)
+        self.certificate, self.key = self.ours.sign("gateway", san="localhost", usages=SERVERS)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -115,7 +115,7 @@ class Wires:
     def replace_all(self) -> tuple[Path, Path]:
         """Put new files in the place of the old ones; return a client's of the new authority."""
         anew = Authority(self.directory / "anew", "theirs")
-        self.ours.sign("gateway", san="localhost", usage=SERVERS)
+        self.ours.sign("gateway", san="localhost", usages=SERVERS)
         anew.file.replace(self.theirs.file)
         return self.client_certificate(anew)
 

@@ -210,13 +210,17 @@ def do(shelves: Shelves, number: int) -> None:
         shelves.label(context, shelf_id=shelf, label=str(number))
 
 
+def bus(life: Life) -> jetstream.Bus:
+    return jetstream.Bus(life.url, lambda: life.token)
+
+
 def mirroring(mirror: Shelves, life: Life, fate: Callable[[str], None]) -> Reactions:
     async def react(event: ShelfLabelled, reaction: Reaction) -> None:
         fate("delivered")
         # Nothing but the position handled keeps this from labelling twice.
         await asyncio.to_thread(mirror.react, reaction, event.shelf_id)
 
-    return Reactions("mirror", life.url, life.token, mirror.store, On(ShelfLabelled, react))
+    return Reactions("mirror", bus(life), mirror.store, On(ShelfLabelled, react))
 
 
 def say(line: str) -> None:
@@ -257,7 +261,7 @@ async def live(life: Life) -> None:
         store = EventStore("shelves", where(life.store), EVENTS)
         shelves = Shelves(store)
         wrap_saves(store, fate)
-        client = await jetstream.connect(life.url, "dying", token=life.token)
+        client = await jetstream.connect(bus(life), "dying")
         wrap_publishing(client, fate)
         told = Told(store, fate)
 

@@ -28,7 +28,6 @@ from chargekey_common.jetstream import OutMessage, publish_atomically
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
 from chargekey_common.relay import Relay, record_hash
-from chargekey_common.settings import ServiceSettings
 from chargekey_common.testing.grpc import served
 
 from .conftest import OpenStore
@@ -42,21 +41,12 @@ async def audited(
     store: EventStore, directory: Path, server: NatsServer
 ) -> AsyncIterator[AuditServiceStub]:
     """Serve the audit of `store`, and yield who asks for it."""
-    token = directory / "nats-token"
-    token.write_text(server.token)
-    settings = ServiceSettings(
-        data=directory,
-        nats_url=server.url,
-        nats_token_file=token,
-        accounts=directory / "accounts",
-        account_key_file=directory / "unused",
-    )
 
     async def check(caller: Caller, action: str, obj: str) -> None:
         if (caller, action, obj) != ("administrator:local", "audit.Verify", "system"):
             raise PermissionDeniedError
 
-    service = audit.service(store, publication, settings, Changes(store, publication))
+    service = audit.service(store, publication, server.bus, Changes(store, publication))
     async with served(service, directory, check) as as_caller:
         yield AuditServiceStub(as_caller())
 

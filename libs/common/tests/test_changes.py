@@ -26,11 +26,11 @@ from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.records import DomainEvent, Record
 from chargekey_common.eventstore.store import Context, EventStore, StoreUnavailableError, Work
 from chargekey_common.grpc.client import remote_error
+from chargekey_common.jetstream import Bus
 from chargekey_common.pages import token_of
 from chargekey_common.process import cancel
 from chargekey_common.published.envelope import PublishedEvent, retold
 from chargekey_common.relay import Publication
-from chargekey_common.settings import ServiceSettings
 from chargekey_common.testing.grpc import served
 
 SECRET = "Ada-Lovelace-1815"
@@ -322,13 +322,8 @@ async def as_caller(
         if caller != ADMINISTRATOR and not owns:
             raise PermissionDeniedError
 
-    settings = ServiceSettings(
-        data=tmp_path,
-        nats_url="nats://127.0.0.1:1",
-        accounts=tmp_path / "accounts",
-        account_key_file=tmp_path / "unused",
-    )
-    service = audit.service(store, publication, settings, Changes(store, publication))
+    nowhere = Bus("nats://127.0.0.1:1")
+    service = audit.service(store, publication, nowhere, Changes(store, publication))
     async with served(service, tmp_path, check) as channel:
         yield lambda caller: AuditServiceStub(channel(caller))
 

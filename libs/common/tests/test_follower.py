@@ -230,7 +230,7 @@ async def test_a_restarted_server_is_followed_on(things: Client, nats_server: Na
         await seen.wait(3)
         await asyncio.to_thread(nats_server.kill)
         await asyncio.to_thread(nats_server.start)
-        other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+        other = await jetstream.connect(nats_server.bus, "other")
         await fill(other, range(3, 6))
         assert await seen.wait(6) == [str(number).encode() for number in range(6)]
         await other.close()

@@ -17,7 +17,7 @@ def _warnings(logs: list[structlog.typing.EventDict]) -> list[str]:
 
 async def test_closing_a_connection_is_no_reason_to_warn(nats_server: NatsServer) -> None:
     with capture_logs() as logs:
-        client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
+        client = await jetstream.connect(nats_server.bus, "test")
         await jetstream.close(client)
     assert client.is_closed
     assert _warnings(logs) == []
@@ -27,7 +27,7 @@ async def test_losing_a_connection_is_one_and_closing_it_then_is_no_second(
     nats_server: NatsServer,
 ) -> None:
     with capture_logs() as logs:
-        client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
+        client = await jetstream.connect(nats_server.bus, "test")
         await asyncio.to_thread(nats_server.stop)
         async with asyncio.timeout(20):
             while not _warnings(logs):
@@ -47,7 +47,8 @@ async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_socket()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server, asyncio.timeout(20):
         port = server.sockets[0].getsockname()[1]
-        connecting = asyncio.create_task(jetstream.connect(f"nats://127.0.0.1:{port}", "test"))
+        bus = jetstream.Bus(f"nats://127.0.0.1:{port}")
+        connecting = asyncio.create_task(jetstream.connect(bus, "test"))
         await accepted.wait()
         connecting.cancel()
         await asyncio.wait({connecting})

@@ -15,6 +15,7 @@ from nats.js.api import StreamConfig
 from prometheus_client import REGISTRY
 
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
+from chargekey_common.jetstream import Bus
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.positions import Position
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
@@ -64,7 +65,7 @@ class Seen:
 def reactions(
     server: NatsServer, seen: Seen, event: type[PublishedEvent] = ShelfLabelled
 ) -> Reactions:
-    return Reactions("mirror", server.url, server.token, seen.mirror.store, On(event, seen.react))
+    return Reactions("mirror", server.bus, seen.mirror.store, On(event, seen.react))
 
 
 def label(shelves: Shelves, *numbers: int) -> list[str]:
@@ -196,11 +197,12 @@ class Way:
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, port: int) -> AsyncIterator[tuple[Way, str]]:
+    async def to(cls, nats_server: NatsServer) -> AsyncIterator[tuple[Way, Bus]]:
         """Open one, and hand over where it begins."""
-        way = cls(port)
+        way = cls(nats_server.port)
         async with await asyncio.start_server(way._carry, "127.0.0.1", 0) as server:
-            yield way, f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield way, Bus(url, lambda: nats_server.token)
             way.lose()
             for end in way._ends:
                 end.close()
@@ -232,11 +234,9 @@ async def test_a_bus_that_is_gone_without_a_word_is_left_for_one_that_answers(
     monkeypatch.setattr("chargekey_common.reactions.PING_INTERVAL", 0.2)
     shelves, seen = Shelves(open_store()), Seen(Shelves(open_store("mirror")))
     async with (
-        Way.to(nats_server.port) as (way, url),
+        Way.to(nats_server) as (way, bus),
         running(
-            Reactions(
-                "mirror", url, nats_server.token, seen.mirror.store, On(ShelfLabelled, seen.react)
-            ),
+            Reactions("mirror", bus, seen.mirror.store, On(ShelfLabelled, seen.react)),
             Relay(nats_client, shelves.store, publication),
         ),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -116,6 +117,49 @@ async def test_two_relays_of_one_store_publish_every_event_once(
         await agree(nats_client, shelves.store)
 
 
+async def test_whoever_ends_waits_until_all_that_is_stored_is_told(
+    nats_client: Client, nats_server: NatsServer, open_store: OpenStore
+) -> None:
+    shelves = Shelves(open_store())
+    relay = Relay(nats_client, shelves.store, publication)
+    async with running(relay):
+        await asyncio.to_thread(label, shelves, 1)
+        await relay.finish()
+        assert len(await events(nats_client)) == 1
+        assert nats_server.process is not None
+        nats_server.process.send_signal(signal.SIGSTOP)
+        await asyncio.to_thread(label, shelves, *range(2, 300))
+        finishing = asyncio.create_task(relay.finish())
+        # The store is asked, and nobody answers for the stream.
+        assert not (await asyncio.wait({finishing}, timeout=0.05))[0]
+        nats_server.process.send_signal(signal.SIGCONT)
+        await finishing
+    await agree(nats_client, shelves.store)
+
+
+async def test_whoever_ends_waits_for_no_bus_that_is_away_and_for_no_other_replica(
+    nats_client: Client,
+    nats_server: NatsServer,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chargekey_common.relay.FINISH", 0.1)
+    shelves = Shelves(open_store())
+    relay = Relay(nats_client, shelves.store, publication)
+    async with asyncio.timeout(20):
+        async with running(relay):
+            await asyncio.to_thread(label, shelves, 1)
+            await agree(nats_client, shelves.store)
+            nats_server.stop()
+            await asyncio.to_thread(label, shelves, 2)
+            await relay.finish()
+        monkeypatch.setattr("chargekey_common.relay.FINISH", 60)
+        await relay.finish()
+    nats_server.start()
+    async with running(Relay(nats_client, shelves.store, publication)):
+        await agree(nats_client, shelves.store)
+
+
 async def test_a_batch_that_expects_an_older_stream_is_refused_as_a_whole(
     nats_client: Client, open_store: OpenStore
 ) -> None:
@@ -173,7 +217,7 @@ async def test_a_stream_whose_disk_lost_its_tail_is_filled_up_again_while_the_re
         lose_tail(nats_server, cut)
         await asyncio.to_thread(nats_server.start)
         await asyncio.to_thread(label, shelves, 10)
-        other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+        other = await jetstream.connect(nats_server.bus, "other")
         await agree(other, shelves.store, private=False)
         for shelf in ("s0", "s1", "s2"):
             await asyncio.to_thread(shelves.clear, Context("me", f"clear-{shelf}"), shelf_id=shelf)
@@ -216,7 +260,7 @@ async def test_a_bus_that_lost_its_disk_while_running_is_refilled_with_the_same_
         await asyncio.to_thread(nats_server.kill)
         shutil.rmtree(nats_server.directory / "jetstream")
         await asyncio.to_thread(nats_server.start)
-        other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+        other = await jetstream.connect(nats_server.bus, "other")
         await agree(other, shelves.store)
         assert [message.headers["ce-id"] for message in await events(other)] == before
         await other.close()

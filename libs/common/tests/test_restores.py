@@ -27,7 +27,7 @@ def mirroring(server: NatsServer, mirror: Shelves) -> Reactions:
     async def react(_: ShelfLabelled, reaction: Reaction) -> None:
         await asyncio.to_thread(mirror.mirror, reaction)
 
-    return Reactions("mirror", server.url, server.token, mirror.store, On(ShelfLabelled, react))
+    return Reactions("mirror", server.bus, mirror.store, On(ShelfLabelled, react))
 
 
 def label(shelves: Shelves, *numbers: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
+from chargekey_common.certificates import TlsFiles
 from chargekey_common.postgres import Postgres
 from chargekey_common.settings import ServiceSettings, load
 
@@ -33,10 +34,14 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert load(ShelfSettings).size == 7
 
 
-def test_a_secret_is_read_from_its_file_and_never_printed_with_the_settings() -> None:
+def test_a_secret_is_read_from_its_file_and_never_printed_with_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text("postgresql://me:hunter2@host/shelves\n")
+    monkeypatch.setenv("SHELF_POSTGRES_FILE", str(tmp_path / "url"))
     settings = load(ShelfSettings)
-    assert settings.nats_token == "the token"
-    assert "the token" not in repr(settings)
+    assert settings.postgres == Postgres("postgresql://me:hunter2@host/shelves", "shelf")
+    assert "hunter2" not in repr(settings)
 
 
 def test_a_variable_that_no_setting_reads_is_refused(
@@ -98,3 +103,20 @@ def test_tables_are_in_a_file_or_in_a_schema_called_like_the_service(
     monkeypatch.setenv("SHELF_POSTGRES_FILE", str(tmp_path / "url"))
     expected = Postgres("postgresql://user:hunter2@host/database", "shelf")
     assert load(ShelfSettings).tables("shelf.db") == expected
+
+
+TLS = ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
+
+
+@pytest.mark.parametrize("missing", TLS)
+def test_half_of_tls_is_refused_and_none_of_it_is_in_the_clear(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    assert load(ShelfSettings).tls_files is None
+    for name in TLS:
+        monkeypatch.setenv(f"SHELF_{name}", f"/run/{name}")
+    assert load(ShelfSettings).tls_files == TlsFiles(*(Path(f"/run/{name}") for name in TLS))
+    monkeypatch.delenv(f"SHELF_{missing}")
+    with pytest.raises(SystemExit):
+        load(ShelfSettings)
+    assert "set TLS_CERTIFICATE_FILE, TLS_KEY_FILE and TLS_CA_FILE" in capsys.readouterr().err

@@ -101,7 +101,7 @@ async def test_a_follower_is_behind_by_what_it_has_not_handled(nats_client: Clie
 async def test_a_follower_tells_what_it_knows_while_the_bus_is_away(
     nats_server: NatsServer,
 ) -> None:
-    client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
+    client = await jetstream.connect(nats_server.bus, "test")
     await client.jetstream().add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
     gate = Gate()
     gate.open.set()
@@ -168,7 +168,7 @@ async def test_reactions_are_behind_until_they_have_reacted(
         await asyncio.to_thread(mirror.react, reaction, event.shelf_id)
 
     on = On(ShelfLabelled, react)
-    reactions = Reactions("mirror", nats_server.url, nats_server.token, mirror.store, on)
+    reactions = Reactions("mirror", nats_server.bus, mirror.store, on)
 
     async def ask() -> Standing:
         [standing] = await reactions.standings()

@@ -17,6 +17,8 @@ import pytest
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.postgres import Postgres
 from chargekey_stack.data_directory import VERSION, DataDirectory
+from chargekey_stack.ports import Ports
+from chargekey_stack.programs import Addresses, programs
 
 from .running_system import CHARGEKEY, RunningSystem, chargekey, up
 
@@ -120,3 +122,40 @@ def test_a_store_in_a_database_can_have_been_restored_too(
     assert recorder.generation in generations
     recorder.close()
     assert chargekey("restored", "identity", data=tmp_path) == "store_missing"
+
+
+@pytest.mark.parametrize("service", ["access", "identity"])
+def test_where_there_is_no_data_directory_a_job_of_the_service_says_so(
+    service: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    """As in a cluster, where whoever restores a database has its URL and nothing else."""
+    database = tmp_path / "database"
+    database.write_text(postgres.dsn)
+
+    def job(name: str, *, postgres: Path | None) -> subprocess.CompletedProcess[str]:
+        data, ports = DataDirectory(tmp_path / "data"), Ports()
+        with data.locked(), closing(ports):
+            ours = programs(data, Addresses.reserve(ports), "nats://nobody", postgres=postgres)
+        [program] = [each for each in ours if each.name == service]
+        return subprocess.run(
+            [*program.command, name],
+            env=program.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def generation() -> str:
+        with closing(PostgresRecorder(Postgres(postgres.dsn, service))) as recorder:
+            return recorder.generation
+
+    assert job("migrate", postgres=database).returncode == 0
+    before = generation()
+    done = job("restored", postgres=database)
+    assert done.returncode == 0
+    assert generation() != before
+    assert generation() in done.stderr
+    refused = job("restored", postgres=None)
+    assert refused.returncode == 1
+    assert "declared another by `chargekey restored`" in refused.stdout

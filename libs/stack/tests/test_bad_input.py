@@ -36,7 +36,7 @@ GENERATION = "0" * 16
 # The last ones are {} and {"access":1}, which no list has answered.
 CURSORS = ("nonsense", "====", SECRET, "\u202etxet", ENDLESS, "e30=", "eyJhY2Nlc3MiOjF9")
 # They begin, end or mend a whole system, and have their tests with it.
-OF_NO_RUNNING_SYSTEM = {"up", "demo", "restored"}
+OF_NO_RUNNING_SYSTEM = {"up", "demo", "restored", "secrets"}
 
 Row = tuple[str, tuple[str, ...]]
 

@@ -130,6 +130,7 @@ COMMANDS = [
     "permission revoke",
     "refusals list",
     "restored",
+    "secrets",
     "sessions list",
     "sessions report",
     "simulate",

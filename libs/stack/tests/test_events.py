@@ -103,7 +103,7 @@ def test_the_sequence_of_a_start_is_its_transaction(
 async def subjects(system: RunningSystem) -> set[str]:
     """Every subject on which a stream holds something."""
     token = (system.data / "secrets" / "nats_token").read_text()
-    client = await jetstream.connect(system.ready["nats"], "test", token=token)
+    client = await jetstream.connect(jetstream.Bus(system.ready["nats"], lambda: token), "test")
     found: set[str] = set()
     for stream in STREAMS:
         info = await client.jetstream().stream_info(stream, subjects_filter=">")

@@ -36,7 +36,8 @@ async def pulled(with_it: dict[str, Any], secret: str, number: int) -> list[Any]
 async def no_consumer_is_left(system: RunningSystem, stream: str) -> None:
     token = (system.data / "secrets" / "nats_token").read_text()
     url = system.ready["nats"]
-    client = await jetstream.connect(url, "test", token=token, user=jetstream.FEEDS)
+    bus = jetstream.Bus(url, lambda: token)
+    client = await jetstream.connect(bus, "test", user=jetstream.FEEDS)
     async with asyncio.timeout(30):
         while await client.jetstream().consumers_info(stream):
             await asyncio.sleep(0.01)

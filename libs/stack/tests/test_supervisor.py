@@ -102,7 +102,7 @@ async def test_a_crashed_process_is_started_again_with_a_line_saying_so(
         assert await system.lines.get() == f"{victim} runs again"
         assert child.pid not in (crashed, 0)
         await wait_until_ready(system.access)
-        client = await jetstream.connect(system.server.url, "test", token=system.server.token)
+        client = await jetstream.connect(system.server.bus, "test")
         await client.close()
 
 
@@ -198,7 +198,7 @@ async def test_nats_whose_port_is_taken_is_tried_until_it_is_free(
             assert "nats ended unexpectedly (exit status 1)" in await lines.get()
         while await lines.get() != "nats runs again":
             pass  # bounded by the timeout above
-        client = await jetstream.connect(server.url, "test", token=server.token)
+        client = await jetstream.connect(server.bus, "test")
         await client.close()
     assert not alive(nats.pid)
 

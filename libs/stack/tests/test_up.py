@@ -27,7 +27,7 @@ SERVICES = {"access", "identity", "gateway", "history", "notifier"}
 
 
 def test_it_says_once_and_on_one_line_how_to_reach_everything(system: RunningSystem) -> None:
-    places = {"ocpp", "portal", "partners", "nats", "grpc", "data"}
+    places = {"ocpp", "portal", "partners", "nats", "grpc", "health", "data"}
     assert set(system.ready) == {"ready", "administrator", *places}
     assert system.ready["ready"] is True
     assert system.ready["ocpp"].startswith("ws://127.0.0.1:")

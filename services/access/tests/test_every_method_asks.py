@@ -9,7 +9,7 @@ from chargekey.audit.v1 import audit_pb2
 from chargekey_access.published import publication
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
-from chargekey_common.settings import ServiceSettings
+from chargekey_common.jetstream import Bus
 from chargekey_common.testing.asking import NobodyMay, assert_every_method_asks
 from chargekey_common.testing.grpc import served
 
@@ -22,12 +22,12 @@ async def test_every_method_asks_and_stores_nothing_for_who_may_not(
     """S3-6, S3-31, S3-43."""
     end = access.store.position()
     rules = NobodyMay()
-    settings = ServiceSettings.model_construct()
+    nowhere = Bus("nats://127.0.0.1:1")
     changes = Changes(access.store, publication)
     async with (
         services(access, tmp_path) as built,
         served(
-            audit.service(access.store, publication, settings, changes), tmp_path, rules, *built
+            audit.service(access.store, publication, nowhere, changes), tmp_path, rules, *built
         ) as as_caller,
     ):
         await assert_every_method_asks(

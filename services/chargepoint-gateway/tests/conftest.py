@@ -20,6 +20,6 @@ async def replicas(
 ) -> AsyncIterator[tuple[Replica, Replica]]:
     """Yield two gateways that only meet in NATS."""
     await stream.declare(nats_client.jetstream(), now=NOW, replicas=1)
-    other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+    other = await jetstream.connect(nats_server.bus, "other")
     yield Replica(nats_client), Replica(other)
     await other.close()

@@ -79,7 +79,7 @@ class Fate:
 
 
 async def _main(life: Life) -> None:
-    client = await jetstream.connect(life.url, "dying", token=life.token)
+    client = await jetstream.connect(jetstream.Bus(life.url, lambda: life.token), "dying")
     replica = Replica(client)
     if life.step:
         Fate(client, life.step)

@@ -28,7 +28,7 @@ def meanwhile(server: NatsServer, data: bytes) -> None:
     """Put something there from another connection, while this event loop stands still."""
 
     async def put() -> None:
-        client = await jetstream.connect(server.url, "other", token=server.token)
+        client = await jetstream.connect(server.bus, "other")
         await client.jetstream().publish(SUBJECT, data)
         await client.close()
 

@@ -150,7 +150,7 @@ def clock() -> Clock:
 async def replicas(
     bus: Client, clock: Clock, nats_server: NatsServer
 ) -> AsyncIterator[tuple[Replica, Replica]]:
-    other = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+    other = await jetstream.connect(nats_server.bus, "other")
     async with AsyncExitStack() as stack:
         yield (
             await stack.enter_async_context(running(bus, clock)),

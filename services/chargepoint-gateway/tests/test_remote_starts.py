@@ -87,7 +87,7 @@ async def bus(nats_client: Client) -> Client:
 
 @pytest_asyncio.fixture
 async def pair(bus: Client, nats_server: NatsServer) -> AsyncIterator[tuple[Replica, Replica]]:
-    client = await jetstream.connect(nats_server.url, "other", token=nats_server.token)
+    client = await jetstream.connect(nats_server.bus, "other")
     async with at_work(Replica(bus)) as one, at_work(Replica(client)) as other:
         yield one, other
     await client.close()

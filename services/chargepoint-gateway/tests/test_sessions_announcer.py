@@ -33,7 +33,7 @@ async def test_events_are_published_in_order_once_nats_is_there(
     await asyncio.sleep(0)
     nats_server.start()
 
-    reader = await jetstream.connect(nats_server.url, "reader", token=nats_server.token)
+    reader = await jetstream.connect(nats_server.bus, "reader")
     subscription = await reader.jetstream().subscribe("chargers.v1.>", ordered_consumer=True)
     seen = []
     while "event-19" not in seen:  # an event may come twice, having lost its acknowledgement

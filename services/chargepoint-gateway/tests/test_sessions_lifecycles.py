@@ -93,8 +93,9 @@ class Lifecycles(RuleBasedStateMachine):
         self.do(self._open())
 
     async def _open(self) -> None:
+        bus = jetstream.Bus(self.url, lambda: self.token)
         for name in ("one", "other"):
-            self.clients.append(await jetstream.connect(self.url, name, token=self.token))
+            self.clients.append(await jetstream.connect(bus, name))
         js = self.clients[0].jetstream()
         await stream.declare(js, now=NOW, replicas=1)
         await js.purge_stream(stream.STREAM)

@@ -101,7 +101,7 @@ def test_certificates_are_asked_for_where_they_count_and_required_where_alone(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, str], files: tuple[str | None, bool] | None
 ) -> None:
     """O14."""
-    found = told(monkeypatch, **values).certificate_files
+    found = told(monkeypatch, **values).ocpp_certificate_files
     if files is None:
         assert found is None
         return

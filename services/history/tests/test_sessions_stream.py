@@ -79,7 +79,7 @@ async def test_a_restart_goes_on_where_it_was(
     # Were it read from its beginning, s1 would come again.
     await asyncio.to_thread(execute, place, "DELETE FROM sessions")
     async with following(past, stream) as sessions:
-        assert sessions.applied == last
+        assert sessions.reach["SESSIONS"].applied == last
         assert ids(past) == ["s2"]
 
 

@@ -15,6 +15,6 @@ async def test_the_past_tells_how_far_it_is(past: Past, stream: Stream) -> None:
     assert await SessionsStream(past).standings() == [Standing("past", "SESSIONS")]
     async with following(past, stream) as sessions:
         sequence = await stream.publish(started("s1"))
-        await until(lambda: sessions.applied == sequence)
+        await until(lambda: sessions.reach["SESSIONS"].applied == sequence)
         [standing] = await sessions.standings()
     assert (standing.applied, standing.behind) == (sequence, 0)

@@ -160,8 +160,7 @@ async def test_what_access_publishes_reaches_the_invitations(
     """R7, S3-20: from the bus, once, also where the bus tells it again."""
     reactions = Reactions(
         "identity",
-        nats_server.url,
-        nats_server.token,
+        nats_server.bus,
         identity.store,
         on_permission_granted(identity.invitations, stands),
         on_permission_revoked(identity.invitations),

@@ -81,8 +81,7 @@ def running(tmp_path: Path, nats_server: NatsServer, sender: Callable[[Outbox], 
         lifetime.closing.callback(outbox.close)
         reactions = Reactions(
             "notifier",
-            nats_server.url,
-            nats_server.token,
+            nats_server.bus,
             outbox,
             *(each(outbox) for each in MAILS),
             on_user_erased(Choices(outbox, SECRET)),

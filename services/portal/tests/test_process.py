@@ -115,6 +115,9 @@ async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
             answer = asyncio.create_task(run.pages.get("/status"))
             await asked.wait()
             run.process.send_signal(how)
+            while (await run.health.get("/readyz")).status != 503:
+                pass
+            assert (await run.health.get("/healthz")).status == 200
             assert "5 of 5 services cannot be used now." in (await answer).body
             assert await run.process.wait() == 0
             assert run.process.stderr is not None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psycopg
+from prometheus_client import Counter
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import (
     BigInteger,
@@ -52,6 +53,11 @@ CONNECTION_WAIT = 5.0
 LEAST_IDLE = 5000
 # Seconds for what still runs when a database is closed.
 CLOSE_TIMEOUT = 10.0
+
+ERRORS = Counter(
+    "database_errors_total", "Uses of a database that it was not there for, or too slow.", ["part"]
+)
+_TABLES = ERRORS.labels("tables")
 
 Make = Callable[[Connection], object]
 
@@ -292,11 +298,13 @@ def _named() -> Iterator[None]:
     try:
         yield
     except exc.TimeoutError as error:
+        _TABLES.inc()
         message = "every connection is in use"
         raise DatabaseUnavailableError(message) from error
     except exc.DBAPIError as error:
         if not _passes(error):
             raise
+        _TABLES.inc()
         raise DatabaseUnavailableError(_reason(error.orig)) from error
 
 

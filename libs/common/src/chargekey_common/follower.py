@@ -17,16 +17,26 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
+from opentelemetry.trace import SpanKind
+from prometheus_client import Gauge
 
+from chargekey_common import tracing
 from chargekey_common.process import set_within
 from chargekey_common.relay import GENERATION
 from chargekey_common.standing import Standing, told
+from chargekey_common.telemetry import Reach
 
 BATCH = 1024
 EXPIRES = 30.0
 HEARTBEAT = 1.0
 RETRY = 0.25
+
+_REPLICAS_AWAY = Gauge(
+    "stream_replicas_away",
+    "Copies of a stream that are away or not up to date, as its leader said last.",
+    ["stream"],
+)
 
 log = structlog.get_logger()
 
@@ -97,6 +107,12 @@ class Follower:
                 log.debug("follower_interrupted", stream=self.stream, error=type(error).__name__)
                 await asyncio.sleep(RETRY)
 
+    @property
+    def reach(self) -> Reach:
+        """How far this is, from memory; nobody is asked."""
+        left = self._read_to + (self.pending or 0)
+        return Reach(applied=self._read_to, target=max(self._target, left))
+
     async def ahead(self) -> int | None:
         """Ask the stream how many sequences it holds that are not handled yet; 0: none.
 
@@ -105,6 +121,7 @@ class Follower:
         follows a part of the subjects is ahead of nobody by this. Raises nats' errors and OSError.
         """
         info = await self._js.stream_info(self.stream)
+        _REPLICAS_AWAY.labels(self.stream).set(_away(info))
         if str(info.created) != self.made:
             return None
         return max(0, info.state.last_seq - self._read_to)
@@ -215,7 +232,7 @@ class Follower:
             if batch:
                 wanted -= len(batch)
                 self.pending = int(pending)
-                await self._handle(batch)
+                await self._hand_over(batch)
                 self._handled += len(batch)
                 self.moved_at = time.time_ns()
                 self.sequence = batch[-1].sequence
@@ -224,6 +241,18 @@ class Follower:
                     self._read_to = max(self._read_to, self._target)
                 if self.sequence >= self._target or pending == "0":
                     self.caught_up.set()
+
+    async def _hand_over(self, batch: Sequence[Message]) -> None:
+        # What is read again at a start follows from nothing that somebody is just doing.
+        live = batch if self.caught_up.is_set() else ()
+        traces = (message.headers.get(tracing.HEADER, "") for message in live)
+        with tracing.after(f"read {self.stream}", SpanKind.CONSUMER, traces):
+            await self._handle(batch)
+
+
+def _away(info: StreamInfo) -> int:
+    replicas = None if info.cluster is None else info.cluster.replicas
+    return sum(bool(each.offline) or not each.current for each in replicas or ())
 
 
 def _expired(status: Msg) -> int:

@@ -6,15 +6,22 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Collection, Iterator
+from http import HTTPStatus
 
 import uvicorn
-from starlette.types import ASGIApp
+from opentelemetry.trace import use_span
+from prometheus_client import Counter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from chargekey_common import tracing
 
 GRACE = 5
 # Open at once, streams included: half of the files that a process may have by default.
 MOST_CONNECTIONS = 500
 PATIENCE = 10.0  # seconds for a client to send the head of a request
+
+_REQUESTS = Counter("http_requests_total", "Requests answered by HTTP.", ["code"])
 
 
 class _Connection(H11Protocol):
@@ -81,6 +88,37 @@ class _Connection(H11Protocol):
             self._unread = None
 
 
+class _Observed:
+    """Counts what an application answers; each request begins a trace of its own.
+
+    Not one of whoever asks: anybody can, and would choose what is kept of it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        span = tracing.request("HTTP")
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _REQUESTS.labels(str(status)).inc()
+                span.set_attribute("http.response.status_code", status)
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    tracing.failed(span, str(status))
+            await send(message)
+
+        with use_span(
+            span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+        ):
+            await self._app(scope, receive, sending)
+            # What the path is called, and not the path: that has ids in it.
+            route = getattr(scope.get("route"), "path", None)
+            if route is not None:
+                span.update_name(f"HTTP {scope['method']} {route}")
+
+
 class _Guest(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,7 +142,7 @@ class HttpServer:
         self._ended = asyncio.Event()
         self._server = _Guest(
             uvicorn.Config(
-                app,
+                _Observed(app),
                 http=_Connection,
                 ws="none",
                 lifespan="off",

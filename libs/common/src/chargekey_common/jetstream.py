@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+import contextlib
+import ssl
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,8 +18,12 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
+from prometheus_client import Gauge
 
-from chargekey_common.process import cancel
+from chargekey_common.certificates import Newest, Renewed, TlsFiles, no_password
+from chargekey_common.errors import CannotRunError
+from chargekey_common.process import Lifetime, cancel
+from chargekey_common.settings import ServiceSettings
 
 # Who signs in at the server: our services to the streams that they share, and whoever fills
 # partners' feeds to an account in which there is nothing else.
@@ -31,6 +38,13 @@ WRONG_LAST_SEQUENCE = 10071
 # word is left after a quarter of a minute. By itself the library waits for six of them.
 PING_INTERVAL = 5
 MOST_PINGS = 2
+
+RETRY = 0.25  # seconds
+# Seconds that a connection has to close. nats-py waits for good for the end of one whose TLS
+# failed, also before it would connect anew: then it is left there and another one is made.
+GIVEN_UP = 1.0
+
+_CONNECTED = Gauge("nats_connected", "Whether a connection to NATS stands.", ["connection"])
 
 Answer = TypeVar("Answer")
 
@@ -58,59 +72,126 @@ class BatchUnansweredError(Exception):
     """No answer in time: the batch may be stored or not; read before going on."""
 
 
-async def connect(url: str, name: str, *, token: str | None = None, user: str = SERVICES) -> Client:
+class Bus(msgspec.Struct, frozen=True):
+    """Where NATS is, and what it lets this process in with.
+
+    `token`, asked at each connection, tells the password of our users; without it nothing is
+    told, for a server that asks for nothing. With `tls` nothing is said in the clear: the
+    server has to speak TLS from the first byte on.
+    """
+
+    url: str
+    token: Callable[[], str] | None = None
+    tls: ssl.SSLContext | None = None
+
+
+def bus(lifetime: Lifetime, settings: ServiceSettings) -> Bus:
+    """Return what a service is told of NATS, read again as it changes.
+
+    Raises CannotRunError for files that are unusable, and OSError.
+    """
+    ca, token = settings.nats_ca_file, settings.nats_token_file
+    tls = None if ca is None else _tls(lifetime, ca, settings.tls_files)
+    if token is None:
+        return Bus(settings.nats_url, None, tls)
+
+    def read() -> str:
+        return token.read_text().strip()
+
+    read()  # who has none is told so now, and not at every attempt to connect
+    return Bus(settings.nats_url, read, tls)
+
+
+def _tls(lifetime: Lifetime, ca: Path, own: TlsFiles | None) -> ssl.SSLContext:
+    def read() -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=ca)
+        if own is not None:
+            context.load_cert_chain(own.certificate, own.key, password=no_password)
+        return context
+
+    paths = (ca,) if own is None else (ca, own.certificate, own.key)
+    try:
+        renewed = Renewed(paths, read)
+    except (ssl.SSLError, ValueError) as error:
+        message = "The CA of NATS_CA_FILE, or the certificate or key beside it, is unusable."
+        raise CannotRunError(message) from error
+    lifetime.own(renewed.run(), "certificates of NATS")
+    return Newest(renewed)
+
+
+async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> Client:
     """Connect, waiting quietly for a server that is not there yet, for as long as it takes.
 
-    The token is the password of `user`, which says whose streams these are; without one
-    nothing is told, for a server that asks for nothing.
+    `user` says whose streams these are.
     """
 
     async def on_error(error: Exception) -> None:
         log.debug("nats_error", error=type(error).__name__)
+        if bus.tls is not None and not connecting.done():
+            raise error  # see GIVEN_UP
 
     async def on_disconnected() -> None:
-        if not client.is_closed:  # as it is when this side has ended it
+        if client.is_closed:  # as it is when this side has ended it
+            _CONNECTED.remove(name)
+        else:
+            _CONNECTED.labels(name).set(0)
             log.warning("nats_disconnected")
 
     async def on_reconnected() -> None:
+        _CONNECTED.labels(name).set(1)
         log.info("nats_reconnected")
 
-    while True:
-        client = Client()
-        connecting = asyncio.ensure_future(
-            client.connect(
-                url,
-                name=name,
-                user=None if token is None else user,
-                password=token,
-                error_cb=on_error,
-                disconnected_cb=on_disconnected,
-                reconnected_cb=on_reconnected,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds, also parts of one
-                ping_interval=PING_INTERVAL,
-                max_outstanding_pings=MOST_PINGS,
+    with contextlib.ExitStack() as given_up:
+        given_up.callback(_CONNECTED.remove, name)
+        while True:
+            _CONNECTED.labels(name).set(0)
+            client = Client()
+            connecting = asyncio.ensure_future(
+                client.connect(
+                    bus.url,
+                    name=name,
+                    user=None if bus.token is None else user,
+                    password=bus.token,
+                    tls=bus.tls,
+                    tls_handshake_first=bus.tls is not None,
+                    error_cb=on_error,
+                    disconnected_cb=on_disconnected,
+                    reconnected_cb=on_reconnected,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RETRY,  # type: ignore[arg-type] # seconds, also parts of one
+                    ping_interval=PING_INTERVAL,
+                    max_outstanding_pings=MOST_PINGS,
+                )
             )
-        )
-        try:
-            await asyncio.wait({connecting})
-            connecting.result()
-        except (OSError, NatsTimeoutError, nats.errors.NoServersError) as error:
-            log.info("nats_unreachable", error=type(error).__name__)
-            await asyncio.sleep(0.25)
-        except asyncio.CancelledError:
-            # It may have its socket by now, which it closes for nobody.
-            await cancel(connecting)
-            await close(client)
-            raise
-        else:
-            return client
+            try:
+                await asyncio.wait({connecting})
+                connecting.result()
+            except (OSError, nats.errors.Error) as error:
+                log.debug("nats_unreachable", error=type(error).__name__)
+                await close(client)
+                await asyncio.sleep(RETRY)
+            except asyncio.CancelledError:
+                await _give_up(connecting, client)
+                raise
+            else:
+                given_up.pop_all()
+                _CONNECTED.labels(name).set(1)
+                return client
+
+
+async def _give_up(connecting: asyncio.Future[None], client: Client) -> None:
+    # It may have its socket by now, which it closes for nobody.
+    await cancel(connecting)
+    if not connecting.cancelled():
+        connecting.exception()  # which nobody else asks for
+    await close(client)
 
 
 async def close(client: Client) -> None:
     """Close a connection, also one that is lost; what still waits there is dropped."""
     try:
-        await client.close()
+        async with asyncio.timeout(GIVEN_UP):
+            await client.close()
     except (RuntimeError, TypeError, OSError, nats.errors.Error) as error:
         # nats-py writes what waits to the transport it has lost, which uvloop's refuses
         # with RuntimeError, and asyncio's from Python 3.12 on with TypeError.

@@ -7,8 +7,13 @@ import signal
 import subprocess
 import sysconfig
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from chargekey_common.jetstream import Bus
 
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
@@ -21,11 +26,11 @@ ASKING_TIMEOUT = 5.0
 # streams one answered on `$JS.API.STREAM.DELETE.<another's>` deletes it.
 _CONFIGURATION = """\
 listen: "127.0.0.1:{port}"
-server_name: "chargekey"
+server_name: "{name}"
 ports_file_dir: "{directory}"
 jetstream {{ store_dir: "{directory}", sync_interval: {sync} }}
 feature_flags {{ js_ack_fc_v2: false }}
-accounts {{
+{tls}{cluster}accounts {{
   CHARGEKEY {{
     jetstream: enabled
     users: [ {{ user: "chargekey", password: "{token}" }} ]
@@ -57,6 +62,18 @@ authorization {{
 """
 
 
+# From the first byte on: who waited to be asked for TLS could be told that none is needed.
+_TLS = """\
+tls {{ cert_file: "{certificate}", key_file: "{key}", handshake_first: true }}
+"""
+
+
+# Servers find each other where `routes` are; each has a name of its own.
+_CLUSTER = """\
+cluster {{ name: "chargekey", listen: "127.0.0.1:{port}", routes: [ {routes} ] }}
+"""
+
+
 class NatsServerError(Exception):
     """The server did not start; its log says why."""
 
@@ -67,6 +84,8 @@ class NatsServer:
     Port 0 lets the system choose at the first start; later starts keep the port,
     so that clients find it again. `token` is the password of our own users; partners are
     let in by whoever holds the seed of `issuer`, an account's public nkey, or not at all.
+    With the files of a certificate and its key it speaks TLS alone. `routes` are the ports at
+    which the servers of a cluster reach each other, of which this one has the one at `place`.
     `sync` is JetStream's sync_interval: `always` survives a power cut.
     """
 
@@ -78,6 +97,9 @@ class NatsServer:
         issuer: str | None = None,
         port: int = 0,
         sync: str = "always",
+        tls: tuple[Path, Path] | None = None,
+        routes: Sequence[int] = (),
+        place: int = 0,
     ) -> None:
         self.directory = directory
         self.token = token
@@ -86,11 +108,22 @@ class NatsServer:
         self.process: subprocess.Popen[bytes] | None = None
         self._issuer = issuer
         self._sync = sync
+        self._tls = tls
+        self._routes = routes
+        self._place = place
 
     @property
     def url(self) -> str:
         """Where clients connect, once started."""
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def bus(self) -> Bus:
+        """What our own users connect with, once started."""
+        # The client takes its time to import, which whoever only runs a server need not wait for.
+        from chargekey_common.jetstream import Bus  # noqa: PLC0415
+
+        return Bus(self.url, lambda: self.token)
 
     def start(self) -> None:
         """Start and wait until clients are served; raises NatsServerError."""
@@ -112,6 +145,9 @@ class NatsServer:
                     sync=self._sync,
                     token=self.token,
                     callout=self._callout(),
+                    tls=self._speaking_tls(),
+                    name=f"chargekey-{self._place}",
+                    cluster=self._with_others(),
                 )
             )
             binary = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -130,6 +166,18 @@ class NatsServer:
         if self._issuer is None:
             return ""
         return _CALLOUT.format(issuer=self._issuer, timeout=ASKING_TIMEOUT)
+
+    def _speaking_tls(self) -> str:
+        if self._tls is None:
+            return ""
+        certificate, key = self._tls
+        return _TLS.format(certificate=certificate, key=key)
+
+    def _with_others(self) -> str:
+        if not self._routes:
+            return ""
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self._routes)
+        return _CLUSTER.format(port=self._routes[self._place], routes=routes)
 
     def wait_until_serving(self) -> None:
         """Return once clients are served; raises NatsServerError, and then it has ended."""

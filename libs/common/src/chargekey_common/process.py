@@ -66,6 +66,11 @@ class Lifetime:
         """Begin to end."""
         self._stop.set()
 
+    @property
+    def ending(self) -> bool:
+        """Whether it is time to end."""
+        return self._stop.is_set()
+
     async def stopped(self) -> None:
         """Return when it is time to end."""
         await self._stop.wait()
@@ -131,6 +136,8 @@ def main(start: str, **jobs: str) -> NoReturn:
 
     Each is told as `package.module:function`, and imported when it is known to be wanted.
     """
+    # gRPC's core would write a line, which is no JSON, for each handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     match sys.argv[1:]:
         case []:
             run(_imported(start))

@@ -25,20 +25,28 @@ import nats.errors
 import structlog
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from faststream.security import SASLPlaintext
+from faststream.nats import (
+    JStream,
+    NatsBroker,
+    NatsMessage,
+    NatsSecurity,
+    NatsUserPassword,
+    PullSub,
+)
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, RawStreamMsg, StreamInfo
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 from nats.js.manager import JetStreamManager
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge
 
+from chargekey_common import tracing
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
-from chargekey_common.jetstream import MOST_PINGS, PING_INTERVAL, SERVICES, close
+from chargekey_common.jetstream import MOST_PINGS, PING_INTERVAL, SERVICES, Bus, close
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel, set_within
 from chargekey_common.published.envelope import Attributes, PublishedEvent, attributes
@@ -124,15 +132,13 @@ class Reactions:
     `reacting` is set while every reaction has its consumer, which is when events reach it.
     """
 
-    def __init__(
-        self, service: str, nats_url: str, token: str | None, ledger: Ledger, *ons: On
-    ) -> None:
+    def __init__(self, service: str, bus: Bus, ledger: Ledger, *ons: On) -> None:
         self._service = service
         self._ledger = ledger
-        self._url = nats_url
-        self._token = token
+        self._bus = bus
         self._ons = ons
         self.reacting = asyncio.Event()
+        self._connected = False
         self._js: JetStreamContext | None = None
         self._delays: dict[str, float] = {}
         self._lives: dict[str, str] = {}
@@ -180,6 +186,7 @@ class Reactions:
             client: Client | None = None
             try:
                 client = await broker.connect()
+                self._connected = True
                 self._js = js = client.jetstream()
                 self._reconnected.clear()
                 await self._streams_appear(js)
@@ -194,17 +201,18 @@ class Reactions:
                 await asyncio.sleep(RETRY)
             finally:
                 self.reacting.clear()
+                self._connected = False
                 await _stop(broker, client)
 
     def _broker(self) -> NatsBroker:
         broker = NatsBroker(
-            self._url,
-            security=None if self._token is None else SASLPlaintext(SERVICES, self._token),
+            self._bus.url,
+            security=_security(self._bus),
             name=f"{self._service}-reactions",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
             reconnected_cb=self._begin_anew,
-            error_cb=_quietly,
+            error_cb=self._on_error,
             logger=None,
             ping_interval=PING_INTERVAL,
             max_outstanding_pings=MOST_PINGS,
@@ -260,8 +268,7 @@ class Reactions:
             _POISON.labels(name).inc()
             await self._set_aside(event, "unreadable")
         else:
-            handled = Handled(name, position)
-            await on.react(read, Reaction(handled, about.id, about.at, about.actor))
+            await _react(on, read, about, Handled(name, position))
 
     def _position(self, on: On, about: Attributes, sequence: int) -> Position:
         """Return where the event is: in its store's log, or else in this life of the stream."""
@@ -310,7 +317,7 @@ class Reactions:
             about = attributes(event.headers)
             handled = Handled(event.reaction, event.position, again=event.event_id)
             try:
-                await on.react(read, Reaction(handled, about.id, about.at, about.actor))
+                await _react(on, read, about, handled)
             except Exception as error:
                 _FAILURES.labels(event.reaction).inc()
                 log.warning("reaction_failed", reaction=event.reaction, exc_info=error)
@@ -384,6 +391,11 @@ class Reactions:
     async def _begin_anew(self) -> None:
         self._reconnected.set()
 
+    async def _on_error(self, error: Exception) -> None:
+        log.debug("nats_error", error=type(error).__name__)
+        if self._bus.tls is not None and not self._connected:
+            raise error  # as in jetstream.connect
+
     async def _consumers_vanish(self, js: JetStreamManager) -> None:
         """Return when a durable is gone, or requests for events may be."""
         while not await set_within(self._reconnected, WATCH):
@@ -394,6 +406,18 @@ class Reactions:
                     return
                 except nats.errors.Error:
                     break  # NATS is away; the client reconnects by itself
+
+
+def _security(bus: Bus) -> NatsSecurity:
+    from_the_first_byte = bus.tls is not None
+    if bus.token is None:
+        return NatsSecurity(ssl_context=bus.tls, tls_handshake_first=from_the_first_byte)
+    return NatsUserPassword(
+        SERVICES,
+        bus.token,  # type: ignore[arg-type] # handed on to nats-py, which asks for it
+        ssl_context=bus.tls,
+        tls_handshake_first=from_the_first_byte,
+    )
 
 
 async def _stop(broker: NatsBroker, client: Client | None) -> None:
@@ -407,6 +431,11 @@ async def _stop(broker: NatsBroker, client: Client | None) -> None:
         log.debug("reactions_not_drained", error=type(error).__name__)
         if client is not None:
             await close(client)
+
+
+async def _react(on: On, event: PublishedEvent, about: Attributes, handled: Handled) -> None:
+    with tracing.after(handled.reaction, SpanKind.CONSUMER, (about.trace,)):
+        await on.react(event, Reaction(handled, about.id, about.at, about.actor))
 
 
 def _read(on: On, event: SetAside) -> PublishedEvent | None:
@@ -424,7 +453,3 @@ def _life(stream: StreamInfo) -> str:
 
 async def _undecoded(message: NatsMessage) -> bytes:
     return message.body
-
-
-async def _quietly(error: Exception) -> None:
-    log.debug("nats_error", error=type(error).__name__)

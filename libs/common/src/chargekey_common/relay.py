@@ -25,8 +25,10 @@ from eventsourcing.persistence import Notification
 from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import NotFoundError as NothingThereError
+from opentelemetry.trace import SpanKind
 from prometheus_client import Gauge
 
+from chargekey_common import tracing
 from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore, StoreUnavailableError
@@ -52,6 +54,8 @@ from chargekey_common.standing import Standing, told
 MAX_EVENTS_A_BATCH = 100
 POLL = 1.0
 RETRY = 0.25
+# Seconds that a process that ends has for what is not in the stream yet.
+FINISH = 2.0
 # In a stream's metadata: whose it is, and the number of the last event its store held
 # when the relay began. A stream that is being refilled is there before it is full.
 GENERATION = "chargekey-generation"
@@ -66,6 +70,9 @@ _PASSING = (
 )
 
 _LAG = Gauge("relay_lag_events", "Events in the store that are not yet in the stream.", ["stream"])
+_OLDEST = Gauge(
+    "relay_oldest_seconds", "Age of the oldest event that is not yet in the stream.", ["stream"]
+)
 
 log = structlog.get_logger()
 
@@ -139,6 +146,9 @@ class Relay:
         self._replicas = replicas
         self._declared = False
         self._number = 0  # of the last event known to be in the stream
+        self._found = False  # whether that is known
+        self._running = False
+        self._told = asyncio.Event()
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         store.on_saved(self._wake)
@@ -148,13 +158,24 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; raises DivergedError where only a person can decide."""
+        self._running = True
+        try:
+            await self._relay_always()
+        finally:
+            self._running = False
+            # Whoever relays after this one tells it.
+            _LAG.remove(self.stream)
+            _OLDEST.remove(self.stream)
+
+    async def _relay_always(self) -> None:
         while True:
             try:
                 await self._relay()
             except _PASSING as error:
                 log.info("relay_retries", stream=self.stream, error=str(error) or repr(error))
                 with contextlib.suppress(StoreUnavailableError):
-                    await asyncio.to_thread(self._tell_lag)
+                    if self._found:
+                        await asyncio.to_thread(self._pending, 1)
                 await asyncio.sleep(RETRY)
 
     async def _relay(self) -> None:
@@ -162,7 +183,7 @@ class Relay:
         sequence = await self._find_bookmark()
         while True:
             self._woken.clear()
-            pending = await asyncio.to_thread(self._pending)
+            pending = await asyncio.to_thread(self._pending, MAX_EVENTS_A_BATCH)
             if not pending:
                 if not await set_within(self._woken, POLL):
                     sequence = await self._find_bookmark()
@@ -170,13 +191,27 @@ class Relay:
             for batch in self._batches(pending):
                 sequence = await self._send(batch, sequence)
                 self._number = batch[-1][0]
+                self._told.set()
 
-    def _pending(self) -> Sequence[tuple[int, Record, Notification]]:
-        self._tell_lag()
-        return self._store.read(self._number, MAX_EVENTS_A_BATCH)
+    async def finish(self) -> None:
+        """Return once the stream has all that is stored by now, or after FINISH seconds.
 
-    def _tell_lag(self) -> None:
+        At once where this relay does not run. What it leaves, the next one tells.
+        """
+        with contextlib.suppress(TimeoutError, StoreUnavailableError):
+            async with asyncio.timeout(FINISH):
+                end = await asyncio.to_thread(self._store.end)
+                while self._running and self._number < end:
+                    self._told.clear()
+                    await self._told.wait()
+
+    def _pending(self, limit: int) -> Sequence[tuple[int, Record, Notification]]:
+        """Read what is not in the stream yet, and tell how much and how old that is."""
+        pending = self._store.read(self._number, limit)
+        age = time.time_ns() - pending[0][1].at if pending else 0
+        _OLDEST.labels(self.stream).set(max(0, age) / 1e9)
         _LAG.labels(self.stream).set(self._store.end() - self._number)
+        return pending
 
     async def _declare(self) -> None:
         """Make the stream this generation's own; another generation's is filled anew.
@@ -242,7 +277,7 @@ class Relay:
             # finds nothing when just that one was deleted.
             last = await self._js.get_last_msg(self.stream, self._subjects)
         except NothingThereError:
-            self._number = 0
+            self._number, self._found = 0, True
             return end
         message_headers = last.headers or {}
         if POSITION_HEADER not in message_headers:
@@ -260,6 +295,7 @@ class Relay:
         # without its event is told again, together with the event.
         whole = last.subject == self._publish(known[0][1]).event.subject
         self._number = position.number if whole else position.number - 1
+        self._found = True
         return end
 
     def _batches(
@@ -287,12 +323,14 @@ class Relay:
             for subject in publication.erased:
                 await self._erase(subject, sequence)
         outgoing = [message for _, _, told in batch for message in told]
-        return await publish_atomically(
-            self._client,
-            outgoing,
-            batch_id=uuid.uuid4().hex,
-            expected_last_sequence=sequence,
-        )
+        traces = (each.headers.get(tracing.HEADER, "") for each in outgoing)
+        with tracing.after(f"publish {self.stream}", SpanKind.PRODUCER, traces):
+            return await publish_atomically(
+                self._client,
+                outgoing,
+                batch_id=uuid.uuid4().hex,
+                expected_last_sequence=sequence,
+            )
 
     async def _erase(self, subject: str, sequence: int) -> None:
         """Overwrite every message on a private subject, up to this sequence.
@@ -356,6 +394,7 @@ def messages(
         cause=record.cause,
         actor=record.actor,
         position=store.position(number),
+        trace=record.trace,
     )
     mark = {RECORD_HEADER: record_hash(notification)}
     return [

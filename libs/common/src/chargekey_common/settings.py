@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from chargekey_common.certificates import TlsFiles
 from chargekey_common.postgres import Postgres
 
 
@@ -24,6 +26,33 @@ class ProcessSettings(BaseSettings):
 
     health_address: str = "127.0.0.1:0"
     log_level: str = "INFO"
+    # PEM files: this process's certificate with its chain, its key, and the CA that signs all
+    # processes' certificates. With them gRPC is mutual TLS, served and called, and nothing else;
+    # the certificate is for the host names that it is called by, and for servers and clients.
+    # Read again as they change.
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _mutual(self) -> Self:
+        """Refuse half of it, which would let a process speak in the clear unnoticed."""
+        files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+        if None in files and any(files):
+            message = (
+                "TLS needs a certificate, its key and a CA: set TLS_CERTIFICATE_FILE,"
+                " TLS_KEY_FILE and TLS_CA_FILE, or none of them"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """What this process shows others by gRPC, and whom it believes; None in the clear."""
+        certificate, key, ca = self.tls_certificate_file, self.tls_key_file, self.tls_ca_file
+        if certificate is None or key is None or ca is None:
+            return None
+        return TlsFiles(certificate, key, ca)
 
 
 class ServiceSettings(ProcessSettings):
@@ -34,10 +63,17 @@ class ServiceSettings(ProcessSettings):
     """
 
     data: Path
-    # Holds `postgresql://user:password@host/database`; without it everything is in files.
+    # Holds `postgresql://user:password@host/database`; without it everything is in files. By
+    # TLS with `?sslmode=verify-full&sslrootcert=FILE` behind it, which is read at each
+    # connection; the URL itself is read at the start.
     postgres_file: Path | None = None
     nats_url: str
+    # Read again at each connection.
     nats_token_file: Path | None = None
+    # The CA of NATS's certificate. With it NATS is spoken to by TLS from the first byte on, which
+    # the server is set to by `handshake_first`, and shown this process's certificate where it has
+    # one. Read again as it changes.
+    nats_ca_file: Path | None = None
     grpc_address: str = "127.0.0.1:0"
     # Public keys of everyone who may call: `<account>.pem`, one file an account.
     accounts: Path
@@ -57,11 +93,33 @@ class ServiceSettings(ProcessSettings):
         """Return where tables are: in the schema, or in `file` under `data`."""
         return self.postgres or self.data / file
 
-    @property
-    def nats_token(self) -> str | None:
-        """The token that NATS lets this service in with, if it asks for one."""
-        return None if self.nats_token_file is None else self.nats_token_file.read_text().strip()
 
+class StreamSettings(ServiceSettings):
+    """What every service is told that has streams of its own."""
+
+    # Copies that JetStream keeps of them: as many as there are servers, 3 in production.
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+
+def _apart(several: object) -> object:
+    return several.split() if isinstance(several, str) else several
+
+
+def _networks(proxies: frozenset[str]) -> frozenset[str]:
+    for each in proxies:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError:
+            message = f"{each!r} is no address or network"
+            raise ValueError(message) from None
+    return proxies
+
+
+# Addresses or networks of proxies that are believed whom they ask for, a space between two. What
+# is neither is refused: it would be believed never, or whoever it is.
+TrustedProxies = Annotated[
+    frozenset[str], NoDecode, BeforeValidator(_apart), AfterValidator(_networks)
+]
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 

@@ -5,6 +5,7 @@ The rest takes its time to import, and a person may have thought better of it by
 
 from __future__ import annotations
 
+import os
 import sys
 
 INTERRUPTED = 130
@@ -12,6 +13,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run `cli.main`, which see; exit with 130 where Ctrl-C comes before it can."""
+    # gRPC's core would write a line of its own for each handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from chargekey_stack import cli  # noqa: PLC0415 - this is what takes its time
 

@@ -37,6 +37,7 @@ from chargekey_stack.commands import (
     permission,
     refusals,
     restored,
+    secrets,
     sessions,
     simulate,
     up,
@@ -59,6 +60,7 @@ for _each in (invitation, partner, feed, ocpi, webhook, access_request, login, m
     app.add_typer(_each.app)
 for _each in (authorize, sessions, refusals, why, events, simulate, history, audit, restored):
     app.add_typer(_each.app)
+app.add_typer(secrets.app)
 
 INTERRUPTED = 130
 EMPTY_DATA = "Invalid value for '--data': it is empty."

@@ -13,10 +13,11 @@ from chargekey.access.v1 import chargers_pb2
 from chargekey.identity.v1 import sign_in_pb2, users_pb2
 from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
 from chargekey_common.accounts import Signer
+from chargekey_common.certificates import Certificates
 from chargekey_common.errors import UnavailableError
 from chargekey_common.grpc.client import Credential, channel
 from chargekey_common.grpc.stubs import CHARGER_DEADLINE, Stubs
-from chargekey_stack import login
+from chargekey_stack import login, tls
 from chargekey_stack.answers import Answer, show, tell, unheard
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import (
@@ -92,8 +93,8 @@ async def connected(
     """Open the system that runs on `data`, as the user `as_`, `administrator`, or who signed in.
 
     As `administrator:me` it is who signed in, as an administrator. Raises NotRunningError, also in
-    place of what nobody answers there, DataVersionError, DataUnusableError, LoginDamagedError or
-    NotSignedInError.
+    place of what nobody answers there, DataVersionError, DataUnusableError, LoginDamagedError,
+    NotSignedInError or TlsUnusableError.
     """
     try:
         system = msgspec.json.decode(data.system_file.read_bytes(), type=System)
@@ -106,19 +107,25 @@ async def connected(
         raise DataUnusableError(trouble) from None
     except msgspec.DecodeError:
         raise DataVersionError(str(data.path)) from None
+    certificates = tls.certificates()
     channels: dict[str, aio.Channel] = {}
     try:
-        credential, user_id = await _caller(as_, data, system, administrator, signed_in)
-        channels |= {name: channel(address, credential) for name, address in system.grpc.items()}
+        credential, user_id = await _caller(
+            as_, data, system, administrator, signed_in, certificates
+        )
+        channels |= {
+            name: channel(address, credential, certificates)
+            for name, address in system.grpc.items()
+        }
         channels["chargers"] = channel(
-            system.grpc["gateway"], credential, deadline=CHARGER_DEADLINE
+            system.grpc["gateway"], credential, certificates, deadline=CHARGER_DEADLINE
         )
         yield Client(system, channels, for_people=for_people, user_id=user_id)
     except (aio.AioRpcError, UnavailableError):
         # What a killed system left behind says where it was, and there may be others by now.
-        if data.in_use():
-            raise
-        raise NotRunningError(str(data.path)) from None
+        if data.is_left():
+            raise NotRunningError(str(data.path)) from None
+        raise
     finally:
         for each in channels.values():
             await each.close()
@@ -130,24 +137,27 @@ async def _caller(
     system: System,
     administrator: Signer,
     signed_in: Login | None,
+    certificates: Certificates | None,
 ) -> tuple[Credential, str | None]:
     """Return what to call with, and as which user, if as one; raises NotSignedInError."""
     if as_ == ADMINISTRATOR_WORD or (as_ is None and signed_in is None):
         return administrator, None
     if as_ not in (None, HIMSELF_AS_ADMINISTRATOR):
-        return await _token_of(as_, system, administrator), as_
+        return await _token_of(as_, system, administrator, certificates), as_
     if signed_in is None:
         raise NotSignedInError
-    signed_in = await login.fresh(data.login, signed_in, system.grpc["identity"])
+    signed_in = await login.fresh(data.login, signed_in, system.grpc["identity"], certificates)
     own = Token(signed_in.access_token)
     if as_ is None:
         return own, signed_in.user_id
-    return await _token_as_administrator(own, system), None
+    return await _token_as_administrator(own, system, certificates), None
 
 
-async def _token_of(user_id: str, system: System, administrator: Signer) -> Token:
+async def _token_of(
+    user_id: str, system: System, administrator: Signer, certificates: Certificates | None
+) -> Token:
     """Return an access token of somebody, for the administrator to try a call as him."""
-    asked = channel(system.grpc["identity"], administrator)
+    asked = channel(system.grpc["identity"], administrator, certificates)
     try:
         request = sign_in_pb2.SignInAsRequest(user_id=user_id)
         return Token((await SignInServiceStub(asked).SignInAs(request)).access_token)
@@ -155,9 +165,11 @@ async def _token_of(user_id: str, system: System, administrator: Signer) -> Toke
         await asked.close()
 
 
-async def _token_as_administrator(own: Token, system: System) -> Token:
+async def _token_as_administrator(
+    own: Token, system: System, certificates: Certificates | None
+) -> Token:
     """Return an access token of who signed in, as the administrator that he may be."""
-    asked = channel(system.grpc["identity"], own)
+    asked = channel(system.grpc["identity"], own, certificates)
     try:
         request = sign_in_pb2.ActAsAdministratorRequest()
         return Token((await SignInServiceStub(asked).ActAsAdministrator(request)).access_token)

@@ -94,6 +94,10 @@ class DataDirectory:
             os.close(lock)
         return False
 
+    def is_left(self) -> bool:
+        """Whether a system has held the directory and none does; a cluster holds none."""
+        return (self.path / "lock").exists() and not self.in_use()
+
     def service(self, name: str) -> Path:
         """Return a service's own directory, made if need be."""
         own = self.path / name

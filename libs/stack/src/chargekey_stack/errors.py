@@ -39,6 +39,8 @@ ChargekeyError
 └── UnavailableError
     ├── DataUnusableError         data_unusable
     ├── OutputFailedError         output_failed
+    ├── SecretsUnwritableError    secrets_unwritable
+    ├── TlsUnusableError          tls_unusable
     ├── DatabaseUnusableError     database_unusable
     ├── NotRunningError           not_running
     ├── StartFailedError          start_failed
@@ -300,6 +302,20 @@ class DataUnusableError(UnavailableError):
 
     code = "data_unusable"
     sentence = "The data directory cannot be used; name another with --data:"
+
+
+class SecretsUnwritableError(UnavailableError):
+    """The file system refuses what a cluster is to be given."""
+
+    code = "secrets_unwritable"
+    sentence = "The secrets cannot be written there; name another directory:"
+
+
+class TlsUnusableError(UnavailableError):
+    """What the environment says of certificates is not whole."""
+
+    code = "tls_unusable"
+    sentence = "The certificate, its key or the CA cannot be used; see the CHARGEKEY_TLS_… files:"
 
 
 class OutputFailedError(UnavailableError):

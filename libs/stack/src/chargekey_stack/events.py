@@ -17,9 +17,11 @@ from nats.js.errors import NotFoundError as NothingThereError
 from chargekey_common import jetstream
 from chargekey_common.errors import UnavailableError
 from chargekey_common.follower import Follower, Message
+from chargekey_common.jetstream import Bus
 from chargekey_common.process import set_within
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import POSITION_HEADER, PublishedEvent
+from chargekey_stack import tls
 
 # Locks, marks and keyed ids stand on subjects of their own, which no event has.
 EVENTS: Mapping[str, Sequence[type[PublishedEvent]]] = {
@@ -57,12 +59,13 @@ class Event(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def connection(url: str, token: str) -> AsyncIterator[Client]:
-    """Open a connection to the broker; raises UnavailableError."""
+    """Open a connection to the broker; raises UnavailableError and TlsUnusableError."""
     # What services log of a connection's troubles is said by name here, or not at all.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    bus = Bus(url, lambda: token, tls.of_nats())
     try:
         async with asyncio.timeout(PATIENCE):
-            client = await jetstream.connect(url, "command", token=token)
+            client = await jetstream.connect(bus, "command")
     except TimeoutError:
         raise UnavailableError from None
     try:

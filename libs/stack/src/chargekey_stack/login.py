@@ -14,6 +14,7 @@ import msgspec
 from chargekey.identity.v1 import sign_in_pb2 as pb
 from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
 from chargekey_common import whole_files
+from chargekey_common.certificates import Certificates
 from chargekey_common.grpc.client import channel
 from chargekey_stack.errors import LoginDamagedError
 
@@ -61,14 +62,16 @@ def keep(file: Path, login: Login) -> None:
     whole_files.write(file, msgspec.json.encode(login))
 
 
-async def fresh(file: Path, login: Login, identity: str) -> Login:
+async def fresh(
+    file: Path, login: Login, identity: str, certificates: Certificates | None
+) -> Login:
     """Return the login with an access token that is good for now, asked of `identity` as need be.
 
     Raises AioRpcError where the sign-in has ended.
     """
     if login.expires_at - time.time_ns() > MARGIN:
         return login
-    as_nobody = channel(identity, None)
+    as_nobody = channel(identity, None, certificates)
     try:
         request = pb.RefreshSignInRequest(refresh_token=login.refresh_token)
         answer = await SignInServiceStub(as_nobody).RefreshSignIn(request)

@@ -23,6 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from chargekey_common import jetstream
 from chargekey_common.follower import Follower, Message
+from chargekey_common.jetstream import Bus
 from chargekey_common.process import cancel
 from chargekey_common.published.identity import UserErased
 from chargekey_stack.ports import HOST
@@ -70,7 +71,7 @@ def _about(content: bytes) -> AbstractSet[str]:
     return set((BytesHeaderParser().parsebytes(content)[ABOUT] or "").split())
 
 
-async def serve(port: int, directory: Path, nats_url: str, token: str) -> None:
+async def serve(port: int, directory: Path, bus: Bus) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -86,7 +87,7 @@ async def serve(port: int, directory: Path, nats_url: str, token: str) -> None:
         loop=loop,
     )
     server = await loop.create_server(session, HOST, port, reuse_port=True)
-    following = asyncio.create_task(_follow(mails, nats_url, token))
+    following = asyncio.create_task(_follow(mails, bus))
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,9 +99,9 @@ async def serve(port: int, directory: Path, nats_url: str, token: str) -> None:
         server.close()
 
 
-async def _follow(mails: Mails, nats_url: str, token: str) -> None:
+async def _follow(mails: Mails, bus: Bus) -> None:
     """Follow IDENTITY from its beginning, for as long as the process lives."""
-    client = await jetstream.connect(nats_url, "mail", token=token)
+    client = await jetstream.connect(bus, "mail")
     try:
         subjects = [UserErased.subject_filter()]
         await Follower(client, UserErased.stream.upper(), mails.take, subjects=subjects).run()
@@ -111,8 +112,8 @@ async def _follow(mails: Mails, nats_url: str, token: str) -> None:
 def main() -> None:
     """Read the command line and serve."""
     port, directory, nats_url, token_file = sys.argv[1:]
-    token = Path(token_file).read_text(encoding="utf-8").strip()
-    asyncio.run(serve(int(port), Path(directory), nats_url, token))
+    bus = Bus(nats_url, lambda: Path(token_file).read_text(encoding="utf-8").strip())
+    asyncio.run(serve(int(port), Path(directory), bus))
 
 
 if __name__ == "__main__":

@@ -105,6 +105,7 @@ async def running(
                 partners=f"http://{addresses.partners}",
                 nats=server.url,
                 grpc=dict(addresses.grpc),
+                health=dict(addresses.health),
                 data=str(data.path),
             )
             with data.announced(msgspec.json.encode(system)):

@@ -16,4 +16,6 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     partners: str
     nats: str
     grpc: dict[str, str]
+    # Where each tells its metrics, and whether it is ready.
+    health: dict[str, str] = {}
     data: str

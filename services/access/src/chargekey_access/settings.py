@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic_settings import SettingsConfigDict
 
-from chargekey_common.settings import ServiceSettings
+from chargekey_common.settings import StreamSettings
 
 
-class AccessSettings(ServiceSettings):
+class AccessSettings(StreamSettings):
     """Access's own settings beside every service's."""
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_ACCESS_")

@@ -18,6 +18,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from chargekey_common import tracing
 from chargekey_common.follower import Message
 from chargekey_common.published.chargers import PinLockedOut, PinLockedOutAtInstallation
 from chargekey_common.published.envelope import Attributes, PublishedEvent
@@ -143,6 +144,7 @@ class Lockouts:
                 at=lock.since,
                 cause="",
                 actor=f"service:{SOURCE}",
+                trace=tracing.current(),
             ),
         )
 

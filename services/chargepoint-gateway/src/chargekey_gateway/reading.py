@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from chargekey_common.follower import Follower
 from chargekey_common.process import Lifetime
 from chargekey_common.standing import Standing
+from chargekey_common.telemetry import Reach
 from chargekey_gateway import lockouts, remote_starts
 from chargekey_gateway.freshness import Freshness
 from chargekey_gateway.lockouts import Lockouts
@@ -51,6 +52,11 @@ class Reading:
             Follower(client, confirmed.STREAM, chargers.follow),
             Follower(client, remote_starts.STREAM, starts.follow),
         ]
+
+    @property
+    def reach(self) -> dict[str, Reach]:
+        """How far each stream is read, by its name."""
+        return {each.stream: each.reach for each in self._followers}
 
     def begin(self, lifetime: Lifetime) -> None:
         """Read for the whole life of the process."""

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chargekey_common.settings import ServiceSettings
+from chargekey_common.settings import StreamSettings
 from chargekey_gateway.ocpp import profiles
 from chargekey_gateway.ocpp.certificates import CertificateFiles
 from chargekey_gateway.ocpp.limits import Limits
@@ -25,7 +25,7 @@ from chargekey_gateway.ocpp.profiles import SecurityProfiles
 _LIMITS = Limits()
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(StreamSettings):
     """The gateway's own settings beside every service's."""
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_GATEWAY_")
@@ -76,8 +76,6 @@ class GatewaySettings(ServiceSettings):
     operators_anywhere: bool = False
     # Seconds an operator has to say who may charge.
     operator_deadline: float = Field(default=2.0, gt=0, le=4)
-    # Copies JetStream keeps of the streams the gateway owns.
-    stream_replicas: int = 1
 
     @field_validator("security_profiles", mode="before")
     @classmethod
@@ -123,7 +121,7 @@ class GatewaySettings(ServiceSettings):
         )
 
     @property
-    def certificate_files(self) -> CertificateFiles | None:
+    def ocpp_certificate_files(self) -> CertificateFiles | None:
         """What TLS is spoken with; None where it is not, or no allowed profile speaks it."""
         allowed = self.profiles.allowed
         if (

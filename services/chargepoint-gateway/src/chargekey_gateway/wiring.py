@@ -11,6 +11,7 @@ from grpc import aio
 from nats.aio.client import Client
 
 from chargekey_common.accounts import Signer
+from chargekey_common.certificates import Certificates
 from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import CannotRunError
 from chargekey_common.grpc.client import channel
@@ -24,7 +25,6 @@ from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.app_codes import AppCodes
 from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.ocpp import profiles
-from chargekey_gateway.ocpp.certificates import Certificates
 from chargekey_gateway.operators.asking import AskingOperators
 from chargekey_gateway.operators.endpoints import Endpoints
 from chargekey_gateway.operators.last_known import AnswerKeys, LastKnown
@@ -76,12 +76,14 @@ async def ask_operators(
     return asking, last_known
 
 
-def others(lifetime: Lifetime, settings: GatewaySettings) -> tuple[aio.Channel, aio.Channel]:
+def others(
+    lifetime: Lifetime, settings: GatewaySettings, certificates: Certificates | None
+) -> tuple[aio.Channel, aio.Channel]:
     """Return the ways to access and to identity."""
     signer = Signer.from_file(settings.account_key_file)
-    access = channel(settings.access_address, signer)
+    access = channel(settings.access_address, signer, certificates)
     lifetime.closing.push_async_callback(access.close)
-    identity = channel(settings.identity_address, signer)
+    identity = channel(settings.identity_address, signer, certificates)
     lifetime.closing.push_async_callback(identity.close)
     return access, identity
 
@@ -159,13 +161,13 @@ async def let_chargers_in(
     lifetime: Lifetime, settings: GatewaySettings, chargers: OcppServer
 ) -> None:
     """Listen where the security profiles that are allowed have chargers come."""
-    allowed, files = settings.profiles.allowed, settings.certificate_files
+    allowed, files = settings.profiles.allowed, settings.ocpp_certificate_files
     if profiles.NONE in allowed:
         log.warning("security_profile_0", meaning="whoever knows a charger's identity is let in")
     lifetime.closing.push_async_callback(chargers.stop, spread=settings.closing_spread)
     if files is not None and settings.ocpp_tls_address is not None:
         try:
-            certificates = Certificates(files)
+            certificates = files.renewed()
         except (ssl.SSLError, ValueError) as error:
             message = "The certificate, key or CA of CHARGEKEY_GATEWAY_OCPP_TLS_… is unusable."
             raise CannotRunError(message) from error

@@ -86,7 +86,7 @@ async def replica(nats_server: NatsServer) -> AsyncIterator[Callable[..., Any]]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(**options: float) -> Replica:
-            client = await jetstream.connect(nats_server.url, "replica", token=nats_server.token)
+            client = await jetstream.connect(nats_server.bus, "replica")
             stack.push_async_callback(jetstream.close, client)
             made = Replica(client, **options)
             running = asyncio.create_task(made.registry.run())
@@ -577,7 +577,7 @@ PROCESS = textwrap.dedent(
 
     async def main():
         url, token = sys.stdin.readline().split()
-        client = await jetstream.connect(url, "replica", token=token)
+        client = await jetstream.connect(jetstream.Bus(url, lambda: token), "replica")
         replica = Replica(client)
         print(await replica.listen(), flush=True)
         await replica.registry.run()

@@ -16,6 +16,7 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 from websockets import ClientConnection
 from websockets.exceptions import InvalidHandshake, InvalidStatus
@@ -24,10 +25,8 @@ from websockets.headers import build_authorization_basic
 from chargekey_common.errors import CannotRunError
 from chargekey_common.process import Lifetime
 from chargekey_common.testing.authority import DAY, NOW, Authority
-from chargekey_gateway.api import websocket
 from chargekey_gateway.api.websocket import OcppServer
-from chargekey_gateway.metrics import CERTIFICATE_EXPIRY
-from chargekey_gateway.ocpp.certificates import CertificateFiles, Certificates
+from chargekey_gateway.ocpp.certificates import CertificateFiles
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp.profiles import SecurityProfiles
 from chargekey_gateway.settings import GatewaySettings
@@ -51,7 +50,7 @@ class Ports:
         self.theirs = Authority(directory, "theirs")
         self.others = Authority(directory, "others")
         self.certificate, self.key = self.ours.sign(
-            "gateway", "gateway", san="localhost", usage=ExtendedKeyUsageOID.SERVER_AUTH
+            "gateway", "gateway", san="localhost", usages=(ExtendedKeyUsageOID.SERVER_AUTH,)
         )
         self.server: OcppServer
 
@@ -68,7 +67,7 @@ class Ports:
             required=2 not in allowed,
         )
         await self.server.start("127.0.0.1:0")
-        await self.server.start_tls("127.0.0.1:0", Certificates(self.files))
+        await self.server.start_tls("127.0.0.1:0", self.files.renewed())
 
     def context(self, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ours.file)
@@ -152,7 +151,9 @@ async def test_who_gets_in(ports: Ports, allowed: tuple[int, ...]) -> None:
         "another": ports.theirs.sign("another", "CP/2 ä"),
         "another CA's": ports.others.sign("stranger", IDENTITY),
         "expired": ports.theirs.sign("expired", IDENTITY, until=NOW - DAY),
-        "server's": ports.theirs.sign("server", IDENTITY, usage=ExtendedKeyUsageOID.SERVER_AUTH),
+        "server's": ports.theirs.sign(
+            "server", IDENTITY, usages=(ExtendedKeyUsageOID.SERVER_AUTH,)
+        ),
     }
     await ports.start(*allowed, failures_per_identity=0)
     found = {}
@@ -237,7 +238,7 @@ async def test_a_replaced_password_closes_who_came_by_it_and_not_who_has_a_certi
 async def test_nothing_older_than_tls_1_2_is_spoken(ports: Ports) -> None:
     """O13."""
     await ports.start(2)
-    assert Certificates(ports.files).context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert ports.files.renewed().current.minimum_version is ssl.TLSVersion.TLSv1_2
     for version, expected in (("TLSv1_1", "no TLS"), ("TLSv1_2", "in"), ("TLSv1_3", "in")):
         context = ports.context()
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -257,14 +258,13 @@ def shown(socket: ClientConnection) -> int:
     return x509.load_der_x509_certificate(der).serial_number
 
 
-def expiry() -> float:
-    [family] = CERTIFICATE_EXPIRY.collect()
-    return family.samples[0].value
+def expiry() -> float | None:
+    return REGISTRY.get_sample_value("tls_cert_expiry_seconds", {"certificate": "ocpp"})
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "CERTIFICATES_WATCH", 0.01)
+    monkeypatch.setattr("chargekey_common.certificates.WATCH", 0.01)
 
 
 async def renewed(ports: Ports, before: int) -> int:
@@ -294,7 +294,7 @@ async def test_a_certificate_is_renewed_under_open_connections(ports: Ports) -> 
             "gateway",
             "gateway",
             san="localhost",
-            usage=ExtendedKeyUsageOID.SERVER_AUTH,
+            usages=(ExtendedKeyUsageOID.SERVER_AUTH,),
             until=NOW + 5 * DAY,
         )
         assert await renewed(ports, before) != before
@@ -322,8 +322,8 @@ def test_files_that_do_not_fit_together_change_nothing(
     """O16."""
     ports = Ports(gateway, tmp_path)
     files = CertificateFiles(certificate=ports.certificate, key=ports.key)
-    certificates = Certificates(files)
-    before, key = certificates.context, ports.key.read_bytes()
+    certificates = files.renewed()
+    before, key = certificates.current, ports.key.read_bytes()
     assert not certificates.read_again()
     match broken:
         case bytes():
@@ -343,10 +343,10 @@ def test_files_that_do_not_fit_together_change_nothing(
             ports.key.unlink()
     for _ in range(2):
         assert not certificates.read_again()
-        assert certificates.context is before
+        assert certificates.current is before
     ports.certificate, ports.key = ports.ours.sign("gateway", "gateway", san="localhost")
     assert certificates.read_again()
-    assert certificates.context is not before
+    assert certificates.current is not before
     assert not certificates.read_again()
 
 

@@ -52,7 +52,7 @@ class Buckets:
         return records
 
     async def client(self) -> Client:
-        client = await jetstream.connect(self._server.url, "replica", token=self._server.token)
+        client = await jetstream.connect(self._server.bus, "replica")
         self._stack.push_async_callback(jetstream.close, client)
         return client
 

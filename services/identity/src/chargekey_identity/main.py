@@ -9,12 +9,13 @@ from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
 from chargekey_common.audit.standings import Standings
-from chargekey_common.event_sourced import tell_and_hear
+from chargekey_common.certificates import follow
+from chargekey_common.event_sourced import restoration, tell_and_hear
 from chargekey_common.grpc.client import RemoteCheck, channel
 from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load, migration
-from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_common.telemetry import HealthServer, Readiness, observe
 from chargekey_identity.api.access import Access
 from chargekey_identity.ledger import Ledger, Written
 from chargekey_identity.published import publication
@@ -26,12 +27,16 @@ from chargekey_identity.wiring import Application, openid_provider, reactions, s
 async def start(lifetime: Lifetime) -> None:
     """Open the store and serve once the ledger of erasures was read; access may come later."""
     settings = load(IdentitySettings)
-    configure_logging("identity", settings.log_level)
+    observe(lifetime, "identity", settings.log_level)
     master = settings.master_key_file.read_bytes()
     secret = settings.keyed_id_secret_file.read_bytes()
     storage = lifetime.closing.enter_context(opened(settings.tables, master))
+    certificates = follow(lifetime, settings.tls_files)
+    bus = jetstream.bus(lifetime, settings)
     signer = Signer.from_file(settings.account_key_file)
-    to_access = await lifetime.closing.enter_async_context(channel(settings.access_address, signer))
+    to_access = await lifetime.closing.enter_async_context(
+        channel(settings.access_address, signer, certificates)
+    )
     provider = await lifetime.closing.enter_async_context(openid_provider(settings))
     identity = Application(
         storage,
@@ -45,17 +50,18 @@ async def start(lifetime: Lifetime) -> None:
     written = Written()
     standings = Standings()
     server = Server(
-        audit.service(storage.events, publication, settings, changes),
+        audit.service(storage.events, publication, bus, changes),
         Verifier(settings.accounts, identity.keys),
         RemoteCheck(to_access),
         standings.service(),
         *services(identity, access, written),
+        certificates=certificates,
     )
-    health = HealthServer(lambda: Readiness(ready=server.serving))
+    health = HealthServer(lifetime, lambda: Readiness(ready=server.serving))
     await lifetime.serve(health, settings.health_address)
-    client = await jetstream.connect(settings.nats_url, "identity", token=settings.nats_token)
+    client = await jetstream.connect(bus, "identity")
     lifetime.closing.push_async_callback(jetstream.close, client)
-    ledger = Ledger(client, storage.keyring, written)
+    ledger = Ledger(client, storage.keyring, written, replicas=settings.stream_replicas)
     # Whoever was erased is so in a database that was restored, too, before anybody asks.
     await asyncio.to_thread(identity.privacy.finish, await ledger.read())
     lifetime.own(ledger.run(), "ledger")
@@ -63,8 +69,11 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.own(identity.scans.run(), "deletion of old codes")
     lifetime.own(changes.run(), "changes")
     heard = reactions(identity, access)
-    tell_and_hear(lifetime, settings, client, storage.events, publication, standings, *heard)
+    tell_and_hear(lifetime, settings, bus, client, storage.events, publication, standings, *heard)
     await server.ready()
+    # Before the relay: what calls in flight record is told, too.
+    lifetime.closing.push_async_callback(server.stop)
 
 
 migrate = migration(IdentitySettings, *MAKERS)
+restored = restoration(IdentitySettings)

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chargekey_common.settings import ServiceSettings
+from chargekey_common.settings import StreamSettings
 from chargekey_identity.domain import email
 from chargekey_identity.domain.errors import EmailMalformedError
 
 
-class IdentitySettings(ServiceSettings):
+class IdentitySettings(StreamSettings):
     """Identity's own settings beside every service's."""
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_IDENTITY_")

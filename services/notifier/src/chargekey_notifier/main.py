@@ -7,17 +7,20 @@ from typing import NamedTuple
 
 from grpc import aio
 
+from chargekey_common import jetstream
 from chargekey_common.accounts import Signer, Verifier
 from chargekey_common.audit.standings import Standings
+from chargekey_common.certificates import Certificates, follow
 from chargekey_common.grpc.client import RemoteCheck, channel, issued_keys
 from chargekey_common.grpc.server import Server
 from chargekey_common.http_server import HttpServer
+from chargekey_common.jetstream import Bus
 from chargekey_common.leadership import lead
 from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import Lifetime
 from chargekey_common.reactions import Reactions
 from chargekey_common.settings import load, migration
-from chargekey_common.telemetry import HealthServer, Readiness, configure_logging
+from chargekey_common.telemetry import HealthServer, Readiness, observe
 from chargekey_notifier.api import feeds as feed_service
 from chargekey_notifier.api import mails as mail_service
 from chargekey_notifier.api import ocpi as ocpi_service
@@ -72,25 +75,29 @@ class Mails(NamedTuple):
     unsubscribing: Unsubscribing
 
 
-def connect(lifetime: Lifetime, settings: NotifierSettings) -> Others:
+def connect(
+    lifetime: Lifetime, settings: NotifierSettings, certificates: Certificates | None
+) -> Others:
     """Return the ways to them; each connects when something is asked."""
     signer = Signer.from_file(settings.account_key_file)
     channels = Others(
-        access=channel(settings.access_address, signer),
-        identity=channel(settings.identity_address, signer),
-        gateway=channel(settings.gateway_address, signer),
+        access=channel(settings.access_address, signer, certificates),
+        identity=channel(settings.identity_address, signer, certificates),
+        gateway=channel(settings.gateway_address, signer, certificates),
     )
     for each in channels:
         lifetime.closing.push_async_callback(each.close)
     return channels
 
 
-def project_feeds(lifetime: Lifetime, settings: NotifierSettings) -> tuple[Feeds, Projector]:
+def project_feeds(
+    lifetime: Lifetime, settings: NotifierSettings, bus: Bus
+) -> tuple[Feeds, Projector]:
     """Return what every partner is told, and what tells it, at work."""
     where = settings.tables("feeds.db")
     feeds = Feeds(where)
     lifetime.closing.callback(feeds.close)
-    projector = Projector(feeds, settings.nats_url, settings.nats_token)
+    projector = Projector(feeds, bus)
     lifetime.own(lead(where, "feeds", projector.run), "feeds")
     retention = FeedRetention(feeds, days=settings.feed_days, clock=time.time_ns)
     lifetime.own(retention.run(), "feed retention")
@@ -114,7 +121,14 @@ def send_mails(lifetime: Lifetime, settings: NotifierSettings, others: Others) -
         administrator_language=settings.administrator_language,
         portal_url=settings.portal_url,
     )
-    sender = Sender(outbox, writer, Post(settings.smtp_address, settings.sender_address))
+    post = Post(
+        settings.smtp_address,
+        settings.sender_address,
+        tls=settings.smtp_tls,
+        user=settings.smtp_user,
+        password_file=settings.smtp_password_file,
+    )
+    sender = Sender(outbox, writer, post)
     lifetime.own(lead(where, "sending", sender.run), "sender")
     return Mails(outbox, choices, unsubscribing)
 
@@ -166,17 +180,17 @@ async def speak_ocpi(
 
 
 def open_nats_door(
-    lifetime: Lifetime, settings: NotifierSettings, others: Others, feeds: Feeds
+    lifetime: Lifetime, settings: NotifierSettings, bus: Bus, others: Others, feeds: Feeds
 ) -> NatsDoor:
     """Return the door, which is being opened."""
     door = NatsDoor(
-        settings.nats_url,
-        settings.nats_token,
+        bus,
         feeds=feeds,
         where=settings.tables("feeds.db"),
         identity=others.identity,
         signer=issuer(settings.nats_issuer_file),
         days=settings.feed_days,
+        replicas=settings.stream_replicas,
     )
     lifetime.own(door.run(), "nats door")
     return door
@@ -185,17 +199,18 @@ def open_nats_door(
 async def start(lifetime: Lifetime) -> None:
     """Send what waits and react to what comes; ready while events reach the reactions."""
     settings = load(NotifierSettings)
-    configure_logging("notifier", settings.log_level)
-    others = connect(lifetime, settings)
-    feeds, projector = project_feeds(lifetime, settings)
+    observe(lifetime, "notifier", settings.log_level)
+    certificates = follow(lifetime, settings.tls_files)
+    bus = jetstream.bus(lifetime, settings)
+    others = connect(lifetime, settings, certificates)
+    feeds, projector = project_feeds(lifetime, settings, bus)
     mails = send_mails(lifetime, settings, others)
     webhooks = await send_webhooks(lifetime, settings, feeds)
     ocpi = await speak_ocpi(lifetime, settings, others, feeds)
-    nats_door = open_nats_door(lifetime, settings, others, feeds)
+    nats_door = open_nats_door(lifetime, settings, bus, others, feeds)
     reactions = Reactions(
         "notifier",
-        settings.nats_url,
-        settings.nats_token,
+        bus,
         mails.outbox,
         *(each(mails.outbox) for each in MAILS),
         on_user_erased(mails.choices),
@@ -217,6 +232,7 @@ async def start(lifetime: Lifetime) -> None:
         mail_service.service(mails.choices, mails.unsubscribing),
         ocpi_service.service(ocpi, partners, public_url=settings.public_url),
         Standings(projector.standings, reactions.standings).service(),
+        certificates=certificates,
     )
     events = EventsDoor(feeds, verifier, check)
     http = HttpServer(
@@ -227,15 +243,17 @@ async def start(lifetime: Lifetime) -> None:
             TokenDoor(others.identity).routes(),
         ),
         settings.http_address,
+        trusted_proxies=settings.trusted_proxies,
     )
     health = HealthServer(
+        lifetime,
         lambda: Readiness(
             ready=reactions.reacting.is_set()
             and nats_door.open.is_set()
             and server.serving
             and http.serving,
             detail={"feeds": "caught up" if projector.caught_up else "behind"},
-        )
+        ),
     )
     await lifetime.serve(health, settings.health_address)
     await lifetime.serve(server, settings.grpc_address)

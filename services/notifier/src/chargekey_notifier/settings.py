@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chargekey_common.settings import ServiceSettings
+from chargekey_common.settings import StreamSettings, TrustedProxies
+from chargekey_notifier.mails.post import SmtpTls
 
 # One plain address; what would need quoting in a header is refused.
 MailAddress = Annotated[
@@ -16,7 +17,7 @@ MailAddress = Annotated[
 ]
 
 
-class NotifierSettings(ServiceSettings):
+class NotifierSettings(StreamSettings):
     """The notifier's own settings beside every service's; addresses are `host:port`."""
 
     model_config = SettingsConfigDict(env_prefix="CHARGEKEY_NOTIFIER_")
@@ -27,6 +28,13 @@ class NotifierSettings(ServiceSettings):
     # Asked who may charge, and told to start and stop, for operators that speak OCPI.
     gateway_address: str
     smtp_address: str
+    # `offered`: TLS where the server offers it; `required`: by STARTTLS, or not at all; `implicit`:
+    # from the first byte on, as on port 465.
+    smtp_tls: SmtpTls = "offered"
+    # Whom the server lets in with the password in the file, read anew for each mail; nobody is
+    # named to it otherwise.
+    smtp_user: str = ""
+    smtp_password_file: Path | None = None
     sender_address: MailAddress
     # Who is told what no owner can be mailed about: local users have no address.
     administrator_address: MailAddress
@@ -35,6 +43,7 @@ class NotifierSettings(ServiceSettings):
     portal_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
     # Where partners' programs and unsubscribe links are answered, and what it is called outside.
     http_address: str
+    trusted_proxies: TrustedProxies = frozenset()
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s#?]+[^\s#?/]$")]
     # For how long a feed can be read again.
     feed_days: Annotated[int, Field(ge=30, le=3650)] = 35
@@ -52,3 +61,14 @@ class NotifierSettings(ServiceSettings):
     ocpi_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     # Lets webhooks and operators be called without TLS, and in our own network: for development.
     partners_anywhere: bool = False
+
+    @model_validator(mode="after")
+    def _keep_the_password(self) -> Self:
+        """Refuse half a login, and to tell the password to whoever listens."""
+        if bool(self.smtp_user) != (self.smtp_password_file is not None):
+            message = "an SMTP login is a user and a password: set both, or none"
+            raise ValueError(message)
+        if self.smtp_user and self.smtp_tls == "offered":
+            message = "an SMTP login needs TLS: set SMTP_TLS to required or implicit"
+            raise ValueError(message)
+        return self

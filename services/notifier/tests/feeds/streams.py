@@ -84,7 +84,7 @@ async def projecting(
     feeds: Feeds, server: NatsServer, clock: Callable[[], int] = lambda: NOON
 ) -> AsyncIterator[Projector]:
     """Fill the feeds while it is entered."""
-    projector = Projector(feeds, server.url, server.token, clock)
+    projector = Projector(feeds, server.bus, clock)
     task = asyncio.create_task(projector.run())
     try:
         yield projector

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from chargekey_common.jetstream import Bus
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.standing import Standing
 from chargekey_common.testing.waiting import SOON, until
@@ -40,5 +41,5 @@ async def test_the_feeds_tell_how_far_they_are_in_each_stream(
 
 
 def test_a_projector_that_has_not_begun_cannot_tell(feeds: Feeds) -> None:
-    told = asyncio.run(Projector(feeds, "nats://nobody", None).standings())
+    told = asyncio.run(Projector(feeds, Bus("nats://nobody")).standings())
     assert [each.behind for each in told] == [None] * len(STREAMS)

@@ -145,8 +145,7 @@ def opened(
     async def run() -> AsyncIterator[NatsDoor]:
         lifetime = Lifetime()
         door = NatsDoor(
-            nats_server.url,
-            nats_server.token,
+            nats_server.bus,
             feeds=feeds,
             where=tmp_path / "feeds.db",
             identity=identity_channel,
@@ -173,9 +172,7 @@ async def door(opened: Opened) -> AsyncIterator[NatsDoor]:
 @pytest_asyncio.fixture
 async def streams(nats_server: NatsServer) -> AsyncIterator[Client]:
     """Yield a client in the account of the streams themselves."""
-    client = await jetstream.connect(
-        nats_server.url, "test", token=nats_server.token, user=jetstream.FEEDS
-    )
+    client = await jetstream.connect(nats_server.bus, "test", user=jetstream.FEEDS)
     yield client
     await client.close()
 

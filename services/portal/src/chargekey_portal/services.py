@@ -15,6 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from chargekey.access.v1.check_pb2 import ListAllowedRequest
 from chargekey.access.v1.check_pb2_grpc import CheckServiceStub
 from chargekey_common.accounts import Caller
+from chargekey_common.certificates import Certificates
 from chargekey_common.grpc.client import Calling, Credential, channel
 from chargekey_common.grpc.stubs import CHARGER_DEADLINE, Stubs
 
@@ -36,12 +37,22 @@ class Service(msgspec.Struct, frozen=True):
 class Services:
     """The services of one system, by their addresses (`host:port`)."""
 
-    def __init__(self, addresses: Mapping[str, str], account: Credential) -> None:
+    def __init__(
+        self,
+        addresses: Mapping[str, str],
+        account: Credential,
+        *,
+        certificates: Certificates | None = None,
+    ) -> None:
         """Be made; what the portal itself asks, it asks by its own account."""
-        self._access = channel(addresses["access"], account)
+        self._access = channel(addresses["access"], account, certificates)
         self._check = CheckServiceStub(self._access)
-        self._channels = {name: channel(address, None) for name, address in addresses.items()}
-        self._chargers = channel(addresses["gateway"], None, deadline=CHARGER_DEADLINE)
+        self._channels = {
+            name: channel(address, None, certificates) for name, address in addresses.items()
+        }
+        self._chargers = channel(
+            addresses["gateway"], None, certificates, deadline=CHARGER_DEADLINE
+        )
         self.as_nobody = Stubs(self._channels | {"chargers": self._chargers})
         self.as_ = lru_cache(MOST_CALLERS)(self._as)
 

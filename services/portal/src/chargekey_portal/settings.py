@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from chargekey_common.errors import CannotRunError
-from chargekey_common.settings import ProcessSettings
+from chargekey_common.settings import ProcessSettings, TrustedProxies
 
 # Bytes that nobody tries out.
 SHORTEST_SECRET = 32
@@ -27,8 +26,7 @@ class PortalSettings(ProcessSettings):
     http_address: str
     # Where people find them, as in `https://charge.example`, where that is elsewhere.
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+$")] | None = None
-    # Addresses or networks of proxies that are believed whom they ask for, a space between two.
-    trusted_proxies: Annotated[frozenset[str], NoDecode] = frozenset()
+    trusted_proxies: TrustedProxies = frozenset()
     # Random bytes that sessions are signed with, 32 at least: all replicas have the same.
     session_secret_file: Path
     # The portal's own private key, to ask access with what a person may.
@@ -46,23 +44,6 @@ class PortalSettings(ProcessSettings):
     gateway_address: str
     history_address: str
     notifier_address: str
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _apart(cls, several: str | frozenset[str]) -> frozenset[str]:
-        return frozenset(several.split()) if isinstance(several, str) else several
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _known(cls, proxies: frozenset[str]) -> frozenset[str]:
-        """Refuse what is none, and would be believed never, or whoever it is."""
-        for each in proxies:
-            try:
-                ipaddress.ip_network(each)
-            except ValueError:
-                message = f"{each!r} is no address or network"
-                raise ValueError(message) from None
-        return proxies
 
     @model_validator(mode="after")
     def _among_ourselves(self) -> PortalSettings:

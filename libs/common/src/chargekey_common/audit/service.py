@@ -29,10 +29,10 @@ from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.follower import Follower, Message
 from chargekey_common.grpc.server import SYSTEM, Service
+from chargekey_common.jetstream import Bus
 from chargekey_common.pages import PageTokenMalformedError
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.relay import Publication
-from chargekey_common.settings import ServiceSettings
 
 NAME = "chargekey.audit.v1.AuditService"
 # Seconds between two words about how far it has come.
@@ -67,12 +67,12 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self,
         store: EventStore,
         publish: Callable[[Record], Publication],
-        settings: ServiceSettings,
+        bus: Bus,
         changes: Changes,
     ) -> None:
         self._store = store
         self._publish = publish
-        self._settings = settings
+        self._bus = bus
         self._changes = changes
 
     async def ListChanges(  # noqa: N802 - its name is the protocol's
@@ -104,7 +104,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self, _: pb.VerifyRequest, __: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.VerifyResponse]:
         """Compare, as the proto says."""
-        async with _connected(self._settings, self._store.service) as client:
+        async with _connected(self._bus, self._store.service) as client:
             verification = _Verification(self._store, self._publish, client)
             async for told in verification.run():
                 yield told
@@ -113,11 +113,11 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 def service(
     store: EventStore,
     publish: Callable[[Record], Publication],
-    settings: ServiceSettings,
+    bus: Bus,
     changes: Changes,
 ) -> Service:
     """Return the service, to be served beside the store's own; somebody runs the `changes`."""
-    servicer = AuditServicer(store, publish, settings, changes)
+    servicer = AuditServicer(store, publish, bus, changes)
     return Service(
         NAME,
         audit_pb2_grpc.add_AuditServiceServicer_to_server,
@@ -146,12 +146,10 @@ def _change(change: Change) -> pb.Change:
 
 
 @asynccontextmanager
-async def _connected(settings: ServiceSettings, service: str) -> AsyncIterator[Client]:
+async def _connected(bus: Bus, service: str) -> AsyncIterator[Client]:
     try:
         async with asyncio.timeout(PATIENCE):
-            client = await jetstream.connect(
-                settings.nats_url, f"{service}-audit", token=settings.nats_token
-            )
+            client = await jetstream.connect(bus, f"{service}-audit")
     except TimeoutError:
         raise AuditInterruptedError from None
     try:

@@ -29,6 +29,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     event: msgspec.Raw
     owner: str | None = None
     sealed: bytes | None = None
+    trace: str = ""
 
 
 class UnknownTopicError(Exception):
@@ -36,7 +37,7 @@ class UnknownTopicError(Exception):
 
 
 class RecordMapper(Mapper[str]):
-    """Writes `{at, cause, actor, event, owner, sealed}`; strict in both directions.
+    """Writes `{at, cause, actor, event, owner, sealed, trace}`; strict in both directions.
 
     An event with personal fields names its owner in `user_id`, or is an event of
     the user himself, whose id is the aggregate's. Personal fields are strings, or
@@ -75,6 +76,7 @@ class RecordMapper(Mapper[str]):
             event=msgspec.Raw(msgspec.json.encode(public)),
             owner=owner,
             sealed=sealed,
+            trace=record.trace,
         )
         return StoredEvent(
             originator_id=record.originator_id,
@@ -104,6 +106,7 @@ class RecordMapper(Mapper[str]):
             cause=row.cause,
             actor=row.actor,
             event=None,
+            trace=row.trace,
         )
         if row.sealed is not None and row.owner is not None:
             plain = None

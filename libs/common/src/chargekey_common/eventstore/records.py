@@ -25,7 +25,8 @@ class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Record(msgspec.Struct, frozen=True):
     """An event at its place: aggregate, version from 1, time (ns), cause and actor.
 
-    `cause` is the id of the command or event that led to it, `actor` the caller.
+    `cause` is the id of the command or event that led to it, `actor` the caller, `trace` the
+    traceparent of what recorded it, empty where nobody was told of that.
     """
 
     originator_id: str
@@ -34,6 +35,7 @@ class Record(msgspec.Struct, frozen=True):
     cause: str
     actor: str
     event: Any
+    trace: str = ""
 
     @property
     def event_id(self) -> str:

@@ -28,6 +28,8 @@ from eventsourcing.persistence import (
     Recording,
 )
 
+from chargekey_common import tracing
+from chargekey_common.database import ERRORS
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.mapper import RecordMapper, Seal
@@ -48,6 +50,8 @@ State = TypeVar("State")
 Event = TypeVar("Event", bound=DomainEvent)
 Result = TypeVar("Result")
 P = ParamSpec("P")
+
+_ERRORS = ERRORS.labels("events")
 
 log = structlog.get_logger()
 
@@ -128,6 +132,7 @@ class Work:
         self._store = store
         self.actor = actor
         self.cause = cause
+        self.trace = tracing.current()
         self.at = time.time_ns()
         self.records: list[Record] = []
         self._versions: dict[str, int] = {}
@@ -144,7 +149,7 @@ class Work:
             version = self._versions[aggregate.id] + 1
             self._versions[aggregate.id] = version
             self.records.append(
-                Record(aggregate.id, version, self.at, self.cause, self.actor, event)
+                Record(aggregate.id, version, self.at, self.cause, self.actor, event, self.trace)
             )
 
 
@@ -356,6 +361,7 @@ class EventStore(Application[str]):
             yield
         # A server that only reads, as after a failover, is an internal error to psycopg.
         except (InterfaceError, InternalError, OperationalError) as error:
+            _ERRORS.inc()
             # Databases name the trouble here, never a value.
             log.error("store_unavailable", service=self.service, error=str(error))  # noqa: TRY400 - nobody's bug to trace
             raise StoreUnavailableError from error

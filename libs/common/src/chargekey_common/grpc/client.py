@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import grpc
 import msgspec
@@ -13,17 +13,21 @@ import structlog
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc import aio
 from grpc_status import rpc_status
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from chargekey.access.v1 import check_pb2 as pb
 from chargekey.access.v1 import check_pb2_grpc
 from chargekey.identity.v1 import sign_in_pb2, sign_in_pb2_grpc
+from chargekey_common import tracing
 from chargekey_common.accounts import Caller
+from chargekey_common.certificates import Certificates
 from chargekey_common.errors import (
     ChargekeyError,
     ManagedByThirdPartyError,
     PermissionDeniedError,
     UnavailableError,
 )
+from chargekey_common.grpc.mutual_tls import RenewingChannel
 from chargekey_common.tokens import KeySet
 
 DEADLINE = 5.0
@@ -115,14 +119,14 @@ def _named(error: aio.AioRpcError) -> RemoteError | None:
 
 
 class _Details:
-    """Adds the caller's token to a call, and a deadline where it has none."""
+    """Adds the caller's token and trace to a call, and a deadline where it has none."""
 
     def __init__(self, credential: Credential | None, deadline: float) -> None:
         self._credential = credential
         self._deadline = deadline
 
-    def of(self, call: aio.ClientCallDetails) -> aio.ClientCallDetails:
-        metadata = aio.Metadata(*(call.metadata or ()))
+    def of(self, call: aio.ClientCallDetails, span: Span) -> aio.ClientCallDetails:
+        metadata = aio.Metadata(*(call.metadata or ()), *tracing.injected(span).items())
         if self._credential is not None:
             metadata.add("authorization", f"Bearer {self._credential.token()}")
         return aio.ClientCallDetails(
@@ -141,7 +145,10 @@ class _AskOnce(_Details, aio.UnaryUnaryClientInterceptor):
         client_call_details: aio.ClientCallDetails,
         request: Any,  # noqa: ANN401 - any message
     ) -> Any:  # noqa: ANN401 - any call
-        return await continuation(self.of(client_call_details), request)
+        span = tracing.calling(_name(client_call_details))
+        call = await continuation(self.of(client_call_details, span), request)
+        call.add_done_callback(lambda _: span.end())
+        return call
 
 
 class _Listen(_Details, aio.UnaryStreamClientInterceptor):
@@ -151,28 +158,43 @@ class _Listen(_Details, aio.UnaryStreamClientInterceptor):
         client_call_details: aio.ClientCallDetails,
         request: Any,  # noqa: ANN401 - any message
     ) -> Any:  # noqa: ANN401 - any call
-        return await continuation(self.of(client_call_details), request)
+        return await continuation(self.of(client_call_details, INVALID_SPAN), request)
+
+
+def _name(call: aio.ClientCallDetails) -> str:
+    # Typed as if it were always text.
+    method = cast("str | bytes", call.method)
+    return method.decode() if isinstance(method, bytes) else method
 
 
 def channel(
-    address: str, credential: Credential | None, *, deadline: float = DEADLINE
+    address: str,
+    credential: Credential | None,
+    certificates: Certificates | None = None,
+    *,
+    deadline: float = DEADLINE,
 ) -> aio.Channel:
-    """Open a channel, without a credential as nobody.
+    """Open a channel, without a credential as nobody, without certificates in the clear.
 
-    `deadline` in seconds holds for calls with one answer that set none.
+    By TLS whoever answers has to show a certificate for the host of `address`. `deadline` in
+    seconds holds for calls with one answer that set none.
     """
-    return aio.insecure_channel(
-        address,
-        options=[
-            # Services are reached directly, whatever proxy a person's shell is set to.
-            ("grpc.enable_http_proxy", 0),
-            # By itself the library waits a second at first and up to two minutes later:
-            # half a minute more after an outage of one.
-            ("grpc.initial_reconnect_backoff_ms", SHORTEST_BACKOFF),
-            ("grpc.max_reconnect_backoff_ms", LONGEST_BACKOFF),
-        ],
-        interceptors=[_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE)],
-    )
+    options = [
+        # Services are reached directly, whatever proxy a person's shell is set to.
+        ("grpc.enable_http_proxy", 0),
+        # By itself the library waits a second at first and up to two minutes later:
+        # half a minute more after an outage of one.
+        ("grpc.initial_reconnect_backoff_ms", SHORTEST_BACKOFF),
+        ("grpc.max_reconnect_backoff_ms", LONGEST_BACKOFF),
+    ]
+    interceptors = (_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE))
+    if certificates is None:
+        return aio.insecure_channel(address, options=options, interceptors=interceptors)
+
+    def secure(shown: grpc.ChannelCredentials) -> aio.Channel:
+        return aio.secure_channel(address, shown, options=options, interceptors=interceptors)
+
+    return RenewingChannel(certificates, secure, stays=STREAM_DEADLINE)
 
 
 class Calling:

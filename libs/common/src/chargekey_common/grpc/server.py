@@ -25,9 +25,12 @@ from grpc_status import rpc_status
 
 from chargekey_common import errors
 from chargekey_common.accounts import NOBODY, Caller, Verifier
+from chargekey_common.certificates import Certificates
 from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import Context
 from chargekey_common.grpc import requests
+from chargekey_common.grpc.mutual_tls import server_credentials
+from chargekey_common.grpc.observed import observed
 
 LONGEST_CALL = 30.0
 # For methods that tell how far they have come.
@@ -98,13 +101,20 @@ class Server:
     """Serves a package's gRPC services with health and reflection.
 
     Refuses to be made when a method of one has no entry in its objects: what nobody
-    thought about is not served. `serving` is what health checks are told.
+    thought about is not served. With certificates it speaks mutual TLS and nothing else.
+    `serving` is what health checks are told.
     """
 
     def __init__(
-        self, service: Service, verifier: Verifier, check: Check, *beside: Service
+        self,
+        service: Service,
+        verifier: Verifier,
+        check: Check,
+        *beside: Service,
+        certificates: Certificates | None = None,
     ) -> None:
         self.serving = False
+        self._certificates = certificates
         self._services = (service, *beside)
         self._health = HealthServicer()
         self._server = aio.server(interceptors=[_Gate(self._services, verifier, check)])
@@ -119,7 +129,11 @@ class Server:
         """Listen on `host:port` and return the port; healthy once `ready` is called."""
         # The library's own default is to be healthy from the beginning.
         await self._tell_health(serving=False)
-        port = self._server.add_insecure_port(address)
+        if self._certificates is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            shown = server_credentials(self._certificates)
+            port = self._server.add_secure_port(address, shown)
         await self._server.start()
         return port
 
@@ -176,18 +190,20 @@ class _Gate(aio.ServerInterceptor):
         service = self._services[name]
         if method not in service.objects:
             return None  # declared, and not built
+        action = _action(service, method)
         # Typed as if they were not asyncio's.
         answers_once: Any = handler.unary_unary
         answers_often: Any = handler.unary_stream
         decode = handler.request_deserializer
 
         async def once(data: bytes, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: ANN401 - any message
-            async with _guarded(method, context, LONGEST_CALL):
+            async with observed(action, context), _guarded(method, context, LONGEST_CALL):
                 request = await self._admit(service, method, data, decode, context)
                 return await answers_once(request, context)
 
         async def often(data: bytes, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            async with _guarded(method, context, LONGEST_STREAM):
+            watched = observed(action, context, stream=True)
+            async with watched, _guarded(method, context, LONGEST_STREAM):
                 request = await self._admit(service, method, data, decode, context)
                 async with contextlib.aclosing(answers_often(request, context)) as answers:
                     async for answer in answers:
@@ -210,7 +226,7 @@ class _Gate(aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - any message
         """Return the request of a caller who may make it."""
         token = _bearer(context)
-        action = f"{service.name.split('.')[1]}.{method}"
+        action = _action(service, method)
         if token is None:
             # What nobody in particular may do is about nothing in particular: the rules are
             # asked before anything that was sent is looked at.
@@ -255,6 +271,11 @@ async def _guarded(
     except Exception:
         log.exception("call_failed", method=method)
         await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+
+
+def _action(service: Service, method: str) -> str:
+    """Return what rules and metrics call a method: `access.Check`."""
+    return f"{service.name.split('.')[1]}.{method}"
 
 
 def _time_allowed(context: aio.ServicerContext[Any, Any], longest: float) -> float:

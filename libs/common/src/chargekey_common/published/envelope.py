@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 
 import msgspec
 
+from chargekey_common import tracing
 from chargekey_common.positions import MalformedPositionError, Position
 
 POSITION_HEADER = "Chargekey-Position"
@@ -64,7 +65,8 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is stable: the same fact has the same id after every refill of a stream.
     `at` is in nanoseconds since the epoch; it travels in whole microseconds.
-    `position` is absent in streams that no event store stands behind.
+    `position` is absent in streams that no event store stands behind, `trace` the traceparent of
+    what it happened in, empty where nobody is told of that.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     actor: str
     position: Position | None = None
+    trace: str = ""
 
 
 def headers(event: PublishedEvent, attributes: Attributes, *, source: str) -> dict[str, str]:
@@ -90,6 +93,8 @@ def headers(event: PublishedEvent, attributes: Attributes, *, source: str) -> di
     if attributes.position is not None:
         result["ce-sequence"] = f"{attributes.position.number:020d}"
         result[POSITION_HEADER] = str(attributes.position)
+    if attributes.trace:
+        result[tracing.HEADER] = attributes.trace
     return result
 
 
@@ -107,6 +112,7 @@ def attributes(message_headers: Mapping[str, str]) -> Attributes:
         cause=message_headers.get(CAUSE_HEADER, ""),
         actor=message_headers.get(ACTOR_HEADER, ""),
         position=parsed,
+        trace=message_headers.get(tracing.HEADER, ""),
     )
 
 

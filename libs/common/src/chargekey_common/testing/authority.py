@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -12,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
+# Of a process that is called and calls.
+BOTH = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 class Authority:
@@ -49,7 +52,7 @@ class Authority:
         organisation: tuple[str, ...] = (),
         san: str | None = None,
         until: dt.datetime = NOW + DAY,
-        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+        usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.CLIENT_AUTH,),
     ) -> tuple[Path, Path]:
         """Return the files of a certificate with these common names and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -58,7 +61,7 @@ class Authority:
             + [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organisation]
         )
         builder = self._builder(subject, key, until)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if san is not None:
             alternative = x509.SubjectAlternativeName([x509.DNSName(san)])
             builder = builder.add_extension(alternative, critical=False)

@@ -82,7 +82,7 @@ def nats_server(tmp_path: Path, nats_issuer: KeyPair) -> Iterator[NatsServer]:
 @pytest_asyncio.fixture
 async def nats_client(nats_server: NatsServer) -> AsyncIterator[Client]:
     """Yield a client of the test's own server."""
-    client = await jetstream.connect(nats_server.url, "test", token=nats_server.token)
+    client = await jetstream.connect(nats_server.bus, "test")
     yield client
     await client.close()
 

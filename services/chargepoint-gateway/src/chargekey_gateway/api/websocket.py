@@ -27,6 +27,8 @@ import aiofastnet
 import structlog
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from chargekey_common import tracing
+from chargekey_common.certificates import Renewed
 from chargekey_common.process import cancel
 from chargekey_gateway.api.charger_socket import ChargerSocket, NoCommonVersion
 from chargekey_gateway.api.entrance import Caller, Entrance
@@ -34,12 +36,12 @@ from chargekey_gateway.api.failed_authentications import FailedAuthentications, 
 from chargekey_gateway.command_errors import ChargerOfflineError
 from chargekey_gateway.metrics import PROTOCOL_ERRORS
 from chargekey_gateway.ocpp import handshake
-from chargekey_gateway.ocpp.certificates import Certificates
 from chargekey_gateway.ocpp.connection import ChargerConnection
 from chargekey_gateway.ocpp.dialect import Dialect
 from chargekey_gateway.ocpp.frames import CloseCode
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp.profiles import BY_PASSWORD, SecurityProfiles
+from chargekey_gateway.ocpp.tracing import traced
 from chargekey_gateway.ocpp16.routes import OCPP16
 from chargekey_gateway.ocpp20.routes import OCPP20
 from chargekey_gateway.ocpp21.routes import OCPP21
@@ -58,7 +60,6 @@ DIALECTS: Mapping[str, Dialect] = {"ocpp2.1": OCPP21, "ocpp2.0.1": OCPP20, "ocpp
 FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
 BACKLOG = 1024  # chargers that come back at once wait in it
-CERTIFICATES_WATCH = 1.0  # seconds
 PASSWORD_REPLACED = "password replaced"  # noqa: S105 - a reason to close
 
 
@@ -81,6 +82,9 @@ class OcppServer:
         self.gateway = gateway
         self.limits = limits or Limits()
         self.clock = clock
+        self._dialects = (
+            {name: traced(each) for name, each in DIALECTS.items()} if tracing.on() else DIALECTS
+        )
         self._profiles = profiles or SecurityProfiles()
         self._registry = registry
         self._failed = FailedAuthentications(
@@ -110,10 +114,10 @@ class OcppServer:
         self._plain = _Listener(self._entrance, address, self.limits)
         await self._plain.start(None)
 
-    async def start_tls(self, address: str, certificates: Certificates) -> None:
+    async def start_tls(self, address: str, certificates: Renewed[ssl.SSLContext]) -> None:
         """Listen for TLS on `host:port` too, always with the newest `certificates`."""
         self._tls = _Listener(self._entrance, address, self.limits)
-        await self._tls.start(certificates.context)
+        await self._tls.start(certificates.current)
         self._watching = asyncio.create_task(self._watch_certificates(self._tls, certificates))
 
     @property
@@ -231,7 +235,7 @@ class OcppServer:
             ChargerSocket(
                 self,
                 charger,
-                DIALECTS[chosen],
+                self._dialects[chosen],
                 password_hash=charger.password_hash if profile in BY_PASSWORD else None,
             ),
         )
@@ -326,11 +330,11 @@ class OcppServer:
         """Tell of something that bears on the charger's security."""
         self.gateway.reports.security_event(charger, kind, seen_by="GATEWAY")
 
-    async def _watch_certificates(self, listener: _Listener, certificates: Certificates) -> None:
-        while True:
-            await asyncio.sleep(CERTIFICATES_WATCH)
-            if await asyncio.to_thread(certificates.read_again):
-                await listener.start(certificates.context)
+    async def _watch_certificates(
+        self, listener: _Listener, certificates: Renewed[ssl.SSLContext]
+    ) -> None:
+        async for context in certificates.renewals():
+            await listener.start(context)
 
     def finishing(self, task: asyncio.Task[None]) -> None:
         """Own what a connection is in the middle of, which may be lost."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from nats.aio.client import Client
 
+from chargekey_common import tracing
 from chargekey_common.published.envelope import Attributes
 from chargekey_common.published.sessions import SessionUpdated
 from chargekey_gateway.announcer import Announcer
@@ -77,7 +78,9 @@ class Metering:
         )
         event_id = update_event_id(session.transaction_id, at)
         actor = f"charger:{session.charger_id}"
-        self._announcer.announce(event, Attributes(id=event_id, at=now, cause="", actor=actor))
+        self._announcer.announce(
+            event, Attributes(id=event_id, at=now, cause="", actor=actor, trace=tracing.current())
+        )
 
     def _over(self, session: RunningSession) -> None:
         self._told_at.pop(session.transaction_id, None)

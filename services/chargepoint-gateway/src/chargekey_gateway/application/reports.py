@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
+from chargekey_common import tracing
 from chargekey_common.published.chargers import (
     ChargerBooted,
     ChargerConnected,
@@ -192,4 +193,10 @@ def of(charger: Charger) -> dict[str, str]:
 
 def told_now(charger_id: str, at: int) -> Attributes:
     """Return the attributes of what a charger does at `at`."""
-    return Attributes(id=str(uuid.uuid4()), at=at, cause="", actor=f"charger:{charger_id}")
+    return Attributes(
+        id=str(uuid.uuid4()),
+        at=at,
+        cause="",
+        actor=f"charger:{charger_id}",
+        trace=tracing.current(),
+    )

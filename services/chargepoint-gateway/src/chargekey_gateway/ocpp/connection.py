@@ -20,7 +20,7 @@ import asyncio
 import re
 import traceback
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 import msgspec
@@ -31,7 +31,7 @@ from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.commands import Command, Outcome, RemoteStart, Result
 from chargekey_gateway.metrics import count_call
 from chargekey_gateway.ocpp import frames
-from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Payload, Route
+from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Later, Payload, Route
 from chargekey_gateway.ocpp.frames import CloseCode, Fault
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.view.entries import Charger
@@ -244,7 +244,7 @@ class ChargerConnection:
         message_id: str,
         route: AtOnce[Any, Any],
         request: msgspec.Struct,
-        response: Coroutine[Any, Any, msgspec.Struct],
+        response: Later[msgspec.Struct],
     ) -> None:
         if len(self._pending) >= self.limits.pending_calls:
             response.close()
@@ -263,7 +263,7 @@ class ChargerConnection:
         message_id: str,
         route: AtOnce[Any, Any],
         request: msgspec.Struct,
-        response: Coroutine[Any, Any, msgspec.Struct],
+        response: Later[msgspec.Struct],
     ) -> None:
         try:
             answer = await response

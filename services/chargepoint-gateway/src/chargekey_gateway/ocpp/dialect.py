@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from chargekey_gateway.view.entries import Charger
 Request = TypeVar("Request", bound=msgspec.Struct)
 Response = TypeVar("Response", bound=msgspec.Struct)
 Answer = TypeVar("Answer")
+Answered_co = TypeVar("Answered_co", covariant=True)
 # A message of a class, or the payload of an action that no class describes.
 Payload = msgspec.Struct | Mapping[str, Any]
 
@@ -42,11 +43,21 @@ class Peer(Protocol):
         """Queue `request` behind the calls before it; a Result where there is no answer."""
 
 
+class Later(Protocol[Answered_co]):
+    """An answer that somebody else is asked for once it is awaited; close it, and nobody is."""
+
+    def __await__(self) -> Generator[Any, Any, Answered_co]:
+        """Ask."""
+
+    def close(self) -> None:
+        """Leave nothing behind of what nobody awaits."""
+
+
 class AtOnce(Generic[Request, Response]):
     """An action answered from memory, in the loop iteration it arrives in.
 
-    Where somebody else has to be asked first, the answer is a coroutine that gives it:
-    whatever comes meanwhile overtakes.
+    Where somebody else has to be asked first, the answer is given Later: whatever comes
+    meanwhile overtakes.
 
     `then` runs once the answer is on its way: the place for calls that follow it.
     """
@@ -55,7 +66,7 @@ class AtOnce(Generic[Request, Response]):
         self,
         request: type[Request],
         response: type[Response],
-        answer: Callable[[Peer, Request], Response | Coroutine[Any, Any, Response]],
+        answer: Callable[[Peer, Request], Response | Later[Response]],
         then: Callable[[Peer, Request, Response], None] | None = None,
     ) -> None:
         """Decode into `request`, answer with a `response`."""
@@ -91,7 +102,7 @@ Route = AtOnce[Any, Any] | InOrder[Any, Any]
 
 def once_decided(
     decision: Decision | Awaitable[Decision], answer: Callable[[Decision], Response]
-) -> Response | Coroutine[Any, Any, Response]:
+) -> Response | Later[Response]:
     """Answer what `Deciding.authorize` decided: at once or, where it asks an operator, later."""
     return answer(decision) if isinstance(decision, Decision) else _later(decision, answer)
 

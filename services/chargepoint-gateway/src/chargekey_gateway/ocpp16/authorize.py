@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
-
 import msgspec
 
 from chargekey_gateway.decision import Decision
-from chargekey_gateway.ocpp.dialect import Peer, once_decided
+from chargekey_gateway.ocpp.dialect import Later, Peer, once_decided
 from chargekey_gateway.ocpp16.id_tag_info import id_tag_info
 from chargekey_gateway.ocpp16.messages import Authorize, AuthorizeResponse
 
 
-def answer(
-    peer: Peer, request: Authorize
-) -> AuthorizeResponse | Coroutine[Any, Any, AuthorizeResponse]:
+def answer(peer: Peer, request: Authorize) -> AuthorizeResponse | Later[AuthorizeResponse]:
     """Answer from memory (§4.1), or what the operator of the site says."""
     return once_decided(peer.gateway.deciding.authorize(peer.charger, request.id_tag), _response)
 

@@ -6,6 +6,7 @@ Actions answered at once may overtake; the others keep their order.
 from __future__ import annotations
 
 from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
+from chargekey_gateway.ocpp.timing import timed
 from chargekey_gateway.ocpp16 import (
     authorize,
     boot_notification,
@@ -25,7 +26,7 @@ from chargekey_gateway.ocpp16.send import ACTIONS
 
 # fmt: off - a table is read by its columns
 ROUTES: dict[str, Route] = {
-    "Authorize": AtOnce(m.Authorize, m.AuthorizeResponse, authorize.answer),
+    "Authorize": AtOnce(m.Authorize, m.AuthorizeResponse, timed(authorize.answer)),
     "BootNotification": AtOnce(
         m.BootNotification,
         m.BootNotificationResponse,

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from chargekey_gateway.decision import Decision
-from chargekey_gateway.ocpp.dialect import Peer, once_decided
+from chargekey_gateway.ocpp.dialect import Later, Peer, once_decided
 from chargekey_gateway.ocpp20 import id_tokens
 from chargekey_gateway.ocpp20.id_token_info import id_token_info
 from chargekey_gateway.ocpp20.messages import Authorize, AuthorizeResponse
 
 
-def answer(
-    peer: Peer, request: Authorize
-) -> AuthorizeResponse | Coroutine[Any, Any, AuthorizeResponse]:
+def answer(peer: Peer, request: Authorize) -> AuthorizeResponse | Later[AuthorizeResponse]:
     """Answer from memory (C01), or what the operator of the site says."""
     presented = id_tokens.read(request.id_token)
     decision = peer.gateway.deciding.authorize(

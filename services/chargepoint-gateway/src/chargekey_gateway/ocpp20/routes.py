@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
+from chargekey_gateway.ocpp.timing import timed
 from chargekey_gateway.ocpp20 import (
     authorize,
     boot_notification,
@@ -36,7 +37,7 @@ def noted(notification: type[msgspec.Struct]) -> Route:
 
 
 ROUTES: dict[str, Route] = {
-    "Authorize": AtOnce(m.Authorize, m.AuthorizeResponse, authorize.answer),
+    "Authorize": AtOnce(m.Authorize, m.AuthorizeResponse, timed(authorize.answer)),
     "BootNotification": AtOnce(
         m.BootNotification,
         m.BootNotificationResponse,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from chargekey_gateway.ocpp import clocks
 from chargekey_gateway.ocpp.dialect import Peer
 from chargekey_gateway.ocpp20.messages import Acknowledged, StatusNotification
 
 
 def answer(peer: Peer, request: StatusNotification) -> Acknowledged:
     """Pass it on (G01): sessions are an EVSE's, whichever of its plugs is in use."""
+    clocks.compare(peer.charger.id, request.timestamp, peer.now())
     tell(peer, request.evse_id, request.connector_id, request.connector_status)
     return Acknowledged()
 

@@ -7,6 +7,7 @@ said. Actions answered at once may overtake; the others keep their order.
 from __future__ import annotations
 
 from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Route
+from chargekey_gateway.ocpp.timing import timed
 from chargekey_gateway.ocpp20 import (
     authorize,
     boot_notification,
@@ -37,7 +38,7 @@ from chargekey_gateway.ocpp21.commands import COMMANDS
 from chargekey_gateway.ocpp21.send import ACTIONS
 
 ROUTES: dict[str, Route] = {
-    "Authorize": AtOnce(m21.Authorize, m.AuthorizeResponse, authorize.answer),
+    "Authorize": AtOnce(m21.Authorize, m.AuthorizeResponse, timed(authorize.answer)),
     "BatterySwap": noted(m21.BatterySwap),
     "BootNotification": AtOnce(
         m.BootNotification,

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from chargekey_common import tracing
 from chargekey_common.jetstream import OutMessage
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.published.sessions import (
@@ -210,7 +211,13 @@ def _lock(identification_id: str, state: bytes, expected: int) -> OutMessage:
 def _message(
     event: PublishedEvent, event_id: str, charger_id: str, now: int, actor: str | None = None
 ) -> OutMessage:
-    about = Attributes(id=event_id, at=now, cause="", actor=actor or f"charger:{charger_id}")
+    about = Attributes(
+        id=event_id,
+        at=now,
+        cause="",
+        actor=actor or f"charger:{charger_id}",
+        trace=tracing.current(),
+    )
     return OutMessage(
         event.subject, msgspec.json.encode(event), headers(event, about, source=SOURCE)
     )

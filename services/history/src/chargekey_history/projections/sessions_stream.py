@@ -18,6 +18,7 @@ from chargekey_common.published.sessions import (
     EVENTS,
 )
 from chargekey_common.standing import Standing
+from chargekey_common.telemetry import Reach
 from chargekey_history.projections.past import Bookmark, Event, Fact, Past
 
 STREAM = "SESSIONS"
@@ -49,9 +50,9 @@ class SessionsStream:
         self._reached = 0
 
     @property
-    def applied(self) -> int:
-        """The sequence the rows have come to in this run."""
-        return 0 if self._follower is None else self._follower.sequence
+    def reach(self) -> dict[str, Reach]:
+        """How far the stream is read, by its name; nothing before it is."""
+        return {} if self._follower is None else {STREAM: self._follower.reach}
 
     async def follower(self, client: Client) -> Follower:
         """Return what reads on from where the rows end, to be run once."""

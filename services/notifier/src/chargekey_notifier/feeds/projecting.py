@@ -22,6 +22,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from chargekey_common import jetstream
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.follower import Message
+from chargekey_common.jetstream import Bus
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import (
@@ -73,14 +74,12 @@ class Projector:
     def __init__(
         self,
         feeds: Feeds,
-        nats_url: str,
-        nats_token: str | None,
+        bus: Bus,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """Let access end by `clock`, which tells nanoseconds since the epoch."""
         self._feeds = feeds
-        self._nats_url = nats_url
-        self._nats_token = nats_token
+        self._bus = bus
         self._clock = clock
         self.caught_up = False
         self._merging: Merging | None = None
@@ -93,7 +92,7 @@ class Projector:
 
     async def run(self) -> None:
         """Project until cancelled."""
-        client = await jetstream.connect(self._nats_url, "notifier-feeds", token=self._nats_token)
+        client = await jetstream.connect(self._bus, "notifier-feeds")
         try:
             delay = FIRST_DELAY
             while True:

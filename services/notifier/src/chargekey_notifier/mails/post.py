@@ -8,11 +8,15 @@ from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage, Message
 from email.policy import SMTP, Policy
 from email.utils import localtime
+from pathlib import Path
+from typing import Literal
 
 import aiosmtplib
 
 from chargekey_common.jetstream import cancellably
 from chargekey_notifier.mails.letters import Letter
+
+SmtpTls = Literal["offered", "required", "implicit"]
 
 DEADLINE = 20.0  # seconds for one letter, from connecting to the last answer
 PERMANENT = 500
@@ -45,9 +49,23 @@ class AddressRefusedError(Exception):
 
 
 class Post:
-    """Sends from one address through one server; TLS where the server offers it."""
+    """Sends from one address through one server, to which it is `user` where one is named.
 
-    def __init__(self, smtp_address: str, sender: str) -> None:
+    `tls` is as in the settings.
+    """
+
+    def __init__(
+        self,
+        smtp_address: str,
+        sender: str,
+        *,
+        tls: SmtpTls = "offered",
+        user: str = "",
+        password_file: Path | None = None,
+    ) -> None:
+        self._tls = tls
+        self._user = user
+        self._password_file = password_file
         self._host, _, port = smtp_address.rpartition(":")
         self._port = int(port)
         self._sender = sender
@@ -71,7 +89,7 @@ class Post:
 
         Raises RefusedError when the server refuses this very letter, AddressRefusedError
         when it refuses whom it is to, and aiosmtplib.SMTPException, OSError or TimeoutError
-        when it may work later: a refused sender is a matter of settings.
+        when it may work later: a refused sender, or login, is a matter of settings.
         """
         message = EmailMessage(policy=_POLICY)
         message["From"] = self._sender
@@ -92,7 +110,14 @@ class Post:
                 # The library waits as nats-py does, and loses cancellations.
                 await cancellably(
                     aiosmtplib.send(
-                        message, hostname=self._host, port=self._port, local_hostname=self._domain
+                        message,
+                        hostname=self._host,
+                        port=self._port,
+                        local_hostname=self._domain,
+                        use_tls=self._tls == "implicit",
+                        start_tls={"offered": None, "required": True, "implicit": False}[self._tls],
+                        username=self._user or None,
+                        password=await self._password(),
                     )
                 )
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -104,6 +129,11 @@ class Post:
             if error.code >= PERMANENT:
                 raise RefusedError(str(error.code)) from None
             raise
+
+    async def _password(self) -> str | None:
+        if self._password_file is None:
+            return None
+        return (await asyncio.to_thread(self._password_file.read_text)).strip()
 
 
 def _encoding(text: str) -> str | None:

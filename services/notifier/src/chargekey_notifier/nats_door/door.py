@@ -10,6 +10,7 @@ import nkeys
 from grpc import aio
 
 from chargekey_common import jetstream
+from chargekey_common.jetstream import Bus
 from chargekey_common.leadership import lead
 from chargekey_common.postgres import Postgres
 from chargekey_notifier.feeds.store import Feeds
@@ -26,35 +27,33 @@ class NatsDoor:
 
     def __init__(
         self,
-        url: str,
-        token: str | None,
+        bus: Bus,
         *,
         feeds: Feeds,
         where: Path | Postgres,
         identity: aio.Channel,
         signer: nkeys.KeyPair,
         days: int,
+        replicas: int = 1,
     ) -> None:
-        self._url = url
-        self._token = token
+        self._bus = bus
         self._feeds = feeds
         self._where = where
         self._identity = identity
         self._signer = signer
         self._days = days
+        self._replicas = replicas
         self.open = asyncio.Event()
         self._streams: asyncio.Future[Streams] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Let in and publish until cancelled; NATS is waited for."""
         async with contextlib.AsyncExitStack() as until:
-            ours = await jetstream.connect(self._url, "notifier-callout", token=self._token)
+            ours = await jetstream.connect(self._bus, "notifier-callout")
             until.push_async_callback(jetstream.close, ours)
-            theirs = await jetstream.connect(
-                self._url, "notifier-feeds", token=self._token, user=jetstream.FEEDS
-            )
+            theirs = await jetstream.connect(self._bus, "notifier-door", user=jetstream.FEEDS)
             until.push_async_callback(jetstream.close, theirs)
-            streams = Streams(theirs, days=self._days)
+            streams = Streams(theirs, days=self._days, replicas=self._replicas)
             self._streams.set_result(streams)
             callout = Callout(ours, self._identity, streams, self._signer, self.open)
             publisher = Publisher(theirs, self._feeds, streams)

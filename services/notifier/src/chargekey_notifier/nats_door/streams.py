@@ -44,9 +44,10 @@ def inbox_prefix(credential_id: str) -> str:
 class Streams:
     """Declares; raises nats.errors.Error while NATS is away."""
 
-    def __init__(self, client: Client, *, days: int) -> None:
+    def __init__(self, client: Client, *, days: int, replicas: int = 1) -> None:
         self._js = client.jetstream(timeout=TIMEOUT)
         self._kept = days * DAY
+        self._replicas = replicas
 
     async def stream(self, partner_id: str, *, first: int = 1) -> StreamInfo:
         """Return the partner's stream; one that is made now counts from `first` on."""
@@ -55,6 +56,7 @@ class Streams:
             subjects=[subject(partner_id)],
             storage=StorageType.FILE,
             max_age=self._kept,
+            num_replicas=self._replicas,
             first_seq=first,
             allow_atomic=True,
             deny_delete=True,
@@ -67,9 +69,10 @@ class Streams:
                 return await self._js.add_stream(config)
             except DeclaredOtherwiseError:  # by another replica, a moment ago
                 return await self._js.stream_info(partner_id)
-        if present.config.max_age == self._kept:
+        wanted = {"max_age": self._kept, "num_replicas": self._replicas}
+        if all(getattr(present.config, name) == value for name, value in wanted.items()):
             return present
-        return await self._js.update_stream(present.config, max_age=self._kept)
+        return await self._js.update_stream(present.config, **wanted)
 
     async def document(self, partner_id: str, number: int) -> bytes | None:
         """Return what the stream has under this number, if it is kept."""
