@@ -42,6 +42,7 @@ class Podman:
         for directory in (store, running, store / "networks"):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._program = program
+        self._store = store
         self.environment = dict(os.environ)
         for variable, name, text in (
             ("CONTAINERS_CONF", "containers.conf", CONFIGURATION),
@@ -64,6 +65,7 @@ class Podman:
             self._program,
             *map(str, arguments),
             env=self.environment,
+            cwd=self._store,  # conmon notes a pod out of memory in a file where it stands
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

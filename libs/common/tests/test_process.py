@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +136,24 @@ def test_a_process_serves_or_does_the_job_it_is_called_for(
     lines = (ended.stdout + ended.stderr).splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 0), (["migrate"], 143)])
+def test_a_process_that_is_told_to_end_while_it_still_imports_does_so(
+    arguments: list[str], status: int, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    program = "from chargekey_common import process\n"
+    program += "process.main('slow:start', migrate='slow:migrate')"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.terminate()
+        assert process.wait(20) == status
+        assert process.stderr is not None
+        assert process.stderr.read() == b""

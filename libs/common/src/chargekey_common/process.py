@@ -23,6 +23,8 @@ from chargekey_common.errors import CannotRunError
 CANCEL_AGAIN = 0.5
 # Stores block: some wait for a database while others read.
 THREADS = 32
+# What a job that was told to end returns, as whoever a signal ended.
+_UNDONE = 128 + signal.SIGTERM
 # Seconds for threads that still run when all has ended.
 HANGING = 5.0
 
@@ -140,8 +142,10 @@ def main(start: str, **jobs: str) -> NoReturn:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     match sys.argv[1:]:
         case []:
+            _end_when_told(0)
             run(_imported(start))
         case [job] if job in jobs:
+            _end_when_told(_UNDONE)
             try:
                 _imported(jobs[job])()
             except CannotRunError as error:
@@ -150,6 +154,13 @@ def main(start: str, **jobs: str) -> NoReturn:
         case _:
             sys.stderr.write(f"Usage: {Path(sys.argv[0]).name} [{' | '.join(jobs)}]\n")
             sys.exit(2)
+
+
+def _end_when_told(status: int) -> None:
+    # Already now: who is process 1 of a container is told nothing that it does not listen for,
+    # and would go on to be killed, some seconds of imports later.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: sys.exit(status))
 
 
 def _imported(name: str) -> Callable[..., Any]:
