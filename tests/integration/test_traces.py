@@ -18,7 +18,7 @@ from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.simulator import simulated_charger
 from chargekey_stack.supervisor import running
 
-from .garage import CHARGER, create_garage
+from .garage import CHARGER, authorize, create_garage
 
 PIN = "#2468"
 
@@ -52,6 +52,7 @@ async def test_a_request_is_followed_through_every_service(
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         async with running(data, tell=print) as system, connected(data) as client:
             garage = await create_garage(client, PIN)
+            assert (await authorize(client, PIN, *garage.positions)).reason
 
             # A command, its publication, and who reads it.
             command = await one(collector, "access", "access.AddCharger")
