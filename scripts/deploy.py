@@ -14,6 +14,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,10 +36,11 @@ KEPT = MANIFESTS.parent.parent / "var" / "kubernetes"
 NAMESPACE = "chargekey"
 # Seconds for the tables to be made, and for the pods of a service to be replaced.
 PATIENCE = 900
+POLL = 2.0
 EVENT_SOURCED = ("access", "identity")
 
-# A name that nobody can have (RFC 2606) stands for one that somebody has to say.
-_PLACEHOLDER = re.compile(r"[\w.-]*\.example\b(?!\.)")
+# Names and networks that nobody can have (RFC 2606, 5737) stand for what somebody has to say.
+_PLACEHOLDER = re.compile(r"[\w.-]*\.example\b(?!\.)|192\.0\.2\.0/24")
 
 
 class CannotDeployError(Exception):
@@ -145,6 +147,32 @@ def missing(needed: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
             yield f"in Secret {name}: {', '.join(sorted(absent))}"
 
 
+def done(jobs: Sequence[Resource]) -> None:
+    """Wait until all have done their work; raises CannotDeployError, with a failed one's words."""
+    deadline = time.monotonic() + PATIENCE
+    names = {each["metadata"]["name"] for each in jobs}
+    while names:
+        answer = json.loads(kubectl("get", "jobs", "--namespace", NAMESPACE, "--output", "json"))
+        for each in answer["items"]:
+            name = each["metadata"]["name"]
+            come = {
+                condition["type"]
+                for condition in each.get("status", {}).get("conditions", ())
+                if condition["status"] == "True"
+            }
+            if name in names and "Failed" in come:
+                said = kubectl("logs", f"job/{name}", "--namespace", NAMESPACE, "--tail=20")
+                message = f"{name} failed:\n{said}"
+                raise CannotDeployError(message)
+            if "Complete" in come:
+                names.discard(name)
+        if names and time.monotonic() > deadline:
+            message = f"Not done after {PATIENCE} s: {', '.join(sorted(names))}"
+            raise CannotDeployError(message)
+        if names:
+            time.sleep(POLL)
+
+
 def deploy(overlay: Path) -> None:
     """Make the tables, then bring everything else, and wait until it serves."""
     resources = render(overlay)
@@ -168,14 +196,12 @@ def deploy(overlay: Path) -> None:
     of_ours = ("--namespace", NAMESPACE, "--selector", "app.kubernetes.io/component=migration")
     kubectl("delete", "jobs", *of_ours, "--ignore-not-found", "--wait")
     apply([each for each in resources if each["kind"] != "Deployment"])
-    patience = f"--timeout={PATIENCE}s"
-    if any(each["kind"] == "Job" for each in resources):
-        kubectl("wait", "jobs", *of_ours, "--for=condition=complete", patience)
+    done([each for each in resources if each["kind"] == "Job"])
     deployments = [each for each in resources if each["kind"] == "Deployment"]
     apply(deployments)
     for each in deployments:
         name = f"deployment/{each['metadata']['name']}"
-        kubectl("rollout", "status", name, "--namespace", NAMESPACE, patience)
+        kubectl("rollout", "status", name, "--namespace", NAMESPACE, f"--timeout={PATIENCE}s")
 
 
 def restored(overlay: Path, service: str) -> None:
@@ -196,8 +222,7 @@ def restored(overlay: Path, service: str) -> None:
     ]
     kubectl("delete", "job", name, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
     apply([job])
-    patience = f"--timeout={PATIENCE}s"
-    kubectl("wait", f"job/{name}", "--namespace", NAMESPACE, "--for=condition=complete", patience)
+    done([job])
 
 
 def main(arguments: Sequence[str]) -> int:

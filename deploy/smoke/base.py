@@ -121,7 +121,7 @@ class Base:
         entrypoint = context / "entrypoint"
         entrypoint.write_text(POSTGRES_ENTRYPOINT)
         entrypoint.chmod(0o755)
-        await self._build(f"{POSTGRES}:latest", context, POSTGRES_IMAGE.format(base=self.base))
+        await self._build(f"{POSTGRES}:smoke", context, POSTGRES_IMAGE.format(base=self.base))
 
     async def _build(self, tag: str, context: Path, dockerfile: str) -> None:
         file = self._store / f"{context.name}.Dockerfile"

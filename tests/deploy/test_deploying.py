@@ -30,6 +30,10 @@ with (here / "told").open("a") as file:
     file.write(json.dumps([sys.argv[1:], told]) + "\\n")
 if sys.argv[1:3] == ["get", "secrets"]:
     print((here / "secrets").read_text())
+if sys.argv[1:3] == ["get", "jobs"]:
+    print((here / "jobs").read_text())
+if sys.argv[1] == "logs":
+    print("Do this first.")
 if sys.argv[1:3] == ["get", "pods"]:
     print((here / "pods").read_text())
 """
@@ -45,6 +49,19 @@ class Cluster:
         kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
         self.has({})
         self.runs("")
+        self.jobs_come_to("Complete")
+
+    def jobs_come_to(self, what: str) -> None:
+        """Let every job have come to this."""
+        items = [
+            {
+                "metadata": {"name": f"{service}-{job}"},
+                "status": {"conditions": [{"type": what, "status": "True"}]},
+            }
+            for service in ("access", "identity", "history", "notifier")
+            for job in ("migrate", "restored")
+        ]
+        (self._directory / "jobs").write_text(json.dumps({"items": items}))
 
     def runs(self, pods: str) -> None:
         """Let these be the pods of whatever is asked about."""
@@ -82,7 +99,7 @@ def ours(tmp_path: Path) -> Path:
         shutil.copytree(manifests.MANIFESTS.parent / part, tmp_path / part)
     overlay = tmp_path / "k8s/overlays/production"
     file = overlay / "kustomization.yaml"
-    file.write_text(file.read_text().replace(".example", ".invalid"))
+    file.write_text(file.read_text().replace(".example", ".invalid").replace("192.0.2.", "10.0.2."))
     return overlay
 
 
@@ -108,11 +125,11 @@ def test_an_overlay_has_to_be_named_and_to_be_there(
 def test_nothing_but_the_namespace_is_made_while_secrets_are_missing(
     cluster: Cluster, ours: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.has({"postgres": ["password"], "nats": ["token", "issuer"]})
+    cluster.has({"postgres-access": ["password"], "nats": ["token", "issuer"]})
     assert deploy.main([str(ours)]) == 1
     said = capsys.readouterr().err
     assert "Secret keyed-ids with secret" in said
-    assert "in Secret postgres: url" in said
+    assert "in Secret postgres-access: url" in said
     assert "Secret nats " not in said
     # cert-manager's are made by it.
     assert "tls-" not in said
@@ -129,7 +146,7 @@ def test_tables_are_made_before_the_first_replica_of_a_version(
         (command.split()[0], {each["kind"] for each in given}) for command, given in cluster.told()
     ]
     verbs = [verb for verb, _ in steps]
-    assert verbs[:6] == ["get", "apply", "get", "delete", "apply", "wait"]
+    assert verbs[:6] == ["get", "apply", "get", "delete", "apply", "get"]
     before, after = steps[4][1], steps[6][1]
     assert {"Job", "ConfigMap", "Service", "NetworkPolicy"} <= before
     assert "Deployment" not in before
@@ -149,7 +166,18 @@ def test_development_brings_its_own_secrets_and_the_same_every_time(cluster: Clu
     assert deploy.main(["development"]) == 0
     kinds = [{each["kind"] for each in given} for _, given in cluster.told() if given]
     assert kinds[:2] == [{"Namespace"}, {"Secret"}]
-    assert "wait" not in [command.split()[0] for command, _ in cluster.told()]
+    assert "get jobs" not in [command[:8] for command, _ in cluster.told()]
+
+
+def test_a_job_that_fails_is_told_with_its_last_words_and_nothing_is_replaced(
+    cluster: Cluster, ours: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = deploy.secrets_needed(manifests.render(ours))
+    cluster.has({name: sorted(keys) for name, keys in needed.items()})
+    cluster.jobs_come_to("Failed")
+    assert deploy.main([str(ours)]) == 1
+    assert "Do this first." in capsys.readouterr().err
+    assert "Deployment" not in {each["kind"] for _, given in cluster.told() for each in given}
 
 
 def test_a_restored_database_is_declared_one_by_a_job_while_nothing_runs_on_it(

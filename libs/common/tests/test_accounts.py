@@ -129,7 +129,8 @@ async def test_an_account_that_changes_its_key_is_let_in_by_either_while_both_st
     verifier = verifier_of(tmp_path)
     for each in (key, anew):
         assert await verifier.verify(signed(each, claims())) == ADMINISTRATOR
-    file.write_bytes(replacement)
+    damaged = b"-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n"
+    file.write_bytes(damaged + b"-----BEGIN PUBLIC KEY-----\n" + replacement)
     assert await verifier.verify(signed(anew, claims(jti="one"))) == ADMINISTRATOR
     with pytest.raises(UnauthenticatedError):
         await verifier.verify(signed(key, claims(jti="another")))

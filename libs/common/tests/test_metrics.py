@@ -96,6 +96,8 @@ async def test_a_connection_to_nats_is_told_for_as_long_as_it_is_wanted(
     await until(lambda: told() == 0)
     given_up = asyncio.create_task(jetstream.connect(nats_server.bus, "given-up"))
     await until(lambda: told("given-up") == 0)
+    with pytest.raises(TimeoutError):
+        await until(lambda: told("given-up") is None, within=4 * jetstream.RETRY)
     await cancel(given_up)
     assert told("given-up") is None
     await asyncio.to_thread(nats_server.start)
@@ -141,7 +143,7 @@ async def test_a_call_is_counted_by_what_came_of_it_and_timed(
     async with served(service, tmp_path, everything) as as_caller:
         stub = CheckServiceStub(as_caller(ADMINISTRATOR))
         with pytest.raises(aio.AioRpcError) as failed:
-            await stub.Check(CheckRequest(object=about), timeout=0.5)
+            await stub.Check(CheckRequest(object=about), timeout=0.5 if about == "slow" else 30)
         assert failed.value.code() is getattr(grpc.StatusCode, code)
         await until(lambda: value("grpc_requests_total", **counted) == before + 1)
     assert value("grpc_request_duration_seconds_count", method="access.Check") == timed + 1

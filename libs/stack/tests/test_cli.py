@@ -325,6 +325,23 @@ def test_what_a_killed_system_left_behind_is_not_taken_for_it(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     data = DataDirectory(tmp_path)
+    with data.locked():
+        pass
+    with elsewhere(data):
+        result = chargekey(*arguments, "--json", data=tmp_path)
+    assert json.loads(result.stderr)["error"]["code"] == "not_running"
+
+
+def test_what_a_cluster_says_is_told_as_it_is(tmp_path: Path) -> None:
+    """No system holds the directory that says where a cluster is."""
+    with elsewhere(DataDirectory(tmp_path)):
+        result = chargekey("installation", "list", "--json", data=tmp_path)
+    assert json.loads(result.stderr)["error"]["code"] == "unavailable"
+
+
+@contextlib.contextmanager
+def elsewhere(data: DataDirectory) -> Iterator[None]:
+    """Let the directory tell of a system where nobody answers."""
     data.account(ADMINISTRATOR)
     with contextlib.closing(Ports()) as ports:
         nobody = f"{HOST}:{ports.reserve()}"
@@ -335,13 +352,12 @@ def test_what_a_killed_system_left_behind_is_not_taken_for_it(
             partners=f"http://{nobody}",
             nats=f"nats://{nobody}",
             grpc=dict.fromkeys(("access", "identity", "gateway", "history", "notifier"), nobody),
-            data=str(tmp_path),
+            data=str(data.path),
         )
         for each in (data.secrets, data.system_file.parent):
-            each.mkdir()
+            each.mkdir(exist_ok=True)
         with data.announced(msgspec.json.encode(system)):
-            result = chargekey(*arguments, "--json", data=tmp_path)
-    assert json.loads(result.stderr)["error"]["code"] == "not_running"
+            yield
 
 
 def test_ctrl_c_is_told_by_its_name(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_a_secret_is_a_directory_and_the_same_comes_of_the_same_system(tmp_path:
         "accounts",
         *(f"account-{service}" for service in cluster_secrets.SERVICES),
         *("nats", "nats-issuer", "postgres"),
+        *(f"postgres-{service}" for service in ("access", "identity", "history", "notifier")),
         *("keyed-ids", "charger-passwords", "identity-master-key", "notifier", "portal"),
     }
     assert first["keyed-ids/secret"] != first["charger-passwords/secret"]
@@ -69,10 +70,10 @@ def test_nats_is_told_who_signs_and_only_the_notifier_how(tmp_path: Path) -> Non
 
 def test_the_url_of_ones_own_database_stays(tmp_path: Path) -> None:
     secrets = written(tmp_path / "data", tmp_path / "secrets")
-    assert secrets["postgres/password"] in secrets["postgres/url"]
-    (tmp_path / "secrets/postgres/url").write_text("postgresql://elsewhere/chargekey")
+    assert secrets["postgres/password"] in secrets["postgres-history/url"]
+    (tmp_path / "secrets/postgres-history/url").write_text("postgresql://elsewhere/chargekey")
     again = written(tmp_path / "data", tmp_path / "secrets")
-    assert again["postgres/url"] == b"postgresql://elsewhere/chargekey"
+    assert again["postgres-history/url"] == b"postgresql://elsewhere/chargekey"
 
 
 def test_the_keys_of_a_running_system_are_not_taken(tmp_path: Path) -> None:

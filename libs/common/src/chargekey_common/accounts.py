@@ -28,7 +28,7 @@ _ACCOUNT = re.compile(r"(administrator|service):([A-Za-z0-9-]{1,64})")
 # Users' ids are UUIDs: identity speaks for no account, whose names are words.
 _USER_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ISSUED = re.compile(rf"(?:user|partner):[A-Za-z0-9-]{{1,64}}|administrator:{_USER_ID}")
-_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----")
 MAX_VERIFIED = 4096
 
 ADMINISTRATOR = Caller("administrator:local")

@@ -112,11 +112,13 @@ class _Observed:
         with use_span(
             span, end_on_exit=True, record_exception=False, set_status_on_exception=False
         ):
-            await self._app(scope, receive, sending)
-            # What the path is called, and not the path: that has ids in it.
-            route = getattr(scope.get("route"), "path", None)
-            if route is not None:
-                span.update_name(f"HTTP {scope['method']} {route}")
+            try:
+                await self._app(scope, receive, sending)
+            finally:
+                # What the path is called, and not the path: that has ids in it.
+                route = getattr(scope.get("route"), "path", None)
+                if route is not None:
+                    span.update_name(f"HTTP {scope['method']} {route}")
 
 
 class _Guest(uvicorn.Server):

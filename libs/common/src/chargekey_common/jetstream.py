@@ -96,7 +96,8 @@ def bus(lifetime: Lifetime, settings: ServiceSettings) -> Bus:
         return Bus(settings.nats_url, None, tls)
 
     def read() -> str:
-        return token.read_text().strip()
+        # What is no text is a wrong password, and tried again like one.
+        return token.read_text(errors="replace").strip()
 
     read()  # who has none is told so now, and not at every attempt to connect
     return Bus(settings.nats_url, read, tls)
@@ -131,9 +132,7 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> Client:
             raise error  # see GIVEN_UP
 
     async def on_disconnected() -> None:
-        if client.is_closed:  # as it is when this side has ended it
-            _CONNECTED.remove(name)
-        else:
+        if not client.is_closed:  # as it is when this side has ended it
             _CONNECTED.labels(name).set(0)
             log.warning("nats_disconnected")
 
@@ -141,42 +140,39 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> Client:
         _CONNECTED.labels(name).set(1)
         log.info("nats_reconnected")
 
-    with contextlib.ExitStack() as given_up:
-        given_up.callback(_CONNECTED.remove, name)
-        while True:
-            _CONNECTED.labels(name).set(0)
-            client = Client()
-            connecting = asyncio.ensure_future(
-                client.connect(
-                    bus.url,
-                    name=name,
-                    user=None if bus.token is None else user,
-                    password=bus.token,
-                    tls=bus.tls,
-                    tls_handshake_first=bus.tls is not None,
-                    error_cb=on_error,
-                    disconnected_cb=on_disconnected,
-                    reconnected_cb=on_reconnected,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RETRY,  # type: ignore[arg-type] # seconds, also parts of one
-                    ping_interval=PING_INTERVAL,
-                    max_outstanding_pings=MOST_PINGS,
-                )
+    while True:
+        _CONNECTED.labels(name).set(0)
+        client = Client()
+        connecting = asyncio.ensure_future(
+            client.connect(
+                bus.url,
+                name=name,
+                user=None if bus.token is None else user,
+                password=bus.token,
+                tls=bus.tls,
+                tls_handshake_first=bus.tls is not None,
+                error_cb=on_error,
+                disconnected_cb=on_disconnected,
+                reconnected_cb=on_reconnected,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RETRY,  # type: ignore[arg-type] # seconds, also parts of one
+                ping_interval=PING_INTERVAL,
+                max_outstanding_pings=MOST_PINGS,
             )
-            try:
-                await asyncio.wait({connecting})
-                connecting.result()
-            except (OSError, nats.errors.Error) as error:
-                log.debug("nats_unreachable", error=type(error).__name__)
-                await close(client)
-                await asyncio.sleep(RETRY)
-            except asyncio.CancelledError:
-                await _give_up(connecting, client)
-                raise
-            else:
-                given_up.pop_all()
-                _CONNECTED.labels(name).set(1)
-                return client
+        )
+        try:
+            await asyncio.wait({connecting})
+            connecting.result()
+        except (OSError, nats.errors.Error) as error:
+            log.debug("nats_unreachable", error=type(error).__name__)
+            await close(client)
+            await asyncio.sleep(RETRY)
+        except asyncio.CancelledError:
+            await _give_up(connecting, client)
+            raise
+        else:
+            _CONNECTED.labels(name).set(1)
+            return client
 
 
 async def _give_up(connecting: asyncio.Future[None], client: Client) -> None:
@@ -196,6 +192,10 @@ async def close(client: Client) -> None:
         # nats-py writes what waits to the transport it has lost, which uvloop's refuses
         # with RuntimeError, and asyncio's from Python 3.12 on with TypeError.
         log.debug("nats_closed_without_flush", error=type(error).__name__)
+    finally:
+        # Not when nats-py says so, which it does not where it could not flush.
+        with contextlib.suppress(KeyError):
+            _CONNECTED.remove(client.options["name"])
 
 
 async def cancellably(asking: Coroutine[Any, Any, Answer]) -> Answer:

@@ -140,6 +140,8 @@ def main(start: str, **jobs: str) -> NoReturn:
     """
     # gRPC's core would write a line, which is no JSON, for each handshake that fails.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # Of connections, and no JSON as every line of a log is; read when gRPC is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     match sys.argv[1:]:
         case []:
             _end_when_told(0)

@@ -175,7 +175,7 @@ class Relay:
                 log.info("relay_retries", stream=self.stream, error=str(error) or repr(error))
                 with contextlib.suppress(StoreUnavailableError):
                     if self._found:
-                        await asyncio.to_thread(self._pending, 1)
+                        await self._pending(1)
                 await asyncio.sleep(RETRY)
 
     async def _relay(self) -> None:
@@ -183,7 +183,7 @@ class Relay:
         sequence = await self._find_bookmark()
         while True:
             self._woken.clear()
-            pending = await asyncio.to_thread(self._pending, MAX_EVENTS_A_BATCH)
+            pending = await self._pending(MAX_EVENTS_A_BATCH)
             if not pending:
                 if not await set_within(self._woken, POLL):
                     sequence = await self._find_bookmark()
@@ -205,12 +205,17 @@ class Relay:
                     self._told.clear()
                     await self._told.wait()
 
-    def _pending(self, limit: int) -> Sequence[tuple[int, Record, Notification]]:
+    async def _pending(self, limit: int) -> Sequence[tuple[int, Record, Notification]]:
         """Read what is not in the stream yet, and tell how much and how old that is."""
-        pending = self._store.read(self._number, limit)
+
+        def read() -> tuple[Sequence[tuple[int, Record, Notification]], int]:
+            return self._store.read(self._number, limit), self._store.end()
+
+        pending, end = await asyncio.to_thread(read)
+        # Not on the thread, which goes on after this relay was told to end.
         age = time.time_ns() - pending[0][1].at if pending else 0
         _OLDEST.labels(self.stream).set(max(0, age) / 1e9)
-        _LAG.labels(self.stream).set(self._store.end() - self._number)
+        _LAG.labels(self.stream).set(end - self._number)
         return pending
 
     async def _declare(self) -> None:

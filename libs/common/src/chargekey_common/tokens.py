@@ -84,7 +84,7 @@ def verified(token: str, key: jwt.PyJWK | bytes, issuer: str) -> Claims:
             leeway=LEEWAY,
             options={"require": ["exp", "iat", "iss", "sub", "aud"]},
         )
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError):  # of a key that is damaged
         raise UnauthenticatedError from None
     if int(claims["exp"]) - int(claims["iat"]) > LIFETIME:
         raise UnauthenticatedError

@@ -15,7 +15,7 @@ from chargekey.identity.v1.sign_in_pb2_grpc import SignInServiceStub
 from chargekey_common.accounts import Signer
 from chargekey_common.certificates import Certificates
 from chargekey_common.errors import UnavailableError
-from chargekey_common.grpc.client import Credential, channel
+from chargekey_common.grpc.client import AWAY, Credential, channel
 from chargekey_common.grpc.stubs import CHARGER_DEADLINE, Stubs
 from chargekey_stack import login, tls
 from chargekey_stack.answers import Answer, show, tell, unheard
@@ -121,9 +121,10 @@ async def connected(
             system.grpc["gateway"], credential, certificates, deadline=CHARGER_DEADLINE
         )
         yield Client(system, channels, for_people=for_people, user_id=user_id)
-    except (aio.AioRpcError, UnavailableError):
+    except (aio.AioRpcError, UnavailableError) as error:
+        answered = isinstance(error, aio.AioRpcError) and error.code() not in AWAY
         # What a killed system left behind says where it was, and there may be others by now.
-        if data.is_left():
+        if not answered and data.is_left():
             raise NotRunningError(str(data.path)) from None
         raise
     finally:

@@ -9,7 +9,8 @@ charger-passwords         what chargers' passwords are hashed with: access's and
 identity-master-key       what wraps the users' data keys: identity's
 notifier                  what the notifier seals with
 portal                    what sessions are signed with
-postgres                  where everything is kept, and the password there
+postgres-<service>        where it keeps everything: each may be a role of its own
+postgres                  the password of the database that development has
 
 The local administrator's private key is not among them: it stays in the data directory.
 """
@@ -27,6 +28,8 @@ from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import SecretsUnwritableError
 
 SERVICES = ("access", "identity", "gateway", "history", "notifier", "portal")
+# Who keeps things in a database.
+KEEPERS = ("access", "identity", "history", "notifier")
 # Where the database is that the cluster has for development.
 DATABASE = "postgresql://chargekey:{password}@postgres/chargekey"
 
@@ -34,7 +37,7 @@ DATABASE = "postgresql://chargekey:{password}@postgres/chargekey"
 def write(data: DataDirectory, directory: Path) -> None:
     """Write every Secret below `directory`; what `data` has not is made, and is the same later.
 
-    A database's URL that is there already stays. Raises SecretsUnwritableError, and what a data
+    A database's URLs that are there already stay. Raises SecretsUnwritableError, and what a data
     directory that is in use, foreign or unusable raises.
     """
     with data.locked():
@@ -44,9 +47,12 @@ def write(data: DataDirectory, directory: Path) -> None:
             own = directory / secret
             own.mkdir(parents=True, exist_ok=True, mode=0o700)
             whole_files.write(own / file, content)
-        if not (url := directory / "postgres" / "url").exists():
-            password = (directory / "postgres" / "password").read_text()
-            whole_files.write(url, DATABASE.format(password=password).encode())
+        database = DATABASE.format(password=(directory / "postgres" / "password").read_text())
+        for service in KEEPERS:
+            url = directory / f"postgres-{service}" / "url"
+            if not url.exists():
+                url.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                whole_files.write(url, database.encode())
     except OSError as error:
         trouble = f"{directory} ({error.strerror})"
         raise SecretsUnwritableError(trouble) from None

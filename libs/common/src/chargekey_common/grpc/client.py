@@ -34,6 +34,9 @@ DEADLINE = 5.0
 # Milliseconds between two attempts to connect, at first and at most.
 SHORTEST_BACKOFF = 100
 LONGEST_BACKOFF = 2000
+# Milliseconds between two pings while a call is open, and that an answer may take.
+PING_EVERY = 10_000
+PING_ANSWER = 5_000
 # Seconds that access may be away, as it is while it starts again, without a call failing.
 PATIENCE = 3.0
 # Seconds until it is asked again where the connection ended under the question.
@@ -186,6 +189,10 @@ def channel(
         # half a minute more after an outage of one.
         ("grpc.initial_reconnect_backoff_ms", SHORTEST_BACKOFF),
         ("grpc.max_reconnect_backoff_ms", LONGEST_BACKOFF),
+        # Else a host that is lost without a word keeps its callers for a quarter of an hour.
+        ("grpc.keepalive_time_ms", PING_EVERY),
+        ("grpc.keepalive_timeout_ms", PING_ANSWER),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
     interceptors = (_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE))
     if certificates is None:

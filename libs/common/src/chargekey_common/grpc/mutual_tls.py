@@ -65,11 +65,12 @@ class RenewingChannel(aio.Channel):
 
     def _newest(self) -> aio.Channel:
         if self._certificates.current is not self._shown:
+            shown = self._certificates.current
+            made = self._make(_credentials(shown))
             staying = asyncio.create_task(self._close_later(self._channel))
             self._staying.add(staying)
             staying.add_done_callback(self._staying.discard)
-            self._shown = self._certificates.current
-            self._channel = self._make(_credentials(self._shown))
+            self._shown, self._channel = shown, made
         return self._channel
 
     async def _close_later(self, channel: aio.Channel) -> None:

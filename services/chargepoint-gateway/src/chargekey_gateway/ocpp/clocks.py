@@ -7,7 +7,7 @@ import structlog
 from chargekey_gateway.metrics import tell_clock_skew
 from chargekey_gateway.ocpp import timestamps
 
-# Seconds that a clock may be off before its charger is named.
+# Seconds that a clock may be ahead before its charger is named.
 MINDED = 60
 
 log = structlog.get_logger()
@@ -23,5 +23,6 @@ def compare(charger_id: str, told: str, now: int) -> None:
     except timestamps.TimestampUnreadableError:
         return
     tell_clock_skew(skew)
-    if abs(skew) > MINDED:
+    # Ahead: what is told late, as after an outage, looks as if its clock were slow.
+    if skew > MINDED:
         log.warning("charger_clock_off", charger=charger_id, seconds=round(skew))

@@ -133,7 +133,8 @@ class Post:
     async def _password(self) -> str | None:
         if self._password_file is None:
             return None
-        return (await asyncio.to_thread(self._password_file.read_text)).strip()
+        # What is no text is a wrong password, and tried again like one.
+        return (await asyncio.to_thread(self._password_file.read_text, errors="replace")).strip()
 
 
 def _encoding(text: str) -> str | None:
