@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import ClassVar
 
 import msgspec
@@ -22,6 +21,7 @@ from chargekey_common.published.envelope import Attributes, PublishedEvent, head
 from chargekey_common.reactions import On, Reactions
 from chargekey_common.relay import Relay
 from chargekey_common.testing.streams import make_stream
+from chargekey_common.testing.ways import way
 
 from .agreement import running
 from .shelves import ShelfLabelled, Shelves, publication
@@ -187,43 +187,6 @@ class NewerShelfLabelled(PublishedEvent, frozen=True, kw_only=True):
 NewerShelfLabelled.__name__ = "ShelfLabelled"
 
 
-class Way:
-    """A way to a server, on which what was sent may be lost from some moment on."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._ways: list[asyncio.Task[None]] = []
-        self._ends: list[asyncio.StreamWriter] = []
-
-    @classmethod
-    @asynccontextmanager
-    async def to(cls, nats_server: NatsServer) -> AsyncIterator[tuple[Way, Bus]]:
-        """Open one, and hand over where it begins."""
-        way = cls(nats_server.port)
-        async with await asyncio.start_server(way._carry, "127.0.0.1", 0) as server:
-            url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            yield way, Bus(url, lambda: nats_server.token)
-            way.lose()
-            for end in way._ends:
-                end.close()
-
-    def lose(self) -> None:
-        """Let nothing more through of the connections that are open, and close none."""
-        for each in self._ways:
-            each.cancel()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        self._ends += [writer, back]
-        for source, target in ((reader, back), (there, writer)):
-            self._ways.append(asyncio.create_task(self._pass_on(source, target)))
-
-    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(4096):
-            target.write(data)
-        target.close()
-
-
 async def test_a_bus_that_is_gone_without_a_word_is_left_for_one_that_answers(
     nats_client: Client,
     nats_server: NatsServer,
@@ -233,18 +196,15 @@ async def test_a_bus_that_is_gone_without_a_word_is_left_for_one_that_answers(
     """As where a host is lost: nothing says that its connections are dead."""
     monkeypatch.setattr("chargekey_common.reactions.PING_INTERVAL", 0.2)
     shelves, seen = Shelves(open_store()), Seen(Shelves(open_store("mirror")))
-    async with (
-        Way.to(nats_server) as (way, bus),
-        running(
-            Reactions("mirror", bus, seen.mirror.store, On(ShelfLabelled, seen.react)),
-            Relay(nats_client, shelves.store, publication),
-        ),
-    ):
-        await asyncio.to_thread(label, shelves, 1)
-        await seen.wait(1)
-        way.lose()
-        await asyncio.to_thread(label, shelves, 2)
-        await seen.wait_for("2")
+    async with way(nats_server.port) as there:
+        bus = Bus(f"nats://127.0.0.1:{there.port}", lambda: nats_server.token)
+        hearing = Reactions("mirror", bus, seen.mirror.store, On(ShelfLabelled, seen.react))
+        async with running(hearing, Relay(nats_client, shelves.store, publication)):
+            await asyncio.to_thread(label, shelves, 1)
+            await seen.wait(1)
+            there.lose()
+            await asyncio.to_thread(label, shelves, 2)
+            await seen.wait_for("2")
     assert seen.effects() == ["s1", "s2"]
 
 

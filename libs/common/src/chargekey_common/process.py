@@ -138,9 +138,7 @@ def main(start: str, **jobs: str) -> NoReturn:
 
     Each is told as `package.module:function`, and imported when it is known to be wanted.
     """
-    # gRPC's core would write a line, which is no JSON, for each handshake that fails.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    # Of connections, and no JSON as every line of a log is; read when gRPC is imported.
+    # gRPC's core would write lines of connections, which are no JSON; read when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     match sys.argv[1:]:
         case []:

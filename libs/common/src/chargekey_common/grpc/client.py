@@ -192,6 +192,8 @@ def channel(
         # Else a host that is lost without a word keeps its callers for a quarter of an hour.
         ("grpc.keepalive_time_ms", PING_EVERY),
         ("grpc.keepalive_timeout_ms", PING_ANSWER),
+        # Without this one that one has no effect: a minute is waited (gRPC 1.85).
+        ("grpc.http2.ping_timeout_ms", PING_ANSWER),
         ("grpc.http2.max_pings_without_data", 0),
     ]
     interceptors = (_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE))
