@@ -125,10 +125,34 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> Client:
 
     `user` says whose streams these are.
     """
+    trouble = ""
+    while True:
+        _CONNECTED.labels(name).set(0)
+        client = Client()
+        connecting = asyncio.ensure_future(_connect(client, bus, name, user))
+        try:
+            await asyncio.wait({connecting})
+            connecting.result()
+        except (OSError, nats.errors.Error) as error:
+            # One line a trouble, not one an attempt.
+            if trouble != (trouble := type(error).__name__):
+                log.info("nats_unreachable", error=trouble)
+            await close(client)
+            await asyncio.sleep(RETRY)
+        except asyncio.CancelledError:
+            await _give_up(connecting, client)
+            raise
+        else:
+            _CONNECTED.labels(name).set(1)
+            return client
+
+
+async def _connect(client: Client, bus: Bus, name: str, user: str) -> None:
+    made = False
 
     async def on_error(error: Exception) -> None:
         log.debug("nats_error", error=type(error).__name__)
-        if bus.tls is not None and not connecting.done():
+        if bus.tls is not None and not made:
             raise error  # see GIVEN_UP
 
     async def on_disconnected() -> None:
@@ -140,39 +164,22 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> Client:
         _CONNECTED.labels(name).set(1)
         log.info("nats_reconnected")
 
-    while True:
-        _CONNECTED.labels(name).set(0)
-        client = Client()
-        connecting = asyncio.ensure_future(
-            client.connect(
-                bus.url,
-                name=name,
-                user=None if bus.token is None else user,
-                password=bus.token,
-                tls=bus.tls,
-                tls_handshake_first=bus.tls is not None,
-                error_cb=on_error,
-                disconnected_cb=on_disconnected,
-                reconnected_cb=on_reconnected,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=RETRY,  # type: ignore[arg-type] # seconds, also parts of one
-                ping_interval=PING_INTERVAL,
-                max_outstanding_pings=MOST_PINGS,
-            )
-        )
-        try:
-            await asyncio.wait({connecting})
-            connecting.result()
-        except (OSError, nats.errors.Error) as error:
-            log.debug("nats_unreachable", error=type(error).__name__)
-            await close(client)
-            await asyncio.sleep(RETRY)
-        except asyncio.CancelledError:
-            await _give_up(connecting, client)
-            raise
-        else:
-            _CONNECTED.labels(name).set(1)
-            return client
+    await client.connect(
+        bus.url,
+        name=name,
+        user=None if bus.token is None else user,
+        password=bus.token,
+        tls=bus.tls,
+        tls_handshake_first=bus.tls is not None,
+        error_cb=on_error,
+        disconnected_cb=on_disconnected,
+        reconnected_cb=on_reconnected,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=RETRY,  # type: ignore[arg-type] # seconds, also parts of one
+        ping_interval=PING_INTERVAL,
+        max_outstanding_pings=MOST_PINGS,
+    )
+    made = True
 
 
 async def _give_up(connecting: asyncio.Future[None], client: Client) -> None:
