@@ -21,7 +21,14 @@ class Way:
         for each in self._ways:
             each.cancel()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def close(self) -> None:
+        """Lose everything, and end the connections."""
+        self.lose()
+        for end in self._ends:
+            end.close()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let a connection that was made here go on there."""
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         self._ends += [writer, back]
         for source, target in ((reader, back), (there, writer)):
@@ -37,11 +44,9 @@ class Way:
 async def way(to: int) -> AsyncIterator[Way]:
     """Open one to a port of this machine."""
     opened = Way(to)
-    async with await asyncio.start_server(opened._carry, "127.0.0.1", 0) as server:  # noqa: SLF001 - made here
+    async with await asyncio.start_server(opened.carry, "127.0.0.1", 0) as server:
         opened.port = server.sockets[0].getsockname()[1]
         try:
             yield opened
         finally:
-            opened.lose()
-            for end in opened._ends:  # noqa: SLF001 - as above
-                end.close()
+            opened.close()
