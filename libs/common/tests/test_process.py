@@ -142,7 +142,9 @@ def test_a_process_serves_or_does_the_job_it_is_called_for(
 def test_a_process_that_is_told_to_end_while_it_still_imports_does_so(
     arguments: list[str], status: int, tmp_path: Path
 ) -> None:
-    (tmp_path / "slow.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    # Short rests: a signal just before a long one would only be seen at its end.
+    slow = "import time\nprint('begun', flush=True)\nfor _ in range(6000):\n    time.sleep(0.01)\n"
+    (tmp_path / "slow.py").write_text(slow)
     program = "from chargekey_common import process\n"
     program += "process.main('slow:start', migrate='slow:migrate')"
     with subprocess.Popen(
