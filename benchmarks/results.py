@@ -1,0 +1,26 @@
+"""The results of the last runs: `results/latest.json`, and a picture of them beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.figures import Figure
+
+LATEST = Path(__file__).with_name("results") / "latest.json"
+
+
+def keep(benchmarks: Sequence[str], name: str, figures: Sequence[Figure]) -> Sequence[Figure]:
+    """Put `figures` in place of those that the benchmark `name` had, and return all there are.
+
+    In the order of `benchmarks`; what none of these measures any more is gone.
+    """
+    known = msgspec.json.decode(LATEST.read_bytes(), type=list[Figure]) if LATEST.exists() else []
+    by_benchmark = {each: [one for one in known if one.benchmark == each] for each in benchmarks}
+    by_benchmark[name] = [msgspec.structs.replace(each, benchmark=name) for each in figures]
+    latest = [figure for several in by_benchmark.values() for figure in several]
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(latest), indent=2) + b"\n")
+    return latest
