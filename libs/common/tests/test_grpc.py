@@ -267,23 +267,25 @@ async def test_a_host_that_is_gone_without_a_word_is_left(
 ) -> None:
     """Nothing says that its connections are dead; by itself the library asks them for minutes."""
     monkeypatch.setattr("chargekey_common.grpc.client.PING_EVERY", 200)
-    monkeypatch.setattr("chargekey_common.grpc.client.PING_ANSWER", 200)
+    monkeypatch.setattr("chargekey_common.grpc.client.PING_ANSWER", 2000)
     monkeypatch.setattr("chargekey_common.grpc.server.LEAST_PING_INTERVAL", 50)
     signer = Signer.from_file(
         make_account(ADMINISTRATOR, keys=tmp_path / "keys", accounts=tmp_path / "accounts")
     )
     server = Server(SERVICE, Verifier(tmp_path / "accounts", Issuer().keys()), Asked())
     port = await server.start("127.0.0.1:0")
-    await server.ready()
-    async with way(port) as there, channel(f"127.0.0.1:{there.port}", signer) as asked:
-        stub = InstallationServiceStub(asked)
-        assert (await stub.GetInstallation(home())).installation.name == "Home"
-        there.lose()
-        async with asyncio.timeout(20):
-            lost = await refusal(stub.GetInstallation(home(), timeout=15))
-            assert lost.code() is grpc.StatusCode.UNAVAILABLE
-            assert (await stub.GetInstallation(home(), timeout=15)).installation.name == "Home"
-    await server.stop(grace=0)
+    try:
+        await server.ready()
+        async with way(port) as there, channel(f"127.0.0.1:{there.port}", signer) as asked:
+            stub = InstallationServiceStub(asked)
+            assert (await stub.GetInstallation(home())).installation.name == "Home"
+            there.lose()
+            async with asyncio.timeout(20):
+                lost = await refusal(stub.GetInstallation(home(), timeout=15))
+                assert lost.code() is grpc.StatusCode.UNAVAILABLE
+                assert (await stub.GetInstallation(home(), timeout=15)).installation.name == "Home"
+    finally:
+        await server.stop(grace=0)
 
 
 async def test_a_command_without_an_id_gets_one_and_keeps_the_one_it_has(tmp_path: Path) -> None:

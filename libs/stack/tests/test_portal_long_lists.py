@@ -13,7 +13,7 @@ from chargekey_common.testing.browser import PHONE, OpenPage, axe
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
 
-from .at_the_portal import owner
+from .at_the_portal import come_to_be, owner
 from .running_system import RunningSystem
 
 # More chargers than a form has in its list, more people than two pages have.
@@ -119,7 +119,8 @@ def test_among_a_thousand_one_is_found_and_chosen(
     where.fill("CP-long-1000")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="CP-long-1000")).to_be_visible()
-    expect(page.get_by_text("ola@long.example")).to_be_visible()
+    # Until identity has heard of it he is somebody: a hundred and twenty are before him.
+    come_to_be(page, page.get_by_text("ola@long.example"))
 
     page.goto(f"/installations/{site}/reports")
     charger = page.get_by_role("combobox", name="Charger")
