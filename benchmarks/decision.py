@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from benchmarks.figures import ROUNDS, Figure, alone, at_most, compared, in_turn
 from benchmarks.population import KEYED_IDS, Population
 from benchmarks.views import filled
+from chargekey_common.keyed_ids import KeyedId
 from chargekey_gateway.decision import accept_at_once
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.view.entries import Charger
@@ -20,7 +21,7 @@ TAPS = 200_000
 LARGE = 1_000_000
 AT = 1_700_000_000_000_000_000
 
-Tap = tuple[Charger, str, bytes]
+Tap = tuple[Charger, str, KeyedId]
 
 
 def figures() -> Iterator[Figure]:
@@ -63,7 +64,7 @@ def _taps(population: Population, view: View) -> Sequence[Tap]:
             _charger(view, population.charger_id(population.charger_of(each))),
             population.card(each),
             # Another object than the view's, as one that was just worked out is.
-            bytes(bytearray(population.keyed_id(each))),
+            KeyedId(bytes(bytearray(population.keyed_id(each)))),
         )
         for each in tapped
     ]
@@ -102,7 +103,7 @@ def _decided_token(view: View, taps: Sequence[Tap]) -> float:
     return _each(took, taps, refused)
 
 
-def _got(bare: Mapping[bytes, None], taps: Sequence[Tap]) -> float:
+def _got(bare: Mapping[KeyedId, object], taps: Sequence[Tap]) -> float:
     get = bare.get
     began = perf_counter_ns()
     for _, _, keyed_id in taps:

@@ -124,7 +124,7 @@ def verdicts(view: View, user_id: str, charger_id: str, at: int) -> list[Reason 
         return [verdict(charger, None, at)]
     mine = sorted(view.identifications_of(user_id), key=lambda each: each.id)
     return [
-        verdict(charger, each, at) for each in mine if each.site in (None, charger.installation)
+        verdict(charger, each, at) for each in mine if each.terms.site in (None, charger.installation)
     ]
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from chargekey_gateway.sessions.running import RunningSession
 from chargekey_gateway.sessions.stopping import match_open, may_stop
-from chargekey_gateway.view.entries import NEVER, Identification, User
+from chargekey_gateway.view.entries import NEVER, Identification, Terms, User
 
 ADA, BOB = User("ada"), User("bob")
 
 
 def identification(name: str, user: User, group_id: str | None = None) -> Identification:
-    return Identification(name, user, "RFID", "ACTIVE", None, NEVER, group_id=group_id)
+    return Identification(name, user, "RFID", Terms("ACTIVE", None, NEVER, group_id=group_id))
 
 
 def session(

@@ -466,7 +466,7 @@ def accept_at_once(
 
     Never refuses: refusals are rarer and owe an explanation.
     """
-    deadline = identification.deadline
+    deadline = identification.terms.deadline
     if at >= deadline or identification.type not in charger.by_permission:
         return None
     here = charger.installation

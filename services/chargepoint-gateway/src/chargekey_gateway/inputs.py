@@ -80,13 +80,13 @@ def gather(
     identification = presented.identification
     if identification is None:
         return here
-    user = identification.user
+    user, terms = identification.user, identification.terms
     grant = grant_here(charger, user)
     return msgspec.structs.replace(
         here,
         identification_id=identification.id,
-        identification_status=identification.status,
-        identification_valid_until=identification.valid_until,
+        identification_status=terms.status,
+        identification_valid_until=terms.valid_until,
         user_id=user.id,
         user_blocked=bool(user.blocks) or charger.installation.id in user.blocked_at,
         user_blocked_everywhere=None in user.blocks,
@@ -94,8 +94,8 @@ def gather(
         permission_id=None if grant is None else grant.permission_id,
         permission_on=None if grant is None else "charger" if grant.on_charger else "installation",
         permission_valid_until=None if grant is None or grant.ends == NEVER else grant.ends,
-        group_id=identification.group_id,
-        group_card=identification.group_card,
+        group_id=terms.group_id,
+        group_card=terms.group_card,
     )
 
 

@@ -56,9 +56,10 @@ class Lookup:
 
 def _here(charger: Charger, known: Identification | None) -> Identification | None:
     """Return it, or None where it works at another site only: there it is unknown."""
-    if known is None or known.site is None or known.site is charger.installation:
-        return known
-    return None
+    if known is None:
+        return None
+    site = known.terms.site
+    return known if site is None or site is charger.installation else None
 
 
 def undone(quirks: Quirks, sent: str) -> str:

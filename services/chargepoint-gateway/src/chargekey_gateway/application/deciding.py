@@ -194,7 +194,7 @@ class Deciding:
         locked_out = presented.code_class is _PIN and self._lockouts.locked(charger, now)
         if presented.identification is not None and not locked_out:
             known = presented.identification
-            group = self._group_token(known.group_id, known.user.id, charger.installation.id)
+            group = self._group_token(known.terms.group_id, known.user.id, charger.installation.id)
             accepted = accept_at_once(charger, known, now, group)
             if accepted is not None:
                 self._states.accepted(charger.id, now)

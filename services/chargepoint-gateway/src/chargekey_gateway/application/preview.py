@@ -208,7 +208,7 @@ def _outcome(
 ) -> _Outcome:
     before, then = {}, {}
     for number, each in enumerate(presented):
-        if each is None or each.site in (None, charger.installation):
+        if each is None or each.terms.site in (None, charger.installation):
             before[number] = decide(inputs_now(charger, each, at))
             then[number] = decide(after.inputs(charger, each, at))
     accepted = [number for number, decision in before.items() if _accepts(decision)]

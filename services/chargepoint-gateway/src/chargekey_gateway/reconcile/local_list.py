@@ -123,7 +123,7 @@ def _wish(
         return None
     # Who is refused may stop nothing, with whatever card of his group.
     site = charger.installation.id
-    group = group_token(known.group_id, known.user.id, site) if decision.accepted else None
+    group = group_token(known.terms.group_id, known.user.id, site) if decision.accepted else None
     key = key_of(keyed_id, charger.quirks)
     said = f"{decision.status} {decision.valid_until} {group}"
     return Wish(

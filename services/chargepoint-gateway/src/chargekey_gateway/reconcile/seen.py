@@ -46,8 +46,8 @@ class Seen:
         return self._knows(charger.installation, known, shortened=truncates(charger))
 
     def _knows(self, site: Installation, known: Identification, *, shortened: bool) -> bool:
-        if known.site is not None:
-            return known.site is site
+        if known.terms.site is not None:
+            return known.terms.site is site
         if known.user.local_to == site.id:
             return True
         presented_at = self._presented.get(site.id, {}).get(known.id, 0)

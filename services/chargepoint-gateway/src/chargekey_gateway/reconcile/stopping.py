@@ -62,7 +62,7 @@ def _is_blocked(session: RunningSession, view: Rights) -> bool:
     if None in user.blocks:
         return True
     presented = _presented(session, view)
-    switched_off = presented is not None and presented.status != "ACTIVE"
+    switched_off = presented is not None and presented.terms.status != "ACTIVE"
     blocked = bool(user.blocks) or session.installation_id in user.blocked_at
     return session.by_permission and (blocked or switched_off)
 
@@ -85,7 +85,8 @@ def _right_ends(session: RunningSession, view: Rights) -> int:
         return 0
     if view.refuses_type(charger, presented):
         return 0
-    return grant.ends if presented.valid_until is None else min(grant.ends, presented.valid_until)
+    end = presented.terms.valid_until
+    return grant.ends if end is None else min(grant.ends, end)
 
 
 def _presented(session: RunningSession, view: Rights) -> Identification | None:

@@ -49,6 +49,6 @@ def may_stop(session: RunningSession, presented: Identification | None) -> bool:
     """
     if presented is None or session.identification_id is None:
         return True
-    if session.group_id is not None and session.group_id == presented.group_id:
+    if session.group_id is not None and session.group_id == presented.terms.group_id:
         return True
     return session.identification_id == presented.id or session.user_id == presented.user.id

@@ -1,8 +1,9 @@
 """The entries of the view: small, linked directly, changed in place by the view alone.
 
-Nothing here links back, so the entries form no cycles and the garbage collector
-need not look at them (`gc=False`). There is one object for each installation and each
-charger for as long as the process lives, so that being at a place is being that object.
+The garbage collector need not look at them (`gc=False`): nothing links back but a user and
+what he presents, and these let go of each other when it is forgotten. There is one object for
+each installation and each charger for as long as the process lives, so that being at a place
+is being that object.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import operator
 
 import msgspec
 
+from chargekey_common.keyed_ids import KeyedId
 from chargekey_common.published.access import (
     OnOperatorTimeout,
     OnViewBehind,
@@ -124,7 +126,7 @@ class Partner(msgspec.Struct, gc=False):
     grants: tuple[Grant, ...] = ()
 
 
-class User(msgspec.Struct, gc=False):
+class User(msgspec.Struct, gc=False, eq=False):
     """A user as far as charging goes; may have grants before identity tells of him.
 
     `blocks` holds the scopes of identity's blocks: an installation's id for a LOCAL
@@ -132,7 +134,8 @@ class User(msgspec.Struct, gc=False):
     the installations where access blocks him, and only there. What he is given does not
     count unless he is `verified`: a PENDING user is not, nor is one who was erased.
     `grants` are his own, ranked; `usable` what counts of these and his partners'. A LOCAL
-    user is `local_to` his installation.
+    user is `local_to` his installation. `presents` are his identifications, in the order in
+    which they were added.
     """
 
     id: str
@@ -143,6 +146,11 @@ class User(msgspec.Struct, gc=False):
     grants: tuple[Grant, ...] = ()
     partners: tuple[Partner, ...] = ()
     usable: tuple[Grant, ...] = ()
+    presents: tuple[Identification, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say who: his identifications lead back to him."""
+        return f"User({self.id!r})"
 
     @property
     def held(self) -> tuple[Grant, ...]:
@@ -152,18 +160,38 @@ class User(msgspec.Struct, gc=False):
         return ranked(*self.grants, *(grant for each in self.partners for grant in each.grants))
 
 
-class Identification(msgspec.Struct, gc=False):
-    """What a user presents, at `site` only where there is one.
+class Terms(msgspec.Struct, frozen=True, gc=False):
+    """On what something presented counts. Few differ, so a million of them share some.
 
-    `deadline` is 0 unless ACTIVE, else its exclusive end.
+    `deadline` is 0 unless ACTIVE, else its exclusive end. At `site` only where there is one.
     """
 
-    id: str
-    user: User
-    type: str
     status: str
     valid_until: int | None
     deadline: int
     site: Installation | None = None
     group_id: str | None = None
     group_card: bool = False
+
+
+class Identification(msgspec.Struct, gc=False, eq=False):
+    """What a user presents, found by `keyed_id` once that was told.
+
+    At readers that truncate a longer card's number, by `alias` too.
+    """
+
+    id: str
+    user: User
+    type: str
+    terms: Terms
+    keyed_id: KeyedId | None = None
+    alias: KeyedId | None = None
+
+    def __repr__(self) -> str:
+        """Say which, and nothing of what finds it."""
+        return f"Identification({self.id!r})"
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is a card of four bytes, which truncating readers make of longer ones."""
+        return self.type == "RFID" and self.alias is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
@@ -33,6 +34,18 @@ class Grants:
         self._holders: dict[str, dict[str, User]] = {}
         self._departed: dict[str, dict[str, User]] = {}
         self._departed_from: dict[str, frozenset[str]] = {}
+        # A table, since a view is filled with a million of these.
+        self._applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
+            access.PermissionGranted: self._grant,
+            access.PermissionChanged: self._grant,
+            access.PermissionRevoked: self._revoke,
+            access.PartnerMemberAdded: self._join,
+            access.PartnerMemberRemoved: self._leave,
+            access.UserBlockedAtInstallation: self._block,
+            access.UserUnblockedAtInstallation: self._unblock,
+            access.ChargerMoved: self._drop_all_on,
+            access.UserForgotten: self._forget,
+        }
 
     def holders(self, target: str) -> Collection[User]:
         """Return who holds a permission on just this charger or installation."""
@@ -85,30 +98,13 @@ class Grants:
             self._people.arrange(user)
 
     def apply(self, event: PublishedEvent) -> None:
-        """Apply a published event; raises MalformedEventError."""
-        match event:
-            case access.PermissionGranted() | access.PermissionChanged():
-                self._grant(event)
-            case access.PermissionRevoked():
-                self._drop(self._holder(event), event.permission_id)
-            case access.PartnerMemberAdded():
-                self._join(event.partner_id, event.user_id)
-            case access.PartnerMemberRemoved():
-                self._leave(event.partner_id, event.user_id)
-            case access.UserBlockedAtInstallation():
-                user = self._people.user(event.user_id)
-                user.blocked_at |= {event.installation_id}
-                self._people.arrange(user)
-            case access.UserUnblockedAtInstallation():
-                user = self._people.user(event.user_id)
-                user.blocked_at -= {event.installation_id}
-                self._people.arrange(user)
-            case access.ChargerMoved():
-                self._drop_all_on(event.charger_id)
-            case access.UserForgotten():
-                self._forget(self._people.user(event.user_id))
-            case _:  # the rest of the stream does not bear on who may charge
-                pass
+        """Apply a published event; raises MalformedEventError.
+
+        What gives or takes no right to charge changes nothing.
+        """
+        applied = self._applied.get(type(event))
+        if applied is not None:
+            applied(event)
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
@@ -162,11 +158,14 @@ class Grants:
         # No other role carries the right to charge.
         self._set(holder, (*rest, grant) if "USER" in event.roles else rest)
 
+    def _revoke(self, event: access.PermissionRevoked) -> None:
+        self._drop(self._holder(event), event.permission_id)
+
     def _drop(self, holder: User | Partner, permission_id: str) -> None:
         self._set(holder, self._without(holder, permission_id))
 
-    def _drop_all_on(self, charger_id: str) -> None:
-        for permission_id, holder in list(self._on_chargers.get(charger_id, {}).items()):
+    def _drop_all_on(self, event: access.ChargerMoved) -> None:
+        for permission_id, holder in list(self._on_chargers.get(event.charger_id, {}).items()):
             self._drop(holder, permission_id)
 
     def _without(self, holder: User | Partner, permission_id: str) -> tuple[Grant, ...]:
@@ -215,27 +214,41 @@ class Grants:
             del departed[oldest]
             self._departed_from[oldest] -= {target}
 
-    def _join(self, partner_id: str, user_id: str) -> None:
-        user, partner = self._people.user(user_id), self._partner(partner_id)
-        members = self._members.setdefault(partner_id, {})
-        if user_id not in members:  # told again, he manages it, or no longer
-            members[user_id] = user
+    def _join(self, event: access.PartnerMemberAdded) -> None:
+        user, partner = self._people.user(event.user_id), self._partner(event.partner_id)
+        members = self._members.setdefault(partner.id, {})
+        if user.id not in members:  # told again, he manages it, or no longer
+            members[user.id] = user
             before = _targets(user)
             user.partners = (*user.partners, partner)
             self._arrange(user, before)
 
-    def _leave(self, partner_id: str, user_id: str) -> None:
+    def _leave(self, event: access.PartnerMemberRemoved) -> None:
+        self._part(event.partner_id, event.user_id)
+
+    def _part(self, partner_id: str, user_id: str) -> None:
         user = self._members.get(partner_id, {}).pop(user_id, None)
         if user is not None:
             before = _targets(user)
             user.partners = tuple(each for each in user.partners if each.id != partner_id)
             self._arrange(user, before)
 
-    def _forget(self, user: User) -> None:
+    def _block(self, event: access.UserBlockedAtInstallation) -> None:
+        user = self._people.user(event.user_id)
+        user.blocked_at |= {event.installation_id}
+        self._people.arrange(user)
+
+    def _unblock(self, event: access.UserUnblockedAtInstallation) -> None:
+        user = self._people.user(event.user_id)
+        user.blocked_at -= {event.installation_id}
+        self._people.arrange(user)
+
+    def _forget(self, event: access.UserForgotten) -> None:
+        user = self._people.user(event.user_id)
         for grant in (*user.grants, *self._care.get(user.id, {}).values()):
             self._drop(user, grant.permission_id)
         for partner in user.partners:
-            self._leave(partner.id, user.id)
+            self._part(partner.id, user.id)
         user.blocked_at = frozenset()
 
 

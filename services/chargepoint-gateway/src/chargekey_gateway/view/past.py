@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import heapq
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +42,9 @@ MOST_OF_ONE = 1_000
 
 T = TypeVar("T")
 
+_BY_KEYED_ID: Callable[[Identification], KeyedId | None] = operator.attrgetter("keyed_id")
+_BY_ALIAS: Callable[[Identification], KeyedId | None] = operator.attrgetter("alias")
+
 
 class _Person(msgspec.Struct, frozen=True, gc=False):
     """What identity tells of a user."""
@@ -61,24 +65,11 @@ NOBODY = _Person()
 NOTHING = _Rights()
 
 
-class _Card(msgspec.Struct, frozen=True, gc=False):
-    """An identification, and what it is found by."""
-
-    identification: Identification | None
-    keyed_id: KeyedId | None
-    alias: KeyedId | None
-
-    def __repr__(self) -> str:
-        """Say nothing of what finds it."""
-        return "_Card()"
-
-    @property
-    def names(self) -> Iterable[KeyedId | str]:
-        """Whatever it is looked for by: none where there was nothing to be found."""
-        if self.identification is None:
-            return ()
-        found_by = (self.keyed_id, self.alias)
-        return (self.identification.user.id, *(each for each in found_by if each is not None))
+def _names(known: Identification | None) -> Iterable[KeyedId | str]:
+    """Return whatever it was looked for by: nothing where there was nothing to be found."""
+    if known is None:
+        return ()
+    return (known.user.id, *(each for each in (known.keyed_id, known.alias) if each is not None))
 
 
 class _Table(Generic[T]):
@@ -131,10 +122,10 @@ class _Table(Generic[T]):
         self._was.clear()
 
 
-class _Cards(_Table[_Card]):
+class _Cards(_Table[Identification | None]):
     """Identifications as they were, by what they were found by and by whose they were, too."""
 
-    def __init__(self, now: Callable[[str], _Card]) -> None:
+    def __init__(self, now: Callable[[str], Identification | None]) -> None:
         super().__init__(now)
         self._by: dict[KeyedId | str, list[str]] = {}  # the ids, each as often as it is named so
 
@@ -142,17 +133,17 @@ class _Cards(_Table[_Card]):
         """Return the ids of those that this keyed id or alias may have found, or of the user."""
         return sorted(set(self._by.get(named, ())))
 
-    def put_aside(self, thing: str, until: int) -> _Card:
+    def put_aside(self, thing: str, until: int) -> Identification | None:
         """Remember how it is now, also under what names it."""
         was = super().put_aside(thing, until)
-        for named in was.names:
+        for named in _names(was):
             self._by.setdefault(named, []).append(thing)
         return was
 
-    def forget(self, thing: str, until: int) -> _Card | None:
+    def forget(self, thing: str, until: int) -> Identification | None:
         """Forget how it was until then, and what named it."""
         was = super().forget(thing, until)
-        for named in () if was is None else was.names:
+        for named in _names(was):
             self._by[named].remove(thing)
             if not self._by[named]:
                 del self._by[named]
@@ -251,7 +242,7 @@ class Past:
         self.partners = _Table(grants.of_partner)
         self.rights = _Table(self._rights)
         self.persons = _Table(self._person)
-        self.cards = _Cards(self._card)
+        self.cards = _Cards(lambda key: copy.copy(people.identifications.get(key)))
         self._erased: _Table[None] = _Table(lambda _: None)
         self._tables: Mapping[str, _Table[Any]] = {
             "chargers": self.chargers,
@@ -353,14 +344,6 @@ class Past:
         user = self._people.users.get(user_id)
         return NOBODY if user is None else _Person(user.blocks, user.verified)
 
-    def _card(self, identification_id: str) -> _Card:
-        known = self._people.identifications.get(identification_id)
-        return _Card(
-            copy.copy(known),
-            self._people.keyed_id(identification_id),
-            self._people.alias(identification_id),
-        )
-
 
 class Then:
     """What was known at one moment of who may charge at one charger, which is there as it was.
@@ -379,35 +362,30 @@ class Then:
     def identification(self, keyed_id: KeyedId) -> Identification | None:
         """Return what was presented by the code of this keyed id."""
         known = self._people.by_keyed_id.get(keyed_id)
-        found = self._found(keyed_id, () if known is None else (known,), lambda card: card.keyed_id)
+        found = self._found(keyed_id, () if known is None else (known,), _BY_KEYED_ID)
         return found[0] if found else None
 
     def identifications_by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
         """Return every card whose number a truncating reader made the same four bytes of."""
-        known = self._people.by_alias.get(alias, ())
-        return self._found(alias, known, lambda card: card.alias)
+        return self._found(alias, self._people.by_alias(alias), _BY_ALIAS)
 
     def _found(
         self,
         sought: KeyedId,
         known: Iterable[Identification],
-        found_by: Callable[[_Card], KeyedId | None],
+        found_by: Callable[[Identification], KeyedId | None],
     ) -> tuple[Identification, ...]:
         ids = {*self._past.cards.by(sought), *(each.id for each in known)}
         cards = [self._past.cards.at(each, self._at) for each in sorted(ids)]
         return tuple(
-            self._as_it_was(card.identification)
-            for card in cards
-            if card.identification is not None and found_by(card) == sought
+            self._as_it_was(card) for card in cards if card is not None and found_by(card) == sought
         )
 
     def _as_it_was(self, known: Identification) -> Identification:
-        site, here = known.site, self._site
-        return msgspec.structs.replace(
-            known,
-            user=self._user(known.user.id),
-            site=here if site is not None and site.id == here.id else site,
-        )
+        terms, here = known.terms, self._site
+        if terms.site is not None and terms.site.id == here.id:
+            terms = msgspec.structs.replace(terms, site=here)
+        return msgspec.structs.replace(known, user=self._user(known.user.id), terms=terms)
 
     def _user(self, user_id: str) -> User:
         person = self._past.persons.at(user_id, self._at)

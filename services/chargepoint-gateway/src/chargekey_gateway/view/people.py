@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from chargekey_common.keyed_ids import KEYED_ID_SIZE, KeyedId
 from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.view.entries import NEVER, Identification, Installation, User
+from chargekey_gateway.view.entries import NEVER, Identification, Installation, Terms, User
+
+# Of those that still differ, after a while: groups and ends are many.
+TERMS_SHARED = 10_000
 
 
 class MalformedEventError(ValueError):
     """An event that has the form of its type and cannot be: a key that is none, nobody's grant."""
+
+
+class _Key(msgspec.Struct, frozen=True, gc=False):
+    """What an identification is found by."""
+
+    keyed_id: KeyedId | None
+    alias: KeyedId | None
 
 
 class People:
@@ -22,15 +36,30 @@ class People:
         self.users: dict[str, User] = {}
         self.identifications: dict[str, Identification] = {}
         self.by_keyed_id: dict[KeyedId, Identification] = {}
-        self.by_alias: dict[KeyedId, tuple[Identification, ...]] = {}
-        self._of_user: dict[str, list[Identification]] = {}
+        # Nearly every long card has its own.
+        self._by_alias: dict[KeyedId, Identification | tuple[Identification, ...]] = {}
         # Of all cards that have no more than four bytes: see `short_cards`.
         self._short_cards = 0
         # Keys come before their identification, and may outlive a refill without one.
-        self._keyed_ids: dict[str, KeyedId] = {}
-        self._aliases: dict[str, KeyedId] = {}
+        self._keys: dict[str, _Key] = {}
         self._installation = installation
+        self._terms = lru_cache(TERMS_SHARED)(self._make_terms)
         self._listeners: list[Callable[[str], None]] = []
+        # A table, since a view is filled with a million of these.
+        self._applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
+            identity.LocalUserAdded: self._add_local_user,
+            identity.UserBlocked: self._block,
+            identity.UserUnblocked: self._unblock,
+            identity.PendingUserAdded: self._leave_unverified,
+            identity.UserErased: self._leave_unverified,
+            identity.EmailVerified: self._verify,
+            identity.IdentificationAdded: self._add,
+            identity.IdentificationStatusChanged: self._set_status,
+            identity.IdentificationExpiryChanged: self._set_expiry,
+            identity.IdentificationCodeChanged: self._change_code,
+            identity.IdentificationGroupChanged: self._set_group,
+            identity.IdentificationRemoved: self._remove,
+        }
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the id of every user whose rights may just have changed."""
@@ -45,28 +74,20 @@ class People:
         """
         return self._short_cards
 
-    def identifications_of(self, user_id: str) -> Collection[Identification]:
-        """Return all that the user presents, in the order it was added."""
-        return self._of_user.get(user_id, ())
-
-    def keyed_id(self, identification_id: str) -> KeyedId | None:
-        """Return what the identification is found by, if it is."""
-        return self._keyed_ids.get(identification_id)
-
-    def alias(self, identification_id: str) -> KeyedId | None:
-        """Return what it is found by at readers that truncate, if its number is cut there."""
-        return self._aliases.get(identification_id)
+    def by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
+        """Return every card whose number a truncating reader makes the same four bytes of."""
+        found = self._by_alias.get(alias, ())
+        return found if isinstance(found, tuple) else (found,)
 
     def forget(self) -> None:
         """Drop what identity told; what access told of the users stays."""
         self.identifications.clear()
-        self._of_user.clear()
         self._short_cards = 0
         self.by_keyed_id.clear()
-        self.by_alias.clear()
-        self._keyed_ids.clear()
-        self._aliases.clear()
+        self._by_alias.clear()
+        self._keys.clear()
         for user in self.users.values():
+            user.presents = ()
             user.local_to = None
             user.blocks = frozenset()
             user.verified = True
@@ -92,63 +113,25 @@ class People:
         self._tell(user.id)
 
     def apply(self, event: PublishedEvent) -> None:
-        """Apply a published event."""
-        match event:
-            case identity.LocalUserAdded():
-                user = self.user(event.user_id)
-                user.local_to = event.installation_id
-                if event.blocked:
-                    user.blocks |= {event.installation_id}
-                self.arrange(user)
-            case identity.UserBlocked():
-                user = self.user(event.user_id)
-                user.blocks |= {event.installation_id}
-                self.arrange(user)
-            case identity.UserUnblocked():
-                user = self.user(event.user_id)
-                user.blocks -= {event.installation_id}
-                self.arrange(user)
-            case identity.PendingUserAdded() | identity.UserErased():
-                self._verify(event.user_id, verified=False)
-            case identity.EmailVerified():
-                self._verify(event.user_id, verified=True)
-            case _:
-                self._apply_to_identification(event)
-
-    def _apply_to_identification(self, event: PublishedEvent) -> None:
-        match event:
-            case identity.IdentificationAdded():
-                self._add(event)
-            case identity.IdentificationStatusChanged():
-                self._change(event.identification_id, status=event.status)
-            case identity.IdentificationExpiryChanged():
-                self._change(event.identification_id, valid_until=event.valid_until)
-            case identity.IdentificationGroupChanged():
-                self._change(
-                    event.identification_id, group_id=event.group_id, group_card=event.group_card
-                )
-            case identity.IdentificationCodeChanged():  # the key came just before
-                self._tell(event.user_id)
-            case identity.IdentificationRemoved():
-                self._remove(event.identification_id)
-            case _:  # the rest of the stream does not bear on who may charge
-                pass
+        """Apply a published event; what does not bear on who may charge changes nothing."""
+        applied = self._applied.get(type(event))
+        if applied is not None:
+            applied(event)
 
     def set_key(self, event: identity.IdentificationKey) -> None:
         """Let the identification be found by this keyed id and alias, and by no older ones.
 
         Raises MalformedEventError, and then it is found by none.
         """
-        identification_id = event.identification_id
-        self._forget_key(identification_id)
-        keyed_id = _keyed_id(event.keyed_id)
-        if event.alias:
-            self._aliases[identification_id] = _keyed_id(event.alias)
-        self._keyed_ids[identification_id] = keyed_id
-        known = self.identifications.get(identification_id)
-        if known is not None:
-            self._find_by_key(known)
-            self._tell(known.user.id)
+        known = self.identifications.get(event.identification_id)
+        if known is None:
+            self._keys.pop(event.identification_id, None)
+            self._keys[event.identification_id] = _key(event)
+            return
+        self._forget_key(known)
+        key = _key(event)
+        self._find_by(known, key)
+        self._tell(known.user.id)
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
@@ -163,92 +146,164 @@ class People:
                     known.id,
                     known.user.id,
                     known.type,
-                    known.status,
-                    known.valid_until,
-                    None if known.site is None else known.site.id,
-                    known.group_id,
-                    known.group_card,
+                    known.terms.status,
+                    known.terms.valid_until,
+                    None if known.terms.site is None else known.terms.site.id,
+                    known.terms.group_id,
+                    known.terms.group_card,
                 )
                 for known in sorted(self.identifications.values(), key=lambda known: known.id)
             ],
             "keys": sorted((key.hex(), known.id) for key, known in self.by_keyed_id.items()),
             "aliases": sorted(
-                (alias.hex(), sorted(known.id for known in several))
-                for alias, several in self.by_alias.items()
+                (alias.hex(), sorted(known.id for known in self.by_alias(alias)))
+                for alias in self._by_alias
             ),
         }
 
-    def _verify(self, user_id: str, *, verified: bool) -> None:
-        user = self.user(user_id)
-        user.verified = verified
+    # What events do.
+
+    def _add_local_user(self, event: identity.LocalUserAdded) -> None:
+        user = self.user(event.user_id)
+        user.local_to = event.installation_id
+        if event.blocked:
+            user.blocks |= {event.installation_id}
+        self.arrange(user)
+
+    def _block(self, event: identity.UserBlocked) -> None:
+        user = self.user(event.user_id)
+        user.blocks |= {event.installation_id}
+        self.arrange(user)
+
+    def _unblock(self, event: identity.UserUnblocked) -> None:
+        user = self.user(event.user_id)
+        user.blocks -= {event.installation_id}
+        self.arrange(user)
+
+    def _verify(self, event: identity.EmailVerified) -> None:
+        user = self.user(event.user_id)
+        user.verified = True
+        self.arrange(user)
+
+    def _leave_unverified(self, event: identity.PendingUserAdded | identity.UserErased) -> None:
+        user = self.user(event.user_id)
+        user.verified = False
         self.arrange(user)
 
     def _add(self, event: identity.IdentificationAdded) -> None:
-        site = event.installation_id
-        added = Identification(
-            id=event.identification_id,
-            user=self.user(event.user_id),
-            type=event.type,
-            status=event.status,
-            valid_until=event.valid_until,
-            deadline=_deadline(event.status, event.valid_until),
-            site=None if site is None else self._installation(site),
-            group_id=event.group_id,
-            group_card=event.group_card,
-        )
-        known = self.identifications.get(added.id)
+        key = self._keys.pop(event.identification_id, None)
+        known = self.identifications.get(event.identification_id)
         if known is not None:  # told again
-            self._of_user[known.user.id].remove(known)
+            key = _Key(known.keyed_id, known.alias)
+            self._let_go(known)
+        user = self.user(event.user_id)
+        added = Identification(
+            event.identification_id,
+            user,
+            event.type,
+            self._terms(
+                event.status,
+                event.valid_until,
+                event.installation_id,
+                event.group_id,
+                event.group_card,
+            ),
+        )
         self.identifications[added.id] = added
-        self._of_user.setdefault(added.user.id, []).append(added)
-        self._find_by_key(added)
-        self._tell(added.user.id)
+        user.presents = (*user.presents, added)
+        if key is not None:
+            self._find_by(added, key)
+        self._tell(user.id)
+
+    def _set_status(self, event: identity.IdentificationStatusChanged) -> None:
+        self._change(event.identification_id, status=event.status)
+
+    def _set_expiry(self, event: identity.IdentificationExpiryChanged) -> None:
+        self._change(event.identification_id, valid_until=event.valid_until)
+
+    def _set_group(self, event: identity.IdentificationGroupChanged) -> None:
+        self._change(event.identification_id, group_id=event.group_id, group_card=event.group_card)
 
     def _change(self, identification_id: str, **changes: str | int | None) -> None:
         known = self.identifications.get(identification_id)
         if known is not None:
-            for name, value in changes.items():
-                setattr(known, name, value)
-            known.deadline = _deadline(known.status, known.valid_until)
+            terms = msgspec.structs.replace(known.terms, **changes)
+            # Through the table of those that are shared.
+            known.terms = self._terms(
+                terms.status,
+                terms.valid_until,
+                None if terms.site is None else terms.site.id,
+                terms.group_id,
+                terms.group_card,
+            )
             self._tell(known.user.id)
 
-    def _remove(self, identification_id: str) -> None:
-        self._forget_key(identification_id)
-        known = self.identifications.pop(identification_id, None)
+    def _change_code(self, event: identity.IdentificationCodeChanged) -> None:
+        self._tell(event.user_id)  # the key came just before
+
+    def _remove(self, event: identity.IdentificationRemoved) -> None:
+        self._keys.pop(event.identification_id, None)
+        known = self.identifications.pop(event.identification_id, None)
         if known is not None:
-            self._of_user[known.user.id].remove(known)
+            self._let_go(known)
             self._tell(known.user.id)
 
     def _tell(self, user_id: str) -> None:
         for listener in self._listeners:
             listener(user_id)
 
-    def _find_by_key(self, known: Identification) -> None:
-        keyed_id = self._keyed_ids.get(known.id)
-        if keyed_id is not None:
-            self.by_keyed_id[keyed_id] = known
-            if _is_short(known, self._aliases):
-                self._short_cards ^= int.from_bytes(keyed_id)
-        alias = self._aliases.get(known.id)
-        if alias is not None:
-            self.by_alias[alias] = (*self.by_alias.get(alias, ()), known)
+    def _make_terms(
+        self,
+        status: str,
+        valid_until: int | None,
+        site: str | None,
+        group_id: str | None,
+        group_card: bool,  # noqa: FBT001 - keywords cost time, and a view has a million of these
+    ) -> Terms:
+        return Terms(
+            status,
+            valid_until,
+            _deadline(status, valid_until),
+            None if site is None else self._installation(site),
+            group_id,
+            group_card,
+        )
 
-    def _forget_key(self, identification_id: str) -> None:
-        keyed_id = self._keyed_ids.pop(identification_id, None)
-        if keyed_id is not None:
-            known = self.by_keyed_id.pop(keyed_id, None)
-            if known is not None and _is_short(known, self._aliases):
-                self._short_cards ^= int.from_bytes(keyed_id)
-        alias = self._aliases.pop(identification_id, None)
-        if alias is not None:
-            several = self.by_alias.pop(alias, ())
-            rest = tuple(known for known in several if known.id != identification_id)
+    # What they are found by.
+
+    def _find_by(self, known: Identification, key: _Key) -> None:
+        known.keyed_id, known.alias = key.keyed_id, key.alias
+        if known.keyed_id is not None:
+            self.by_keyed_id[known.keyed_id] = known
+            if known.is_short:
+                self._short_cards ^= int.from_bytes(known.keyed_id)
+        if known.alias is not None:
+            others = self.by_alias(known.alias)
+            self._by_alias[known.alias] = (*others, known) if others else known
+
+    def _forget_key(self, known: Identification) -> None:
+        if known.keyed_id is not None:
+            if self.by_keyed_id.get(known.keyed_id) is known:
+                del self.by_keyed_id[known.keyed_id]
+            if known.is_short:
+                self._short_cards ^= int.from_bytes(known.keyed_id)
+        if known.alias is not None:
+            rest = tuple(each for each in self.by_alias(known.alias) if each is not known)
             if rest:
-                self.by_alias[alias] = rest
+                self._by_alias[known.alias] = rest if len(rest) > 1 else rest[0]
+            else:
+                self._by_alias.pop(known.alias, None)
+        known.keyed_id = known.alias = None
+
+    def _let_go(self, known: Identification) -> None:
+        """Have it found by nothing, and presented by nobody."""
+        self._forget_key(known)
+        user = known.user
+        user.presents = tuple(each for each in user.presents if each is not known)
 
 
-def _is_short(known: Identification, aliases: Mapping[str, KeyedId]) -> bool:
-    return known.type == "RFID" and known.id not in aliases
+def _key(event: identity.IdentificationKey) -> _Key:
+    return _Key(_keyed_id(event.keyed_id), _keyed_id(event.alias) if event.alias else None)
 
 
 def _keyed_id(text: str) -> KeyedId:

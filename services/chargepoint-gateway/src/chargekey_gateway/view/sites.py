@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 import structlog
@@ -35,6 +36,21 @@ class Sites:
         self._behind: frozenset[str] = frozenset()
         self._listeners: list[Callable[[str], None]] = []
         self._charger_listeners: list[Callable[[str], None]] = []
+        # A table, since a view is filled with a million of these.
+        self._applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
+            access.InstallationCreated: self._require,
+            access.AuthorisationRequiredSet: self._require,
+            access.AuthenticationTypeSet: self._authenticate,
+            access.OperatorConnected: self._connect_operator,
+            access.OverridesAllowedSet: self._allow_overrides,
+            access.OperatorDisconnected: self._disconnect_operator,
+            access.PoliciesSet: self._set_policies,
+            access.ChargerAdded: self._add,
+            access.AuthorisationOverrideSet: self._override,
+            access.IdentificationTypesSet: self._set_types,
+            access.ReaderQuirksSet: self._set_quirks,
+            access.ChargerMoved: self._move,
+        }
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the id of every installation whose settings have just changed."""
@@ -94,9 +110,10 @@ class Sites:
             _forget(charger)
 
     def apply(self, event: PublishedEvent) -> None:
-        """Apply a published event."""
-        self._apply_to_installation(event)
-        self._apply_to_charger(event)
+        """Apply a published event; what is about no place changes nothing."""
+        applied = self._applied.get(type(event))
+        if applied is not None:
+            applied(event)
 
     def set_credential(self, event: access.ChargerCredential) -> bool:
         """Let the charger sign in with the password of this hash, and with no older one.
@@ -134,62 +151,60 @@ class Sites:
             ],
         }
 
-    def _apply_to_installation(self, event: PublishedEvent) -> None:
-        match event:
-            case access.InstallationCreated() | access.AuthorisationRequiredSet():
-                self._set(
-                    event.installation_id, authorisation_required=event.authorisation_required
-                )
-            case access.AuthenticationTypeSet():
-                self._set(event.installation_id, external=event.authentication_type == "EXTERNAL")
-            case access.OperatorConnected():
-                self._set(
-                    event.installation_id,
-                    managed_by=event.partner_id,
-                    overrides_allowed=event.overrides_allowed,
-                )
-            case access.OverridesAllowedSet():
-                self._set(event.installation_id, overrides_allowed=event.overrides_allowed)
-            case access.OperatorDisconnected():
-                self._set(event.installation_id, managed_by=None, overrides_allowed=True)
-            case access.PoliciesSet():
-                self._set(
-                    event.installation_id,
-                    on_block=event.on_block,
-                    on_revoke=event.on_revoke,
-                    on_operator_timeout=event.on_operator_timeout,
-                    offline_unknown_ids=event.offline_unknown_ids,
-                    offline_pins=event.offline_pins,
-                    master_pass=event.master_pass,
-                    view_bound_minutes=event.view_bound_minutes,
-                    on_view_behind=event.on_view_behind,
-                )
-            case _:  # the rest of the stream is not about it
-                pass
+    # What events do.
 
-    def _apply_to_charger(self, event: PublishedEvent) -> None:
-        match event:
-            case access.ChargerAdded():
-                self._add(event)
-            case access.AuthorisationOverrideSet():
-                charger = self.charger(event.charger_id, event.installation_id)
-                charger.authorisation_override = event.authorisation_override
-                self._changed(charger)
-            case access.IdentificationTypesSet():
-                charger = self.charger(event.charger_id, event.installation_id)
-                charger.identification_types = frozenset(event.identification_types)
-                self._changed(charger)
-            case access.ReaderQuirksSet():
-                charger = self.charger(event.charger_id, event.installation_id)
-                charger.quirks = _quirks(event)
-                self._changed(charger)
-            case access.ChargerMoved():
-                charger = self.charger(event.charger_id, event.from_installation_id)
-                charger.authorisation_override = "INHERIT"
-                charger.moves += 1
-                self._place(charger, event.installation_id)
-            case _:  # the rest of the stream is not about it
-                pass
+    def _require(self, event: access.InstallationCreated | access.AuthorisationRequiredSet) -> None:
+        self._set(event.installation_id, authorisation_required=event.authorisation_required)
+
+    def _authenticate(self, event: access.AuthenticationTypeSet) -> None:
+        self._set(event.installation_id, external=event.authentication_type == "EXTERNAL")
+
+    def _connect_operator(self, event: access.OperatorConnected) -> None:
+        self._set(
+            event.installation_id,
+            managed_by=event.partner_id,
+            overrides_allowed=event.overrides_allowed,
+        )
+
+    def _allow_overrides(self, event: access.OverridesAllowedSet) -> None:
+        self._set(event.installation_id, overrides_allowed=event.overrides_allowed)
+
+    def _disconnect_operator(self, event: access.OperatorDisconnected) -> None:
+        self._set(event.installation_id, managed_by=None, overrides_allowed=True)
+
+    def _set_policies(self, event: access.PoliciesSet) -> None:
+        self._set(
+            event.installation_id,
+            on_block=event.on_block,
+            on_revoke=event.on_revoke,
+            on_operator_timeout=event.on_operator_timeout,
+            offline_unknown_ids=event.offline_unknown_ids,
+            offline_pins=event.offline_pins,
+            master_pass=event.master_pass,
+            view_bound_minutes=event.view_bound_minutes,
+            on_view_behind=event.on_view_behind,
+        )
+
+    def _override(self, event: access.AuthorisationOverrideSet) -> None:
+        charger = self.charger(event.charger_id, event.installation_id)
+        charger.authorisation_override = event.authorisation_override
+        self._changed(charger)
+
+    def _set_types(self, event: access.IdentificationTypesSet) -> None:
+        charger = self.charger(event.charger_id, event.installation_id)
+        charger.identification_types = frozenset(event.identification_types)
+        self._changed(charger)
+
+    def _set_quirks(self, event: access.ReaderQuirksSet) -> None:
+        charger = self.charger(event.charger_id, event.installation_id)
+        charger.quirks = _quirks(event)
+        self._changed(charger)
+
+    def _move(self, event: access.ChargerMoved) -> None:
+        charger = self.charger(event.charger_id, event.from_installation_id)
+        charger.authorisation_override = "INHERIT"
+        charger.moves += 1
+        self._place(charger, event.installation_id)
 
     def _set(self, installation_id: str, **settings: str | bool | int | None) -> None:
         installation = self.installation(installation_id)

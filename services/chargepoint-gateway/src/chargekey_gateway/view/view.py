@@ -80,7 +80,7 @@ class View:
 
     def identifications_by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
         """Return every card whose number a truncating reader makes the same four bytes of."""
-        return self._people.by_alias.get(alias, ())
+        return self._people.by_alias(alias)
 
     def installation(self, installation_id: str) -> Installation:
         """Return the installation, also one that nobody told of yet."""
@@ -119,7 +119,8 @@ class View:
 
     def identifications_of(self, user_id: str) -> Collection[Identification]:
         """Return all that the user presents."""
-        return self._people.identifications_of(user_id)
+        user = self._people.users.get(user_id)
+        return () if user is None else user.presents
 
     def identification_by_id(self, identification_id: str) -> Identification | None:
         """Return the identification of this id."""
@@ -127,11 +128,13 @@ class View:
 
     def keyed_id(self, identification_id: str) -> KeyedId | None:
         """Return what the identification is found by, if it is."""
-        return self._people.keyed_id(identification_id)
+        known = self._people.identifications.get(identification_id)
+        return None if known is None else known.keyed_id
 
     def is_ambiguous_by_alias(self, identification_id: str) -> bool:
         """Whether a truncating reader makes the same of another long card's number."""
-        alias = self._people.alias(identification_id)
+        known = self._people.identifications.get(identification_id)
+        alias = None if known is None else known.alias
         return alias is not None and len(self.identifications_by_alias(alias)) > 1
 
     @property
