@@ -123,9 +123,8 @@ def verdicts(view: View, user_id: str, charger_id: str, at: int) -> list[Reason 
     if not user_id:
         return [verdict(charger, None, at)]
     mine = sorted(view.identifications_of(user_id), key=lambda each: each.id)
-    return [
-        verdict(charger, each, at) for each in mine if each.terms.site in (None, charger.installation)
-    ]
+    sites = (None, charger.installation)
+    return [verdict(charger, each, at) for each in mine if each.terms.site in sites]
 
 
 def really(before: View, after: View, at: int) -> tuple[list[Effect], list[Effect]]:

@@ -122,6 +122,7 @@ def programs(
             **identity,
             "OCPP_ADDRESS": addresses.ocpp,
             "OPERATORS_ANYWHERE": str(operators_anywhere),
+            "SNAPSHOT_FILE": data.service("gateway") / "view",
         },
         "history": {
             **access,

@@ -17,7 +17,15 @@ from chargekey_common.telemetry import HealthServer, Readiness, observe
 from chargekey_gateway.reading import Reading
 from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.view.view import View
-from chargekey_gateway.wiring import begin, let_chargers_in, ocpp_server, others, services
+from chargekey_gateway.wiring import (
+    begin,
+    keep_snapshots,
+    let_chargers_in,
+    ocpp_server,
+    others,
+    restored,
+    services,
+)
 
 
 async def start(lifetime: Lifetime) -> None:
@@ -43,7 +51,8 @@ async def start(lifetime: Lifetime) -> None:
     client = await jetstream.connect(jetstream.bus(lifetime, settings), "gateway")
     lifetime.closing.push_async_callback(jetstream.close, client)
     access, identity = others(lifetime, settings, certificates)
-    gateway, reading = await begin(lifetime, settings, client, access, identity, view)
+    places = await restored(settings, view)
+    gateway, reading = await begin(lifetime, settings, client, access, identity, view, places)
     chargers = ocpp_server(lifetime, settings, gateway, client)
     verifier = Verifier(settings.accounts, issued_keys(identity))
     first, *beside = services(gateway, chargers, identity)
@@ -57,6 +66,7 @@ async def start(lifetime: Lifetime) -> None:
     # The entries of the view live as long as the process: nothing for the collector.
     gc.collect()
     gc.freeze()
+    keep_snapshots(lifetime, settings, view, reading)
     await let_chargers_in(lifetime, settings, chargers)
     await server.ready()
     ready.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nats.aio.client import Client
 
@@ -21,10 +21,12 @@ from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.sessions.stream import STREAM
+from chargekey_gateway.snapshots import Place
 from chargekey_gateway.view.refill import refilled
 from chargekey_gateway.view.view import SERVICES, View
 
 WATCH = 1.0  # seconds
+BEGINNING = Place(0, None)
 
 
 class Reading:
@@ -39,10 +41,14 @@ class Reading:
         answers: LastKnown,
         chargers: Confirmed,
         starts: RemoteStarts,
+        places: Mapping[str, Place] | None = None,
     ) -> None:
+        """Read behind `places` for a view that knows what is before these."""
         self._client = client
         self._view = view
-        self._of_view = [Follower(client, service.upper(), view.follow) for service in SERVICES]
+        self._of_view = [
+            _follower(client, service.upper(), view, places or {}) for service in SERVICES
+        ]
         self._freshness = Freshness(view, self._of_view)
         self._followers = [
             *self._of_view,
@@ -57,6 +63,11 @@ class Reading:
     def reach(self) -> dict[str, Reach]:
         """How far each stream is read, by its name."""
         return {each.stream: each.reach for each in self._followers}
+
+    @property
+    def places(self) -> Mapping[str, Place]:
+        """How far the streams are read that the view is made from."""
+        return {each.stream: Place(each.sequence, each.made) for each in self._of_view}
 
     def begin(self, lifetime: Lifetime) -> None:
         """Read for the whole life of the process."""
@@ -87,3 +98,8 @@ class Reading:
             if not self._view.whole:
                 await refilled(self._client, self._view)
                 self._view.mended()
+
+
+def _follower(client: Client, stream: str, view: View, places: Mapping[str, Place]) -> Follower:
+    place = places.get(stream, BEGINNING)
+    return Follower(client, stream, view.follow, after=place.sequence, made=place.made)

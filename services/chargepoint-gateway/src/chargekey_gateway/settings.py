@@ -51,6 +51,10 @@ class GatewaySettings(StreamSettings):
     # OCPP's, as in `2,3`; by default those from 1 on that the above makes possible. 0 lets
     # everybody in who knows a charger's identity: for development, and never beside TLS.
     security_profiles: Annotated[frozenset[int] | None, NoDecode] = None
+    # Where the view is kept, so that a restart reads only what came since; without one it reads
+    # all there was. Written every so many seconds by a child that may need as much memory again.
+    snapshot_file: Path | None = None
+    snapshot_interval: PositiveFloat = 300.0
     # Seconds over which a replica that ends closes its chargers' connections.
     closing_spread: NonNegativeFloat = 0.0
     # Limits of connections, explained in `ocpp/limits.py`.

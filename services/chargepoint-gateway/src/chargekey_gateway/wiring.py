@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from grpc import aio
@@ -34,6 +35,7 @@ from chargekey_gateway.registry import Registry
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.settings import GatewaySettings
+from chargekey_gateway.snapshots import Place, Snapshots, read
 from chargekey_gateway.streams import keep_streams
 from chargekey_gateway.unknown_codes import UnknownCodes
 from chargekey_gateway.view.view import View
@@ -88,6 +90,30 @@ def others(
     return access, identity
 
 
+async def restored(settings: GatewaySettings, view: View) -> Mapping[str, Place]:
+    """Let the view be what its file says, where there is one; return where to read on."""
+    if settings.snapshot_file is None:
+        return {}
+    snapshot = await asyncio.to_thread(read, settings.snapshot_file)
+    if snapshot is None:
+        return {}
+    view.restore(snapshot.view)
+    log.info("view_restored", positions=view.positions)
+    return snapshot.places
+
+
+def keep_snapshots(
+    lifetime: Lifetime, settings: GatewaySettings, view: View, reading: Reading
+) -> None:
+    """Write the view to its file now and then, and at the end, where there is to be one."""
+    if settings.snapshot_file is not None:
+        snapshots = Snapshots(
+            settings.snapshot_file, view, lambda: reading.places, settings.snapshot_interval
+        )
+        lifetime.closing.push_async_callback(snapshots.write)
+        lifetime.own(snapshots.run(), "snapshots")
+
+
 async def begin(
     lifetime: Lifetime,
     settings: GatewaySettings,
@@ -95,8 +121,9 @@ async def begin(
     access: aio.Channel,
     identity: aio.Channel,
     view: View,
+    places: Mapping[str, Place],
 ) -> tuple[Gateway, Reading]:
-    """Return the gateway, at work, and the reading of the streams, begun."""
+    """Return the gateway, at work, and the reading of the streams, begun behind `places`."""
     unknown_codes = UnknownCodes(identity)
     lifetime.own(unknown_codes.run(), "unknown codes")
     running = RunningSessions()
@@ -139,6 +166,7 @@ async def begin(
         answers,
         gateway.confirmed,
         gateway.remote_starts,
+        places,
     )
     reading.begin(lifetime)
     return gateway, reading

@@ -12,6 +12,7 @@ from typing import Any
 
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import PublishedEvent
+from chargekey_gateway.view.saved import SavedChanges
 
 
 def _always(_: PublishedEvent) -> bool:
@@ -128,6 +129,16 @@ class Changes:
     def recoded(self, identification_id: str) -> int:
         """Return when its code last became another one; 0 for never."""
         return self._recoded.get(identification_id, 0)
+
+    def saved(self) -> SavedChanges:
+        """Return all of it, for a snapshot."""
+        return SavedChanges(self._changed, self._taken, self._recoded)
+
+    def restore(self, saved: SavedChanges) -> None:
+        """Know what was saved, and nothing else."""
+        self._changed = saved.changed
+        self._taken = saved.taken
+        self._recoded = saved.recoded
 
     def note(self, event: PublishedEvent, at: int) -> None:
         """Know that this event happened at `at`."""

@@ -19,6 +19,7 @@ from chargekey_common.published.access import (
     Override,
     RunningSessions,
 )
+from chargekey_common.published.identity import IdentificationStatus, IdentificationType
 
 # "No end" as a number, so that a deadline is one comparison of integers.
 NEVER = 2**63 - 1
@@ -166,7 +167,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     `deadline` is 0 unless ACTIVE, else its exclusive end. At `site` only where there is one.
     """
 
-    status: str
+    status: IdentificationStatus
     valid_until: int | None
     deadline: int
     site: Installation | None = None
@@ -182,7 +183,7 @@ class Identification(msgspec.Struct, gc=False, eq=False):
 
     id: str
     user: User
-    type: str
+    type: IdentificationType
     terms: Terms
     keyed_id: KeyedId | None = None
     alias: KeyedId | None = None

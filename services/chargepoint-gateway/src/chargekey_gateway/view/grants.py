@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import NEVER, Charger, Grant, Partner, User, ranked
-from chargekey_gateway.view.people import MalformedEventError, People
+from chargekey_gateway.view.people import MalformedEventError, People, usable
+from chargekey_gateway.view.saved import SavedGrant, SavedGrants
 from chargekey_gateway.view.sites import Sites
 
 # Whoever has one of these may stop what charges there (R22).
@@ -124,20 +125,112 @@ class Grants:
             ],
         }
 
-    def _holder(
-        self, event: access.PermissionGranted | access.PermissionChanged | access.PermissionRevoked
-    ) -> User | Partner:
-        if event.partner_id is not None:
-            return self._partner(event.partner_id)
-        if event.user_id is None:
-            raise MalformedEventError
-        return self._people.user(event.user_id)
+    def saved(self) -> SavedGrants:
+        """Return all of it, for a snapshot: users in the order in which people have them."""
+        users = list(self._people.users.values())
+        grants = [grant for user in users for grant in user.grants]
+        places = {each.id: place for place, each in enumerate(self._sites.targets())}
+        return SavedGrants(
+            held=[len(user.grants) for user in users],
+            permission_ids=[grant.permission_id for grant in grants],
+            ends=[grant.ends for grant in grants],
+            targets=[places[grant.target.id] for grant in grants],
+            blocked_at={
+                place: list(user.blocked_at) for place, user in enumerate(users) if user.blocked_at
+            },
+            partners_of={
+                place: [each.id for each in user.partners]
+                for place, user in enumerate(users)
+                if user.partners
+            },
+            partners={each.id: saved_grants(each.grants) for each in self._partners.values()},
+            members={partner: list(users) for partner, users in self._members.items()},
+            care={holder: saved_grants(care.values()) for holder, care in self._care.items()},
+            departed={target: list(users) for target, users in self._departed.items()},
+        )
 
-    def _partner(self, partner_id: str) -> Partner:
+    def restore(self, saved: SavedGrants) -> None:
+        """Know what was saved; sites and people are restored already, and nothing is held."""
+        users = list(self._people.users.values())
+        targets = self._sites.targets()
+        grants = list(
+            map(
+                Grant,
+                saved.ends,
+                (isinstance(targets[place], Charger) for place in saved.targets),
+                saved.permission_ids,
+                map(targets.__getitem__, saved.targets),
+            )
+        )
+        first = 0
+        for user, several in zip(users, saved.held, strict=True):
+            if several:
+                user.grants = tuple(grants[first : first + several])
+                if user.verified and not user.blocks:
+                    user.usable = user.grants
+                for grant in user.grants:
+                    self._index(grant, user)
+                    self._holders.setdefault(grant.target.id, {})[user.id] = user
+                first += several
+        for partner_id, held in saved.partners.items():
+            self.partner(partner_id).grants = tuple(self.restored(each) for each in held)
+        for place, partners in saved.partners_of.items():
+            users[place].partners = tuple(map(self.partner, partners))
+            for target in _targets(users[place]):
+                self._holders.setdefault(target, {})[users[place].id] = users[place]
+        for place, blocked_at in saved.blocked_at.items():
+            users[place].blocked_at = frozenset(blocked_at)
+        for place in {*saved.partners_of, *saved.blocked_at}:
+            users[place].usable = usable(users[place])
+        self._restore_rare(saved)
+
+    def restored(self, saved: SavedGrant) -> Grant:
+        """Return a grant as it was saved, on what there is."""
+        target = (
+            self._sites.chargers[saved.target]
+            if saved.on_charger
+            else self._sites.installation(saved.target)
+        )
+        return Grant(saved.ends, saved.on_charger, saved.permission_id, target)
+
+    def partner(self, partner_id: str) -> Partner:
+        """Return the partner; one nobody told of yet is made, and nothing is lost."""
         known = self._partners.get(partner_id)
         if known is None:
             known = self._partners[partner_id] = Partner(partner_id)
         return known
+
+    def _restore_rare(self, saved: SavedGrants) -> None:
+        users = self._people.users
+        self._members = {
+            partner: {each: users[each] for each in members}
+            for partner, members in saved.members.items()
+        }
+        for holder_id, care in saved.care.items():
+            grants = list(map(self.restored, care))
+            self._care[holder_id] = {each.permission_id: each for each in grants}
+            for grant in grants:
+                self._index(grant, self._partners.get(holder_id) or users[holder_id])
+        for partner in self._partners.values():
+            for grant in partner.grants:
+                self._index(grant, partner)
+        for target, departed in saved.departed.items():
+            self._departed[target] = {each: users[each] for each in departed}
+            for each in departed:
+                self._departed_from[each] = self._departed_from.get(each, frozenset()) | {target}
+
+    def _index(self, grant: Grant, holder: User | Partner) -> None:
+        if grant.on_charger:
+            self._on_chargers.setdefault(grant.target.id, {})[grant.permission_id] = holder
+
+    def _holder(
+        self, event: access.PermissionGranted | access.PermissionChanged | access.PermissionRevoked
+    ) -> User | Partner:
+        if event.partner_id is not None:
+            return self.partner(event.partner_id)
+        if event.user_id is None:
+            raise MalformedEventError
+        return self._people.user(event.user_id)
 
     def _grant(self, event: access.PermissionGranted | access.PermissionChanged) -> None:
         holder = self._holder(event)
@@ -152,7 +245,7 @@ class Grants:
         else:
             charger = self._sites.charger(event.charger_id, event.installation_id)
             grant = Grant(ends, on_charger=True, permission_id=event.permission_id, target=charger)
-            self._on_chargers.setdefault(charger.id, {})[event.permission_id] = holder
+        self._index(grant, holder)
         if not _CARE.isdisjoint(event.roles):
             self._care.setdefault(holder.id, {})[event.permission_id] = grant
         # No other role carries the right to charge.
@@ -215,7 +308,7 @@ class Grants:
             self._departed_from[oldest] -= {target}
 
     def _join(self, event: access.PartnerMemberAdded) -> None:
-        user, partner = self._people.user(event.user_id), self._partner(event.partner_id)
+        user, partner = self._people.user(event.user_id), self.partner(event.partner_id)
         members = self._members.setdefault(partner.id, {})
         if user.id not in members:  # told again, he manages it, or no longer
             members[user.id] = user
@@ -255,6 +348,14 @@ class Grants:
 def _targets(user: User) -> frozenset[str]:
     """Return what he holds permissions on, whether they count or not."""
     return frozenset(grant.target.id for grant in user.held)
+
+
+def saved_grants(grants: Iterable[Grant]) -> list[SavedGrant]:
+    """Return them as a snapshot has them."""
+    return [
+        SavedGrant(each.permission_id, each.ends, each.on_charger, each.target.id)
+        for each in grants
+    ]
 
 
 def _told(grants: tuple[Grant, ...]) -> list[tuple[str, str, int]]:

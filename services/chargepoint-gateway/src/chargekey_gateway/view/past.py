@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import heapq
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -26,9 +26,10 @@ from chargekey_gateway.view.entries import (
     Partner,
     User,
 )
-from chargekey_gateway.view.grants import Grants
-from chargekey_gateway.view.people import People
-from chargekey_gateway.view.sites import Sites
+from chargekey_gateway.view.grants import Grants, saved_grants
+from chargekey_gateway.view.people import People, saved_identification
+from chargekey_gateway.view.saved import SavedPast, SavedRights
+from chargekey_gateway.view.sites import Sites, saved_charger
 
 # Nanoseconds. Also as long as a charger may have been offline: nothing is judged by what was
 # known before.
@@ -121,6 +122,16 @@ class _Table(Generic[T]):
         """Forget all of them."""
         self._was.clear()
 
+    def rows(self) -> Iterator[tuple[int, str, T]]:
+        """Return all that is remembered: until when what was how."""
+        for thing, several in self._was.items():
+            for until, was in several:
+                yield until, thing, was
+
+    def restore(self, thing: str, until: int, was: T) -> None:
+        """Remember how it was until then, as the last of what is known of it."""
+        self._was.setdefault(thing, []).append((until, was))
+
 
 class _Cards(_Table[Identification | None]):
     """Identifications as they were, by what they were found by and by whose they were, too."""
@@ -136,9 +147,13 @@ class _Cards(_Table[Identification | None]):
     def put_aside(self, thing: str, until: int) -> Identification | None:
         """Remember how it is now, also under what names it."""
         was = super().put_aside(thing, until)
-        for named in _names(was):
-            self._by.setdefault(named, []).append(thing)
+        self._name(thing, was)
         return was
+
+    def restore(self, thing: str, until: int, was: Identification | None) -> None:
+        """Remember it, also under what named it."""
+        super().restore(thing, until, was)
+        self._name(thing, was)
 
     def forget(self, thing: str, until: int) -> Identification | None:
         """Forget how it was until then, and what named it."""
@@ -153,6 +168,10 @@ class _Cards(_Table[Identification | None]):
         """Forget all of them."""
         super().clear()
         self._by.clear()
+
+    def _name(self, thing: str, was: Identification | None) -> None:
+        for named in _names(was):
+            self._by.setdefault(named, []).append(thing)
 
 
 # Tables, since a view is filled with a million of these. Of what kind the thing is that an
@@ -234,6 +253,7 @@ class Past:
         self, sites: Sites, people: People, grants: Grants, clock: Callable[[], int]
     ) -> None:
         """Put aside what these three hold; `clock` tells nanoseconds since the epoch."""
+        self._sites = sites
         self._people = people
         self._grants = grants
         self._clock = clock
@@ -308,6 +328,73 @@ class Past:
         for name in tables:
             self._tables[name].clear()
         self._order = [each for each in self._order if each[1] not in tables]
+        heapq.heapify(self._order)
+
+    def saved(self) -> SavedPast:
+        """Return all of it, for a snapshot."""
+        return SavedPast(
+            since=self._since,
+            chargers=[
+                (until, thing, None if was is None else saved_charger(was))
+                for until, thing, was in self.chargers.rows()
+            ],
+            installations=list(self.installations.rows()),
+            partners=[
+                (until, thing, saved_grants(was)) for until, thing, was in self.partners.rows()
+            ],
+            rights=[
+                (
+                    until,
+                    thing,
+                    SavedRights(
+                        saved_grants(was.grants),
+                        [each.id for each in was.partners],
+                        list(was.blocked_at),
+                    ),
+                )
+                for until, thing, was in self.rights.rows()
+            ],
+            persons=[
+                (until, thing, list(was.blocks), was.verified)
+                for until, thing, was in self.persons.rows()
+            ],
+            cards=[
+                (until, thing, None if was is None else saved_identification(was))
+                for until, thing, was in self.cards.rows()
+            ],
+            erased=[(until, thing) for until, thing, _ in self._erased.rows()],
+        )
+
+    def restore(self, saved: SavedPast) -> None:
+        """Know what was saved; everything else is restored already, and nothing put aside."""
+        self._since = saved.since
+        sites, people, grants = self._sites, self._people, self._grants
+        for until, thing, charger in saved.chargers:
+            self.chargers.restore(
+                thing, until, None if charger is None else sites.restored(charger)
+            )
+        for until, thing, installation in saved.installations:
+            self.installations.restore(thing, until, installation)
+        for until, thing, held in saved.partners:
+            self.partners.restore(thing, until, tuple(map(grants.restored, held)))
+        for until, thing, rights in saved.rights:
+            was = _Rights(
+                tuple(map(grants.restored, rights.grants)),
+                tuple(map(grants.partner, rights.partners)),
+                frozenset(rights.blocked_at),
+            )
+            self.rights.restore(thing, until, was)
+        for until, thing, blocks, verified in saved.persons:
+            self.persons.restore(thing, until, _Person(frozenset(blocks), verified))
+        for until, thing, card in saved.cards:
+            self.cards.restore(thing, until, None if card is None else people.restored(card))
+        for until, thing in saved.erased:
+            self._erased.restore(thing, until, None)
+        self._order = [
+            (until, name, thing)
+            for name, table in self._tables.items()
+            for until, thing, _ in table.rows()
+        ]
         heapq.heapify(self._order)
 
     def _is_of_nobody(self, event: PublishedEvent, identification_id: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -11,7 +12,15 @@ import msgspec
 from chargekey_common.keyed_ids import KEYED_ID_SIZE, KeyedId
 from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.view.entries import NEVER, Identification, Installation, Terms, User
+from chargekey_gateway.view.entries import (
+    NEVER,
+    Grant,
+    Identification,
+    Installation,
+    Terms,
+    User,
+)
+from chargekey_gateway.view.saved import SavedIdentification, SavedPeople, SavedTerms
 
 # Of those that still differ, after a while: groups and ends are many.
 TERMS_SHARED = 10_000
@@ -102,14 +111,7 @@ class People:
 
     def arrange(self, user: User) -> None:
         """Work out anew what counts of what the user holds, and tell whoever listens."""
-        if user.blocks or not user.verified:
-            user.usable = ()
-        elif user.blocked_at:
-            user.usable = tuple(
-                grant for grant in user.held if grant.installation.id not in user.blocked_at
-            )
-        else:
-            user.usable = user.held
+        user.usable = usable(user)
         self._tell(user.id)
 
     def apply(self, event: PublishedEvent) -> None:
@@ -160,6 +162,77 @@ class People:
                 for alias in self._by_alias
             ),
         }
+
+    def saved(self) -> SavedPeople:
+        """Return all of it, for a snapshot: users in the order of `users`."""
+        users = list(self.users.values())
+        presented = [known for user in users for known in user.presents]
+        places: dict[int, int] = {}  # of terms, by the object
+        all_terms: list[Terms] = []
+        for known in presented:
+            if id(known.terms) not in places:
+                places[id(known.terms)] = len(all_terms)
+                all_terms.append(known.terms)
+        return SavedPeople(
+            users=[user.id for user in users],
+            local_to=[user.local_to for user in users],
+            presented=[len(user.presents) for user in users],
+            blocks={place: list(user.blocks) for place, user in enumerate(users) if user.blocks},
+            unverified=[place for place, user in enumerate(users) if not user.verified],
+            ids=[known.id for known in presented],
+            types=[known.type for known in presented],
+            terms=[places[id(known.terms)] for known in presented],
+            all_terms=[_saved_terms(each) for each in all_terms],
+            keyed_ids=[known.keyed_id for known in presented],
+            aliases=[known.alias for known in presented],
+            keys={name: (key.keyed_id, key.alias) for name, key in self._keys.items()},
+        )
+
+    def restore(self, saved: SavedPeople) -> None:
+        """Know what was saved; nothing may be known yet, and no rights are arranged."""
+        users = list(map(User, saved.users, saved.local_to))
+        self.users = dict(zip(saved.users, users, strict=True))
+        for place, blocks in saved.blocks.items():
+            users[place].blocks = frozenset(blocks)
+        for place in saved.unverified:
+            users[place].verified = False
+        owners = chain.from_iterable(map(repeat, users, saved.presented))
+        all_terms = [self._restored_terms(each) for each in saved.all_terms]
+        presented = list(
+            map(
+                Identification,
+                saved.ids,
+                owners,
+                saved.types,
+                map(all_terms.__getitem__, saved.terms),
+                saved.keyed_ids,
+                saved.aliases,
+            )
+        )
+        self.identifications = dict(zip(saved.ids, presented, strict=True))
+        first = 0
+        for user, several in zip(users, saved.presented, strict=True):
+            user.presents = tuple(presented[first : first + several])
+            first += several
+        for known in presented:
+            self._index(known)
+        self._keys = {name: _Key(*key) for name, key in saved.keys.items()}
+
+    def restored(self, saved: SavedIdentification) -> Identification:
+        """Return an identification as it was saved, of the user that there is."""
+        return Identification(
+            saved.id,
+            self.user(saved.user),
+            saved.type,
+            self._restored_terms(saved.terms),
+            None if saved.keyed_id is None else KeyedId(saved.keyed_id),
+            None if saved.alias is None else KeyedId(saved.alias),
+        )
+
+    def _restored_terms(self, saved: SavedTerms) -> Terms:
+        return self._terms(
+            saved.status, saved.valid_until, saved.site, saved.group_id, saved.group_card
+        )
 
     # What events do.
 
@@ -254,7 +327,7 @@ class People:
 
     def _make_terms(
         self,
-        status: str,
+        status: identity.IdentificationStatus,
         valid_until: int | None,
         site: str | None,
         group_id: str | None,
@@ -273,13 +346,17 @@ class People:
 
     def _find_by(self, known: Identification, key: _Key) -> None:
         known.keyed_id, known.alias = key.keyed_id, key.alias
+        self._index(known)
+
+    def _index(self, known: Identification) -> None:
         if known.keyed_id is not None:
             self.by_keyed_id[known.keyed_id] = known
             if known.is_short:
                 self._short_cards ^= int.from_bytes(known.keyed_id)
         if known.alias is not None:
-            others = self.by_alias(known.alias)
-            self._by_alias[known.alias] = (*others, known) if others else known
+            first = self._by_alias.setdefault(known.alias, known)
+            if first is not known:
+                self._by_alias[known.alias] = (*self.by_alias(known.alias), known)
 
     def _forget_key(self, known: Identification) -> None:
         if known.keyed_id is not None:
@@ -300,6 +377,28 @@ class People:
         self._forget_key(known)
         user = known.user
         user.presents = tuple(each for each in user.presents if each is not known)
+
+
+def usable(user: User) -> tuple[Grant, ...]:
+    """Return what counts of what the user holds, ranked."""
+    if user.blocks or not user.verified:
+        return ()
+    if not user.blocked_at:
+        return user.held
+    return tuple(grant for grant in user.held if grant.installation.id not in user.blocked_at)
+
+
+def saved_identification(known: Identification) -> SavedIdentification:
+    """Return it as a snapshot has it."""
+    terms = _saved_terms(known.terms)
+    return SavedIdentification(
+        known.id, known.user.id, known.type, terms, known.keyed_id, known.alias
+    )
+
+
+def _saved_terms(terms: Terms) -> SavedTerms:
+    site = None if terms.site is None else terms.site.id
+    return SavedTerms(terms.status, terms.valid_until, site, terms.group_id, terms.group_card)
 
 
 def _key(event: identity.IdentificationKey) -> _Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ import structlog
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import Charger, Installation, Quirks
+from chargekey_gateway.view.saved import SavedCharger, SavedSites
 
 # Beside a permission it takes a remote start.
 FROM_AFAR = frozenset({"APP"})
@@ -151,6 +152,46 @@ class Sites:
             ],
         }
 
+    def saved(self) -> SavedSites:
+        """Return all of it, for a snapshot."""
+        return SavedSites(
+            list(self._installations.values()),
+            [saved_charger(each) for each in self.chargers.values()],
+            {name: each.id for name, each in self.by_ocpp_identity.items()},
+            self._password_hashes,
+        )
+
+    def restore(self, saved: SavedSites) -> None:
+        """Know what was saved; nothing may be known yet."""
+        self._installations = {each.id: each for each in saved.installations}
+        for each in saved.chargers:
+            charger = self.restored(each)
+            self.chargers[charger.id] = charger
+            self._standing.setdefault(charger.installation.id, {})[charger.id] = charger
+            self._arrange(charger)
+        self.by_ocpp_identity = {
+            name: self.chargers[each] for name, each in saved.by_ocpp_identity.items()
+        }
+        self._password_hashes = saved.password_hashes
+
+    def targets(self) -> Sequence[Installation | Charger]:
+        """Return whatever somebody may hold a permission on, in an order that a snapshot keeps."""
+        return [*self._installations.values(), *self.chargers.values()]
+
+    def restored(self, saved: SavedCharger) -> Charger:
+        """Return a charger as it was saved, at the installation that there is."""
+        return Charger(
+            id=saved.id,
+            installation=self.installation(saved.installation),
+            ocpp_identity=saved.ocpp_identity,
+            authorisation_override=saved.authorisation_override,
+            identification_types=saved.identification_types,
+            quirks=saved.quirks,
+            password_hash=saved.password_hash,
+            moves=saved.moves,
+            registered=saved.registered,
+        )
+
     # What events do.
 
     def _require(self, event: access.InstallationCreated | access.AuthorisationRequiredSet) -> None:
@@ -239,6 +280,21 @@ class Sites:
     def _arrange(self, charger: Charger) -> None:
         behind = charger.installation.id in self._behind
         charger.by_permission = frozenset() if behind else _by_permission(charger)
+
+
+def saved_charger(charger: Charger) -> SavedCharger:
+    """Return it as a snapshot has it."""
+    return SavedCharger(
+        charger.id,
+        charger.installation.id,
+        charger.ocpp_identity,
+        charger.authorisation_override,
+        charger.identification_types,
+        charger.quirks,
+        charger.password_hash,
+        charger.moves,
+        charger.registered,
+    )
 
 
 def _by_permission(charger: Charger) -> frozenset[str]:

@@ -26,6 +26,7 @@ from chargekey_gateway.view.grants import Grants
 from chargekey_gateway.view.past import Past
 from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.progress import Progress
+from chargekey_gateway.view.saved import SavedView
 from chargekey_gateway.view.sites import Sites
 
 SERVICES = ("access", "identity")
@@ -189,6 +190,29 @@ class View:
             {**self._people.state(), **self._sites.state(), **self._grants.state()}
         )
         return hashlib.blake2b(state, digest_size=16).hexdigest()
+
+    # How it is kept.
+
+    def saved(self) -> SavedView:
+        """Return all of it as plain values, for a snapshot; they are not copied."""
+        return SavedView(
+            positions=list(self.positions),
+            sites=self._sites.saved(),
+            people=self._people.saved(),
+            grants=self._grants.saved(),
+            changes=self.changes.saved(),
+            past=self.past.saved(),
+        )
+
+    def restore(self, saved: SavedView) -> None:
+        """Be what was saved: a view that knows nothing yet, and that nobody listens to."""
+        self._sites.restore(saved.sites)
+        self._people.restore(saved.people)
+        self._grants.restore(saved.grants)
+        self.changes.restore(saved.changes)
+        self.past.restore(saved.past)
+        for text in saved.positions:
+            self._progress.advance(Position.parse(text))
 
     # How it changes.
 

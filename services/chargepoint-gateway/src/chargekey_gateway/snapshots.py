@@ -1,0 +1,145 @@
+"""The view in a file, so that a gateway that starts again reads only what came since.
+
+Written by a forked child, which has the view as it was at one moment, while taps go on. A file
+that is of another version, or not whole, is not read: then the streams are, from their
+beginnings. What the file says is never more than they did: it is at a position of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+from prometheus_client import Gauge
+
+from chargekey_common import whole_files
+from chargekey_gateway.view.saved import VERSION, SavedView
+from chargekey_gateway.view.view import View
+
+_MAGIC = b"chargekey view %d\n"
+_CHECKSUM = hashlib.blake2b().digest_size
+# So that who taps meanwhile comes first.
+_NICENESS = 10
+
+_WRITTEN = Gauge(
+    "view_snapshot_timestamp_seconds", "When the view was last written to its file, or read."
+)
+
+log = structlog.get_logger()
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """How far a stream was read, and when it was made, as its Follower says both."""
+
+    sequence: int
+    made: str | None
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """The view, and how far the streams were read that it was made from, by their names."""
+
+    places: dict[str, Place]
+    view: SavedView
+
+
+def write(file: Path, snapshot: Snapshot) -> None:
+    """Write it whole or not at all, for its owner alone; raises OSError."""
+    content = msgspec.msgpack.encode(snapshot)
+    whole_files.write(file, _MAGIC % VERSION + hashlib.blake2b(content).digest() + content)
+
+
+def read(file: Path) -> Snapshot | None:
+    """Return what was written; None, and a line in the log, where nothing can be read."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("view_snapshot_unreadable", error=error.strerror)
+        return None
+    magic = _MAGIC % VERSION
+    start = len(magic) + _CHECKSUM
+    body = memoryview(content)[start:]
+    if not content.startswith(magic):
+        log.warning("view_snapshot_of_another_version", version=VERSION)
+        return None
+    if hashlib.blake2b(body).digest() != content[len(magic) : start]:
+        log.warning("view_snapshot_damaged")
+        return None
+    # None of it is garbage: looking for some would take most of the time.
+    gc.disable()
+    try:
+        snapshot = msgspec.msgpack.decode(body, type=Snapshot)
+    finally:
+        gc.enable()
+    _WRITTEN.set(file.stat().st_mtime)
+    return snapshot
+
+
+class Snapshots:
+    """Writes the view now and then, where anything has changed."""
+
+    def __init__(
+        self, file: Path, view: View, places: Callable[[], Mapping[str, Place]], interval: float
+    ) -> None:
+        """Write to `file` every `interval` seconds; `places` tells how far the view is."""
+        self._file = file
+        self._view = view
+        self._places = places
+        self._interval = interval
+        self._written: tuple[str, ...] = ()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        self._written = self._view.positions
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what is known now; return once it is in the file, or could not be put there."""
+        positions = self._view.positions
+        if positions == self._written or not self._view.whole:
+            return
+        child = self._fork()
+        try:
+            _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            raise
+        if status:
+            log.warning("view_snapshot_failed", status=os.waitstatus_to_exitcode(status))
+            return
+        self._written = positions
+        _WRITTEN.set(time.time())
+
+    def _fork(self) -> int:
+        with warnings.catch_warnings():
+            # Of locks that other threads may hold: the child takes none of theirs.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child:
+            return child
+        status = 1
+        try:
+            # Else connections that the parent closes would stay open until this is done.
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            os.nice(_NICENESS)
+            gc.disable()
+            write(self._file, Snapshot(dict(self._places()), self._view.saved()))
+            status = 0
+        except OSError as error:
+            status = error.errno or 1
+        finally:
+            os._exit(status)

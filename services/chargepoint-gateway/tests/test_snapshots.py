@@ -1,0 +1,228 @@
+"""The view in a file: whole, the same in everything, and never more than the streams said."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chargekey_common.published.envelope import PublishedEvent
+from chargekey_common.testing.waiting import until
+from chargekey_gateway import snapshots
+from chargekey_gateway.snapshots import Place, Snapshot, Snapshots
+from chargekey_gateway.view import saved
+from chargekey_gateway.view.saved import SavedView
+from chargekey_gateway.view.view import View
+
+from .test_decision_model import CODES, IDENTIFICATIONS, SITES, USERS
+from .test_past import DAY, HOUR, NOW, histories, inputs_at, inputs_then
+from .test_view import ACCESS, IDENTITY, REVOKE, fill, message
+
+PLACES = {"ACCESS": Place(7, "then"), "IDENTITY": Place(9, None)}
+
+
+def again(view: View) -> View:
+    """Return a view that was read from what this one was written to."""
+    written = msgspec.msgpack.encode(view.saved())
+    read = View(lambda: NOW)
+    read.restore(msgspec.msgpack.decode(written, type=SavedView))
+    return read
+
+
+def tell(view: View, log: Sequence[tuple[int, PublishedEvent]]) -> None:
+    for at, event in log:
+        view.apply(event, at)
+
+
+def everything(view: View) -> list[object]:
+    """All that is asked of a view, as plain values."""
+    things = (*USERS, *SITES, *IDENTIFICATIONS, "north", "south")
+    chargers = [each for each in SITES if view.charger(each) is not None]
+    moments = (NOW, NOW - HOUR, NOW - DAY, NOW - 3 * DAY)
+    return [
+        view.digest(),
+        view.positions,
+        view.short_cards,
+        len(view.past),
+        [view.changes.changed(each) for each in things],
+        [view.changes.taken(each) for each in things],
+        [view.changes.recoded(each) for each in things],
+        [sorted(each.id for each in view.holders(place)) for place in things],
+        [[each.id for each in view.departed(place)] for place in things],
+        [sorted(view.concerned(each)) for each in USERS],
+        [[each.id for each in view.identifications_of(user)] for user in USERS],
+        [
+            (inputs_at(view, charger, code, NOW), inputs_then(view, charger, code, at))
+            for charger, code, at in itertools.product(chargers, CODES, moments)
+        ],
+        [
+            view.looks_after(user, charger, NOW)
+            for user in map(view.user, USERS)
+            for charger in map(view.charger, SITES)
+            if user is not None and charger is not None
+        ],
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    events=histories(),
+    more=histories(),
+    gaps=st.lists(st.sampled_from((0, 1, HOUR, DAY)), min_size=200, max_size=200),
+)
+def test_a_view_that_was_written_and_read_again_is_the_same_ever_after(
+    events: list[PublishedEvent], more: list[PublishedEvent], gaps: list[int]
+) -> None:
+    """R23, too: also what it remembers of the last week."""
+    times = (NOW - 6 * DAY + sum(gaps[:number]) // 8 for number in itertools.count())
+    view = View(lambda: NOW)
+    tell(view, list(zip(times, events, strict=False)))
+    read = again(view)
+    assert everything(read) == everything(view)
+    rest = list(zip(times, more, strict=False))
+    tell(view, rest)
+    tell(read, rest)
+    assert everything(read) == everything(view)
+    view.reset("access")
+    read.reset("access")
+    assert everything(read) == everything(view)
+
+
+def test_what_is_read_again_goes_on_where_it_was(tmp_path: Path) -> None:
+    view = View()
+    fill(view, [*ACCESS, *IDENTITY[:-1]])  # a key is there, and not what it is of
+    snapshots.write(tmp_path / "view", Snapshot(PLACES, view.saved()))
+    read = snapshots.read(tmp_path / "view")
+    assert read is not None
+    assert read.places == PLACES
+    assert (tmp_path / "view").stat().st_mode & 0o777 == 0o600
+    restored = View()
+    restored.restore(read.view)
+    rest = [*ACCESS, *IDENTITY, message(REVOKE, 6)]  # the streams from their beginnings
+    fill(view, rest)
+    fill(restored, rest)
+    assert restored.digest() == view.digest()
+    assert restored.positions == view.positions
+
+
+def test_a_file_that_is_not_whole_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "view"
+    view = View()
+    fill(view, [*ACCESS, *IDENTITY])
+    snapshots.write(file, Snapshot(PLACES, view.saved()))
+    content = file.read_bytes()
+    for place in range(0, len(content), 7):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert snapshots.read(file) is None
+        file.write_bytes(content[:place])
+        assert snapshots.read(file) is None
+    file.write_bytes(content)
+    assert snapshots.read(file) is not None
+
+
+def test_a_file_of_another_version_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.write(tmp_path / "view", Snapshot(PLACES, View().saved()))
+    monkeypatch.setattr(snapshots, "VERSION", saved.VERSION + 1)
+    assert snapshots.read(tmp_path / "view") is None
+    assert snapshots.read(tmp_path / "none") is None
+    assert snapshots.read(tmp_path) is None  # no file at all
+
+
+async def test_it_is_written_by_a_child_that_holds_nothing_open(tmp_path: Path) -> None:
+    view = View()
+    fill(view, [*ACCESS, *IDENTITY])
+    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    os.mkfifo(tmp_path / "view.new")  # where the child waits for a reader
+    here, there = os.pipe()
+    writing = asyncio.create_task(kept.write())
+    await asyncio.sleep(0)  # forked by now
+    os.close(there)
+    async with asyncio.timeout(20):
+        assert await asyncio.to_thread(os.read, here, 1) == b""  # nobody else has it
+    os.close(here)
+    assert await asyncio.to_thread((tmp_path / "view.new").read_bytes)
+    await writing  # which failed: what goes through there stays nowhere
+    assert not (tmp_path / "view").exists()
+
+
+async def test_a_child_writes_what_was_known_when_it_began(tmp_path: Path) -> None:
+    view = View()
+    fill(view, [*ACCESS, *IDENTITY])
+    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    writing = asyncio.create_task(kept.write())
+    await asyncio.sleep(0)  # forked by now
+    then = view.digest()
+    fill(view, [message(REVOKE, 6)])
+    await writing
+    read = snapshots.read(tmp_path / "view")
+    assert read is not None
+    restored = View()
+    restored.restore(read.view)
+    assert restored.digest() == then != view.digest()
+    await kept.write()
+    assert snapshots.read(tmp_path / "view") != read
+
+
+async def test_a_child_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
+    view = View()
+    fill(view, ACCESS)
+    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    os.mkfifo(tmp_path / "view.new")
+    before = {*psutil.Process().children()}
+    writing = asyncio.create_task(kept.write())
+    await asyncio.sleep(0)  # forked by now, and there for ever
+    [child] = {*psutil.Process().children()} - before
+    writing.cancel()
+    await asyncio.wait({writing})
+    assert writing.cancelled()
+    await until(lambda: not child.is_running())
+
+
+async def test_what_has_not_changed_is_not_written_again(tmp_path: Path) -> None:
+    view = View()
+    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    await kept.write()  # nothing is known
+    assert not (tmp_path / "view").exists()
+    fill(view, ACCESS)
+    await kept.write()
+    first = (tmp_path / "view").stat().st_ino
+    await kept.write()
+    assert (tmp_path / "view").stat().st_ino == first
+    view.reset("access")  # and told again from its beginning, of which this is not all
+    fill(view, [message(REVOKE, 6)])
+    await kept.write()
+    assert (tmp_path / "view").stat().st_ino == first
+    view.mended()
+    await kept.write()
+    assert (tmp_path / "view").stat().st_ino != first
+
+
+async def test_a_full_disk_leaves_the_file_there_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View()
+    fill(view, ACCESS)
+    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    await kept.write()
+    before = (tmp_path / "view").read_bytes()
+    fill(view, IDENTITY)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("chargekey_common.whole_files.write", full)
+    await kept.write()
+    assert (tmp_path / "view").read_bytes() == before
+    monkeypatch.undo()
+    await kept.write()
+    assert (tmp_path / "view").read_bytes() != before
