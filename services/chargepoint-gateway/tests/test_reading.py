@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from chargekey_common.published import access
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.relay import END, GENERATION
 from chargekey_common.testing.waiting import SOON, until
-from chargekey_gateway import reading
+from chargekey_gateway import reading, snapshots
 from chargekey_gateway.guessing import MOST_AT_CHARGER
 from chargekey_gateway.lockouts import Lockouts, declare_lockouts
 from chargekey_gateway.operators.last_known import LastKnown
@@ -24,12 +25,13 @@ from chargekey_gateway.reading import Reading
 from chargekey_gateway.reconcile.confirmed import Confirmed
 from chargekey_gateway.remote_starts import RemoteStarts, declare_remote_starts
 from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.snapshots import Place, Snapshot
 from chargekey_gateway.view.entries import Charger, Installation
 from chargekey_gateway.view.view import View
 
 BEFORE, RESTORED = "0000000000000001", "0000000000000002"
 SITE = access.InstallationCreated(
-    installation_id="site", name="", time_zone="UTC", authorisation_required=True
+    installation_id="site", name="", time_zone="UTC", authorisation_required=False
 )
 GRANT = access.PermissionGranted(
     installation_id="site", permission_id="permission", user_id="ada", roles=("USER",)
@@ -155,3 +157,71 @@ async def test_the_gateway_tells_how_far_its_view_is_and_what_it_remembers(
     # Buckets that nobody has made hold nothing that could be read.
     assert {each.part for each in told[3:]} == {"memory"}
     assert told[-1].behind is None
+
+
+def reading_of(client: Client, view: View, places: Mapping[str, Place] | None = None) -> Reading:
+    return Reading(
+        client,
+        view,
+        RunningSessions(),
+        Lockouts(client, tell=lambda *_: None, clock=lambda: 0),
+        LastKnown(client, clock=lambda: 0),
+        Confirmed(client),
+        RemoteStarts(client, clock=lambda: 0),
+        places,
+    )
+
+
+def kept_and_read(view: View, reading: Reading, file: Path) -> tuple[View, Mapping[str, Place]]:
+    """Write a view to a file, and return the one that it says and how far that is."""
+    snapshots.write(file, Snapshot(dict(reading.places), view.saved()))
+    snapshot = snapshots.read(file)
+    assert snapshot is not None
+    again = View()
+    again.restore(snapshot.view)
+    return again, snapshot.places
+
+
+async def test_a_view_that_was_kept_is_read_on_from_where_it_was(
+    nats_client: Client, lifetime: Lifetime, tmp_path: Path
+) -> None:
+    for stream in ("access", "identity", "sessions"):
+        await declare(nats_client, stream, BEFORE, 0)
+    await publish(nats_client, SITE, BEFORE, 1)
+    before = View()
+    first = reading_of(nats_client, before)
+    first.begin(lifetime)
+    await until(lambda: before.positions == (f"access:{BEFORE}:1",))
+    await until(lambda: first.places["IDENTITY"].made is not None)
+    view, places = kept_and_read(before, first, tmp_path / "view")
+    # Whoever reads from the beginning finds it no more.
+    await nats_client.jetstream().delete_msg("ACCESS", 1)
+
+    reading_of(nats_client, view, places).begin(lifetime)
+    await publish(nats_client, GRANT, BEFORE, 2)
+    await until(lambda: view.positions == (f"access:{BEFORE}:2",))
+    assert view.user("ada") is not None
+    assert view.digest() == before.digest()
+
+
+async def test_what_was_kept_of_a_store_that_was_restored_since_counts_no_more(
+    nats_client: Client, lifetime: Lifetime, tmp_path: Path
+) -> None:
+    for stream in ("access", "identity", "sessions"):
+        await declare(nats_client, stream, BEFORE, 0)
+    await publish(nats_client, SITE, BEFORE, 1)
+    await publish(nats_client, GRANT, BEFORE, 2)
+    before = View()
+    first = reading_of(nats_client, before)
+    first.begin(lifetime)
+    await until(lambda: before.positions == (f"access:{BEFORE}:2",))
+    view, places = kept_and_read(before, first, tmp_path / "view")
+    await nats_client.jetstream().delete_stream("ACCESS")
+    await declare(nats_client, "access", RESTORED, 1)
+    await publish(nats_client, SITE, RESTORED, 1)
+
+    reading_of(nats_client, view, places).begin(lifetime)
+    await until(lambda: view.positions == (f"access:{RESTORED}:1",))
+    ada = view.user("ada")
+    assert ada is not None
+    assert not ada.usable
