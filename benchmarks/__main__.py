@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import multiprocessing
 import sys
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 from benchmarks import results
+from benchmarks.apart import apart, figures_of
 from benchmarks.figures import Figure
 
 # In the order of the path: from the memory outwards to many processes.
 BENCHMARKS = (
     "decision",
+    "cold_start",
     "engines",
 )
 _COLUMNS = "{:<52} {:>11} {:<9} {:>11} {:>8} {:>15} {:>8} {:>4}"
-
-
-def _measure(name: str) -> Sequence[Figure]:
-    figures: Iterable[Figure] = importlib.import_module(f"benchmarks.{name}").figures()
-    return list(figures)
 
 
 def _row(figure: Figure) -> str:
@@ -51,11 +44,8 @@ def main() -> None:
         sys.exit(f"There is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.")
     headings = ("figure", "median", "unit", "floor/peer", "ratio", "range", "goal", "met?")
     print(_COLUMNS.format(*headings))  # noqa: T201
-    # One process each: what another one left in memory counts for nobody.
-    context = multiprocessing.get_context("spawn")
     for name in wanted:
-        with ProcessPoolExecutor(1, mp_context=context) as alone:
-            figures = alone.submit(_measure, name).result()
+        figures = apart(figures_of, name)
         for figure in figures:
             print(_row(figure), flush=True)  # noqa: T201
         results.keep(BENCHMARKS, name, figures)

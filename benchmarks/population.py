@@ -100,20 +100,28 @@ class Population(msgspec.Struct, frozen=True):
 
     def identity_events(self) -> Iterator[PublishedEvent]:
         """Tell of cards, each key before its identification."""
+        for key, added in self.cards():
+            yield key
+            yield added
+
+    def cards(self) -> Iterator[tuple[identity.IdentificationKey, identity.IdentificationAdded]]:
+        """Tell of cards, each with its key."""
         for number in range(self.identifications):
             keyed_id = self.keyed_id(number)
             alias = KEYED_IDS.alias_of(CodeClass.UID, self.card(number))
-            yield identity.IdentificationKey(
-                identification_id=self.identification_id(number),
+            identification_id = self.identification_id(number)
+            key = identity.IdentificationKey(
+                identification_id=identification_id,
                 keyed_id=keyed_id.hex(),
                 alias="" if alias is None else alias.hex(),
             )
-            yield identity.IdentificationAdded(
-                identification_id=self.identification_id(number),
+            added = identity.IdentificationAdded(
+                identification_id=identification_id,
                 user_id=self.user_id(self.holder(number)),
                 type="RFID",
                 status="ACTIVE",
             )
+            yield key, added
 
 
 def _id(kind: int, number: int) -> str:
