@@ -44,14 +44,21 @@ def ask(command_id: str) -> Context:
 
 
 def test_a_reader_behind_several_writers_misses_no_event(open_postgres_store: OpenStore) -> None:
-    """A sequence gives numbers out before they are committed: later ones may be seen first."""
+    """A sequence gives numbers out before they are committed: later ones may be seen first.
+
+    Commands and reactions save in different ways, and each waits for the other.
+    """
     stores = [open_postgres_store() for _ in range(WRITERS)]
 
     def write(writer: int) -> None:
         shelves = Shelves(stores[writer])
         for number in range(COMMANDS):
             name = f"{writer}-{number}"
-            shelves.label(ask(name), shelf_id=name, label=name)
+            if number % 3:
+                shelves.label(ask(name), shelf_id=name, label=name)
+            else:
+                handled = Handled(f"of-{writer}", Position("x", "0" * 16, number + 1))
+                shelves.react(Reaction(handled, name, 0, "somebody"), name)
 
     threads = [threading.Thread(target=write, args=(writer,)) for writer in range(WRITERS)]
     reader, seen, number = open_postgres_store(), [], 0
@@ -157,19 +164,19 @@ def test_a_closed_store_listens_no_longer(
 def test_a_save_whose_answer_got_lost_is_recognised_as_ones_own(
     open_postgres_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection breaks after the commit: the library repeats, and meets its own event."""
+    """The connection breaks after the commit: the save repeats itself, and meets its own event."""
     shelves = Shelves(open_postgres_store())
-    commit = psycopg.Transaction._exit_gen  # noqa: SLF001 - nothing public is this late
+    execute = psycopg.Connection.execute
     broken = []
 
-    def commit_and_break(self, *args):  # noqa: ANN001, ANN002, ANN202 - the library's own
-        done = yield from commit(self, *args)
-        if not broken:
+    def commit_and_break(self, query, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202 - the library's own
+        done = execute(self, query, *args, **kwargs)
+        if not broken and b"INSERT" in query:
             broken.append(True)
             raise psycopg.OperationalError
         return done
 
-    monkeypatch.setattr(psycopg.Transaction, "_exit_gen", commit_and_break)
+    monkeypatch.setattr(psycopg.Connection, "execute", commit_and_break)
     answer = shelves.label(ask("c1"), shelf_id="s", label="tools")
     assert broken
     assert answer.position.number == shelves.store.end()
@@ -192,10 +199,10 @@ def test_sessions_that_were_ended_are_opened_again(
 def test_a_locked_table_is_waited_for_some_seconds_and_then_unavailable(
     open_postgres_store: OpenStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelves = Shelves(open_postgres_store())
+    monkeypatch.setattr("chargekey_common.eventstore.postgres.TABLE_WAIT", 0.001)
     monkeypatch.setattr("eventsourcing.utils.sleep", lambda _: None)
+    shelves = Shelves(open_postgres_store())
     table = SQL("{}.stored_events").format(Identifier(f"{postgres.schema}_shelves"))
-    shelves.store.recorder.lock_table_statements[0] = "SET LOCAL lock_timeout = '1ms'"
     with psycopg.connect(postgres.dsn) as other:
         other.execute(SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(table))
         with pytest.raises(StoreUnavailableError):

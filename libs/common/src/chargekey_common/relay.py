@@ -209,7 +209,10 @@ class Relay:
         """Read what is not in the stream yet, and tell how much and how old that is."""
 
         def read() -> tuple[Sequence[tuple[int, Record, Notification]], int]:
-            return self._store.read(self._number, limit), self._store.end()
+            pending = self._store.read(self._number, limit)
+            if len(pending) == limit:
+                return pending, self._store.end()
+            return pending, pending[-1][0] if pending else self._number
 
         pending, end = await asyncio.to_thread(read)
         # Not on the thread, which goes on after this relay was told to end.

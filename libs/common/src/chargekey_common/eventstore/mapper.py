@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, cast, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
-from eventsourcing.domain import DomainEventProtocol
-from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from eventsourcing.persistence import StoredEvent
 
 from chargekey_common.eventstore.records import DomainEvent, Record
 
@@ -36,7 +35,7 @@ class UnknownTopicError(Exception):
     """The store holds an event this version of the service does not know."""
 
 
-class RecordMapper(Mapper[str]):
+class RecordMapper:
     """Writes `{at, cause, actor, event, owner, sealed, trace}`; strict in both directions.
 
     An event with personal fields names its owner in `user_id`, or is an event of
@@ -47,23 +46,24 @@ class RecordMapper(Mapper[str]):
     def __init__(
         self, service: str, events: Iterable[type[DomainEvent]], seal: Seal | None
     ) -> None:
-        super().__init__(JSONTranscoder())
         self._topics: Mapping[type[DomainEvent], str] = {
             event: f"{service}.{event.__name__}" for event in events
         }
-        self._events = {topic: event for event, topic in self._topics.items()}
-        for event in self._events.values():
+        for event in self._topics:
             _require_erasable(event)
+        self._events: Mapping[str, msgspec.json.Decoder[DomainEvent]] = {
+            topic: msgspec.json.Decoder(event) for event, topic in self._topics.items()
+        }
         self._seal = seal
         self._rows = msgspec.json.Decoder(_Row)
 
-    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+    def to_stored_event(self, record: Record) -> StoredEvent:
         """Encode a `Record`."""
-        record = cast("Record", domain_event)
         topic = self._topics[type(record.event)]
-        public: dict[str, Any] = msgspec.to_builtins(record.event)
+        public: Any = record.event
         owner, sealed = None, None
         if record.event.personal:
+            public = msgspec.to_builtins(record.event)
             personal = {name: public.pop(name) for name in record.event.personal}
             owner = getattr(record.event, "user_id", record.originator_id)
             sealed = self._required_seal().seal(
@@ -85,20 +85,15 @@ class RecordMapper(Mapper[str]):
             state=msgspec.json.encode(row),
         )
 
-    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
-        """Decode a `Record`; raises UnknownTopicError or msgspec.ValidationError."""
-        return cast("DomainEventProtocol[str]", self.to_record(stored_event))
-
     def to_record(self, stored: StoredEvent, *, personal: bool = True) -> Record:
         """Decode a row of the store or of its notification log.
 
         Not `personal`, it comes back as if its user were erased.
         """
-        event_type = self._events.get(stored.topic)
-        if event_type is None:
+        events = self._events.get(stored.topic)
+        if events is None:
             raise UnknownTopicError(stored.topic)
         row = self._rows.decode(stored.state)
-        fields = msgspec.json.decode(row.event)
         record = Record(
             originator_id=str(stored.originator_id),
             originator_version=stored.originator_version,
@@ -108,17 +103,20 @@ class RecordMapper(Mapper[str]):
             event=None,
             trace=row.trace,
         )
-        if row.sealed is not None and row.owner is not None:
+        if row.sealed is None or row.owner is None:
+            event = events.decode(row.event)
+        else:
             plain = None
             if personal:
                 context = _context(record, stored.topic)
                 plain = self._required_seal().unseal(row.owner, row.sealed, context)
-            fields |= (
-                dict.fromkeys(event_type.personal, "")
+            fields = msgspec.json.decode(row.event) | (
+                dict.fromkeys(events.type.personal, "")
                 if plain is None
                 else msgspec.json.decode(plain)
             )
-        return msgspec.structs.replace(record, event=msgspec.convert(fields, event_type))
+            event = msgspec.convert(fields, events.type)
+        return msgspec.structs.replace(record, event=event)
 
     def _required_seal(self) -> Seal:
         if self._seal is None:

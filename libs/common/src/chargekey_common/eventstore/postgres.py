@@ -1,9 +1,11 @@
 """PostgreSQL behind the event store: several writers, one order, everybody woken.
 
-Every save locks the table against other saves (readers are not held up), so that
-numbers appear in the order of the log: a reader that has seen a number will never
-find a smaller one later. The library's faster way, a function in the database,
-leaves that lock out and lets readers miss events; it is refused.
+Saves come one after the other (readers are not held up), so that numbers appear in
+the order of the log: a reader that has seen a number will never find a smaller one
+later. A command's save is one statement, which takes an advisory lock before its
+numbers and has it until they are committed; every other save locks the table, which
+no such statement writes to meanwhile. The library's faster way, a function in the
+database, leaves the lock out and lets readers miss events; it is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from eventsourcing.utils import retry
 from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, dict_row
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.recorder import NOTHING, Alongside, Receipt, Recorder
@@ -61,6 +63,9 @@ SAVE_WAIT = 2.0
 STANDSTILL = """
     SELECT set_config(name, '5000', false) FROM pg_settings
     WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"""
+# Seconds for which the listener does not listen after a save: of a burst it tells at once that
+# it has begun, and then every so often that it goes on.
+BURST = 0.005
 # Seconds before the listener connects again, and for it to end.
 LISTEN_AGAIN = 0.2
 JOIN = 2.0
@@ -84,6 +89,28 @@ _RECEIPT = """
     INSERT INTO {schema}.receipts
     SELECT %s, %s, %s, %s, COALESCE(max(notification_id), 0) FROM {schema}.stored_events
     RETURNING number"""
+# What a command says: its events and its receipt, or nothing. Numbers are given out row by
+# row, behind the turn, and the turn ends with the commit.
+_COMMAND = """
+    WITH turn AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(hashtextextended({channel}, 0))
+    ), saved AS (
+        INSERT INTO {schema}.stored_events (originator_id, originator_version, topic, state)
+        SELECT id, version, topic, state
+        FROM turn, unnest(%s::text[], %s::bigint[], %s::text[], %b::bytea[])
+        WITH ORDINALITY AS said (id, version, topic, state, place)
+        ORDER BY place
+        RETURNING notification_id
+    ), receipt AS (
+        INSERT INTO {schema}.receipts
+        SELECT %s, %s, %s, %s, max(notification_id) FROM saved
+    )
+    SELECT array_agg(notification_id ORDER BY notification_id) AS numbers,
+        pg_notify({channel}, '')
+    FROM saved"""
+_EVENTS = """
+    SELECT originator_id, originator_version, topic, state FROM {schema}.stored_events
+    WHERE originator_id = %s ORDER BY originator_version"""
 _ROWS = """
     SELECT notification_id AS id, originator_id, originator_version, topic, state
     FROM {schema}.stored_events WHERE notification_id = ANY(%s) ORDER BY notification_id"""
@@ -129,6 +156,7 @@ class _Datastore(PostgresDatastore):
         def after_connect(connection: Connection[Any]) -> None:
             make_ready(connection)
             connection.execute(STANDSTILL)
+            connection.execute(f"SET lock_timeout = {int(TABLE_WAIT * 1000)}")
 
         return after_connect
 
@@ -172,9 +200,12 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             raise DatabaseUnreachableError(str(error)) from error
         # One channel a schema, not one a database.
         self.channel_name = f"{where.schema}_saved"
+        self._save_command = self._sql(_COMMAND)
         # The function without the lock is not even made.
         self.sql_create_statements.pop(self.create_insert_function_statement_index)
-        self.sql_create_statements += [self._sql(statement) for statement in _TABLES]
+        self.sql_create_statements += [
+            SQL(statement).format(schema=Identifier(where.schema)) for statement in _TABLES
+        ]
         self.sql_create_statements.append(
             SQL(quarantine.MAKE).format(
                 table=Identifier(where.schema, quarantine.TABLE), bytes=SQL("bytea")
@@ -199,10 +230,29 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         if not self._saving.acquire(timeout=SAVE_WAIT):
             message = "too many wait to save"
             raise OperationalError(message)
+        alongside: Alongside = kwargs.get("alongside", NOTHING)
+        numbers: Sequence[int] | None
         try:
-            numbers: Sequence[int] | None = super().insert_events(stored_events, **kwargs)
+            if stored_events and alongside.receipt is not None:
+                numbers = self._insert_command(stored_events, alongside.receipt)
+            else:
+                numbers = super().insert_events(stored_events, **kwargs)
         finally:
             self._saving.release()
+        return numbers
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def _insert_command(self, said: Sequence[StoredEvent], receipt: Receipt) -> Sequence[int]:
+        values = (
+            [event.originator_id for event in said],
+            [event.originator_version for event in said],
+            [event.topic for event in said],
+            [event.state for event in said],
+            *(receipt.command_id, receipt.command, receipt.actor, receipt.answer),
+        )
+        with self.datastore.get_connection() as connection:
+            [row] = connection.execute(self._save_command, values, prepare=True).fetchall()
+        numbers: Sequence[int] = row["numbers"]
         return numbers
 
     def _insert_events(
@@ -260,15 +310,15 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
 
     def receipt(self, command_id: str) -> Receipt | None:
         """Return what the command answered, if it was ever done."""
-        row = self._select("SELECT * FROM {schema}.receipts WHERE command_id = %s", command_id)
-        return None if row is None else Receipt(**row)
+        rows = self._select("SELECT * FROM {schema}.receipts WHERE command_id = %s", command_id)
+        return Receipt(**rows[0]) if rows else None
 
     def handled(self, reaction: str) -> Position | None:
         """Return how far the reaction has come, or None before its first event."""
-        row = self._select(
+        rows = self._select(
             "SELECT service, generation, number FROM {schema}.handled WHERE reaction = %s", reaction
         )
-        return None if row is None else Position(**row)
+        return Position(**rows[0]) if rows else None
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def ask_quarantine(
@@ -277,6 +327,10 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         """Read what is set aside, outside of any save; see `quarantine.Execute`."""
         with self.datastore.transaction(commit=False) as cursor:
             return self._execute(cursor, statement, values)
+
+    def events_of(self, aggregate_id: str) -> Sequence[StoredEvent]:
+        """Return an aggregate's events, in their order."""
+        return [StoredEvent(**row) for row in self._select(_EVENTS, aggregate_id)]
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:
@@ -339,13 +393,14 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             either.register(ended, selectors.EVENT_READ)
             while not self._closed.is_set():
                 either.select()
-                for _ in connection.notifies(timeout=0):
+                if list(connection.notifies(timeout=0)):
                     saved()
+                    self._closed.wait(BURST)
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
-    def _select(self, statement: LiteralString, value: str) -> dict[str, Any] | None:
+    def _select(self, statement: LiteralString, value: str) -> Sequence[dict[str, Any]]:
         with self.datastore.get_connection() as connection:
-            return connection.execute(self._sql(statement), (value,)).fetchone()
+            return connection.execute(self._sql(statement), (value,), prepare=True).fetchall()
 
     def _execute(
         self, curs: Cursor[DictRow], statement: LiteralString, values: Sequence[Any]
@@ -366,8 +421,11 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             raise NotMigratedError(self._where)
         return self.begin_new_generation()
 
-    def _sql(self, statement: LiteralString) -> Composed:
-        return SQL(statement).format(schema=Identifier(self._where.schema))
+    @functools.cache  # noqa: B019 - a few statements, for as long as the store
+    def _sql(self, statement: LiteralString) -> bytes:
+        """Return it as the driver remembers it best."""
+        schema, channel = Identifier(self._where.schema), Literal(self.channel_name)
+        return SQL(statement).format(schema=schema, channel=channel).as_bytes()
 
 
 def _columns(position: Position) -> tuple[str, str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import msgspec
-from eventsourcing.persistence import ApplicationRecorder, Notification
+from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent
 
 from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.quarantine import SetAside
@@ -89,6 +89,10 @@ class Recorder(ApplicationRecorder):
         self, statement: LiteralString, values: Sequence[Any]
     ) -> Sequence[Sequence[Any]]:
         """Read what is set aside, outside of any save; see `quarantine.Execute`."""
+
+    @abstractmethod
+    def events_of(self, aggregate_id: str) -> Sequence[StoredEvent]:
+        """Return an aggregate's events, in their order."""
 
     @abstractmethod
     def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:

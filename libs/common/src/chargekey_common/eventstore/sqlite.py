@@ -13,25 +13,23 @@ import functools
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 
 from eventsourcing.persistence import (
     ConnectionPoolClosedError,
+    ConnectionUnavailableError,
     DatabaseError,
     IntegrityError,
     InterfaceError,
     Notification,
+    OperationalError,
+    PersistenceError,
     StoredEvent,
 )
-from eventsourcing.sqlite import (
-    SQLiteApplicationRecorder,
-    SQLiteConnection,
-    SQLiteConnectionPool,
-    SQLiteCursor,
-    SQLiteDatastore,
-)
+from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
 
 from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.recorder import (
@@ -61,41 +59,115 @@ HANDLED = """
 GENERATION = "CREATE TABLE IF NOT EXISTS generation (name TEXT NOT NULL)"
 
 
+# Connections, and seconds that somebody waits for one.
+MOST_CONNECTIONS = 15
+CONNECTION_WAIT = 5.0
 # Seconds for what still runs when a store is closed.
 CLOSE_TIMEOUT = 10.0
 
 
-class _DurablePool(SQLiteConnectionPool):
-    _draining = False
+class _Datastore(SQLiteDatastore):
+    """The library's, with connections that are durable and, at its end, not closed under a user."""
 
-    def _get_connection(self, timeout: float = 0.0) -> SQLiteConnection:
-        with self._put_condition:
-            if self._draining:
-                raise ConnectionPoolClosedError
-            return super()._get_connection(timeout)
+    def __init__(self, path: Path, lock_timeout: int) -> None:
+        self.single_row_tracking = True
+        self.originator_id_type = "text"
+        self._path = path
+        self._lock_timeout = lock_timeout
+        self._free: list[sqlite3.Connection] = []
+        self._in_use = 0
+        self._closing = False
+        self._returned = threading.Condition()
+        # SQLite has those who write wait for each other by looking again and again.
+        self._writing = threading.Lock()
+
+    @contextlib.contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        """Give a cursor for what is committed together, or without `commit` for questions."""
+        if commit and not self._writing.acquire(timeout=CONNECTION_WAIT):
+            raise ConnectionUnavailableError
+        try:
+            connection = self._take()
+            cursor = connection.cursor()
+            try:
+                if commit:
+                    cursor.execute("BEGIN IMMEDIATE")
+                # It has what the library uses of its own.
+                yield cast("SQLiteCursor", cursor)
+                if commit:
+                    cursor.execute("COMMIT")
+            finally:
+                cursor.close()
+                self._give_back(connection)
+        except sqlite3.Error as error:
+            raise _named(error) from error
+        finally:
+            if commit:
+                self._writing.release()
 
     def close(self) -> None:
-        """Close when the last connection is back; the library would close it under its user.
+        """Close when the last connection is back.
 
-        SQLite crashes the process when that happens in the middle of a statement. A
+        SQLite crashes the process when one is closed in the middle of a statement. A
         thread that does not end in time keeps its connection until the process ends.
         """
-        with self._put_condition:
-            self._draining = True
-            if self._put_condition.wait_for(lambda: not self._in_use, timeout=CLOSE_TIMEOUT):
-                super().close()
+        with self._returned:
+            self._closing = True
+            self._returned.wait_for(lambda: not self._in_use, timeout=CLOSE_TIMEOUT)
+            while self._free:
+                self._free.pop().close()
 
-    def _create_connection(self) -> SQLiteConnection:
-        connection = super()._create_connection()
-        connection.cursor().execute("PRAGMA synchronous=FULL")
+    def _take(self) -> sqlite3.Connection:
+        with self._returned:
+            if not self._returned.wait_for(self._has_room, timeout=CONNECTION_WAIT):
+                raise ConnectionUnavailableError
+            if self._closing:
+                raise ConnectionPoolClosedError
+            connection = self._free.pop() if self._free else self._connect()
+            self._in_use += 1
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        finally:
+            with self._returned:
+                self._in_use -= 1
+                self._free.append(connection)
+                self._returned.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._closing or self._in_use < MOST_CONNECTIONS
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=self._lock_timeout,
+            isolation_level=None,  # nothing begins by itself
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+        except BaseException:
+            connection.close()
+            raise
+        connection.row_factory = sqlite3.Row
         return connection
 
 
-class _DurableDatastore(SQLiteDatastore):
-    def __init__(self, path: Path, lock_timeout: int) -> None:
-        self.pool = _DurablePool(db_name=str(path), lock_timeout=lock_timeout)
-        self.single_row_tracking = True
-        self.originator_id_type = "text"
+def _named(error: sqlite3.Error) -> PersistenceError:
+    """Give an error of SQLite the library's name."""
+    match error:
+        case sqlite3.IntegrityError():
+            return IntegrityError(error)
+        case sqlite3.OperationalError():
+            return OperationalError(error)
+        case sqlite3.DatabaseError():
+            return DatabaseError(error)
+        case _:
+            return InterfaceError(error)
 
 
 class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
@@ -121,7 +193,7 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreInUseError(path) from None
-        super().__init__(_DurableDatastore(path, lock_timeout))
+        super().__init__(_Datastore(path, lock_timeout))
         opened.callback(self.datastore.close)
         self.insert_events_statement = (
             f"INSERT INTO {self.events_table_name}"  # noqa: S608 - a constant of ours
@@ -183,6 +255,10 @@ class SQLiteRecorder(SQLiteApplicationRecorder, Recorder):
         """Read what is set aside, outside of any save; see `quarantine.Execute`."""
         with self.datastore.transaction(commit=False) as cursor:
             return _execute(cursor, statement, values)
+
+    def events_of(self, aggregate_id: str) -> Sequence[StoredEvent]:
+        """Return an aggregate's events, in their order."""
+        return self.select_events(aggregate_id)
 
     def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:
         """Return the events of these numbers, in the order of the log; none for an unknown one."""

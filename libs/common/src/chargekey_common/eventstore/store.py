@@ -13,19 +13,17 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import msgspec
 import structlog
-from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
     InternalError,
-    Mapper,
     Notification,
     OperationalError,
-    Recording,
+    StoredEvent,
 )
 
 from chargekey_common import tracing
@@ -36,7 +34,7 @@ from chargekey_common.eventstore.mapper import RecordMapper, Seal
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Alongside, Handled, Receipt, Recorder
-from chargekey_common.eventstore.records import DomainEvent, Record
+from chargekey_common.eventstore.records import DomainEvent, Record, new_id
 from chargekey_common.eventstore.sqlite import SQLiteRecorder
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
@@ -143,6 +141,12 @@ class Work:
         self._versions.setdefault(aggregate_id, loaded.version)
         return loaded
 
+    def begin(self) -> Loaded[Any]:
+        """Return an aggregate that nobody has begun yet, with an id of its own."""
+        begun: Loaded[Any] = Loaded(new_id(), 0, None)
+        self._versions[begun.id] = begun.version
+        return begun
+
     def record(self, aggregate: Loaded[Any], *events: DomainEvent) -> None:
         """Put events behind the aggregate's last; they are saved together or not at all."""
         for event in events:
@@ -153,10 +157,8 @@ class Work:
             )
 
 
-class EventStore(Application[str]):
+class EventStore:
     """One service's events, receipts and reaction positions. Blocking: call it from threads."""
-
-    recorder: Recorder
 
     def __init__(
         self,
@@ -167,9 +169,10 @@ class EventStore(Application[str]):
     ) -> None:
         self.service = service
         self._records = RecordMapper(service, events, seal)
-        self._where = where
         self._listeners: list[Callable[[], None]] = []
-        super().__init__()
+        self.recorder: Recorder = (
+            PostgresRecorder(where) if isinstance(where, Postgres) else SQLiteRecorder(where)
+        )
         self.recorder.watch(self._tell_listeners)
 
     @staticmethod
@@ -177,19 +180,8 @@ class EventStore(Application[str]):
         """Make the tables that are missing; raises DatabaseUnreachableError."""
         PostgresRecorder.migrate(where)
 
-    def construct_mapper(self) -> Mapper[str]:
-        """Return our own mapper."""
-        return self._records
-
-    def construct_recorder(self) -> Recorder:
-        """Return our own recorder."""
-        if isinstance(self._where, Postgres):
-            return PostgresRecorder(self._where)
-        return SQLiteRecorder(self._where)
-
     def close(self) -> None:
         """Close every connection, and a file for another process to open."""
-        super().close()
         self.recorder.close()
 
     def on_saved(self, listener: Callable[[], None]) -> None:
@@ -216,24 +208,15 @@ class EventStore(Application[str]):
 
     def load(self, evolve: Aggregate[State], aggregate_id: str) -> Loaded[State]:
         """Return the aggregate from its events."""
-
-        def project(loaded: Loaded[State] | None, records: Iterable[Any]) -> Loaded[State] | None:
-            for record in records:
-                state = evolve(None if loaded is None else loaded.state, record.event)
-                loaded = Loaded(aggregate_id, record.originator_version, state)
-            return loaded
-
-        try:
-            with self._reachable():
-                found = self.repository.get(aggregate_id, projector_func=cast("Any", project))
-        except AggregateNotFoundError:
-            return Loaded(aggregate_id, 0, None)
-        return cast("Loaded[State]", found)
+        version, state = 0, None
+        for stored in self._stored(aggregate_id):
+            state = evolve(state, self._records.to_record(stored).event)
+            version = stored.originator_version
+        return Loaded(aggregate_id, version, state)
 
     def records(self, aggregate_id: str) -> Sequence[Record]:
         """Return an aggregate's events, in their order."""
-        with self._reachable():
-            return cast("list[Record]", list(self.events.get(aggregate_id)))
+        return [self._records.to_record(stored) for stored in self._stored(aggregate_id)]
 
     def read(self, after: int, limit: int) -> Sequence[tuple[int, Record, Notification]]:
         """Return up to `limit` events behind number `after`, in the order of the log."""
@@ -259,7 +242,7 @@ class EventStore(Application[str]):
     def execute(
         self,
         name: str,
-        result_type: Any,  # noqa: ANN401 - whatever msgspec can decode
+        result_type: Callable[[], Any],
         context: Context,
         decide: Callable[[Work], Result],
     ) -> Answer[Result]:
@@ -274,14 +257,14 @@ class EventStore(Application[str]):
                 # Ids are published as causes, and an answer may be for its caller alone.
                 if (done.command, done.actor) != (name, context.actor):
                     raise CommandIdReusedError
-                result = msgspec.json.decode(done.answer, type=result_type)
+                result = msgspec.json.decode(done.answer, type=result_type())
                 return Answer(result, self.position(done.number))
             work = Work(self, context.actor, command_id)
             result = decide(work)
             receipt = Receipt(command_id, name, context.actor, msgspec.json.encode(result))
-            recordings = self._save(work, Alongside(receipt=receipt))
-            if recordings:
-                return Answer(result, self._after(recordings))
+            numbers = self._save(work, Alongside(receipt=receipt))
+            if numbers:
+                return Answer(result, self.position(numbers[-1]))
             # Without an event the receipt knows the position that every repetition gets.
         raise ContendedError
 
@@ -322,9 +305,9 @@ class EventStore(Application[str]):
             work = Work(self, handled.reaction, event_id)
             decide(work)
             now = msgspec.structs.replace(handled, after=last)
-            recordings = self._save(work, Alongside(handled=now, set_aside=set_aside))
-            if recordings is not None:
-                return self._after(recordings)
+            numbers = self._save(work, Alongside(handled=now, set_aside=set_aside))
+            if numbers is not None:
+                return self.position(numbers[-1] if numbers else None)
         raise ContendedError
 
     def _is_done(self, handled: Handled, last: Position | None) -> bool:
@@ -334,22 +317,25 @@ class EventStore(Application[str]):
             ask = self.recorder.ask_quarantine
             return not quarantine.has(ask, handled.reaction, handled.again)
 
-    def _after(self, recordings: list[Recording[str]]) -> Position:
-        return self.position(recordings[-1].notification.id if recordings else None)
+    def _stored(self, aggregate_id: str) -> Sequence[StoredEvent]:
+        with self._reachable():
+            return self.recorder.events_of(aggregate_id)
 
-    def _save(self, work: Work, alongside: Alongside) -> list[Recording[str]] | None:
-        """Save, or return None when another writer was first and the command must look again.
+    def _save(self, work: Work, alongside: Alongside) -> Sequence[int] | None:
+        """Save, and return the events' numbers; None when another writer was first.
 
-        That may have been this very save, on a connection that broke before its
-        answer: then the receipt, or the position handled, is found there.
+        Then the command must look again. That writer may have been this very save, on a
+        connection that broke before its answer: the receipt, or the position handled, is
+        found there.
         """
+        stored = [self._records.to_stored_event(record) for record in work.records]
         try:
             with self._reachable():
-                recordings = self.save(*cast("list[Any]", work.records), alongside=alongside)
+                numbers = self.recorder.insert_events(stored, alongside=alongside)
         except IntegrityError:
             return None
         self._tell_listeners()
-        return recordings
+        return numbers or ()
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:
@@ -392,9 +378,12 @@ def command(
     """
     name = method.__name__
 
+    @functools.cache  # not at once: what it returns may be named before it is there
+    def result_type() -> Any:  # noqa: ANN401 - whatever msgspec can decode
+        return get_type_hints(method)["return"]
+
     @functools.wraps(method)
     def run(self: App, context: Context, /, *args: P.args, **kwargs: P.kwargs) -> Answer[Result]:
-        result_type = get_type_hints(method)["return"]
         return self.store.execute(
             name, result_type, context, lambda work: method(self, work, *args, **kwargs)
         )

@@ -13,7 +13,6 @@ from chargekey_access.projections.directory import Directory
 from chargekey_common import local_days
 from chargekey_common.accounts import Caller
 from chargekey_common.attempts import Attempts
-from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Work, command
 
 # How many requests a caller can make within how many seconds.
@@ -63,7 +62,7 @@ class AccessRequests:
             if before.roles == wanted:
                 return key
             work.record(waiting, *access_request.withdraw(before, now=work.at))
-        asked = work.load(access_request.evolve, new_id())
+        asked = work.begin()
         events = access_request.ask(
             subject, installation_id=installation_id, roles=wanted, now=work.at
         )

@@ -10,7 +10,6 @@ from chargekey_access.domain.events import AuthenticationType
 from chargekey_access.domain.installation import Policies
 from chargekey_access.domain.permission import Subject, SubjectKind, Target
 from chargekey_common import local_days, names
-from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Work, command
 
 
@@ -35,7 +34,7 @@ class Installations:
         Raises LocalUserCannotOwnError for an owner who is a LOCAL user of another site.
         """
         zone = local_days.time_zone(time_zone).key
-        site = work.load(installation.evolve, new_id())
+        site = work.begin()
         work.record(site, *installation.create(name=names.name(name), time_zone=zone))
         if owner_id is not None:
             holding.give(

@@ -18,7 +18,6 @@ from chargekey_access.projections.directory import Directory
 from chargekey_common import names
 from chargekey_common.accounts import Caller, is_administrator
 from chargekey_common.attempts import Attempts
-from chargekey_common.eventstore.records import new_id
 from chargekey_common.eventstore.store import EventStore, Work, command
 
 # How many keys a caller can try within how many seconds: there are a million of them.
@@ -54,7 +53,7 @@ class Partners:
         self, work: Work, *, name: str, kind: PartnerKind, contact: str, logo_url: str
     ) -> Created:
         """Create an organisation with a key of its own."""
-        loaded = work.load(partner.evolve, new_id())
+        loaded = work.begin()
         key = self._take_a_key(work, loaded.id)
         events = partner.create(
             name=names.name(name),
