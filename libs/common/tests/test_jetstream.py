@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from chargekey_common import jetstream
+from chargekey_common.jetstream import Headers, Taken
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.testing.waiting import until
 
 
 def _warnings(logs: list[structlog.typing.EventDict]) -> list[str]:
@@ -54,3 +59,54 @@ async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_socket()
         await asyncio.wait({connecting})
         assert connecting.cancelled()
         await ended.wait()
+
+
+NAMES = st.sampled_from(("ce-id", "ce-type", "Nats-Sequence", "Chargekey-Position"))
+
+VALUES = st.text(alphabet="a:/-1 \u00e9", max_size=12).map(str.strip)
+
+
+@settings(max_examples=500)
+@given(
+    pairs=st.lists(st.tuples(NAMES, st.text(alphabet="a:/-1 \u00e9", max_size=12).map(str.strip)))
+)
+def test_headers_are_read_as_the_library_reads_them(pairs: list[tuple[str, str]]) -> None:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in pairs).encode()
+    read = Headers(b"NATS/1.0\r\n" + lines + b"\r\n")
+    assert read == dict(pairs) == Client._parse_header_lines(lines)  # noqa: SLF001 - its reading
+    assert "none" not in read
+    assert read.get("none", "nothing") == "nothing"
+    assert len(read) == len(dict(pairs))
+
+
+def test_a_message_without_headers_has_none() -> None:
+    assert not Headers(b"")
+    assert Headers(b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 5\r\n\r\n") == {
+        "Nats-Pending-Messages": "5"
+    }
+
+
+async def test_messages_are_handed_over_as_they_come_until_the_subscription_ends(
+    nats_server: NatsServer,
+) -> None:
+    client = await jetstream.connect(nats_server.bus, "test")
+    try:
+        taken: list[Taken] = []
+        subscription = await client.take("mine.*", taken.append)
+        await client.publish("mine.first", b"1", headers={"ce-id": "one"})
+        await client.publish("mine.second", b"2", reply="there")
+        await client.flush()
+        await until(lambda: len(taken) == 2)
+        assert [(each.subject, each.data, each.reply) for each in taken] == [
+            (b"mine.first", b"1", b""),
+            (b"mine.second", b"2", b"there"),
+        ]
+        assert dict(Headers(taken[0].headers)) == {"ce-id": "one"}
+        # Whoever subscribes as usual is told as usual, at the same time.
+        usual = await client.subscribe("mine.*")
+        await subscription.unsubscribe()
+        await client.publish("mine.third", b"3")
+        assert (await usual.next_msg(20)).data == b"3"
+        assert len(taken) == 2
+    finally:
+        await jetstream.close(client)

@@ -1,7 +1,7 @@
 """Following a stream from a sequence on, in order, fast, through every interruption.
 
 An ephemeral pull consumer without acknowledgements, read by overlapping pull
-requests: five times the speed of nats-py's own fetch. The consumer is made anew,
+requests: ten times the speed of nats-py's own fetch. The consumer is made anew,
 behind the last message handled, whenever it is gone, silent or skips a number.
 """
 
@@ -15,13 +15,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from opentelemetry.trace import SpanKind
 from prometheus_client import Gauge
 
 from chargekey_common import tracing
+from chargekey_common.jetstream import Headers, StreamClient, Taken
 from chargekey_common.process import set_within
 from chargekey_common.relay import GENERATION
 from chargekey_common.standing import Standing, told
@@ -70,7 +69,7 @@ class Follower:
 
     def __init__(
         self,
-        client: Client,
+        client: StreamClient,
         stream: str,
         handle: Callable[[Sequence[Message]], Awaitable[None]],
         *,
@@ -95,7 +94,7 @@ class Follower:
         self._handle = handle
         self._subjects = list(subjects)
         self._target = 0
-        self._buffer: list[Msg] = []
+        self._buffer: list[Taken] = []
         self._arrived = asyncio.Event()
 
     async def run(self) -> None:
@@ -154,9 +153,7 @@ class Follower:
             }
         )
         self._buffer = []
-        subscription = await self._client.subscribe(
-            inbox, cb=self._arrive, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
+        subscription = await self._client.take(inbox, self._arrive)
         try:
             await self._read(subject, request, inbox)
         finally:
@@ -196,7 +193,7 @@ class Follower:
             self.caught_up.set()
         return created.name
 
-    async def _arrive(self, message: Msg) -> None:
+    def _arrive(self, message: Taken) -> None:
         self._buffer.append(message)
         self._arrived.set()
 
@@ -214,20 +211,25 @@ class Follower:
             self._arrived.clear()
             arrived, self._buffer = self._buffer, []
             batch: list[Message] = []
-            pending = "1"
+            pending = b"1"
             for message in arrived:
-                if not message.reply.startswith("$JS.ACK."):
+                if not message.reply.startswith(b"$JS.ACK."):
                     wanted -= _expired(message)
                     continue
                 # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence in stream>.<in consumer>
                 # .<time>.<pending>
-                tokens = message.reply.split(".")
+                tokens = message.reply.split(b".")
                 if int(tokens[6]) != expected:
                     raise _InterruptedError
                 expected += 1
                 pending = tokens[8]
                 batch.append(
-                    Message(message.subject, int(tokens[5]), message.data, message.headers or {})
+                    Message(
+                        message.subject.decode(),
+                        int(tokens[5]),
+                        message.data,
+                        Headers(message.headers),
+                    )
                 )
             if batch:
                 wanted -= len(batch)
@@ -237,9 +239,9 @@ class Follower:
                 self.moved_at = time.time_ns()
                 self.sequence = batch[-1].sequence
                 self._read_to = max(self._read_to, self.sequence)
-                if pending == "0":  # what ended the stream may have been deleted since
+                if pending == b"0":  # what ended the stream may have been deleted since
                     self._read_to = max(self._read_to, self._target)
-                if self.sequence >= self._target or pending == "0":
+                if self.sequence >= self._target or pending == b"0":
                     self.caught_up.set()
 
     async def _hand_over(self, batch: Sequence[Message]) -> None:
@@ -255,13 +257,12 @@ def _away(info: StreamInfo) -> int:
     return sum(bool(each.offline) or not each.current for each in replicas or ())
 
 
-def _expired(status: Msg) -> int:
+def _expired(status: Taken) -> int:
     """Return how many messages a pull request asked for in vain; 0 for a heartbeat."""
-    headers = status.headers or {}
-    match headers.get("Status"):
-        case "100":
+    match status.headers[len(b"NATS/1.0 ") :][:3]:
+        case b"100":
             return 0
-        case "408":
-            return int(headers.get("Nats-Pending-Messages", BATCH))
+        case b"408":
+            return int(Headers(status.headers).get("Nats-Pending-Messages", BATCH))
         case _:
             raise _InterruptedError

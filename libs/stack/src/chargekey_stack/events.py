@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common import jetstream
 from chargekey_common.errors import UnavailableError
 from chargekey_common.follower import Follower, Message
-from chargekey_common.jetstream import Bus
+from chargekey_common.jetstream import Bus, StreamClient
 from chargekey_common.process import set_within
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import POSITION_HEADER, PublishedEvent
@@ -58,7 +57,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def connection(url: str, token: str) -> AsyncIterator[Client]:
+async def connection(url: str, token: str) -> AsyncIterator[StreamClient]:
     """Open a connection to the broker; raises UnavailableError and TlsUnusableError."""
     # What services log of a connection's troubles is said by name here, or not at all.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -79,7 +78,7 @@ async def connection(url: str, token: str) -> AsyncIterator[Client]:
 
 
 async def published(
-    client: Client, streams: Sequence[str], *, follow: bool
+    client: StreamClient, streams: Sequence[str], *, follow: bool
 ) -> AsyncGenerator[list[Event]]:
     """Yield all events so far, the oldest first, then with `follow` those that come, for ever.
 
@@ -104,7 +103,7 @@ async def published(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _exists(client: Client, stream: str) -> bool:
+async def _exists(client: StreamClient, stream: str) -> bool:
     try:
         await client.jetstream().stream_info(stream)
     except NothingThereError:
@@ -115,7 +114,7 @@ async def _exists(client: Client, stream: str) -> bool:
 class _Reading:
     """What has arrived of several streams and was not taken yet."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: StreamClient) -> None:
         self.arrived = asyncio.Event()
         self._client = client
         self._events: list[Event] = []

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from nats.aio.client import Client
-
 from chargekey_common.follower import Follower
+from chargekey_common.jetstream import StreamClient
 from chargekey_common.process import Lifetime
 from chargekey_common.standing import Standing
 from chargekey_common.telemetry import Reach
@@ -34,7 +33,7 @@ class Reading:
 
     def __init__(
         self,
-        client: Client,
+        client: StreamClient,
         view: View,
         running: RunningSessions,
         locks: Lockouts,
@@ -100,6 +99,8 @@ class Reading:
                 self._view.mended()
 
 
-def _follower(client: Client, stream: str, view: View, places: Mapping[str, Place]) -> Follower:
+def _follower(
+    client: StreamClient, stream: str, view: View, places: Mapping[str, Place]
+) -> Follower:
     place = places.get(stream, BEGINNING)
     return Follower(client, stream, view.follow, after=place.sequence, made=place.made)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 from grpc import aio
-from nats.aio.client import Client
 
 from chargekey_common.accounts import Signer
 from chargekey_common.certificates import Certificates
@@ -17,6 +16,7 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import CannotRunError
 from chargekey_common.grpc.client import channel
 from chargekey_common.grpc.server import Service
+from chargekey_common.jetstream import StreamClient
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import Lifetime
@@ -55,7 +55,11 @@ def services(gateway: Gateway, chargers: OcppServer, identity: aio.Channel) -> S
 
 
 async def ask_operators(
-    lifetime: Lifetime, settings: GatewaySettings, client: Client, access: aio.Channel, view: View
+    lifetime: Lifetime,
+    settings: GatewaySettings,
+    client: StreamClient,
+    access: aio.Channel,
+    view: View,
 ) -> tuple[AskingOperators, LastKnown]:
     """Return what asks the operators of managed sites, and remembers what they said last."""
     outgoing = Outgoing(deadline=settings.operator_deadline, anywhere=settings.operators_anywhere)
@@ -117,7 +121,7 @@ def keep_snapshots(
 async def begin(
     lifetime: Lifetime,
     settings: GatewaySettings,
-    client: Client,
+    client: StreamClient,
     access: aio.Channel,
     identity: aio.Channel,
     view: View,
@@ -173,7 +177,7 @@ async def begin(
 
 
 def ocpp_server(
-    lifetime: Lifetime, settings: GatewaySettings, gateway: Gateway, client: Client
+    lifetime: Lifetime, settings: GatewaySettings, gateway: Gateway, client: StreamClient
 ) -> OcppServer:
     """Return what chargers connect to, known to the other replicas; nobody is let in yet."""
     registry = Registry(client, patience=settings.displacement_timeout)

@@ -11,7 +11,6 @@ from typing import Any
 
 import nats.errors
 from grpc import aio
-from nats.aio.client import Client
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey.audit.v1 import audit_pb2 as pb
@@ -29,7 +28,7 @@ from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.follower import Follower, Message
 from chargekey_common.grpc.server import SYSTEM, Service
-from chargekey_common.jetstream import Bus
+from chargekey_common.jetstream import Bus, StreamClient
 from chargekey_common.pages import PageTokenMalformedError
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.relay import Publication
@@ -146,7 +145,7 @@ def _change(change: Change) -> pb.Change:
 
 
 @asynccontextmanager
-async def _connected(bus: Bus, service: str) -> AsyncIterator[Client]:
+async def _connected(bus: Bus, service: str) -> AsyncIterator[StreamClient]:
     try:
         async with asyncio.timeout(PATIENCE):
             client = await jetstream.connect(bus, f"{service}-audit")
@@ -164,7 +163,7 @@ class _Verification:
     """One comparison, from the stream's first message to its last."""
 
     def __init__(
-        self, store: EventStore, publish: Callable[[Record], Publication], client: Client
+        self, store: EventStore, publish: Callable[[Record], Publication], client: StreamClient
     ) -> None:
         self._store = store
         self._stream = store.service.upper()

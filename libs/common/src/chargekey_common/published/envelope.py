@@ -126,6 +126,12 @@ def time_of(message_headers: Mapping[str, str]) -> int:
     return since_epoch // _MICROSECOND * 1000
 
 
+def event_name(subject: str) -> tuple[str, str]:
+    """Return the stream and the name of the event on `subject`."""
+    stream, _, rest = subject.partition(".")
+    return stream, rest.rpartition(".")[2]
+
+
 class Catalogue:
     """The events of a set of streams, to decode whatever arrives on them."""
 
@@ -140,8 +146,7 @@ class Catalogue:
 
         Raises msgspec.DecodeError on a known type with an impossible payload.
         """
-        stream, _, rest = subject.partition(".")
-        decoder = self._decoders.get((stream, rest.rpartition(".")[2]))
+        decoder = self._decoders.get(event_name(subject))
         return None if decoder is None else decoder.decode(payload)
 
 

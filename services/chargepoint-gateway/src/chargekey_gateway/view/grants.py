@@ -36,7 +36,7 @@ class Grants:
         self._departed: dict[str, dict[str, User]] = {}
         self._departed_from: dict[str, frozenset[str]] = {}
         # A table, since a view is filled with a million of these.
-        self._applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
+        self.applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
             access.PermissionGranted: self._grant,
             access.PermissionChanged: self._grant,
             access.PermissionRevoked: self._revoke,
@@ -103,7 +103,7 @@ class Grants:
 
         What gives or takes no right to charge changes nothing.
         """
-        applied = self._applied.get(type(event))
+        applied = self.applied.get(type(event))
         if applied is not None:
             applied(event)
 

@@ -55,7 +55,7 @@ class People:
         self._terms = lru_cache(TERMS_SHARED)(self._make_terms)
         self._listeners: list[Callable[[str], None]] = []
         # A table, since a view is filled with a million of these.
-        self._applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
+        self.applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
             identity.LocalUserAdded: self._add_local_user,
             identity.UserBlocked: self._block,
             identity.UserUnblocked: self._unblock,
@@ -116,7 +116,7 @@ class People:
 
     def apply(self, event: PublishedEvent) -> None:
         """Apply a published event; what does not bear on who may charge changes nothing."""
-        applied = self._applied.get(type(event))
+        applied = self.applied.get(type(event))
         if applied is not None:
             applied(event)
 

@@ -38,7 +38,7 @@ class Sites:
         self._listeners: list[Callable[[str], None]] = []
         self._charger_listeners: list[Callable[[str], None]] = []
         # A table, since a view is filled with a million of these.
-        self._applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
+        self.applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
             access.InstallationCreated: self._require,
             access.AuthorisationRequiredSet: self._require,
             access.AuthenticationTypeSet: self._authenticate,
@@ -112,7 +112,7 @@ class Sites:
 
     def apply(self, event: PublishedEvent) -> None:
         """Apply a published event; what is about no place changes nothing."""
-        applied = self._applied.get(type(event))
+        applied = self.applied.get(type(event))
         if applied is not None:
             applied(event)
 

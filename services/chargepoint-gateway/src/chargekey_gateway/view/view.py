@@ -18,6 +18,7 @@ from chargekey_common.published.envelope import (
     POSITION_HEADER,
     Catalogue,
     PublishedEvent,
+    event_name,
     time_of,
 )
 from chargekey_gateway.view.changes import Changes
@@ -33,6 +34,9 @@ SERVICES = ("access", "identity")
 KEY = "identity.v1.key."
 CREDENTIAL = "access.v1.credential."
 PRIVATE = (KEY, CREDENTIAL)
+
+# What others follow through the view.
+_BESIDE = (access.DecisionEndpointSet, access.DecisionEndpointRemoved)
 
 _SKIPPED = Counter(
     "view_events_skipped_total", "Events of an unknown type, or unreadable ones.", ["why"]
@@ -55,7 +59,12 @@ class View:
         self._people = People(self._sites.installation)
         self._grants = Grants(self._people, self._sites)
         self._progress = Progress(SERVICES)
-        self._catalogue = Catalogue(*access.EVENTS, *identity.EVENTS)
+        known = (*access.EVENTS, *identity.EVENTS)
+        self._catalogue = Catalogue(*(each for each in known if self._bears_on_charging(each)))
+        # The rest of what the two tell need not even be read.
+        self._passed_over = frozenset(
+            (each.stream, each.__name__) for each in known if not self._bears_on_charging(each)
+        )
         self._whole = True
         self._staleness = 0.0
         self._on_mended: list[Callable[[], None]] = []
@@ -343,10 +352,14 @@ class View:
             self.apply(msgspec.json.decode(message.data, type=access.ChargerCredential))
             return
         event = self._catalogue.decode(message.subject, message.data)
-        if event is None:
-            _UNKNOWN.inc()
-        else:
+        if event is not None:
             self.apply(event, _time(message))
+        elif event_name(message.subject) not in self._passed_over:
+            _UNKNOWN.inc()
+
+    def _bears_on_charging(self, event: type[PublishedEvent]) -> bool:
+        parts = (self._sites.applied, self._people.applied, self._grants.applied, _BESIDE)
+        return any(event in part for part in parts)
 
 
 def _time(message: Message) -> int:

@@ -8,11 +8,11 @@ from typing import cast
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 from prometheus_client import Counter
 
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.follower import Follower, Message
+from chargekey_common.jetstream import StreamClient
 from chargekey_common.published.envelope import Catalogue, attributes
 from chargekey_common.published.sessions import (
     EVENTS,
@@ -54,7 +54,7 @@ class SessionsStream:
         """How far the stream is read, by its name; nothing before it is."""
         return {} if self._follower is None else {STREAM: self._follower.reach}
 
-    async def follower(self, client: Client) -> Follower:
+    async def follower(self, client: StreamClient) -> Follower:
         """Return what reads on from where the rows end, to be run once."""
         known = await asyncio.to_thread(self._past.bookmark)
         self._reached = known.sequence

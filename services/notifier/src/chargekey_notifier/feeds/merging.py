@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
-from nats.aio.client import Client
 
 from chargekey_common.follower import BATCH, Follower, Message
+from chargekey_common.jetstream import StreamClient
 from chargekey_common.process import cancel
 from chargekey_common.published.envelope import time_of
 from chargekey_common.standing import Standing
@@ -50,7 +50,7 @@ class Arrived(msgspec.Struct, frozen=True):
 class Merging:
     """Reads the streams on from their bookmarks, while `reading` is entered."""
 
-    def __init__(self, client: Client, bookmarks: Mapping[str, Bookmark]) -> None:
+    def __init__(self, client: StreamClient, bookmarks: Mapping[str, Bookmark]) -> None:
         self._arrived: dict[str, deque[Arrived]] = {stream: deque() for stream in STREAMS}
         self._news = asyncio.Event()
         self._taken = asyncio.Event()

@@ -15,14 +15,13 @@ from typing import NoReturn
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection, bindparam, delete, select
 
 from chargekey_common import jetstream
 from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.follower import Message
-from chargekey_common.jetstream import Bus
+from chargekey_common.jetstream import Bus, StreamClient
 from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import (
@@ -109,7 +108,7 @@ class Projector:
             self.caught_up = False
             await jetstream.close(client)
 
-    async def _read_on(self, client: Client, projection: Projection) -> NoReturn:
+    async def _read_on(self, client: StreamClient, projection: Projection) -> NoReturn:
         self._merging = merging = Merging(client, projection.bookmarks)
         async with merging.reading():
             while True:
@@ -124,7 +123,11 @@ class Projector:
                 _LAG.set(merging.lag)
 
     async def _hear_again(
-        self, client: Client, projection: Projection, merging: Merging, left: Sequence[Arrived]
+        self,
+        client: StreamClient,
+        projection: Projection,
+        merging: Merging,
+        left: Sequence[Arrived],
     ) -> Sequence[Arrived]:
         """Read what a restored service tells, all of it, before anything is told of it.
 
@@ -141,7 +144,7 @@ class Projector:
         return [each for each in left if each.stream != stream]
 
 
-async def _last_number(client: Client, stream: str, generation: str) -> int:
+async def _last_number(client: StreamClient, stream: str, generation: str) -> int:
     """Return the number of the last event that the store held when its relay began.
 
     Raises SupersededError where the stream is another generation's by now.
