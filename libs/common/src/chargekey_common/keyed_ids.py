@@ -29,6 +29,7 @@ PHONE_FORM = re.compile(r"\+[1-9][0-9]{6,14}")  # ITU-T E.164: 15 digits at most
 HEX_FORM = re.compile(r"[0-9A-F]+")
 UID_LENGTHS = frozenset({8, 14, 20})  # hex digits: ISO 14443 type A has 4, 7 or 10 bytes
 SHORTEST_UID = 8
+_DIGITS = "0123456789ABCDEF"
 LONGEST_TOKEN = 255  # OCPP 2.1 IdTokenType, the longest of them all
 # No digit of a card number, so a group's token is never taken for a card. With the 18
 # characters of 11 bytes it fills an idTag of OCPP 1.6 (CiString20).
@@ -51,6 +52,10 @@ class CodeClass(enum.StrEnum):
     # A contract for charging, an eMAID, that is not the number of a card at the same time.
     CONTRACT = "contract"
     OTHER = "other"
+
+
+# A member of an enumeration costs a search where it is named.
+_UID = CodeClass.UID
 
 
 def bare(code: str) -> str:
@@ -148,6 +153,8 @@ class KeyedIds:
             message = "the keyed id secret must have at least 16 bytes"
             raise ValueError(message)
         self._keyed = hashlib.blake2b(digest_size=KEYED_ID_SIZE, key=secret)
+        self._of_a_card = self._keyed.copy()
+        self._of_a_card.update(_before(CodeClass.UID, ""))
 
     def of(self, code_class: CodeClass, canonical: str, installation_id: str) -> KeyedId:
         """Return a canonical code's keyed id; only a PIN's depends on the installation (R13)."""
@@ -156,6 +163,11 @@ class KeyedIds:
 
     def of_token(self, token: str, installation_id: str) -> tuple[CodeClass, KeyedId]:
         """Return class and keyed id of what was presented at a charger of `installation_id`."""
+        if len(token) in UID_LENGTHS and not token.strip(_DIGITS):
+            # A card's number that is canonical already, as most readers tell it.
+            digest = self._of_a_card.copy()
+            digest.update(token.encode())
+            return _UID, KeyedId(digest.digest())
         code_class, canonical = classify(token)
         return code_class, self.of(code_class, canonical, installation_id)
 
@@ -196,8 +208,12 @@ class KeyedIds:
 
     def _of(self, domain: str, scope: str, canonical: str) -> KeyedId:
         digest = self._keyed.copy()
-        digest.update(f"{domain}\x00{scope}\x00{canonical}".encode())
+        digest.update(_before(domain, scope) + canonical.encode())
         return KeyedId(digest.digest())
+
+
+def _before(domain: str, scope: str) -> bytes:
+    return f"{domain}\x00{scope}\x00".encode()
 
 
 def _checks(emaid: str) -> bool:

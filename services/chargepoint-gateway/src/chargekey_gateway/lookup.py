@@ -6,7 +6,7 @@ from typing import Protocol
 
 from chargekey_common.keyed_ids import CodeClass, KeyedId, KeyedIds, classify
 from chargekey_gateway.inputs import Presented
-from chargekey_gateway.view.entries import Charger, Identification, Quirks
+from chargekey_gateway.view.entries import Charger, Identification, Installation, Quirks
 from chargekey_gateway.view.past import Then
 
 
@@ -26,13 +26,17 @@ class Lookup:
     def __init__(self, view: Known, keyed_ids: KeyedIds) -> None:
         self._view = view
         self._keyed_ids = keyed_ids
+        # Bound once: what everybody who taps pays for.
+        self._of_token = keyed_ids.of_token
+        self._identification = view.identification
 
     def __call__(self, charger: Charger, token: str) -> Presented:
         """Tell what `token` is at this charger."""
         if charger.quirks is not None:
             return self._by_strange_reader(charger, charger.quirks, token)
-        code_class, keyed_id = self._keyed_ids.of_token(token, charger.installation.id)
-        return Presented(token, code_class, _here(charger, self._view.identification(keyed_id)))
+        installation = charger.installation
+        code_class, keyed_id = self._of_token(token, installation.id)
+        return Presented(token, code_class, _at(installation, self._identification(keyed_id)))
 
     def then(self, then: Then, token: str) -> Presented:
         """Tell what `token` was at the charger that `then` is about."""
@@ -49,17 +53,17 @@ class Lookup:
             found = (*found, *self._view.identifications_by_alias(alias))
         if len(found) > 1:
             return Presented(token, code_class, None, ambiguous=True)
-        known = _here(charger, found[0] if found else None)
+        known = _at(charger.installation, found[0] if found else None)
         shortened = known is not None and exact is None
         return Presented(token, code_class, known, shortened=shortened)
 
 
-def _here(charger: Charger, known: Identification | None) -> Identification | None:
+def _at(installation: Installation, known: Identification | None) -> Identification | None:
     """Return it, or None where it works at another site only: there it is unknown."""
     if known is None:
         return None
     site = known.terms.site
-    return known if site is None or site is charger.installation else None
+    return known if site is None or site is installation else None
 
 
 def undone(quirks: Quirks, sent: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator
@@ -471,6 +472,21 @@ async def test_whoever_comes_again_and_again_keeps_no_other_network_out(ports: P
     slow[1].write(b"GET /ocpp/nobody HTTP/1.1\r\n\r\n")
     assert (await closed(slow[0])).startswith(b"HTTP/1.1 4")
     for _, writer in (*half_open, slow):
+        writer.close()
+
+
+async def test_who_comes_back_with_all_others_waits_and_is_answered(ports: Ports) -> None:
+    """O10: from one address far more than may be at their requests at once."""
+    await ports.start(1, opening_connections=20)
+    request = b"GET /ocpp/nobody HTTP/1.1\r\n\r\n"
+    together = []
+    for _ in range(100):  # nothing is accepted meanwhile: this does not await
+        each = socket.create_connection(("127.0.0.1", ports.server.port))
+        each.sendall(request)
+        together.append(each)
+    for each in together:
+        reader, writer = await asyncio.open_connection(sock=each)
+        assert (await closed(reader)).startswith(b"HTTP/1.1 4")
         writer.close()
 
 

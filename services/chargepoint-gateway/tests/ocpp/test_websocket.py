@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import ocpp.v16
@@ -680,6 +681,7 @@ class Tcp:
     """A transport that is told nothing and tells nothing."""
 
     underlying_transport = property(lambda self: self)
+    request = response = SimpleNamespace(headers={})
     is_disconnected = False
     close_handshake = None
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 KIB = 1024
+# A member of an enumeration costs a search where it is named; there is one object of each.
+_TEXT, _CLOSE = WSMsgType.TEXT, WSMsgType.CLOSE
 # What only a broken charger, or none, sends.
 _HOSTILE = frozenset(
     {
@@ -91,6 +93,7 @@ class ChargerSocket(WSListener):
         "_fragments_since",
         "_held",
         "_last_frame",
+        "_limits",
         "_loop",
         "_on_hold",
         "_opened_at",
@@ -113,6 +116,7 @@ class ChargerSocket(WSListener):
         `password_hash` is of the password it was let in by; None where it was by none.
         """
         self._server = server
+        self._limits = server.limits
         self._charger = charger
         self._dialect = dialect
         self._password_hash = password_hash
@@ -175,12 +179,15 @@ class ChargerSocket(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Ask the server for a place."""
         self._transport = transport
+        # Read and done with; picows would keep them, password and all, for as long as it lasts.
+        transport.request.headers.clear()
+        transport.response.headers.clear()
         self._server.opened(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame."""
         kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
+        if kind is _CLOSE:
             self._closed_by_peer(transport)
             return
         if self._closing:
@@ -214,7 +221,7 @@ class ChargerSocket(WSListener):
 
     def send(self, message: bytes) -> None:
         """Send one text message."""
-        self._transport.send(WSMsgType.TEXT, message)
+        self._transport.send(_TEXT, message)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Leave, and give the peer a moment for its side of the closing handshake."""
@@ -227,7 +234,7 @@ class ChargerSocket(WSListener):
         self._transport.send_close(WSCloseCode(code), reason)
         self._leave()
         self._resume_reading()  # else the peer's answer is never seen
-        self._watch = self._loop.call_later(self._server.limits.close_timeout, self._abort)
+        self._watch = self._loop.call_later(self._limits.close_timeout, self._abort)
 
     # The server calls these.
 
@@ -262,7 +269,7 @@ class ChargerSocket(WSListener):
         self.challenger = newcomer
         self._transport.send_ping()
         self._challenge_timer = self._loop.call_later(
-            self._server.limits.displacement_timeout, self._displaced
+            self._limits.displacement_timeout, self._displaced
         )
 
     def hold(self) -> None:
@@ -300,18 +307,25 @@ class ChargerSocket(WSListener):
         payload: bytes,
     ) -> None:
         now = self._loop.time()
-        within_rate = self._within_rate(now, len(payload))
+        # A token for a frame and one for each KiB.
+        self._tokens = tokens = self._refilled(now) - 1 - len(payload) // KIB
         self._last_frame = now
-        if not within_rate:
+        if tokens < 0:
             self.close(CloseCode.POLICY_VIOLATION, "too many messages")
             return
         if self.challenger is not None:
             newcomer = self.challenger
             self.unchallenged()
             newcomer.refuse()
+        if kind is _TEXT and fin and self._fragments is None:
+            connection.receive(payload)
+        else:
+            self._take_other(connection, kind, fin=fin, payload=payload)
+
+    def _take_other(
+        self, connection: ChargerConnection, kind: WSMsgType, *, fin: bool, payload: bytes
+    ) -> None:
         match kind:
-            case WSMsgType.TEXT if fin and self._fragments is None:
-                connection.receive(payload)
             case WSMsgType.TEXT | WSMsgType.CONTINUATION:
                 self._take_fragment(connection, kind, fin=fin, payload=payload)
             case WSMsgType.PING:
@@ -341,15 +355,12 @@ class ChargerSocket(WSListener):
             whole, self._fragments = bytes(self._fragments), None
             connection.receive(whole)
 
-    def _within_rate(self, now: float, size: int) -> bool:
-        """Take a token for a frame and one for each KiB; `message_burst` fit into the bucket."""
-        self._tokens = self._refilled(now) - 1 - size // KIB
-        return self._tokens >= 0
-
     def _refilled(self, now: float) -> float:
-        limits = self._server.limits
-        refilled = self._tokens + (now - self._last_frame) * limits.messages_per_second
-        return min(refilled, limits.message_burst)
+        """Return the tokens at `now`; `message_burst` fit into the bucket."""
+        limits = self._limits
+        tokens = self._tokens + (now - self._last_frame) * limits.messages_per_second
+        burst = limits.message_burst
+        return tokens if tokens < burst else burst  # noqa: FURB136 - a call of min() costs more
 
     def _closed_by_peer(self, transport: WSTransport) -> None:
         if not self._closing:
@@ -366,7 +377,7 @@ class ChargerSocket(WSListener):
             self._watch = None
         if self._closing or self._connection is None:
             return
-        limits = self._server.limits
+        limits = self._limits
         now = self._loop.time()
         deadlines = []
 
@@ -398,7 +409,7 @@ class ChargerSocket(WSListener):
 
     def _await_boot(self, connection: ChargerConnection, now: float) -> Sequence[float]:
         """Act where a first word is overdue, or a first boot; return when to look again."""
-        boots, timeout = self._server.gateway.boots, self._server.limits.first_call_timeout
+        boots, timeout = self._server.gateway.boots, self._limits.first_call_timeout
         missing = boots.missing(self._charger)
         if connection.heard and not missing:
             return ()

@@ -21,8 +21,9 @@ QUARTER = 4
 READ_BUFFER = 2048  # an idle connection's biggest part
 
 # picows logs every connection at INFO and, further down, whole requests: passwords included.
-_QUIET = logging.getLogger("chargekey_gateway.picows")
-_QUIET.setLevel(logging.WARNING)
+logging.getLogger("chargekey_gateway.picows").setLevel(logging.WARNING)
+# No Logger: of one it makes a copy for each connection, and keeps it.
+_QUIET = logging.LoggerAdapter(logging.getLogger("chargekey_gateway.picows"))
 
 
 class Caller:

@@ -59,7 +59,11 @@ DIALECTS: Mapping[str, Dialect] = {"ocpp2.1": OCPP21, "ocpp2.0.1": OCPP20, "ocpp
 
 FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
-BACKLOG = 1024  # chargers that come back at once wait in it
+# Chargers that come back at once wait in the kernel's queue; beyond it, they knock again.
+BACKLOG = 4096
+# Of those who may be at their requests, so large a part is accepted at once, before any request
+# is read: all that wait in the queue have sent theirs, and would only push each other out.
+ACCEPTED_AT_ONCE = 1 / 32
 PASSWORD_REPLACED = "password replaced"  # noqa: S105 - a reason to close
 
 
@@ -371,11 +375,13 @@ class _Listener:
             asyncio.get_running_loop(),
             self._entrance,
             sock=sockets.socket(fileno=os.dup(self._socket.fileno())),
-            backlog=BACKLOG,
+            # Not how many may wait, which it also sets, but how many it accepts at once.
+            backlog=int(self._limits.opening_connections * ACCEPTED_AT_ONCE),
             ssl=context,
             ssl_handshake_timeout=self._limits.opening_timeout if context else None,
             ssl_shutdown_timeout=self._limits.close_timeout if context else None,
         )
+        self._socket.listen(BACKLOG)
         if before is not None:
             before.close()
 

@@ -32,7 +32,7 @@ from chargekey_gateway.commands import Command, Outcome, RemoteStart, Result
 from chargekey_gateway.metrics import count_call
 from chargekey_gateway.ocpp import frames
 from chargekey_gateway.ocpp.dialect import AtOnce, Dialect, InOrder, Later, Payload, Route
-from chargekey_gateway.ocpp.frames import CloseCode, Fault
+from chargekey_gateway.ocpp.frames import Call, CloseCode, Fault, encode_result
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.view.entries import Charger
 
@@ -168,9 +168,14 @@ class ChargerConnection:
         """Take one whole text message, whatever it is; never raises."""
         if self._lost:
             return
-        match frames.decode(message):
-            case frames.Call() as call:
-                self._handle(call)
+        incoming = frames.decode(message)
+        if isinstance(incoming, Call):  # no case of the others': to match costs every tap
+            self._handle(incoming)
+        else:
+            self._take(incoming)
+
+    def _take(self, incoming: frames.NotACall) -> None:
+        match incoming:
             case frames.CallResult() | frames.CallError() as answer:
                 self._answered(answer)
             case frames.CallResultError() | frames.Send() as unanswered:
@@ -211,20 +216,17 @@ class ChargerConnection:
             self._ignore("duplicate_id")
             return
         try:
-            request = route.decoder.decode(call.payload)
+            request = route.decode(call.payload)
         except msgspec.DecodeError as error:
             count_call(call.action, "refused")()
             self._refuse(call.id, _fault(error))
             return
         count_call(call.action, "taken")()
         self.heard = True
-        match route:
-            case AtOnce():
-                self._answer_at_once(call.id, route, request)
-            case InOrder():
-                self._answer_in_order(call.id, route, request)
-            case never:
-                assert_never(never)
+        if isinstance(route, AtOnce):
+            self._answer_at_once(call.id, route, request)
+        else:
+            self._answer_in_order(call.id, route, request)
 
     def _answer_at_once(
         self, message_id: str, route: AtOnce[Any, Any], request: msgspec.Struct
@@ -304,7 +306,8 @@ class ChargerConnection:
     def _conclude(
         self, message_id: str, route: Route, request: msgspec.Struct, response: msgspec.Struct
     ) -> None:
-        self._send(frames.encode_result(message_id, response))
+        if not self._lost:
+            self._wire.send(encode_result(message_id, response))
         if route.then is None:
             return
         try:

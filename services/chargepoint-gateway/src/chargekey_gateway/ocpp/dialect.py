@@ -74,6 +74,7 @@ class AtOnce(Generic[Request, Response]):
         self.answer = answer
         self.then = then
         self.decoder = msgspec.json.Decoder(request)
+        self.decode = self.decoder.decode
 
 
 class InOrder(Generic[Request, Response]):
@@ -94,6 +95,7 @@ class InOrder(Generic[Request, Response]):
         self.answer = answer
         self.then = then
         self.decoder = msgspec.json.Decoder(request)
+        self.decode = self.decoder.decode
 
 
 # Any: a table holds routes of every pair of types, each checked where it is built.

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from chargekey_gateway.metrics import DECIDED_BY_OPERATOR_IN, DECIDED_HERE_IN
 from chargekey_gateway.ocpp.dialect import Later, Peer
@@ -23,7 +24,7 @@ def timed(
     def answer_timed(peer: Peer, request: Request) -> Response | Later[Response]:
         began = perf_counter()
         response = answer(peer, request)
-        if isinstance(response, msgspec.Struct):
+        if isinstance(response, Struct):
             DECIDED_HERE_IN(perf_counter() - began)
             return response
         return _Timed(response, began)
