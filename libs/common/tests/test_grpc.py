@@ -30,6 +30,7 @@ from chargekey.identity.v1.sign_in_pb2_grpc import (
     SignInServiceServicer,
     add_SignInServiceServicer_to_server,
 )
+from chargekey_common import tokens
 from chargekey_common.accounts import (
     ADMINISTRATOR,
     NOBODY,
@@ -44,6 +45,7 @@ from chargekey_common.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from chargekey_common.grpc import remembered, streams
 from chargekey_common.grpc.client import (
     RemoteCheck,
     RemoteError,
@@ -51,6 +53,8 @@ from chargekey_common.grpc.client import (
     issued_keys,
     remote_error,
 )
+from chargekey_common.grpc.remembered import BRIEFLY, Remembered
+from chargekey_common.grpc.requests import TextMalformedError
 from chargekey_common.grpc.server import Objects, Server, Service, command_context
 from chargekey_common.testing.grpc import Issuer, served
 from chargekey_common.testing.ways import way
@@ -482,6 +486,14 @@ class Streaming:
 
     async def Chat(self, requests: AsyncIterator[bytes], _: object) -> AsyncIterator[bytes]:
         async for request in requests:
+            match request:
+                case b"lost":
+                    raise LostError
+                case b"broken":
+                    reason = "a secret detail"
+                    raise RuntimeError(reason)
+                case b"\0":
+                    raise TextMalformedError
             yield request
 
 
@@ -539,14 +551,141 @@ async def test_services_beside_each_other_are_all_served_and_healthy(tmp_path: P
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_a_stream_of_requests_is_not_served_past_the_gate(tmp_path: Path) -> None:
-    server = Server(STREAMS, Verifier(tmp_path, Issuer().keys()), Asked())
+CHAT = "/chargekey.example.v1.Example/Chat"
+
+
+async def test_a_stream_of_requests_is_guarded_before_the_first_is_read(tmp_path: Path) -> None:
+    asked = Asked()
+    async with served(SERVICE, tmp_path, asked, STREAMS) as as_caller:
+        chat = as_caller(ADMINISTRATOR).stream_stream(CHAT)(iter([b"a", b"b", b"c"]))
+        assert [answer async for answer in chat] == [b"a", b"b", b"c"]
+        assert asked.questions == [(ADMINISTRATOR, "example.Chat", "system")]
+        for caller, status in (
+            (Caller("user:somebody"), grpc.StatusCode.PERMISSION_DENIED),
+            (NOBODY, grpc.StatusCode.UNAUTHENTICATED),
+        ):
+            error, heard = await stream_refusal(as_caller(caller).stream_stream(CHAT)(iter([b""])))
+            assert (error.code(), heard) == (status, [])
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(b"lost", "lost"), (b"broken", "internal"), (b"\0", "text_malformed")]
+)
+async def test_an_error_ends_a_stream_of_requests_by_name_behind_its_answers(
+    tmp_path: Path, sent: bytes, code: str
+) -> None:
+    async with served(SERVICE, tmp_path, Asked(), STREAMS) as as_caller:
+        chat = as_caller(ADMINISTRATOR).stream_stream(CHAT)(iter([b"a", sent, b"b"]))
+        error, heard = await stream_refusal(chat)
+    assert (remote_error(error).code, heard) == (code, [b"a"])
+    assert "a secret" not in str(error)
+
+
+async def test_a_stream_of_requests_ends_when_its_token_expires(tmp_path: Path) -> None:
+    """While it waits for a request; what was asked before is answered."""
+    issuer, anna = Issuer(), Caller("user:anna")
+    server = Server(STREAMS, Verifier(tmp_path, issuer.keys()), Asked(anna))
     port = await server.start("127.0.0.1:0")
-    async with aio.insecure_channel(f"127.0.0.1:{port}") as anonymous:
-        chat = anonymous.stream_stream("/chargekey.example.v1.Example/Chat")
-        error, _ = await stream_refusal(chat(iter([b""])))
+    old = time.time() - tokens.LIFETIME - tokens.LEEWAY + 2
+    metadata = (("authorization", f"Bearer {issuer.token(anna, now=old)}"),)
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as client:
+        chat = client.stream_stream(CHAT)(metadata=metadata)
+        await chat.write(b"a")
+        error, heard = await stream_refusal(chat)
     await server.stop(grace=0)
-    assert error.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert (remote_error(error).code, heard) == ("unauthenticated", [b"a"])
+
+
+async def test_a_stream_on_which_nothing_is_asked_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LONGEST_PAUSE", 0.1)
+    async with served(SERVICE, tmp_path, Asked(), STREAMS) as as_caller:
+        chat = as_caller(ADMINISTRATOR).stream_stream(CHAT)()
+        await chat.write(b"a")
+        error, heard = await stream_refusal(chat)
+    assert (remote_error(error).code, heard) == ("stream_idle", [b"a"])
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_streams_of_requests_end_by_name_when_their_server_does(tmp_path: Path) -> None:
+    """At once, though nobody closes them, and long before the time that calls have."""
+    keys, accounts = tmp_path / "keys", tmp_path / "accounts"
+    key = make_account(ADMINISTRATOR, keys=keys, accounts=accounts)
+    server = Server(STREAMS, Verifier(accounts, Issuer().keys()), Asked())
+    port = await server.start("127.0.0.1:0")
+    async with channel(f"127.0.0.1:{port}", Signer.from_file(key)) as client:
+        chat = client.stream_stream(CHAT)()
+        await chat.write(b"a")
+        assert await chat.read() == b"a"
+        ending = asyncio.create_task(server.stop(grace=60))
+        error, heard = await stream_refusal(chat)
+        async with asyncio.timeout(5):
+            await ending
+    assert (remote_error(error).code, heard) == ("server_ending", [])
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_who_does_not_take_his_answers_is_not_asked_for_more(tmp_path: Path) -> None:
+    """What he sends waits at his side: a stream holds no more than its windows do."""
+    sent = 0
+
+    async def requests() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(10_000):
+            yield b"x" * 10_000
+            sent += 1
+
+    async with served(SERVICE, tmp_path, Asked(), STREAMS) as as_caller:
+        client = as_caller(ADMINISTRATOR)
+        chat = client.stream_stream(CHAT)(requests())
+        # Who takes his answers is given them meanwhile.
+        heard = [each async for each in client.stream_stream(CHAT)(iter([b"a"] * 3_000))]
+        chat.cancel()
+    assert len(heard) == 3_000
+    assert 0 < sent < 5_000
+
+
+async def test_a_yes_of_the_rules_is_remembered_for_a_moment_where_a_service_says_so(
+    tmp_path: Path,
+) -> None:
+    """And no other answer; each caller's and each object's apart."""
+    asked = Asked()
+    brief = Service(SERVICE.name, SERVICE.add, SERVICE.servicer, OBJECTS, frozenset(OBJECTS))
+    async with served(brief, tmp_path, asked) as as_caller:
+        stub = InstallationServiceStub(as_caller(ADMINISTRATOR))
+        for installation_id in ("home", "home", "office"):
+            await stub.GetInstallation(home(installation_id))
+        objects = [each[2] for each in asked.questions]
+        assert objects == ["installation:home", "installation:office"]
+        other = InstallationServiceStub(as_caller(Caller("user:somebody")))
+        for _ in range(2):
+            error = await refusal(other.GetInstallation(home()))
+            assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert len(asked.questions) == 4
+
+
+async def test_what_is_remembered_is_asked_again_in_time() -> None:
+    now = 0.0
+    asked = Asked()
+    check = Remembered(asked, lambda: now)
+    for later, questions in ((0.0, 1), (BRIEFLY - 0.01, 1), (BRIEFLY, 2)):
+        now = later
+        await check(ADMINISTRATOR, "a.B", "system")
+        assert len(asked.questions) == questions
+    asked.allowed = NOBODY
+    now += BRIEFLY
+    with pytest.raises(PermissionDeniedError):
+        await check(ADMINISTRATOR, "a.B", "system")
+
+
+async def test_no_more_is_remembered_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "CAPACITY", 2)
+    asked = Asked()
+    check = Remembered(asked)
+    for obj in ("a", "b", "c", "c", "a"):
+        await check(ADMINISTRATOR, "a.B", obj)
+    assert [each[2] for each in asked.questions] == ["a", "b", "c", "a"]
 
 
 async def test_a_stream_that_nobody_thought_about_is_not_served_either(tmp_path: Path) -> None:

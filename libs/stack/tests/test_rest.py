@@ -21,7 +21,9 @@ from .mails import token
 from .running_system import RunningSystem
 
 # For who runs the system, and `chargekey audit`: the first is answered bit by bit, for minutes.
-NOT_BY_REST = {"audit.Verify", "audit.ListStandings"}
+# Of many questions each answer may be a refusal with a status of its own: gRPC's to tell.
+MANY_QUESTIONS = {"gateway.AuthorizeBatch", "gateway.AuthorizeStream"}
+NOT_BY_REST = {"audit.Verify", "audit.ListStandings"} | MANY_QUESTIONS
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,9 @@ FIELDS: Fields = {
     # A charger nobody knows is a decision; one that nobody named is none.
     "charger_id": bad(INVALID, "charger_not_named", ""),
     "ocpp_identity": bad(INVALID, "charger_not_named", "CP-1", *STRANGE),
+    # What one of several is refused for is said in its place.
+    "questions": bad(INVALID, "questions_too_many", [pb.AuthorizeRequest()] * 1001),
+    "question": [],
     # What is presented is decided, whatever it is.
     "code": bad(INVALID, "type_mismatch", "", "1234", "04A1B2C3", *STRANGE),
     "type": [
@@ -134,6 +137,8 @@ async def a_world(place: Path) -> AsyncIterator[World]:
             type=pb.TOKEN_TYPE_PIN,
             at_least=[str(HERE)] * 16,
         ),
+        pb.AuthorizeBatchRequest(questions=[pb.AuthorizeRequest(charger_id="garage", code="#1")]),
+        pb.AuthorizeStreamRequest(question=pb.AuthorizeRequest(charger_id="garage", code="#1")),
         pb.ListConnectionsRequest(),
         pb.ListChargerStatesRequest(installation_id="home"),
         pb.ListRunningSessionsRequest(charger_id="garage"),

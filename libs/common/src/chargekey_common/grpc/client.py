@@ -164,6 +164,16 @@ class _Listen(_Details, aio.UnaryStreamClientInterceptor):
         return await continuation(self.of(client_call_details, INVALID_SPAN), request)
 
 
+class _Converse(_Details, aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self,
+        continuation: Callable[[aio.ClientCallDetails, Any], Any],
+        client_call_details: aio.ClientCallDetails,
+        request_iterator: Any,  # noqa: ANN401 - any messages
+    ) -> Any:  # noqa: ANN401 - any call
+        return await continuation(self.of(client_call_details, INVALID_SPAN), request_iterator)
+
+
 def _name(call: aio.ClientCallDetails) -> str:
     # Typed as if it were always text.
     method = cast("str | bytes", call.method)
@@ -196,7 +206,11 @@ def channel(
         ("grpc.http2.ping_timeout_ms", PING_ANSWER),
         ("grpc.http2.max_pings_without_data", 0),
     ]
-    interceptors = (_AskOnce(credential, deadline), _Listen(credential, STREAM_DEADLINE))
+    interceptors = (
+        _AskOnce(credential, deadline),
+        _Listen(credential, STREAM_DEADLINE),
+        _Converse(credential, STREAM_DEADLINE),
+    )
     if certificates is None:
         return aio.insecure_channel(address, options=options, interceptors=interceptors)
 
@@ -223,6 +237,10 @@ class Calling:
     def unary_stream(self, *method: Any, **how: Any) -> Callable[..., Any]:  # noqa: ANN401 - as generated stubs say
         """Return a method with several answers."""
         return partial(self._channel.unary_stream(*method, **how), metadata=self._metadata)
+
+    def stream_stream(self, *method: Any, **how: Any) -> Callable[..., Any]:  # noqa: ANN401 - as generated stubs say
+        """Return a method with several requests and answers."""
+        return partial(self._channel.stream_stream(*method, **how), metadata=self._metadata)
 
 
 class RemoteCheck:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, cast
 
 import grpc
@@ -14,6 +14,8 @@ from opentelemetry.trace import Span, use_span
 from prometheus_client import Counter, Histogram
 
 from chargekey_common import tracing
+
+Metadata = tuple[tuple[str, "str | bytes"], ...]
 
 _REQUESTS = Counter(
     "grpc_requests_total", "Calls answered, by what came of them.", ["method", "code"]
@@ -28,36 +30,78 @@ _DURATION = Histogram(
 _OURS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
 
-@contextlib.asynccontextmanager
-async def observed(
-    action: str, context: aio.ServicerContext[Any, Any], *, stream: bool = False
-) -> AsyncIterator[None]:
-    """Count, time and trace the block, which answers a call; a stream is not timed."""
-    began = time.perf_counter()
-    span = tracing.request(action, _carried(context))
-    with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-        gone = False
-        try:
-            yield
-        except asyncio.CancelledError:
-            gone = True
-            raise
-        finally:
-            code = "CANCELLED" if gone else _code(context)
-            _REQUESTS.labels(action, code).inc()
-            if not stream:
-                _DURATION.labels(action).observe(time.perf_counter() - began)
-            _tell(span, code)
+class Watch:
+    """What is told of the calls of one method; of a `stream` not how long it took."""
+
+    def __init__(self, action: str, *, stream: bool = False) -> None:
+        self.action = action
+        self._stream = stream
+        # Looked up once: each costs a fourth of a decision. Not before there is something to tell.
+        self._counts: dict[str, Counter] = {}
+        self._duration: Histogram | None = None
+
+    def told(self, code: str, took: float) -> None:
+        """Count a call that ended with `code` after so many seconds."""
+        count = self._counts.get(code)
+        if count is None:
+            count = self._counts[code] = _REQUESTS.labels(self.action, code)
+        count.inc()
+        if self._stream:
+            return
+        if self._duration is None:
+            self._duration = _DURATION.labels(self.action)
+        self._duration.observe(took)
+
+
+class Observed:
+    """The block answers a call of the method, whose `metadata` these are."""
+
+    __slots__ = ("_began", "_context", "_metadata", "_span", "_watch", "_within")
+
+    def __init__(
+        self, watch: Watch, context: aio.ServicerContext[Any, Any], metadata: Metadata
+    ) -> None:
+        self._watch = watch
+        self._context = context
+        self._metadata = metadata
+        self._span: Span | None = None
+        self._within: AbstractContextManager[Span]
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._began = time.perf_counter()
+        if tracing.on():
+            self._span = tracing.request(self._watch.action, _carried(self._metadata))
+            self._within = use_span(
+                self._span,
+                end_on_exit=True,
+                record_exception=False,
+                set_status_on_exception=False,
+            )
+            self._within.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell what came of it."""
+        code = "CANCELLED" if kind is asyncio.CancelledError else _code(self._context)
+        self._watch.told(code, time.perf_counter() - self._began)
+        if self._span is not None:
+            _tell(self._span, code)
+            self._within.__exit__(kind, error, trace)
 
 
 def _code(context: aio.ServicerContext[Any, Any]) -> str:
     # None where nothing else was said, whatever it is typed as.
     told = cast("grpc.StatusCode | None", context.code())
-    return grpc.StatusCode.OK.name if told is None else told.name
+    return "OK" if told is None else told.name
 
 
-def _carried(context: aio.ServicerContext[Any, Any]) -> str:
-    for key, value in context.invocation_metadata() or ():
+def _carried(metadata: Metadata) -> str:
+    for key, value in metadata:
         if key == tracing.HEADER and isinstance(value, str):
             return value
     return ""

@@ -101,13 +101,17 @@ async def _refused(
     path = f"/{method.containing_service.full_name}/{method.name}"
     data = request.SerializeToString()
     with pytest.raises(aio.AioRpcError) as refused:
-        await _called(channel, path, data, often=method.server_streaming)
+        await _called(channel, path, data, method)
     return refused.value
 
 
-async def _called(channel: Any, path: str, data: bytes, *, often: bool) -> None:  # noqa: ANN401 - calls are of bytes
-    if not often:
+async def _called(channel: Any, path: str, data: bytes, method: MethodDescriptor) -> None:  # noqa: ANN401 - calls are of bytes
+    if not method.server_streaming:
         await channel.unary_unary(path)(data, timeout=10)
         return
-    async for _ in channel.unary_stream(path)(data, timeout=10):
+    if method.client_streaming:
+        call = channel.stream_stream(path)(iter([data]), timeout=10)
+    else:
+        call = channel.unary_stream(path)(data, timeout=10)
+    async for _ in call:
         pass

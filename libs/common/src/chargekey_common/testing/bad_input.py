@@ -94,12 +94,19 @@ class Door:
         self._channel = channel
 
     async def call(self, method: str, request: Message | bytes, *, timeout: float = 10) -> Any:  # noqa: ANN401, ASYNC109 - any message; the call's own deadline
-        """Send a message, or bytes that may be none, and return the answer."""
+        """Send a message, or bytes that may be none, and return the answer.
+
+        In a stream it is the only one.
+        """
         data = request if isinstance(request, bytes) else request.SerializeToString()
         answer = message_factory.GetMessageClass(
             self.service.methods_by_name[method].output_type
         ).FromString
         path = f"/{self.service.full_name}/{method}"
+        if self.service.methods_by_name[method].client_streaming:
+            stream: Any = self._channel.stream_stream(path, response_deserializer=answer)
+            [one] = [each async for each in stream(iter([data]), timeout=timeout)]
+            return one
         method_of_bytes: Any = self._channel.unary_unary(path, response_deserializer=answer)
         return await method_of_bytes(data, timeout=timeout)
 

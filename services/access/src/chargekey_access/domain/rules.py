@@ -218,6 +218,9 @@ RULES: Mapping[str, Rule] = {
     "identity.ExportPeople": _may("OWNER", "OPERATOR"),
     # The gateway.
     "gateway.Authorize": _may("OWNER", "SERVICE", "OPERATOR"),
+    # Each question in these is asked of `gateway.Authorize`.
+    "gateway.AuthorizeBatch": _may(everybody=True),
+    "gateway.AuthorizeStream": _may(everybody=True),
     "gateway.ListConnections": _NOBODY_BUT_ADMINISTRATORS,
     "gateway.ListChargerStates": _may("OWNER", "USER", "SERVICE", "OPERATOR"),
     "gateway.ListRunningSessions": _may("OWNER", "SERVICE", "OPERATOR", services={"access"}),

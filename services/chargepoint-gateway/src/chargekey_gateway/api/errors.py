@@ -7,6 +7,7 @@ ChargekeyError
     ├── ChargerNotNamedError   charger_not_named
     ├── TooManyPositionsError  positions_too_many
     ├── TooManyChargersError   chargers_too_many
+    ├── TooManyQuestionsError  questions_too_many
     ├── InputsMalformedError   inputs_malformed
     ├── ChangeMissingError     change_missing
     ├── OverrideMissingError   override_missing
@@ -25,6 +26,7 @@ from chargekey_common.published.access import IdentificationType
 MOST_POSITIONS = 16
 MOST_CHARGERS = 1000
 MOST_TOKENS = 1000
+MOST_QUESTIONS = 1000
 
 
 class TypeMismatchError(InvalidArgumentError):
@@ -60,6 +62,13 @@ class TooManyChargersError(InvalidArgumentError):
 
     code = "chargers_too_many"
     sentence = f"Name at most {MOST_CHARGERS} chargers, or none for all of the installation."
+
+
+class TooManyQuestionsError(InvalidArgumentError):
+    """More than one answer is for; a stream takes any number."""
+
+    code = "questions_too_many"
+    sentence = f"Ask at most {MOST_QUESTIONS} questions at once; in a stream, as many as you like."
 
 
 class InputsMalformedError(InvalidArgumentError):

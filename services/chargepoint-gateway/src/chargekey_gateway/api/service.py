@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -11,41 +12,14 @@ from grpc import aio
 
 from chargekey.gateway.v1 import gateway_pb2 as pb
 from chargekey.gateway.v1 import gateway_pb2_grpc
-from chargekey_common.grpc.server import SYSTEM, Objects, Service, current_caller
-from chargekey_common.keyed_ids import CodeClass
-from chargekey_common.positions import Position
-from chargekey_gateway.api.errors import (
-    MOST_CHARGERS,
-    MOST_POSITIONS,
-    ChargerNotNamedError,
-    TooManyChargersError,
-    TooManyPositionsError,
-    TypeMismatchError,
-    TypeUnknownError,
-)
-from chargekey_gateway.api.pin_questions import PinQuestions
-from chargekey_gateway.api.steps import OPERATOR_DECIDES, told
+from chargekey_common.grpc.server import SYSTEM, Objects, Service
+from chargekey_gateway.api.errors import MOST_CHARGERS, TooManyChargersError
+from chargekey_gateway.api.questions import METHOD, Questions
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
-from chargekey_gateway.decision import AskOperator, Status
 from chargekey_gateway.view.entries import Charger
 
 NAME = "chargekey.gateway.v1.GatewayService"
-LONGEST_WAIT = 4.0  # seconds for the view to get where `at_least` wants it
-
-_STATUS: dict[Status, Any] = {
-    Status.ACCEPTED: pb.AUTHORIZATION_STATUS_ACCEPTED,
-    Status.BLOCKED: pb.AUTHORIZATION_STATUS_BLOCKED,
-    Status.EXPIRED: pb.AUTHORIZATION_STATUS_EXPIRED,
-    Status.INVALID: pb.AUTHORIZATION_STATUS_INVALID,
-    Status.CONCURRENT_TX: pb.AUTHORIZATION_STATUS_CONCURRENT_TX,
-}
-
-_CLASSES: dict[int, CodeClass | None] = {
-    pb.TOKEN_TYPE_UNSPECIFIED: None,
-    pb.TOKEN_TYPE_RFID: CodeClass.UID,
-    pb.TOKEN_TYPE_PIN: CodeClass.PIN,
-}
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -55,43 +29,24 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
 
     def __init__(self, gateway: Gateway, chargers: OcppServer, clock: Callable[[], int]) -> None:
         self._gateway = gateway
-        self._pin_questions = PinQuestions(clock)
+        self._questions = Questions(gateway, clock)
         self._chargers = chargers
 
     async def Authorize(self, request: pb.AuthorizeRequest, _: Context) -> pb.AuthorizeResponse:
-        if request.type not in _CLASSES:
-            raise TypeUnknownError
-        is_pin = request.code.startswith("#")
-        if request.type and is_pin != (request.type == pb.TOKEN_TYPE_PIN):
-            raise TypeMismatchError
-        if len(request.at_least) > MOST_POSITIONS:
-            raise TooManyPositionsError
-        positions = [Position.parse(text) for text in request.at_least]
-        await self._gateway.view.wait_for(positions, LONGEST_WAIT)
-        announced = _CLASSES[request.type]
-        charger = self._charger(request)
-        if is_pin and charger is not None:
-            self._pin_questions.ask(current_caller(), charger.installation.id)
-        run = self._gateway.deciding.dry_run(charger, request.code, announced)
-        decision = run.decision
-        if isinstance(decision, AskOperator):
-            # UNSPECIFIED: who is not asked has not decided.
-            return pb.AuthorizeResponse(
-                reason=OPERATOR_DECIDES,
-                positions=run.positions,
-                explanation=run.explanation if request.explain else (),
-                steps=told(run.steps) if request.explain else (),
-            )
-        return pb.AuthorizeResponse(
-            status=_STATUS[decision.status],
-            reason=decision.reason,
-            valid_until=decision.valid_until,
-            permission_id=decision.permission_id or "",
-            identification_id=decision.identification_id or "",
-            positions=run.positions,
-            explanation=run.explanation if request.explain else (),
-            steps=told(run.steps) if request.explain else (),
-        )
+        return await self._questions.answer(request)
+
+    async def AuthorizeBatch(
+        self, request: pb.AuthorizeBatchRequest, _: Context
+    ) -> pb.AuthorizeBatchResponse:
+        outcomes = await self._questions.batch(request.questions)
+        return pb.AuthorizeBatchResponse(outcomes=outcomes)
+
+    async def AuthorizeStream(
+        self, requests: AsyncIterator[pb.AuthorizeStreamRequest], _: Context
+    ) -> AsyncIterator[pb.AuthorizeStreamResponse]:
+        async with aclosing(self._questions.stream(requests)) as outcomes:
+            async for outcome in outcomes:
+                yield pb.AuthorizeStreamResponse(outcome=outcome)
 
     async def ListConnections(
         self, _: pb.ListConnectionsRequest, __: Context
@@ -147,7 +102,10 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     def objects(self) -> Objects:
         """Return what each method's request is about."""
         return {
-            "Authorize": self._charger_object,
+            "Authorize": self._questions.about,
+            # Who is known may ask; of which charger is each question's matter.
+            "AuthorizeBatch": lambda _: SYSTEM,
+            "AuthorizeStream": lambda _: SYSTEM,
             "ListConnections": lambda _: SYSTEM,
             "ListChargerStates": _chargers_object,
             "ListRunningSessions": lambda request: f"charger:{request.charger_id}",
@@ -163,18 +121,6 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         named = filter(None, map(view.charger, set(request.charger_ids)))
         return [each for each in named if each.installation.id == request.installation_id]
 
-    def _charger(self, request: pb.AuthorizeRequest) -> Charger | None:
-        if bool(request.charger_id) == bool(request.ocpp_identity):
-            raise ChargerNotNamedError
-        if request.charger_id:
-            return self._gateway.view.charger(request.charger_id)
-        return self._gateway.charger_by_identity(request.ocpp_identity)
-
-    async def _charger_object(self, request: pb.AuthorizeRequest) -> str:
-        charger = self._charger(request)
-        # A charger this view has not heard of yet may be one that access knows.
-        return f"charger:{request.charger_id or 'unknown' if charger is None else charger.id}"
-
 
 def _chargers_object(request: pb.ListChargerStatesRequest) -> str:
     if request.WhichOneof("which") == "charger_id":
@@ -188,5 +134,9 @@ def service(
     """Return the service, to be served; `clock` tells nanoseconds."""
     servicer = GatewayServicer(gateway, chargers, clock)
     return Service(
-        NAME, gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer, servicer.objects()
+        NAME,
+        gateway_pb2_grpc.add_GatewayServiceServicer_to_server,
+        servicer,
+        servicer.objects(),
+        remembered=frozenset({METHOD, "AuthorizeBatch", "AuthorizeStream"}),
     )

@@ -124,7 +124,7 @@ class _Names:
     def unary_unary(self, name: str, **_: object) -> str:
         return name
 
-    unary_stream = unary_unary
+    unary_stream = stream_stream = unary_unary
 
 
 @cache

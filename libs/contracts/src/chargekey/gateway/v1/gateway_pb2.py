@@ -25,39 +25,51 @@ _sym_db = _symbol_database.Default()
 from chargekey.gateway.v1 import decisions_pb2 as chargekey_dot_gateway_dot_v1_dot_decisions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/gateway/v1/gateway.proto\x12\x14\x63hargekey.gateway.v1\x1a$chargekey/gateway/v1/decisions.proto\"\x9d\x01\n\x10\x41uthorizeRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12-\n\x04type\x18\x04 \x01(\x0e\x32\x1f.chargekey.gateway.v1.TokenType\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x10\n\x08\x61t_least\x18\x06 \x03(\t\"\x95\x02\n\x11\x41uthorizeResponse\x12\x39\n\x06status\x18\x01 \x01(\x0e\x32).chargekey.gateway.v1.AuthorizationStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x18\n\x0bvalid_until\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rpermission_id\x18\x04 \x01(\t\x12\x19\n\x11identification_id\x18\x05 \x01(\t\x12\x11\n\tpositions\x18\x06 \x03(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x03(\t\x12\x31\n\x05steps\x18\x08 \x03(\x0b\x32\".chargekey.gateway.v1.DecisionStepB\x0e\n\x0c_valid_until\"\x18\n\x16ListConnectionsRequest\"P\n\x17ListConnectionsResponse\x12\x35\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32 .chargekey.gateway.v1.Connection\"c\n\nConnection\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\x12\x14\n\x0cocpp_version\x18\x03 \x01(\t\x12\x14\n\x0c\x63onnected_at\x18\x04 \x01(\x03\"i\n\x18ListChargerStatesRequest\x12\x19\n\x0finstallation_id\x18\x01 \x01(\tH\x00\x12\x14\n\ncharger_id\x18\x02 \x01(\tH\x00\x12\x13\n\x0b\x63harger_ids\x18\x03 \x03(\tB\x07\n\x05which\"Q\n\x19ListChargerStatesResponse\x12\x34\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\".chargekey.gateway.v1.ChargerState\"l\n\x0c\x43hargerState\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x0e\n\x06online\x18\x02 \x01(\x08\x12\x38\n\nconnectors\x18\x03 \x03(\x0b\x32$.chargekey.gateway.v1.ConnectorState\"V\n\x0e\x43onnectorState\x12\x11\n\tconnector\x18\x01 \x01(\x05\x12\x0e\n\x06status\x18\x02 \x01(\t\x12!\n\x19waiting_for_authorisation\x18\x03 \x01(\x08\"0\n\x1aListRunningSessionsRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\"2\n\x1bListRunningSessionsResponse\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t*\xec\x01\n\x13\x41uthorizationStatus\x12$\n AUTHORIZATION_STATUS_UNSPECIFIED\x10\x00\x12!\n\x1d\x41UTHORIZATION_STATUS_ACCEPTED\x10\x01\x12 \n\x1c\x41UTHORIZATION_STATUS_BLOCKED\x10\x02\x12 \n\x1c\x41UTHORIZATION_STATUS_EXPIRED\x10\x03\x12 \n\x1c\x41UTHORIZATION_STATUS_INVALID\x10\x04\x12&\n\"AUTHORIZATION_STATUS_CONCURRENT_TX\x10\x05*P\n\tTokenType\x12\x1a\n\x16TOKEN_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_TYPE_RFID\x10\x01\x12\x12\n\x0eTOKEN_TYPE_PIN\x10\x02\x32\xd0\x03\n\x0eGatewayService\x12\\\n\tAuthorize\x12&.chargekey.gateway.v1.AuthorizeRequest\x1a\'.chargekey.gateway.v1.AuthorizeResponse\x12n\n\x0fListConnections\x12,.chargekey.gateway.v1.ListConnectionsRequest\x1a-.chargekey.gateway.v1.ListConnectionsResponse\x12t\n\x11ListChargerStates\x12..chargekey.gateway.v1.ListChargerStatesRequest\x1a/.chargekey.gateway.v1.ListChargerStatesResponse\x12z\n\x13ListRunningSessions\x12\x30.chargekey.gateway.v1.ListRunningSessionsRequest\x1a\x31.chargekey.gateway.v1.ListRunningSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chargekey/gateway/v1/gateway.proto\x12\x14\x63hargekey.gateway.v1\x1a$chargekey/gateway/v1/decisions.proto\"\x9d\x01\n\x10\x41uthorizeRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12-\n\x04type\x18\x04 \x01(\x0e\x32\x1f.chargekey.gateway.v1.TokenType\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x10\n\x08\x61t_least\x18\x06 \x03(\t\"\x95\x02\n\x11\x41uthorizeResponse\x12\x39\n\x06status\x18\x01 \x01(\x0e\x32).chargekey.gateway.v1.AuthorizationStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x18\n\x0bvalid_until\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rpermission_id\x18\x04 \x01(\t\x12\x19\n\x11identification_id\x18\x05 \x01(\t\x12\x11\n\tpositions\x18\x06 \x03(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x03(\t\x12\x31\n\x05steps\x18\x08 \x03(\x0b\x32\".chargekey.gateway.v1.DecisionStepB\x0e\n\x0c_valid_until\"R\n\x15\x41uthorizeBatchRequest\x12\x39\n\tquestions\x18\x01 \x03(\x0b\x32&.chargekey.gateway.v1.AuthorizeRequest\"R\n\x16\x41uthorizeBatchResponse\x12\x38\n\x08outcomes\x18\x01 \x03(\x0b\x32&.chargekey.gateway.v1.AuthorizeOutcome\"R\n\x16\x41uthorizeStreamRequest\x12\x38\n\x08question\x18\x01 \x01(\x0b\x32&.chargekey.gateway.v1.AuthorizeRequest\"R\n\x17\x41uthorizeStreamResponse\x12\x37\n\x07outcome\x18\x01 \x01(\x0b\x32&.chargekey.gateway.v1.AuthorizeOutcome\"\x8c\x01\n\x10\x41uthorizeOutcome\x12;\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\'.chargekey.gateway.v1.AuthorizeResponseH\x00\x12\x30\n\x07refusal\x18\x02 \x01(\x0b\x32\x1d.chargekey.gateway.v1.RefusalH\x00\x42\t\n\x07outcome\"S\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x10\n\x08sentence\x18\x02 \x01(\t\x12\x18\n\x0bretry_after\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_retry_after\"\x18\n\x16ListConnectionsRequest\"P\n\x17ListConnectionsResponse\x12\x35\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32 .chargekey.gateway.v1.Connection\"c\n\nConnection\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x15\n\rocpp_identity\x18\x02 \x01(\t\x12\x14\n\x0cocpp_version\x18\x03 \x01(\t\x12\x14\n\x0c\x63onnected_at\x18\x04 \x01(\x03\"i\n\x18ListChargerStatesRequest\x12\x19\n\x0finstallation_id\x18\x01 \x01(\tH\x00\x12\x14\n\ncharger_id\x18\x02 \x01(\tH\x00\x12\x13\n\x0b\x63harger_ids\x18\x03 \x03(\tB\x07\n\x05which\"Q\n\x19ListChargerStatesResponse\x12\x34\n\x08\x63hargers\x18\x01 \x03(\x0b\x32\".chargekey.gateway.v1.ChargerState\"l\n\x0c\x43hargerState\x12\x12\n\ncharger_id\x18\x01 \x01(\t\x12\x0e\n\x06online\x18\x02 \x01(\x08\x12\x38\n\nconnectors\x18\x03 \x03(\x0b\x32$.chargekey.gateway.v1.ConnectorState\"V\n\x0e\x43onnectorState\x12\x11\n\tconnector\x18\x01 \x01(\x05\x12\x0e\n\x06status\x18\x02 \x01(\t\x12!\n\x19waiting_for_authorisation\x18\x03 \x01(\x08\"0\n\x1aListRunningSessionsRequest\x12\x12\n\ncharger_id\x18\x01 \x01(\t\"2\n\x1bListRunningSessionsResponse\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t*\xec\x01\n\x13\x41uthorizationStatus\x12$\n AUTHORIZATION_STATUS_UNSPECIFIED\x10\x00\x12!\n\x1d\x41UTHORIZATION_STATUS_ACCEPTED\x10\x01\x12 \n\x1c\x41UTHORIZATION_STATUS_BLOCKED\x10\x02\x12 \n\x1c\x41UTHORIZATION_STATUS_EXPIRED\x10\x03\x12 \n\x1c\x41UTHORIZATION_STATUS_INVALID\x10\x04\x12&\n\"AUTHORIZATION_STATUS_CONCURRENT_TX\x10\x05*P\n\tTokenType\x12\x1a\n\x16TOKEN_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTOKEN_TYPE_RFID\x10\x01\x12\x12\n\x0eTOKEN_TYPE_PIN\x10\x02\x32\xb1\x05\n\x0eGatewayService\x12\\\n\tAuthorize\x12&.chargekey.gateway.v1.AuthorizeRequest\x1a\'.chargekey.gateway.v1.AuthorizeResponse\x12k\n\x0e\x41uthorizeBatch\x12+.chargekey.gateway.v1.AuthorizeBatchRequest\x1a,.chargekey.gateway.v1.AuthorizeBatchResponse\x12r\n\x0f\x41uthorizeStream\x12,.chargekey.gateway.v1.AuthorizeStreamRequest\x1a-.chargekey.gateway.v1.AuthorizeStreamResponse(\x01\x30\x01\x12n\n\x0fListConnections\x12,.chargekey.gateway.v1.ListConnectionsRequest\x1a-.chargekey.gateway.v1.ListConnectionsResponse\x12t\n\x11ListChargerStates\x12..chargekey.gateway.v1.ListChargerStatesRequest\x1a/.chargekey.gateway.v1.ListChargerStatesResponse\x12z\n\x13ListRunningSessions\x12\x30.chargekey.gateway.v1.ListRunningSessionsRequest\x1a\x31.chargekey.gateway.v1.ListRunningSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chargekey.gateway.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORIZATIONSTATUS']._serialized_start=1238
-  _globals['_AUTHORIZATIONSTATUS']._serialized_end=1474
-  _globals['_TOKENTYPE']._serialized_start=1476
-  _globals['_TOKENTYPE']._serialized_end=1556
+  _globals['_AUTHORIZATIONSTATUS']._serialized_start=1802
+  _globals['_AUTHORIZATIONSTATUS']._serialized_end=2038
+  _globals['_TOKENTYPE']._serialized_start=2040
+  _globals['_TOKENTYPE']._serialized_end=2120
   _globals['_AUTHORIZEREQUEST']._serialized_start=99
   _globals['_AUTHORIZEREQUEST']._serialized_end=256
   _globals['_AUTHORIZERESPONSE']._serialized_start=259
   _globals['_AUTHORIZERESPONSE']._serialized_end=536
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=538
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=562
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=564
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=644
-  _globals['_CONNECTION']._serialized_start=646
-  _globals['_CONNECTION']._serialized_end=745
-  _globals['_LISTCHARGERSTATESREQUEST']._serialized_start=747
-  _globals['_LISTCHARGERSTATESREQUEST']._serialized_end=852
-  _globals['_LISTCHARGERSTATESRESPONSE']._serialized_start=854
-  _globals['_LISTCHARGERSTATESRESPONSE']._serialized_end=935
-  _globals['_CHARGERSTATE']._serialized_start=937
-  _globals['_CHARGERSTATE']._serialized_end=1045
-  _globals['_CONNECTORSTATE']._serialized_start=1047
-  _globals['_CONNECTORSTATE']._serialized_end=1133
-  _globals['_LISTRUNNINGSESSIONSREQUEST']._serialized_start=1135
-  _globals['_LISTRUNNINGSESSIONSREQUEST']._serialized_end=1183
-  _globals['_LISTRUNNINGSESSIONSRESPONSE']._serialized_start=1185
-  _globals['_LISTRUNNINGSESSIONSRESPONSE']._serialized_end=1235
-  _globals['_GATEWAYSERVICE']._serialized_start=1559
-  _globals['_GATEWAYSERVICE']._serialized_end=2023
+  _globals['_AUTHORIZEBATCHREQUEST']._serialized_start=538
+  _globals['_AUTHORIZEBATCHREQUEST']._serialized_end=620
+  _globals['_AUTHORIZEBATCHRESPONSE']._serialized_start=622
+  _globals['_AUTHORIZEBATCHRESPONSE']._serialized_end=704
+  _globals['_AUTHORIZESTREAMREQUEST']._serialized_start=706
+  _globals['_AUTHORIZESTREAMREQUEST']._serialized_end=788
+  _globals['_AUTHORIZESTREAMRESPONSE']._serialized_start=790
+  _globals['_AUTHORIZESTREAMRESPONSE']._serialized_end=872
+  _globals['_AUTHORIZEOUTCOME']._serialized_start=875
+  _globals['_AUTHORIZEOUTCOME']._serialized_end=1015
+  _globals['_REFUSAL']._serialized_start=1017
+  _globals['_REFUSAL']._serialized_end=1100
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1102
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1126
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1128
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1208
+  _globals['_CONNECTION']._serialized_start=1210
+  _globals['_CONNECTION']._serialized_end=1309
+  _globals['_LISTCHARGERSTATESREQUEST']._serialized_start=1311
+  _globals['_LISTCHARGERSTATESREQUEST']._serialized_end=1416
+  _globals['_LISTCHARGERSTATESRESPONSE']._serialized_start=1418
+  _globals['_LISTCHARGERSTATESRESPONSE']._serialized_end=1499
+  _globals['_CHARGERSTATE']._serialized_start=1501
+  _globals['_CHARGERSTATE']._serialized_end=1609
+  _globals['_CONNECTORSTATE']._serialized_start=1611
+  _globals['_CONNECTORSTATE']._serialized_end=1697
+  _globals['_LISTRUNNINGSESSIONSREQUEST']._serialized_start=1699
+  _globals['_LISTRUNNINGSESSIONSREQUEST']._serialized_end=1747
+  _globals['_LISTRUNNINGSESSIONSRESPONSE']._serialized_start=1749
+  _globals['_LISTRUNNINGSESSIONSRESPONSE']._serialized_end=1799
+  _globals['_GATEWAYSERVICE']._serialized_start=2123
+  _globals['_GATEWAYSERVICE']._serialized_end=2812
 # @@protoc_insertion_point(module_scope)

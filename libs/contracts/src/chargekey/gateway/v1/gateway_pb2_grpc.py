@@ -40,6 +40,16 @@ class GatewayServiceStub:
                 request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeRequest.SerializeToString,
                 response_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeResponse.FromString,
                 _registered_method=True)
+        self.AuthorizeBatch = channel.unary_unary(
+                '/chargekey.gateway.v1.GatewayService/AuthorizeBatch',
+                request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeBatchRequest.SerializeToString,
+                response_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeBatchResponse.FromString,
+                _registered_method=True)
+        self.AuthorizeStream = channel.stream_stream(
+                '/chargekey.gateway.v1.GatewayService/AuthorizeStream',
+                request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeStreamRequest.SerializeToString,
+                response_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeStreamResponse.FromString,
+                _registered_method=True)
         self.ListConnections = channel.unary_unary(
                 '/chargekey.gateway.v1.GatewayService/ListConnections',
                 request_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.ListConnectionsRequest.SerializeToString,
@@ -64,6 +74,29 @@ class GatewayServiceServicer:
     def Authorize(self, request, context):
         """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
         charger and a code that can be nobody's are decisions, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeBatch(self, request, context):
+        """Decides many at once, each as Authorize would: 1000 questions at most. What one of them is
+        refused for is said in its place. Where access cannot be asked, none is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeStream(self, request_iterator, context):
+        """Decides one after the other, for as long as there is something to ask; each as Authorize
+        would, and what one is refused for is an answer, too. Answers come in the order of the
+        questions, so one that waits for `at_least` holds back those behind it. Questions are read
+        as answers are taken: whoever asks faster is held back by the flow control of HTTP/2.
+
+        The stream ends when the caller closes it, and by itself: as `unauthenticated` when the token
+        that it was opened with expires, `stream_idle` after a minute without a question,
+        `server_ending` when the gateway does, and with what cannot be read (`request_malformed`,
+        `text_malformed`). What was not answered until then was not decided: ask it in another one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +129,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Authorize,
                     request_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeRequest.FromString,
                     response_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeResponse.SerializeToString,
+            ),
+            'AuthorizeBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeBatch,
+                    request_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeBatchRequest.FromString,
+                    response_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeBatchResponse.SerializeToString,
+            ),
+            'AuthorizeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AuthorizeStream,
+                    request_deserializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeStreamRequest.FromString,
+                    response_serializer=chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeStreamResponse.SerializeToString,
             ),
             'ListConnections': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConnections,
@@ -141,6 +184,60 @@ class GatewayService:
             '/chargekey.gateway.v1.GatewayService/Authorize',
             chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeRequest.SerializeToString,
             chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chargekey.gateway.v1.GatewayService/AuthorizeBatch',
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeBatchRequest.SerializeToString,
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/chargekey.gateway.v1.GatewayService/AuthorizeStream',
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeStreamRequest.SerializeToString,
+            chargekey_dot_gateway_dot_v1_dot_gateway__pb2.AuthorizeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

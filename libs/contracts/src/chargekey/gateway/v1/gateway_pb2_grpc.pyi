@@ -37,6 +37,21 @@ class GatewayServiceStub:
     """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
     charger and a code that can be nobody's are decisions, too.
     """
+    AuthorizeBatch: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AuthorizeBatchRequest, _gateway_pb2.AuthorizeBatchResponse]
+    """Decides many at once, each as Authorize would: 1000 questions at most. What one of them is
+    refused for is said in its place. Where access cannot be asked, none is answered.
+    """
+    AuthorizeStream: _grpc.StreamStreamMultiCallable[_gateway_pb2.AuthorizeStreamRequest, _gateway_pb2.AuthorizeStreamResponse]
+    """Decides one after the other, for as long as there is something to ask; each as Authorize
+    would, and what one is refused for is an answer, too. Answers come in the order of the
+    questions, so one that waits for `at_least` holds back those behind it. Questions are read
+    as answers are taken: whoever asks faster is held back by the flow control of HTTP/2.
+
+    The stream ends when the caller closes it, and by itself: as `unauthenticated` when the token
+    that it was opened with expires, `stream_idle` after a minute without a question,
+    `server_ending` when the gateway does, and with what cannot be read (`request_malformed`,
+    `text_malformed`). What was not answered until then was not decided: ask it in another one.
+    """
     ListConnections: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListConnectionsRequest, _gateway_pb2.ListConnectionsResponse]
     ListChargerStates: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListChargerStatesRequest, _gateway_pb2.ListChargerStatesResponse]
     """How chargers are right now; what nobody has told of is left out."""
@@ -51,6 +66,21 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Authorize: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuthorizeRequest, _gateway_pb2.AuthorizeResponse]  # type: ignore[assignment]
     """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
     charger and a code that can be nobody's are decisions, too.
+    """
+    AuthorizeBatch: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AuthorizeBatchRequest, _gateway_pb2.AuthorizeBatchResponse]  # type: ignore[assignment]
+    """Decides many at once, each as Authorize would: 1000 questions at most. What one of them is
+    refused for is said in its place. Where access cannot be asked, none is answered.
+    """
+    AuthorizeStream: _aio.StreamStreamMultiCallable[_gateway_pb2.AuthorizeStreamRequest, _gateway_pb2.AuthorizeStreamResponse]  # type: ignore[assignment]
+    """Decides one after the other, for as long as there is something to ask; each as Authorize
+    would, and what one is refused for is an answer, too. Answers come in the order of the
+    questions, so one that waits for `at_least` holds back those behind it. Questions are read
+    as answers are taken: whoever asks faster is held back by the flow control of HTTP/2.
+
+    The stream ends when the caller closes it, and by itself: as `unauthenticated` when the token
+    that it was opened with expires, `stream_idle` after a minute without a question,
+    `server_ending` when the gateway does, and with what cannot be read (`request_malformed`,
+    `text_malformed`). What was not answered until then was not decided: ask it in another one.
     """
     ListConnections: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListConnectionsRequest, _gateway_pb2.ListConnectionsResponse]  # type: ignore[assignment]
     ListChargerStates: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListChargerStatesRequest, _gateway_pb2.ListChargerStatesResponse]  # type: ignore[assignment]
@@ -69,6 +99,33 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_pb2.AuthorizeResponse, _abc.Awaitable[_gateway_pb2.AuthorizeResponse]]:
         """Decides as a charger's own Authorize would, without leaving a trace of it. An unknown
         charger and a code that can be nobody's are decisions, too.
+        """
+
+    @_abc_1.abstractmethod
+    def AuthorizeBatch(
+        self,
+        request: _gateway_pb2.AuthorizeBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AuthorizeBatchResponse, _abc.Awaitable[_gateway_pb2.AuthorizeBatchResponse]]:
+        """Decides many at once, each as Authorize would: 1000 questions at most. What one of them is
+        refused for is said in its place. Where access cannot be asked, none is answered.
+        """
+
+    @_abc_1.abstractmethod
+    def AuthorizeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_pb2.AuthorizeStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.AuthorizeStreamResponse], _abc.AsyncIterator[_gateway_pb2.AuthorizeStreamResponse]]:
+        """Decides one after the other, for as long as there is something to ask; each as Authorize
+        would, and what one is refused for is an answer, too. Answers come in the order of the
+        questions, so one that waits for `at_least` holds back those behind it. Questions are read
+        as answers are taken: whoever asks faster is held back by the flow control of HTTP/2.
+
+        The stream ends when the caller closes it, and by itself: as `unauthenticated` when the token
+        that it was opened with expires, `stream_idle` after a minute without a question,
+        `server_ending` when the gateway does, and with what cannot be read (`request_malformed`,
+        `text_malformed`). What was not answered until then was not decided: ask it in another one.
         """
 
     @_abc_1.abstractmethod
