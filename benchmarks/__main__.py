@@ -13,6 +13,12 @@ BENCHMARKS = (
     "decision",
     "cold_start",
     "engines",
+    "ocpp_authorize",
+    "ocpp_connections",
+    "grpc_authorize",
+    "commands",
+    "enforced",
+    "revocation",
 )
 _COLUMNS = "{:<52} {:>11} {:<9} {:>11} {:>8} {:>15} {:>8} {:>4}"
 

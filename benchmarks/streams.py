@@ -44,6 +44,11 @@ def told(population: Population, service: str) -> Iterator[Told]:
         yield (identity.CodeReserved(user_id=user_id, identification_id=identification_id),)
 
 
+def position(service: str, number: int) -> str:
+    """Return where the service's event of this number is."""
+    return str(Position(service, _GENERATION, number))
+
+
 async def declare(client: Client) -> None:
     """Declare the streams as relays do."""
     for stream in STREAMS:

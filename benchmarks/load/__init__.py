@@ -1,0 +1,1 @@
+"""Servers under load, each a process of its own, and the load: chargers by the thousand."""

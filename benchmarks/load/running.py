@@ -1,0 +1,95 @@
+"""Servers as processes: started, watched and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks.load.chargers import Chargers
+from chargekey_common.nats_server import NatsServer
+
+STOP_TIMEOUT = 20.0
+TOKEN = "figures"  # noqa: S105 - of a server that ends with them
+LISTENING = "listening"
+LOOK = 0.5  # seconds
+AT_REST = 0.04  # of a core
+SETTLED_WITHIN = 120.0
+
+
+class Running:
+    """A process that serves at `port`."""
+
+    def __init__(self, process: psutil.Process, port: int) -> None:
+        self._process = process
+        self.port = port
+
+    @property
+    def cpu(self) -> float:
+        """The seconds of a core that it has used, its own and the kernel's for it."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    @property
+    def memory(self) -> int:
+        """The bytes that it has in memory, and shares with nobody."""
+        return int(self._process.memory_full_info().uss)
+
+
+@contextlib.contextmanager
+def running(module: str, *arguments: str) -> Iterator[Running]:
+    """Run `python -m benchmarks.load.<module>` until done with it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.load.{module}", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            told = process.stdout.readline() if process.stdout else ""
+            if not told.startswith(LISTENING):
+                message = f"benchmarks.load.{module} has not started"
+                raise RuntimeError(message)
+            yield Running(psutil.Process(process.pid), int(told.split()[1]))
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextlib.contextmanager
+def gateway(*, any_rate: bool) -> Iterator[Running]:
+    """Run a gateway beside a nats-server of its own; at `any_rate` chargers may say anything."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        nats = NatsServer(Path(directory) / "nats", token=TOKEN)
+        nats.start()
+        try:
+            with running("gateway", nats.url, TOKEN, *(["any rate"] if any_rate else [])) as server:
+                yield server
+        finally:
+            nats.stop()
+
+
+def told(port: int) -> None:
+    """Tell what has started this process where it listens."""
+    print(LISTENING, port, flush=True)  # noqa: T201 - it waits for this
+
+
+def settle(server: Running, chargers: Chargers) -> None:
+    """Return once the server has done what follows from chargers' coming or going."""
+    until = time.monotonic() + SETTLED_WITHIN
+    while time.monotonic() < until:
+        before = server.cpu
+        chargers.listen(LOOK)
+        if server.cpu - before < AT_REST * LOOK:
+            return
+    message = "the server is never at rest"
+    raise TimeoutError(message)
