@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import results
+from benchmarks import picture, results, table
 from benchmarks.apart import apart, figures_of
-from benchmarks.figures import Figure
 
 # In the order of the path: from the memory outwards to many processes.
 BENCHMARKS = (
     "decision",
-    "cold_start",
+    "growth",
     "engines",
+    "view_memory",
+    "waits",
+    "busy_view",
+    "cold_start",
     "ocpp_authorize",
     "ocpp_connections",
     "grpc_authorize",
@@ -20,26 +23,6 @@ BENCHMARKS = (
     "enforced",
     "revocation",
 )
-_COLUMNS = "{:<52} {:>11} {:<9} {:>11} {:>8} {:>15} {:>8} {:>4}"
-
-
-def _row(figure: Figure) -> str:
-    return _COLUMNS.format(
-        figure.name,
-        _number(figure.figure),
-        figure.unit,
-        "" if figure.floor_or_peer is None else _number(figure.floor_or_peer),
-        "" if figure.ratio is None else f"{figure.ratio:.2f}",
-        f"{_number(figure.min)}-{_number(figure.max)}",
-        figure.goal or "",
-        {True: "yes", False: "NO", None: ""}[figure.met],
-    )
-
-
-def _number(value: float) -> str:
-    if value >= 100_000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
 
 
 def main() -> None:
@@ -48,13 +31,14 @@ def main() -> None:
     unknown = [name for name in wanted if name not in BENCHMARKS]
     if unknown:
         sys.exit(f"There is no {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.")
-    headings = ("figure", "median", "unit", "floor/peer", "ratio", "range", "goal", "met?")
-    print(_COLUMNS.format(*headings))  # noqa: T201
+    print(table.HEADINGS)  # noqa: T201
     for name in wanted:
         figures = apart(figures_of, name)
         for figure in figures:
-            print(_row(figure), flush=True)  # noqa: T201
-        results.keep(BENCHMARKS, name, figures)
+            print(table.row(figure), flush=True)  # noqa: T201
+        latest = results.keep(BENCHMARKS, name, figures)
+        picture.draw(latest, results.LATEST.with_suffix(".svg"))
+        results.LATEST.with_suffix(".md").write_text(table.page(latest))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import json
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO
 
 import msgspec
@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 
 from benchmarks.population import Population
+from chargekey_common.follower import Message
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.positions import Position
 from chargekey_common.published import identity
@@ -160,18 +161,27 @@ def _connected(port: int, token: str) -> Iterator[socket.socket]:
         yield connection
 
 
-def _published(service: str, number: int, event: PublishedEvent, *, reply: bytes) -> bytes:
-    at = _AT + number * 1000
+def message(service: str, number: int, event: PublishedEvent) -> Message:
+    """Return the message of an event, as a follower hands it over."""
+    return Message(
+        event.subject, number, msgspec.json.encode(event), _headers(service, number, event)
+    )
+
+
+def _headers(service: str, number: int, event: PublishedEvent) -> Mapping[str, str]:
     about = Attributes(
         id=f"{number:036}",
-        at=at,
+        at=_AT + number * 1000,
         cause=f"{number:036}",
         actor="user:00000000-0000-4000-8000-000000000000",
         position=Position(service, _GENERATION, number),
     )
-    lines = "".join(
-        f"{name}: {value}\r\n" for name, value in headers(event, about, source=service).items()
-    )
+    return headers(event, about, source=service)
+
+
+def _published(service: str, number: int, event: PublishedEvent, *, reply: bytes) -> bytes:
+    about = _headers(service, number, event)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in about.items())
     head = f"NATS/1.0\r\n{lines}\r\n".encode()
     data = msgspec.json.encode(event)
     told = f"{len(head)} {len(head) + len(data)}\r\n".encode()

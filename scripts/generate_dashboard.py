@@ -90,6 +90,16 @@ ROWS: Mapping[str, Sequence[Panel]] = {
             {"max by (service) (view_lag_events)": "{{service}}"},
         ),
         Panel(
+            "Age of the file that a view is kept in",
+            {"time() - (view_snapshot_timestamp_seconds > 0)": "{{instance}}"},
+            "s",
+        ),
+        Panel(
+            "Questions in batches and streams",
+            {f"sum by (code) (rate(authorize_questions_total[{RATE}]))": "{{code}}"},
+            "ops",
+        ),
+        Panel(
             "Operators' answers",
             {f"sum by (result) (rate(operator_answers_total[{RATE}]))": "{{result}}"},
             "ops",

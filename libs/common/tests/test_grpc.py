@@ -167,6 +167,19 @@ async def refusal(call: object) -> aio.AioRpcError:
     return refused.value
 
 
+async def answered_at_last(stub: InstallationServiceStub) -> str:
+    """Return a site's name from the first call that is not lost."""
+    while True:
+        try:
+            answer = await stub.GetInstallation(home(), timeout=15)
+        except aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+        else:
+            name: str = answer.installation.name
+            return name
+
+
 def home(installation_id: str = "home") -> installations_pb2.GetInstallationRequest:
     return installations_pb2.GetInstallationRequest(installation_id=installation_id)
 
@@ -287,7 +300,8 @@ async def test_a_host_that_is_gone_without_a_word_is_left(
             async with asyncio.timeout(20):
                 lost = await refusal(stub.GetInstallation(home(), timeout=15))
                 assert lost.code() is grpc.StatusCode.UNAVAILABLE
-                assert (await stub.GetInstallation(home(), timeout=15)).installation.name == "Home"
+                # A call that met the connection while it was closed is lost with it.
+                assert await answered_at_last(stub) == "Home"
     finally:
         await server.stop(grace=0)
 

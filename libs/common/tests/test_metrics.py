@@ -100,6 +100,10 @@ async def test_a_connection_to_nats_is_told_for_as_long_as_it_is_wanted(
         await until(lambda: told("given-up") is None, within=4 * jetstream.RETRY)
     await cancel(given_up)
     assert told("given-up") is None
+    at_once = asyncio.create_task(jetstream.connect(nats_server.bus, "given-up"))
+    await asyncio.sleep(0)  # before it has begun to connect
+    await cancel(at_once)
+    assert told("given-up") is None
     await asyncio.to_thread(nats_server.start)
     await until(lambda: told() == 1)
     await jetstream.close(client)

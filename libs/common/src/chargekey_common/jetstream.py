@@ -227,6 +227,7 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> StreamClient:
             await asyncio.sleep(RETRY)
         except asyncio.CancelledError:
             await _give_up(connecting, client)
+            _forget(name)  # which a client that had not begun has not been told
             raise
         else:
             _CONNECTED.labels(name).set(1)
@@ -287,8 +288,12 @@ async def close(client: Client) -> None:
         log.debug("nats_closed_without_flush", error=type(error).__name__)
     finally:
         # Not when nats-py says so, which it does not where it could not flush.
-        with contextlib.suppress(KeyError):
-            _CONNECTED.remove(client.options["name"])
+        _forget(client.options.get("name"))
+
+
+def _forget(name: str | None) -> None:
+    with contextlib.suppress(KeyError):
+        _CONNECTED.remove(name)
 
 
 async def cancellably(asking: Coroutine[Any, Any, Answer]) -> Answer:

@@ -101,5 +101,8 @@ def gather(
 
 def grant_here(charger: Charger, user: User) -> Grant | None:
     """Return the grant on charger or installation that ends last (they add up, R4)."""
-    here = charger, charger.installation
-    return next((grant for grant in user.held if any(grant.target is each for each in here)), None)
+    here = charger.installation
+    for grant in user.held:
+        if grant.target is charger or grant.target is here:
+            return grant
+    return None

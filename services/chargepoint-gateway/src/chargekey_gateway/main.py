@@ -27,11 +27,15 @@ from chargekey_gateway.wiring import (
     services,
 )
 
+# Of objects that are new, of collections of these, and of collections of what is left by those.
+COLLECTED_AT = 20_000, 20, 100
+
 
 async def start(lifetime: Lifetime) -> None:
     """Read the streams to their ends, then let chargers in."""
     settings = load(GatewaySettings)
     observe(lifetime, "chargepoint-gateway", settings.log_level)
+    gc.disable()  # until everything is read: none of it is garbage
     view = View()
     ready = asyncio.Event()
     reading: Reading | None = None
@@ -63,9 +67,13 @@ async def start(lifetime: Lifetime) -> None:
     await reading.caught_up()
     # Not earlier: asked by gRPC it would answer from what it has read so far.
     await lifetime.serve(server, settings.grpc_address)
-    # The entries of the view live as long as the process: nothing for the collector.
+    # The entries of the view live as long as the process: nothing for the collector. Of what
+    # comes and goes it looks at the youngest once there are many: at all that is new, again and
+    # again, would take as long as chargers that come back take themselves.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECTED_AT)
+    gc.enable()
     keep_snapshots(lifetime, settings, view, reading)
     await let_chargers_in(lifetime, settings, chargers)
     await server.ready()

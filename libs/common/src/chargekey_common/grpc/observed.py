@@ -15,6 +15,9 @@ from prometheus_client import Counter, Histogram
 
 from chargekey_common import tracing
 
+# Seconds by which what a caller does may be here sooner than the end of his deadline.
+AT_THE_DEADLINE = 0.1
+
 Metadata = tuple[tuple[str, "str | bytes"], ...]
 
 _REQUESTS = Counter(
@@ -87,11 +90,19 @@ class Observed:
         trace: TracebackType | None,
     ) -> None:
         """Tell what came of it."""
-        code = "CANCELLED" if kind is asyncio.CancelledError else _code(self._context)
+        gone = kind is asyncio.CancelledError
+        code = _left(self._context) if gone else _code(self._context)
         self._watch.told(code, time.perf_counter() - self._began)
         if self._span is not None:
             _tell(self._span, code)
             self._within.__exit__(kind, error, trace)
+
+
+def _left(context: aio.ServicerContext[Any, Any]) -> str:
+    """Tell whether the caller has left because his deadline has passed, which he sees first."""
+    remaining = cast("float | None", context.time_remaining())  # None without a deadline
+    passed = remaining is not None and remaining < AT_THE_DEADLINE
+    return "DEADLINE_EXCEEDED" if passed else "CANCELLED"
 
 
 def _code(context: aio.ServicerContext[Any, Any]) -> str:

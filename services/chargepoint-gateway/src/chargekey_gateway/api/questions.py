@@ -118,8 +118,7 @@ class Questions:
             try:
                 refusal = refused.get(self.about(request))
                 if refusal is not None:
-                    outcomes.append(_refusal("batch", refusal))
-                    continue
+                    raise refusal
                 within = max(0.0, patient_until - clock())
                 outcomes.append(_decision("batch", await self.answer(request, within)))
             except ChargekeyError as error:

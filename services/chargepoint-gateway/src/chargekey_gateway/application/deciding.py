@@ -52,15 +52,28 @@ _PIN = CodeClass.PIN
 
 
 class DryRun(msgspec.Struct, frozen=True):
-    """A decision that left no trace, how it came about and from which positions.
+    """A decision that left no trace, and what it was made from.
 
     No operator is asked for one: where his answer decides, it is not known.
     """
 
     decision: Decision | AskOperator
-    explanation: tuple[str, ...]
-    steps: tuple[Taken, ...]
-    positions: tuple[str, ...]
+    inputs: Inputs
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        """How it came about, a line a step; worked out anew each time."""
+        return explain(self.inputs)
+
+    @property
+    def steps(self) -> tuple[Taken, ...]:
+        """The same steps as values; worked out anew each time."""
+        return taken(self.inputs)
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The positions of the view that it was made from, one a service."""
+        return self.inputs.positions
 
 
 class LetIn(msgspec.Struct, frozen=True):
@@ -240,7 +253,7 @@ class Deciding:
         *,
         from_afar: bool = False,
     ) -> DryRun:
-        """Decide as `authorize` would, explain it, and leave no trace; None: no such charger.
+        """Decide as `authorize` would, and leave no trace; None: no such charger.
 
         With `from_afar` as it would once a remote start with the token was asked for there.
         """
@@ -252,7 +265,7 @@ class Deciding:
             if not from_afar:
                 presented = self.expected(charger, presented, now)
             inputs = self.inputs(charger, presented, now, announced)
-        return DryRun(decide(inputs), explain(inputs), taken(inputs), inputs.positions)
+        return DryRun(decide(inputs), inputs)
 
     def if_allowed(self, charger: Charger, token: str) -> Decision:
         """Decide as if the operator of the charger's site had allowed it; leaves no trace."""

@@ -20,6 +20,7 @@ class Progress:
 
     def __init__(self, services: Iterable[str]) -> None:
         self.positions: dict[str, Position] = {}
+        self._told: tuple[tuple[Position, ...], tuple[str, ...]] = ((), ())
         self._tie = itertools.count()
         self._waiting: dict[str, list[tuple[int, int, Position, asyncio.Future[None]]]] = {
             service: [] for service in services
@@ -29,6 +30,15 @@ class Progress:
     def waiting(self) -> int:
         """How many positions are waited for right now."""
         return sum(map(len, self._waiting.values()))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The positions as opaque strings, in the order of the services' names."""
+        now = tuple(self.positions.values())
+        if self._told[0] != now:  # each decision asks; events come in bursts
+            told = sorted(self.positions.items())
+            self._told = now, tuple(str(position) for _, position in told)
+        return self._told[1]
 
     def advance(self, position: Position) -> None:
         """Be at `position`; wakes those whose wait is over, each once."""

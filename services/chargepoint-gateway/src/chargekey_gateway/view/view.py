@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -29,6 +30,9 @@ from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.progress import Progress
 from chargekey_gateway.view.saved import SavedView
 from chargekey_gateway.view.sites import Sites
+
+# After so many events whoever taps has his turn: a millisecond.
+A_TURN = 200
 
 SERVICES = ("access", "identity")
 KEY = "identity.v1.key."
@@ -162,9 +166,7 @@ class View:
     @property
     def positions(self) -> tuple[str, ...]:
         """The position of each service's last applied event, as opaque strings."""
-        return tuple(
-            str(self._progress.positions[name]) for name in sorted(self._progress.positions)
-        )
+        return self._progress.texts
 
     @property
     def whole(self) -> bool:
@@ -261,8 +263,10 @@ class View:
 
     async def follow(self, messages: Sequence[Message]) -> None:
         """Apply messages of one stream in their order; what a Follower of it calls."""
-        for message in messages:
+        for number, message in enumerate(messages, start=1):
             self.handle(message)
+            if number % A_TURN == 0:
+                await asyncio.sleep(0)
 
     def handle(self, message: Message) -> None:
         """Apply a message of the ACCESS or IDENTITY stream.
