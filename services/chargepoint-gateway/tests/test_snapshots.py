@@ -207,6 +207,28 @@ async def test_what_has_not_changed_is_not_written_again(tmp_path: Path) -> None
     assert (tmp_path / "view").stat().st_ino != first
 
 
+def test_at_the_end_it_is_written_without_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told to end has not the time of a child that lets everybody else go first."""
+    monkeypatch.setattr(os, "fork", None)
+    view = View()
+    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept.write_at_the_end()  # nothing is known
+    assert not (tmp_path / "view").exists()
+    fill(view, [*ACCESS, *IDENTITY])
+    kept.write_at_the_end()
+    read = snapshots.read(tmp_path / "view")
+    assert read is not None
+    restored = View()
+    restored.restore(read.view)
+    assert restored.digest() == view.digest()
+    (tmp_path / "view.new").mkdir()  # nothing can be written
+    fill(view, [message(REVOKE, 6)])
+    kept.write_at_the_end()
+    assert snapshots.read(tmp_path / "view") == read
+
+
 async def test_a_full_disk_leaves_the_file_there_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ class Snapshots:
     async def write(self) -> None:
         """Write what is known now; return once it is in the file, or could not be put there."""
         positions = self._view.positions
-        if positions == self._written or not self._view.whole:
+        if not self._has_changed:
             return
         child = self._fork()
         try:
@@ -124,6 +124,22 @@ class Snapshots:
         self._written = positions
         _WRITTEN.set(time.time())
 
+    def write_at_the_end(self) -> None:
+        """Write what is known, and have everybody wait for it: nobody taps here any more."""
+        if not self._has_changed:
+            return
+        try:
+            write(self._file, self._snapshot())
+        except OSError as error:
+            log.warning("view_snapshot_failed", error=error.strerror)
+
+    @property
+    def _has_changed(self) -> bool:
+        return self._view.positions != self._written and self._view.whole
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(dict(self._places()), self._view.saved())
+
     def _fork(self) -> int:
         with warnings.catch_warnings():
             # Of locks that other threads may hold: the child takes none of theirs.
@@ -137,7 +153,7 @@ class Snapshots:
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             os.nice(_NICENESS)
             gc.disable()
-            write(self._file, Snapshot(dict(self._places()), self._view.saved()))
+            write(self._file, self._snapshot())
             status = 0
         except OSError as error:
             status = error.errno or 1

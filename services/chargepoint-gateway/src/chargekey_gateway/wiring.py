@@ -114,7 +114,7 @@ def keep_snapshots(
         snapshots = Snapshots(
             settings.snapshot_file, view, lambda: reading.places, settings.snapshot_interval
         )
-        lifetime.closing.push_async_callback(snapshots.write)
+        lifetime.closing.callback(snapshots.write_at_the_end)
         lifetime.own(snapshots.run(), "snapshots")
 
 
