@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.testing.waiting import until
 from chargekey_gateway import snapshots
@@ -227,6 +228,38 @@ def test_at_the_end_it_is_written_without_a_child(
     fill(view, [message(REVOKE, 6)])
     kept.write_at_the_end()
     assert snapshots.read(tmp_path / "view") == read
+
+
+@pytest.mark.parametrize(
+    "forgets",
+    [
+        identity.UserErased(user_id="user"),
+        identity.IdentificationRemoved(identification_id="pin", user_id="user"),
+        identity.IdentificationCodeChanged(identification_id="pin", user_id="user"),
+    ],
+)
+async def test_what_is_to_be_forgotten_is_kept_in_no_file(
+    forgets: PublishedEvent, tmp_path: Path
+) -> None:
+    """R20: not until the next one is written, and not by a child that does so meanwhile."""
+    file = tmp_path / "view"
+    view = View()
+    fill(view, [*ACCESS, *IDENTITY])
+    kept = Snapshots(file, view, lambda: PLACES, interval=0.01)
+    await kept.write()
+    assert file.exists()
+    writing = asyncio.create_task(kept.write())  # nothing new
+    await writing
+    view.handle(message(forgets, 7))
+    assert not file.exists()
+    fill(view, [message(REVOKE, 6)])
+    writing = asyncio.create_task(kept.write())
+    await asyncio.sleep(0)  # forked by now
+    view.handle(message(forgets, 8))
+    await writing
+    assert not file.exists()
+    await kept.write()
+    assert file.exists()
 
 
 async def test_a_full_disk_leaves_the_file_there_was(

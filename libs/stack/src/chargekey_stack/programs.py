@@ -122,7 +122,6 @@ def programs(
             **identity,
             "OCPP_ADDRESS": addresses.ocpp,
             "OPERATORS_ANYWHERE": str(operators_anywhere),
-            "SNAPSHOT_FILE": data.service("gateway") / "view",
         },
         "history": {
             **access,

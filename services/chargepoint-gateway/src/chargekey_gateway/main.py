@@ -19,12 +19,12 @@ from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.view.view import View
 from chargekey_gateway.wiring import (
     begin,
-    keep_snapshots,
     let_chargers_in,
     ocpp_server,
     others,
     restored,
     services,
+    snapshots,
 )
 
 # Of objects that are new, of collections of these, and of collections of what is left by those.
@@ -56,6 +56,7 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.closing.push_async_callback(jetstream.close, client)
     access, identity = others(lifetime, settings, certificates)
     places = await restored(settings, view)
+    kept = snapshots(settings, view, lambda: {} if reading is None else reading.places)
     gateway, reading = await begin(lifetime, settings, client, access, identity, view, places)
     chargers = ocpp_server(lifetime, settings, gateway, client)
     verifier = Verifier(settings.accounts, issued_keys(identity))
@@ -74,7 +75,9 @@ async def start(lifetime: Lifetime) -> None:
     gc.freeze()
     gc.set_threshold(*COLLECTED_AT)
     gc.enable()
-    keep_snapshots(lifetime, settings, view, reading)
+    if kept is not None:
+        lifetime.closing.callback(kept.write_at_the_end)
+        lifetime.own(kept.run(), "snapshots")
     await let_chargers_in(lifetime, settings, chargers)
     await server.ready()
     ready.set()

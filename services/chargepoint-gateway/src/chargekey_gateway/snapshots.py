@@ -92,25 +92,30 @@ class Snapshots:
     def __init__(
         self, file: Path, view: View, places: Callable[[], Mapping[str, Place]], interval: float
     ) -> None:
-        """Write to `file` every `interval` seconds; `places` tells how far the view is."""
+        """Write to `file` every `interval` seconds; `places` tells how far the view is.
+
+        Belong to a view that has yet to read on from what the file says: what is to be forgotten
+        then, too, is kept no longer.
+        """
         self._file = file
         self._view = view
         self._places = places
         self._interval = interval
         self._written: tuple[str, ...] = ()
+        self._forgotten = 0
+        view.on_forgotten(self._remove)
 
     async def run(self) -> None:
         """Write until cancelled."""
-        self._written = self._view.positions
         while True:
             await asyncio.sleep(self._interval)
             await self.write()
 
     async def write(self) -> None:
         """Write what is known now; return once it is in the file, or could not be put there."""
-        positions = self._view.positions
         if not self._has_changed:
             return
+        positions, forgotten = self._view.positions, self._forgotten
         child = self._fork()
         try:
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
@@ -121,8 +126,20 @@ class Snapshots:
         if status:
             log.warning("view_snapshot_failed", status=os.waitstatus_to_exitcode(status))
             return
+        if forgotten != self._forgotten:
+            self._remove()  # what was forgotten meanwhile is in it
+            return
         self._written = positions
         _WRITTEN.set(time.time())
+
+    def _remove(self) -> None:
+        """Keep nothing that was to be forgotten; what there is else is written in its time."""
+        self._forgotten += 1
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:
+            log.error("view_snapshot_not_removed", error=error.strerror)  # noqa: TRY400 - no more to tell
+        self._written = ()
 
     def write_at_the_end(self) -> None:
         """Write what is known, and have everybody wait for it: nobody taps here any more."""

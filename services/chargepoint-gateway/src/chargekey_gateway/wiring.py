@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from grpc import aio
@@ -106,16 +106,13 @@ async def restored(settings: GatewaySettings, view: View) -> Mapping[str, Place]
     return snapshot.places
 
 
-def keep_snapshots(
-    lifetime: Lifetime, settings: GatewaySettings, view: View, reading: Reading
-) -> None:
-    """Write the view to its file now and then, and at the end, where there is to be one."""
-    if settings.snapshot_file is not None:
-        snapshots = Snapshots(
-            settings.snapshot_file, view, lambda: reading.places, settings.snapshot_interval
-        )
-        lifetime.closing.callback(snapshots.write_at_the_end)
-        lifetime.own(snapshots.run(), "snapshots")
+def snapshots(
+    settings: GatewaySettings, view: View, places: Callable[[], Mapping[str, Place]]
+) -> Snapshots | None:
+    """Return what writes the view to its file, where there is to be one."""
+    if settings.snapshot_file is None:
+        return None
+    return Snapshots(settings.snapshot_file, view, places, settings.snapshot_interval)
 
 
 async def begin(

@@ -72,6 +72,7 @@ class View:
         self._whole = True
         self._staleness = 0.0
         self._on_mended: list[Callable[[], None]] = []
+        self._on_forgotten: list[Callable[[], None]] = []
         self._on_endpoint_change: list[Callable[[str], None]] = []
         self._on_password_change: list[Callable[[], None]] = []
         self.changes = Changes()
@@ -251,6 +252,10 @@ class View:
         self._on_password_change.append(listener)
         self._on_mended.append(listener)
 
+    def on_forgotten(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when a code is nobody's any more, and is to be found nowhere."""
+        self._on_forgotten.append(listener)
+
     def on_mended(self, listener: Callable[[], None]) -> None:
         """Call `listener` when a view that was reset is whole again."""
         self._on_mended.append(listener)
@@ -310,6 +315,14 @@ class View:
             case access.DecisionEndpointSet() | access.DecisionEndpointRemoved():
                 for listener in self._on_endpoint_change:
                     listener(event.partner_id)
+            case (
+                identity.UserErased()
+                | identity.IdentificationRemoved()
+                | identity.IdentificationCodeChanged()
+            ):
+                self._people.apply(event)
+                for forgotten in self._on_forgotten:
+                    forgotten()
             case _ if event.stream == "access":
                 self._sites.apply(event)
                 self._grants.apply(event)
