@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -14,17 +13,17 @@ import uvloop
 
 from benchmarks import streams
 from benchmarks.apart import apart
+from benchmarks.bus import nats_server
 from benchmarks.figures import ROUNDS, Figure, alone, at_most, compared
 from benchmarks.population import KEYED_IDS, Population
 from benchmarks.views import filled
 from chargekey_common import jetstream
 from chargekey_common.follower import Follower
 from chargekey_common.jetstream import Bus
-from chargekey_common.nats_server import NatsServer
 from chargekey_common.published import access
 from chargekey_gateway.decision import accept_at_once
 from chargekey_gateway.lookup import Lookup
-from chargekey_gateway.main import COLLECTED_AT
+from chargekey_gateway.main import settle
 from chargekey_gateway.snapshots import Place, Snapshots
 from chargekey_gateway.view.view import View
 
@@ -38,16 +37,11 @@ EVERY = 0.001  # seconds between two taps
 
 def figures() -> Iterator[Figure]:
     """Measure how late the latest tap is answered of one every millisecond."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        server = NatsServer(Path(directory) / "nats", token="figures", sync="2m")  # noqa: S106
-        server.start()
-        try:
-            asyncio.run(_declared(server))
-            told = streams.told(Population.of(POURED), "identity")
-            streams.publish(server, "identity", islice(told, POURED))
-            measured = apart(_measured, server.port, server.token, Path(directory) / "view")
-        finally:
-            server.stop()
+    with nats_server(sync="2m") as server, tempfile.TemporaryDirectory() as directory:
+        asyncio.run(streams.declare(server))
+        told = streams.told(Population.of(POURED), "identity")
+        streams.publish(server, "identity", islice(told, POURED))
+        measured = apart(_measured, server.port, server.token, Path(directory) / "view")
     idle, poured, rates, written = measured
     yield compared(
         "worst tap while a stream pours in, 1,000,000 identifications",
@@ -70,7 +64,7 @@ Measured = tuple[list[float], list[float], list[float], list[float]]
 
 def _measured(port: int, token: str, file: Path) -> Measured:
     view = filled(KNOWN)
-    gc.set_threshold(*COLLECTED_AT)
+    settle()
     return uvloop.run(_rounds(view, Bus(f"nats://127.0.0.1:{port}", lambda: token), file))
 
 
@@ -118,9 +112,3 @@ async def _poured(client: jetstream.StreamClient, view: View) -> None:
     await follower.caught_up.wait()
     reading.cancel()
     await asyncio.wait({reading})
-
-
-async def _declared(server: NatsServer) -> None:
-    client = await jetstream.connect(server.bus, "figures")
-    await streams.declare(client)
-    await client.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import tempfile
 from collections.abc import Iterator
@@ -17,12 +16,12 @@ import uvloop
 
 from benchmarks import streams
 from benchmarks.apart import apart
+from benchmarks.bus import nats_server
 from benchmarks.figures import Figure, at_most, compared, in_turn
 from benchmarks.population import Population
 from chargekey_common import jetstream
 from chargekey_common.follower import Follower
 from chargekey_common.jetstream import Bus
-from chargekey_common.nats_server import NatsServer
 from chargekey_gateway import snapshots
 from chargekey_gateway.snapshots import Place, Snapshot
 from chargekey_gateway.view.view import SERVICES, View
@@ -49,9 +48,9 @@ class _Task(msgspec.Struct, frozen=True):
 def figures() -> Iterator[Figure]:
     """Measure a start from the streams, and one from a kept view of many more."""
     fewer = Population.of(FEWER)
-    with _server() as server:
+    with nats_server(sync="2m") as server:
         task = _Task(server.port, server.token, fewer)
-        asyncio.run(_declared(server))
+        asyncio.run(streams.declare(server))
         streams.publish(server, "access", streams.told(fewer, "access"))
         streams.publish(server, "identity", streams.told(fewer, "identity"))
         yield compared(
@@ -62,9 +61,9 @@ def figures() -> Iterator[Figure]:
             goal=at_most(3),
         )
     many = Population.of(IDENTIFICATIONS)
-    with _server() as server, tempfile.TemporaryDirectory() as directory:
+    with nats_server(sync="2m") as server, tempfile.TemporaryDirectory() as directory:
         task = _Task(server.port, server.token, many, Path(directory) / "view")
-        asyncio.run(_declared(server))
+        asyncio.run(streams.declare(server))
         streams.publish(server, "access", streams.told(many, "access"))
         identity = streams.told(many, "identity")
         kept = 2 * IDENTIFICATIONS - TAIL
@@ -78,23 +77,6 @@ def figures() -> Iterator[Figure]:
             against="bare parser",
             goal=at_most(0.6),
         )
-
-
-@contextlib.contextmanager
-def _server() -> Iterator[NatsServer]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        server = NatsServer(Path(directory), token="figures", sync="2m")  # noqa: S106
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
-async def _declared(server: NatsServer) -> None:
-    client = await jetstream.connect(server.bus, "figures")
-    await streams.declare(client)
-    await client.close()
 
 
 def _bare(task: _Task) -> float:

@@ -132,7 +132,7 @@ def _creating(installations: Installations, number: int) -> Sequence[Callable[[]
 
 
 def _renaming(installations: Installations, number: int) -> Sequence[Callable[[], object]]:
-    sites = [command().result for command in _creating(installations, number)]  # type: ignore[attr-defined]
+    sites = [command().result for command in _creating(installations, number)]  # type: ignore[attr-defined] # of what creates
     return [
         partial(installations.rename_installation, _context(), installation_id=site, name="Another")
         for site in sites

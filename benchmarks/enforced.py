@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
 
+from benchmarks.bus import nats_server
 from benchmarks.figures import ROUNDS, Figure, at_most, compared
 from benchmarks.population import Population
 from benchmarks.views import filled
@@ -47,19 +48,13 @@ PEOPLE = Population.of(20_000)
 CARD, USER = PEOPLE.identification_id(PEOPLE.identifications), str(uuid.UUID(int=9 << 120))
 KEYED_ID = PEOPLE.keyed_id(PEOPLE.identifications)
 SOME = b"x" * 250  # as long as what is published of a permission
-TOKEN = "figures"  # noqa: S105 - of a server that ends with them
 PATIENCE = 10.0  # seconds
 
 
 def figures() -> Iterator[Figure]:
     """Measure grants and revocations by turns, each begun when the one before is enforced."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        server = NatsServer(Path(directory) / "nats", token=TOKEN)
-        server.start()
-        try:
-            rounds = asyncio.run(_measured(server, Path(directory)))
-        finally:
-            server.stop()
+    with nats_server() as server, tempfile.TemporaryDirectory() as directory:
+        rounds = asyncio.run(_measured(server, Path(directory)))
     for name, percent, goal in (("p50", 50, 1.6), ("p99", 99, 2)):
         yield compared(
             f"commit to enforced at the gateway, {name}",

@@ -26,7 +26,8 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from benchmarks.figures import Figure, alone, at_most
+from benchmarks.bus import nats_server
+from benchmarks.figures import ROUNDS, Figure, alone, at_most
 from benchmarks.revocation_gateway import SECRET, card
 from chargekey_access.application.chargers import Chargers
 from chargekey_access.application.installations import Installations
@@ -44,10 +45,8 @@ from chargekey_common.process import cancel
 from chargekey_common.relay import Relay
 
 CHARGERS = 1_000
-ROUNDS = 5
 LOOK = 0.05  # seconds
 AT_REST = 2.0
-TOKEN = "figures"  # noqa: S105 - of a server that ends with them
 PATIENCE = 120.0  # seconds
 
 
@@ -175,9 +174,7 @@ async def _measured() -> Sequence[tuple[float, float]]:
         directory = Path(
             ending.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         )
-        server = NatsServer(directory / "nats", token=TOKEN)
-        server.start()
-        ending.callback(server.stop)
+        server = ending.enter_context(nats_server())
         store = ending.enter_context(closing(EventStore("access", directory / "a.db", EVENTS)))
         access = _Access(store)
         client = await jetstream.connect(server.bus, "access")
@@ -242,7 +239,7 @@ async def _all_told(client: Client, store: EventStore) -> None:
 async def _gateway(server: NatsServer, users: Sequence[str]) -> AsyncIterator[int]:
     module = "benchmarks.revocation_gateway"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, server.url, TOKEN, *users, stdout=subprocess.PIPE
+        sys.executable, "-m", module, server.url, server.token, *users, stdout=subprocess.PIPE
     )
     try:
         async with asyncio.timeout(PATIENCE):

@@ -6,7 +6,6 @@ and with it identity, in whose place codes are told at once.
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ from chargekey_common.published import identity
 from chargekey_common.telemetry import observe
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.main import settle
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.reading import Reading
@@ -98,8 +98,7 @@ async def start(lifetime: Lifetime) -> None:
     registry = Registry(client, patience=Limits().displacement_timeout)
     lifetime.own(registry.run(), "registry")
     chargers = OcppServer(gateway, registry=registry)
-    gc.collect()
-    gc.freeze()
+    settle()
     await chargers.start("127.0.0.1:0")
     lifetime.closing.push_async_callback(chargers.stop)
     print("listening", chargers.port, flush=True)  # noqa: T201 - who has started it waits for this

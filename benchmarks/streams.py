@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 
 from benchmarks.population import Population
+from chargekey_common import jetstream
 from chargekey_common.follower import Message
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.positions import Position
@@ -50,8 +51,9 @@ def position(service: str, number: int) -> str:
     return str(Position(service, _GENERATION, number))
 
 
-async def declare(client: Client) -> None:
+async def declare(server: NatsServer) -> None:
     """Declare the streams as relays do."""
+    client = await jetstream.connect(server.bus, "figures")
     for stream in STREAMS:
         await client.jetstream().add_stream(
             StreamConfig(
@@ -61,6 +63,7 @@ async def declare(client: Client) -> None:
                 metadata={GENERATION: _GENERATION, END: "0"},
             )
         )
+    await client.close()
 
 
 def publish(server: NatsServer, service: str, several: Iterable[Told], *, after: int = 0) -> int:

@@ -6,7 +6,6 @@ and the streams of other services, from which the view is filled elsewhere.
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 
@@ -21,6 +20,7 @@ from chargekey_common.published import access
 from chargekey_common.telemetry import observe
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.main import settle
 from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.operators.last_known import LastKnown
 from chargekey_gateway.registry import Registry
@@ -70,8 +70,7 @@ async def start(lifetime: Lifetime) -> None:
     registry = Registry(client, patience=limits.displacement_timeout)
     lifetime.own(registry.run(), "registry")
     chargers = OcppServer(gateway, limits=limits, registry=registry)
-    gc.collect()
-    gc.freeze()
+    settle()
     await chargers.start("127.0.0.1:0")
     lifetime.closing.push_async_callback(chargers.stop)
     told(chargers.port)

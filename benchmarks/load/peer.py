@@ -24,13 +24,13 @@ BOOTED = call_result.BootNotification("2026-11-22T00:00:00Z", 300, RegistrationS
 class BackEnd(ChargePoint):  # type: ignore[misc] # Any, to mypy
     """Lets everybody charge."""
 
-    @on(Action.authorize)  # type: ignore[untyped-decorator]
+    @on(Action.authorize)  # type: ignore[untyped-decorator] # as above
     async def on_authorize(self, **_asked: Any) -> Any:  # noqa: ANN401 - the library is untyped
         """Say so."""
         return call_result.Authorize(LET_IN)
 
-    @on(Action.boot_notification)  # type: ignore[untyped-decorator]
-    async def on_boot(self, **_told: Any) -> Any:  # noqa: ANN401
+    @on(Action.boot_notification)  # type: ignore[untyped-decorator] # as above
+    async def on_boot(self, **_told: Any) -> Any:  # noqa: ANN401 - as above
         """Accept."""
         return BOOTED
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
+from benchmarks.bus import nats_server
 from benchmarks.load.chargers import Chargers
-from chargekey_common.nats_server import NatsServer
 
 STOP_TIMEOUT = 20.0
-TOKEN = "figures"  # noqa: S105 - of a server that ends with them
 LISTENING = "listening"
 LOOK = 0.5  # seconds
 AT_REST = 0.04  # of a core
@@ -68,14 +65,9 @@ def running(module: str, *arguments: str) -> Iterator[Running]:
 @contextlib.contextmanager
 def gateway(*, any_rate: bool) -> Iterator[Running]:
     """Run a gateway beside a nats-server of its own; at `any_rate` chargers may say anything."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        nats = NatsServer(Path(directory) / "nats", token=TOKEN)
-        nats.start()
-        try:
-            with running("gateway", nats.url, TOKEN, *(["any rate"] if any_rate else [])) as server:
-                yield server
-        finally:
-            nats.stop()
+    rate = ["any rate"] if any_rate else []
+    with nats_server() as nats, running("gateway", nats.url, nats.token, *rate) as server:
+        yield server
 
 
 def told(port: int) -> None:

@@ -180,6 +180,10 @@ class StreamClient(Client):
     has a queue and a task for each subscription.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken: dict[int, Callable[[Taken], None]] = {}
+
     async def take(self, subject: str, taken: Callable[[Taken], None]) -> Subscription:
         """Have `taken` called with each message on `subject`, in order; it must not wait."""
 
@@ -189,10 +193,6 @@ class StreamClient(Client):
         subscription = await self.subscribe(subject, cb=nothing)
         self._taken[subscription._id] = taken  # noqa: SLF001 - by which the client knows it
         return subscription
-
-    @functools.cached_property
-    def _taken(self) -> dict[int, Callable[[Taken], None]]:
-        return {}
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes

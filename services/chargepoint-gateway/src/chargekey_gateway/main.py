@@ -31,6 +31,18 @@ from chargekey_gateway.wiring import (
 COLLECTED_AT = 20_000, 20, 100
 
 
+def settle() -> None:
+    """Have the collector pass over what is there by now, which lives as long as the process.
+
+    Of what comes and goes it looks at the youngest once there are many: at all that is new, again
+    and again, would take as long as chargers that come back take themselves.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AT)
+    gc.enable()
+
+
 async def start(lifetime: Lifetime) -> None:
     """Read the streams to their ends, then let chargers in."""
     settings = load(GatewaySettings)
@@ -68,13 +80,7 @@ async def start(lifetime: Lifetime) -> None:
     await reading.caught_up()
     # Not earlier: asked by gRPC it would answer from what it has read so far.
     await lifetime.serve(server, settings.grpc_address)
-    # The entries of the view live as long as the process: nothing for the collector. Of what
-    # comes and goes it looks at the youngest once there are many: at all that is new, again and
-    # again, would take as long as chargers that come back take themselves.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTED_AT)
-    gc.enable()
+    settle()
     if kept is not None:
         lifetime.closing.callback(kept.write_at_the_end)
         lifetime.own(kept.run(), "snapshots")
