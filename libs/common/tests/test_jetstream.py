@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from structlog.testing import capture_logs
 
 from chargekey_common import jetstream
@@ -110,3 +112,19 @@ async def test_messages_are_handed_over_as_they_come_until_the_subscription_ends
         assert len(taken) == 2
     finally:
         await jetstream.close(client)
+
+
+async def test_what_was_flushed_is_there_for_everybody(nats_server: NatsServer) -> None:
+    """A question that comes right after is heard; of a thousand, some came before."""
+    async with contextlib.AsyncExitStack() as stack:
+        asking, hearing = [await jetstream.connect(nats_server.bus, "test") for _ in range(2)]
+        for client in (asking, hearing):
+            stack.push_async_callback(jetstream.close, client)
+        for number in range(1000):
+            await hearing.subscribe(f"question.{number}", cb=_answer)
+            await hearing.flush()
+            assert (await asking.request(f"question.{number}", timeout=5)).data == b"heard"
+
+
+async def _answer(message: Msg) -> None:
+    await message.respond(b"heard")

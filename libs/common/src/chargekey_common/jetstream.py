@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
@@ -183,6 +183,15 @@ class StreamClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._taken: dict[int, Callable[[Taken], None]] = {}
+
+    async def flush(self, timeout: int = DEFAULT_FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109
+        """Return once the server has taken what was sent before, subscriptions among it.
+
+        Twice: the library's question goes past what still waits to be written, so that the first
+        answer says only that all of that is on its way.
+        """
+        await super().flush(timeout)
+        await super().flush(timeout)
 
     async def take(self, subject: str, taken: Callable[[Taken], None]) -> Subscription:
         """Have `taken` called with each message on `subject`, in order; it must not wait."""
