@@ -786,9 +786,6 @@ def test_the_decision_of_a_start_says_who_and_until_when() -> None:
     assert gateway.deciding.authorize(charger, PIN) == Decision(
         Status.ACCEPTED,
         Reason.INSTALLATION_PERMISSION,
-        "ada",
-        "pin",
-        "ada",
         NOW + MINUTE,
         KeyedIds(SECRET).group_token(None, "ada", "site"),
     )

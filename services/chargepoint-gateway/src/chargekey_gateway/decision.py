@@ -59,6 +59,13 @@ class Reason(enum.StrEnum):
     OPERATOR_UNREACHABLE = "operator_unreachable"
 
 
+# A member of an enumeration costs a search where it is named.
+_ACCEPTED, _CHARGER, _INSTALLATION = (
+    Status.ACCEPTED,
+    Reason.CHARGER_PERMISSION,
+    Reason.INSTALLATION_PERMISSION,
+)
+
 OCPP16_STATUS = {
     Reason.CHARGER_PERMISSION: Status.ACCEPTED,
     Reason.INSTALLATION_PERMISSION: Status.ACCEPTED,
@@ -95,7 +102,7 @@ OCPP2_STATUS: dict[Reason, str] = {
 }
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer; `valid_until` is an exclusive end in nanoseconds since the epoch, if any.
 
     `group` is the token by which chargers know what may stop the session beside what
@@ -105,17 +112,22 @@ class Decision(msgspec.Struct, frozen=True):
 
     status: Status
     reason: Reason
-    user_id: str | None
-    identification_id: str | None
-    permission_id: str | None
-    valid_until: int | None
+    valid_until: int | None = None
     group: str | None = None
     master_pass: bool = False
 
     @property
     def accepted(self) -> bool:
         """Whether energy may flow."""
-        return self.status is Status.ACCEPTED
+        return self.status is _ACCEPTED
+
+
+class NamedDecision(Decision, frozen=True, gc=False, kw_only=True):
+    """A decision with the names of whom and what it was made of."""
+
+    user_id: str | None = None
+    identification_id: str | None = None
+    permission_id: str | None = None
 
 
 class AskOperator(msgspec.Struct, frozen=True):
@@ -305,7 +317,7 @@ STEPS: tuple[tuple[Question, str, Callable[[Inputs], Reason | AskOperator | None
 )
 
 
-def decide(inputs: Inputs) -> Decision | AskOperator:
+def decide(inputs: Inputs) -> NamedDecision | AskOperator:
     """Decide; pure, the same inputs always give the same decision.
 
     AskOperator where it is an operator's decision and the inputs do not have his answer.
@@ -317,7 +329,7 @@ def decide(inputs: Inputs) -> Decision | AskOperator:
     raise AssertionError  # pragma: no cover - the last step always answers
 
 
-def decided(inputs: Inputs) -> Decision:
+def decided(inputs: Inputs) -> NamedDecision:
     """Decide over inputs that leave nobody to be asked, as recorded ones do."""
     decision = decide(inputs)
     if isinstance(decision, AskOperator):
@@ -419,7 +431,7 @@ BY_PERMISSION = PERMITTED | {
 }
 
 
-def _decision(inputs: Inputs, reason: Reason) -> Decision:
+def _decision(inputs: Inputs, reason: Reason) -> NamedDecision:
     valid_until = None
     if reason in PERMITTED:
         ends = (inputs.identification_valid_until, inputs.permission_valid_until)
@@ -429,7 +441,7 @@ def _decision(inputs: Inputs, reason: Reason) -> Decision:
     if _is_withdrawn(inputs, reason):
         # A charger that keeps this answer must not go by it again.
         valid_until = inputs.at if valid_until is None else min(valid_until, inputs.at)
-    return Decision(
+    return NamedDecision(
         status=OCPP16_STATUS[reason],
         reason=reason,
         user_id=inputs.user_id,
@@ -451,27 +463,19 @@ def permission_named(inputs: Inputs, reason: Reason) -> str | None:
     return inputs.permission_id
 
 
-# A member of an enumeration costs a search where it is named.
-_ACCEPTED, _CHARGER, _INSTALLATION = (
-    Status.ACCEPTED,
-    Reason.CHARGER_PERMISSION,
-    Reason.INSTALLATION_PERMISSION,
-)
-
-
 def accept_at_once(
     charger: Charger, identification: Identification, at: int, group: str | None = None
 ) -> Decision | None:
     """Accept as `decide` would, at a charger without a lockout, or return None to ask `decide`.
 
-    Never refuses: refusals are rarer and owe an explanation.
+    Never refuses: refusals are rarer and owe an explanation. Names nobody: who that is and by
+    which permission is asked afterwards, if at all, and of `decide`.
     """
     deadline = identification.terms.deadline
     if at >= deadline or identification.type not in charger.by_permission:
         return None
     here = charger.installation
-    user = identification.user
-    for grant in user.usable:
+    for grant in identification.usable:
         target = grant.target
         if target is charger or target is here:
             # Grants are ranked: the first that fits ends last.
@@ -483,9 +487,6 @@ def accept_at_once(
             return Decision(
                 _ACCEPTED,
                 _CHARGER if grant.on_charger else _INSTALLATION,
-                user.id,
-                identification.id,
-                grant.permission_id,
                 None if ends == NEVER else ends,
                 group,
             )

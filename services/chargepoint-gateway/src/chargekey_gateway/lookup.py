@@ -9,6 +9,9 @@ from chargekey_gateway.inputs import Presented
 from chargekey_gateway.view.entries import Charger, Identification, Installation, Quirks
 from chargekey_gateway.view.past import Then
 
+# A member of an enumeration costs a search where it is named.
+_UID = CodeClass.UID
+
 
 class Known(Protocol):
     """What finds identifications: the view, as it is or as it was."""
@@ -27,16 +30,19 @@ class Lookup:
         self._view = view
         self._keyed_ids = keyed_ids
         # Bound once: what everybody who taps pays for.
-        self._of_token = keyed_ids.of_token
+        self._of_card = keyed_ids.of_card
         self._identification = view.identification
 
     def __call__(self, charger: Charger, token: str) -> Presented:
         """Tell what `token` is at this charger."""
         if charger.quirks is not None:
             return self._by_strange_reader(charger, charger.quirks, token)
-        installation = charger.installation
-        code_class, keyed_id = self._of_token(token, installation.id)
-        return Presented(token, code_class, _at(installation, self._identification(keyed_id)))
+        known = self._identification(self._of_card(token))
+        if known is not None:  # a card, whose reader sends its number as it is
+            return Presented(token, _UID, _at(charger.installation, known))
+        code_class, keyed_id = self._keyed_ids.of_token(token, charger.installation.id)
+        known = self._identification(keyed_id)
+        return Presented(token, code_class, _at(charger.installation, known))
 
     def then(self, then: Then, token: str) -> Presented:
         """Tell what `token` was at the charger that `then` is about."""

@@ -71,7 +71,7 @@ REASONS = {
 
 
 def decided(status: Status, valid_until: int | None = None) -> Decision:
-    return Decision(status, REASONS[status], "user", "identification", None, valid_until)
+    return Decision(status, REASONS[status], valid_until)
 
 
 class GatewayInMemory:

@@ -296,7 +296,7 @@ async def test_certificates_are_not_signed(line: Line) -> None:
 
 async def test_all_verdicts_are_words_of_the_schema(line: Line, gateway: GatewayInMemory) -> None:
     for status in Status:
-        gateway.decisions["CARD"] = Decision(status, Reason.NO_PERMISSION, None, None, None, 2**62)
+        gateway.decisions["CARD"] = Decision(status, Reason.NO_PERMISSION, 2**62)
         line.at_once("Authorize", {"idTag": "card"})
         answer = await line.in_time("StartTransaction", {**START, "connectorId": 3})
         assert answer[2]["idTagInfo"]["expiryDate"].endswith("Z")

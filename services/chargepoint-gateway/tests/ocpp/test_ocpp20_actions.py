@@ -122,7 +122,7 @@ async def test_every_reason_has_the_word_of_its_table(
     line: Line, gateway: GatewayInMemory, reason: Reason
 ) -> None:
     """O18, O43: ConcurrentTx is an answer to a start only."""
-    gateway.decisions["CARD"] = Decision(OCPP16_STATUS[reason], reason, None, None, None, None)
+    gateway.decisions["CARD"] = Decision(OCPP16_STATUS[reason], reason)
     answer = line.at_once("Authorize", {"idToken": token("card")})
     word = OCPP2_STATUS[reason]
     # There is no transaction yet.
@@ -160,7 +160,7 @@ async def test_nothing_presented_is_accepted_where_nothing_is_needed_and_else_un
         if accepted
         else (Status.INVALID, Reason.IDENTIFICATION_UNKNOWN)
     )
-    gateway.decisions[""] = Decision(status, reason, None, None, None, NOW)
+    gateway.decisions[""] = Decision(status, reason, NOW)
     nothing = token("", "NoAuthorization")
     answer = line.at_once("Authorize", {"idToken": nothing})
     assert answer[2] == {"idTokenInfo": {"status": word}}

@@ -21,6 +21,7 @@ from chargekey_gateway.decision import (
     PERMITTED,
     AskOperator,
     Decision,
+    NamedDecision,
     Reason,
     Status,
     Taken,
@@ -57,7 +58,7 @@ class DryRun(msgspec.Struct, frozen=True):
     No operator is asked for one: where his answer decides, it is not known.
     """
 
-    decision: Decision | AskOperator
+    decision: NamedDecision | AskOperator
     inputs: Inputs
 
     @property
@@ -233,7 +234,7 @@ class Deciding:
         return self._told(charger, presented, inputs, decided(inputs))
 
     def _told(
-        self, charger: Charger, presented: Presented, inputs: Inputs, decision: Decision
+        self, charger: Charger, presented: Presented, inputs: Inputs, decision: NamedDecision
     ) -> Decision:
         """Count the decision, tell of a refusal, and return it."""
         COUNT_DECISION[decision.reason]()
@@ -389,7 +390,7 @@ class Deciding:
         inputs = msgspec.structs.replace(inputs, withdrawn=not (same and _accepts(now)))
         return LetIn(then.charger.installation.id, inputs)
 
-    def grouped(self, charger: Charger, decision: Decision, group_id: str | None) -> Decision:
+    def grouped(self, charger: Charger, decision: NamedDecision, group_id: str | None) -> Decision:
         """Return the decision with the token of its group, or its user, at that charger's site.
 
         A refusal says none: nothing that is blocked, or was lost, stops anything. But who
@@ -430,7 +431,7 @@ class Deciding:
         ):
             self._unknown(UnknownCode(charger.id, charger.installation.id, presented.token, at))
 
-    def _refused(self, charger: Charger, inputs: Inputs, decision: Decision) -> None:
+    def _refused(self, charger: Charger, inputs: Inputs, decision: NamedDecision) -> None:
         event = AuthorizationRefused(
             **of(charger),
             status=decision.status,

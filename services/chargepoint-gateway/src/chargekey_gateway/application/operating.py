@@ -17,7 +17,7 @@ from chargekey_gateway.command_errors import (
     StartRefusedError,
 )
 from chargekey_gateway.commands import RemoteStart
-from chargekey_gateway.decision import Decision, Reason, Status
+from chargekey_gateway.decision import NamedDecision, Reason, Status
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -100,7 +100,7 @@ class Operating:
         if classify(code)[0] in _UNTOLD:
             return Verdict()
         found = {each.id: self._deciding.dry_run(each, code).decision for each in chargers}
-        decisions = {key: each for key, each in found.items() if isinstance(each, Decision)}
+        decisions = {key: each for key, each in found.items() if isinstance(each, NamedDecision)}
         if len(decisions) < len(found):
             detail = "Here you decide; nobody else is asked."
             raise OperatorNotDecidingError(detail)

@@ -13,7 +13,7 @@ from chargekey_common.published.sessions import Inputs, SessionStarted
 from chargekey_gateway.application.deciding import Deciding
 from chargekey_gateway.application.presuming import presumed_end
 from chargekey_gateway.charger_states import ChargerStates
-from chargekey_gateway.decision import Decision, Reason, Status, permission_named
+from chargekey_gateway.decision import Decision, NamedDecision, Reason, Status, permission_named
 from chargekey_gateway.inputs import Presented
 from chargekey_gateway.lookup import Lookup
 from chargekey_gateway.sessions.allowance import Allowance
@@ -108,7 +108,7 @@ class Starting:
         """Return the decision as it was recorded, even if the rules have changed since."""
         event = recorded.event
         reason = Reason(event.reason)
-        decision = Decision(
+        decision = NamedDecision(
             status=Status(event.status),
             reason=reason,
             user_id=event.user_id,

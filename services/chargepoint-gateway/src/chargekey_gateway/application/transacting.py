@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import structlog
@@ -172,22 +171,15 @@ class Transacting:
     ) -> Decision:
         """Say whether who stops a session, and did not begin it, may (R22)."""
         session = known.session
-        stopped_by: dict[str, Any] = {
-            "identification_id": None if who.identification is None else who.identification.id,
-            "user_id": None if who.identification is None else who.identification.user.id,
-        }
         if session.identification_id is None or (
             who.identification is not None and may_stop(session, who.identification)
         ):
-            return msgspec.structs.replace(verdict, **stopped_by)
+            return verdict
         stopping = self._deciding.master_pass_of(charger, who, announced)
         if stopping is not None:
             return stopping
         log.warning("stopped_by_another", charger=charger.id, transaction=known.transaction_id)
-        reason = Reason.NO_PERMISSION
-        return Decision(
-            OCPP16_STATUS[reason], reason, permission_id=None, valid_until=None, **stopped_by
-        )
+        return Decision(OCPP16_STATUS[Reason.NO_PERMISSION], Reason.NO_PERMISSION)
 
     def _has_begun_it(
         self, known: Recorded, message: TransactionMessage, identification_id: str | None

@@ -134,9 +134,8 @@ class User(msgspec.Struct, gc=False, eq=False):
     user, None for the whole platform; either refuses him everywhere. `blocked_at` are
     the installations where access blocks him, and only there. What he is given does not
     count unless he is `verified`: a PENDING user is not, nor is one who was erased.
-    `grants` are his own, ranked; `usable` what counts of these and his partners'. A LOCAL
-    user is `local_to` his installation. `presents` are his identifications, in the order in
-    which they were added.
+    `grants` are his own, ranked. A LOCAL user is `local_to` his installation. `presents` are
+    his identifications, in the order in which they were added.
     """
 
     id: str
@@ -146,7 +145,6 @@ class User(msgspec.Struct, gc=False, eq=False):
     blocked_at: frozenset[str] = frozenset()
     grants: tuple[Grant, ...] = ()
     partners: tuple[Partner, ...] = ()
-    usable: tuple[Grant, ...] = ()
     presents: tuple[Identification, ...] = ()
 
     def __repr__(self) -> str:
@@ -159,6 +157,21 @@ class User(msgspec.Struct, gc=False, eq=False):
         if not self.partners:
             return self.grants
         return ranked(*self.grants, *(grant for each in self.partners for grant in each.grants))
+
+    @property
+    def usable(self) -> tuple[Grant, ...]:
+        """What counts of what he holds, ranked."""
+        if self.blocks or not self.verified:
+            return ()
+        if not self.blocked_at:
+            return self.held
+        return tuple(grant for grant in self.held if grant.installation.id not in self.blocked_at)
+
+    def arrange(self) -> None:
+        """Let all that he presents go by what counts now of what he holds."""
+        usable = self.usable
+        for each in self.presents:
+            each.usable = usable
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -178,7 +191,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
 class Identification(msgspec.Struct, gc=False, eq=False):
     """What a user presents, found by `keyed_id` once that was told.
 
-    At readers that truncate a longer card's number, by `alias` too.
+    At readers that truncate a longer card's number, by `alias` too. `usable` is its user's, here
+    as well so that a tap need not touch him: with a million users every object is a cache miss.
     """
 
     id: str
@@ -187,6 +201,7 @@ class Identification(msgspec.Struct, gc=False, eq=False):
     terms: Terms
     keyed_id: KeyedId | None = None
     alias: KeyedId | None = None
+    usable: tuple[Grant, ...] = ()
 
     def __repr__(self) -> str:
         """Say which, and nothing of what finds it."""

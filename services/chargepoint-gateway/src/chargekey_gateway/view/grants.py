@@ -8,7 +8,7 @@ from typing import Any
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import NEVER, Charger, Grant, Partner, User, ranked
-from chargekey_gateway.view.people import MalformedEventError, People, usable
+from chargekey_gateway.view.people import MalformedEventError, People
 from chargekey_gateway.view.saved import SavedGrant, SavedGrants
 from chargekey_gateway.view.sites import Sites
 
@@ -115,7 +115,12 @@ class Grants:
                 for holder, care in sorted(self._care.items())
             ],
             "holders": [
-                (user.id, _told(user.grants), sorted(user.blocked_at), _told(user.usable))
+                (
+                    user.id,
+                    _told(user.grants),
+                    sorted(user.blocked_at),
+                    sorted((each.id, _told(each.usable)) for each in user.presents),
+                )
                 for user in sorted(self._people.users.values(), key=lambda user: user.id)
                 if user.grants or user.partners or user.blocked_at
             ],
@@ -166,8 +171,7 @@ class Grants:
         for user, several in zip(users, saved.held, strict=True):
             if several:
                 user.grants = tuple(grants[first : first + several])
-                if user.verified and not user.blocks:
-                    user.usable = user.grants
+                user.arrange()
                 for grant in user.grants:
                     self._index(grant, user)
                     self._holders.setdefault(grant.target.id, {})[user.id] = user
@@ -181,7 +185,7 @@ class Grants:
         for place, blocked_at in saved.blocked_at.items():
             users[place].blocked_at = frozenset(blocked_at)
         for place in {*saved.partners_of, *saved.blocked_at}:
-            users[place].usable = usable(users[place])
+            users[place].arrange()
         self._restore_rare(saved)
 
     def restored(self, saved: SavedGrant) -> Grant:

@@ -331,7 +331,7 @@ class Past:
         heapq.heapify(self._order)
 
     def saved(self) -> SavedPast:
-        """Return all of it, for a snapshot."""
+        """Return it for a snapshot: all of it but by what nothing is found any more (R20)."""
         return SavedPast(
             since=self._since,
             chargers=[
@@ -359,7 +359,7 @@ class Past:
                 for until, thing, was in self.persons.rows()
             ],
             cards=[
-                (until, thing, None if was is None else saved_identification(was))
+                (until, thing, None if was is None else saved_identification(self._findable(was)))
                 for until, thing, was in self.cards.rows()
             ],
             erased=[(until, thing) for until, thing, _ in self._erased.rows()],
@@ -396,6 +396,12 @@ class Past:
             for until, thing, _ in table.rows()
         ]
         heapq.heapify(self._order)
+
+    def _findable(self, was: Identification) -> Identification:
+        """Return it without its code, where that is nobody's now: what is gone stays in memory."""
+        if was.keyed_id is None or was.keyed_id in self._people.by_keyed_id:
+            return was
+        return msgspec.structs.replace(was, keyed_id=None, alias=None)
 
     def _is_of_nobody(self, event: PublishedEvent, identification_id: str) -> bool:
         """Whether nobody presents it: a key alone finds nothing yet, and the erased are nobody."""

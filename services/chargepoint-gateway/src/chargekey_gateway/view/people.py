@@ -14,7 +14,6 @@ from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_gateway.view.entries import (
     NEVER,
-    Grant,
     Identification,
     Installation,
     Terms,
@@ -111,7 +110,7 @@ class People:
 
     def arrange(self, user: User) -> None:
         """Work out anew what counts of what the user holds, and tell whoever listens."""
-        user.usable = usable(user)
+        user.arrange()
         self._tell(user.id)
 
     def apply(self, event: PublishedEvent) -> None:
@@ -281,6 +280,7 @@ class People:
                 event.group_id,
                 event.group_card,
             ),
+            usable=user.usable,
         )
         self.identifications[added.id] = added
         user.presents = (*user.presents, added)
@@ -375,17 +375,9 @@ class People:
     def _let_go(self, known: Identification) -> None:
         """Have it found by nothing, and presented by nobody."""
         self._forget_key(known)
+        known.usable = ()
         user = known.user
         user.presents = tuple(each for each in user.presents if each is not known)
-
-
-def usable(user: User) -> tuple[Grant, ...]:
-    """Return what counts of what the user holds, ranked."""
-    if user.blocks or not user.verified:
-        return ()
-    if not user.blocked_at:
-        return user.held
-    return tuple(grant for grant in user.held if grant.installation.id not in user.blocked_at)
 
 
 def saved_identification(known: Identification) -> SavedIdentification:

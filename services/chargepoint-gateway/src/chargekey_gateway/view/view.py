@@ -61,6 +61,11 @@ class View:
         """Know by `clock`, which tells nanoseconds since the epoch, what was a week ago."""
         self._sites = Sites()
         self._people = People(self._sites.installation)
+        # Returns what is presented by the code of a keyed id: the table itself, which all who tap
+        # are looked up in.
+        self.identification: Callable[[KeyedId], Identification | None] = (
+            self._people.by_keyed_id.get
+        )
         self._grants = Grants(self._people, self._sites)
         self._progress = Progress(SERVICES)
         known = (*access.EVENTS, *identity.EVENTS)
@@ -88,10 +93,6 @@ class View:
     def charger_by_ocpp_identity(self, ocpp_identity: str) -> Charger | None:
         """Return the charger that connects under this name."""
         return self._sites.by_ocpp_identity.get(ocpp_identity)
-
-    def identification(self, keyed_id: KeyedId) -> Identification | None:
-        """Return what is presented by the code of this keyed id."""
-        return self._people.by_keyed_id.get(keyed_id)
 
     def identifications_by_alias(self, alias: KeyedId) -> tuple[Identification, ...]:
         """Return every card whose number a truncating reader makes the same four bytes of."""
