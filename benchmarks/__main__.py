@@ -1,11 +1,15 @@
-"""Measure, print a table, and keep the results: `python -m benchmarks [name ...]`."""
+"""Measure, print a table, keep the results, and write what follows from them.
+
+`python -m benchmarks [name ...]`.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import picture, results, table
+from benchmarks import capacity, picture, results, table
 from benchmarks.apart import apart, figures_of
+from benchmarks.needs import FigureMissingError
 
 # In the order of the path: from the memory outwards to many processes.
 BENCHMARKS = (
@@ -18,8 +22,11 @@ BENCHMARKS = (
     "cold_start",
     "ocpp_authorize",
     "ocpp_connections",
+    "several_gateways",
     "grpc_authorize",
     "commands",
+    "bus_room",
+    "store_room",
     "enforced",
     "revocation",
 )
@@ -39,6 +46,10 @@ def main() -> None:
         latest = results.keep(BENCHMARKS, name, figures)
         picture.draw(latest, results.LATEST.with_suffix(".svg"))
         results.LATEST.with_suffix(".md").write_text(table.page(latest))
+    try:
+        capacity.PAGE.write_text(capacity.page(results.latest()))
+    except FigureMissingError as error:
+        print(f"docs/capacity.md stays as it is. {error}")  # noqa: T201
 
 
 if __name__ == "__main__":

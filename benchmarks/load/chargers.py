@@ -194,7 +194,7 @@ class Chargers:
             now = clock()
             if now >= until and (not due or now > until + _WITHIN):
                 break
-            while following <= now and following < until:
+            while following <= now and following < until and len(due) < len(lines):
                 fd, (_, send, tap) = next(turns)
                 if fd not in due:  # else the charger waits, and asks once it knows
                     send(tap())

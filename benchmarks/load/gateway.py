@@ -34,7 +34,7 @@ NO_BOUND = 1e9
 
 async def start(lifetime: Lifetime) -> None:
     """Let chargers in as a gateway does that has just read its streams, and tell where."""
-    url, token, *any_rate = sys.argv[1:]
+    url, token, port, *any_rate = sys.argv[1:]
     observe(lifetime, "chargepoint-gateway", "INFO")
     view = _view()
     client = await jetstream.connect(Bus(url, lambda: token), "gateway")
@@ -71,7 +71,7 @@ async def start(lifetime: Lifetime) -> None:
     lifetime.own(registry.run(), "registry")
     chargers = OcppServer(gateway, limits=limits, registry=registry)
     settle()
-    await chargers.start("127.0.0.1:0")
+    await chargers.start(f"127.0.0.1:{port}")
     lifetime.closing.push_async_callback(chargers.stop)
     told(chargers.port)
 

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psutil
 
@@ -32,6 +32,11 @@ class Running:
         """The seconds of a core that it has used, its own and the kernel's for it."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
+
+    @property
+    def open_files(self) -> int:
+        """How many files and sockets it has open, its clients' among them."""
+        return int(self._process.num_fds())
 
     @property
     def memory(self) -> int:
@@ -65,9 +70,22 @@ def running(module: str, *arguments: str) -> Iterator[Running]:
 @contextlib.contextmanager
 def gateway(*, any_rate: bool) -> Iterator[Running]:
     """Run a gateway beside a nats-server of its own; at `any_rate` chargers may say anything."""
-    rate = ["any rate"] if any_rate else []
-    with nats_server() as nats, running("gateway", nats.url, nats.token, *rate) as server:
+    with gateways(1, any_rate=any_rate) as [server]:
         yield server
+
+
+@contextlib.contextmanager
+def gateways(number: int, *, any_rate: bool) -> Iterator[Sequence[Running]]:
+    """Run so many gateways that listen on one port, as `gateway` runs one."""
+    rate = ["any rate"] if any_rate else []
+    with contextlib.ExitStack() as stack:
+        nats = stack.enter_context(nats_server())
+        started: list[Running] = []
+        for _ in range(number):
+            port = str(started[0].port) if started else "0"
+            server = running("gateway", nats.url, nats.token, port, *rate)
+            started.append(stack.enter_context(server))
+        yield started
 
 
 def told(port: int) -> None:

@@ -165,6 +165,8 @@ def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
         assert not any(map(alive, left))
         assert first.said.read_text() == ""
         assert first.chargekey("installation", "list") == "not_running"
+    view = tmp_path / "data" / "gateway" / "view"
+    assert view.stat().st_mode & 0o777 == 0o600
     # What partners were told of NATS holds again.
     nats = first.ready["nats"]
     there = ("--nats-port", nats.rpartition(":")[2])
@@ -173,6 +175,7 @@ def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
         found = second.chargekey("installation", "list")["installations"]
         assert [site["id"] for site in found] == [created["id"]]
         assert second.end(signal.SIGINT) == 0
+    assert "view_restored" in (tmp_path / "data" / "logs" / "gateway.log").read_text()
 
 
 def test_a_closed_terminal_ends_it_in_order_and_its_followers_by_name(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ lock        held while a system runs here
 secrets/    keys of the deployment, made once
 keys/       the accounts' private keys, the local administrator's among them
 accounts/   their public keys
-<service>/  a service's own data
+<service>/  a service's own data; of gateway-2 and so on the view alone
 nats/       JetStream and its server's log
 mail/       mails caught instead of sent
 logs/       one file a process
@@ -19,7 +19,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import nkeys
@@ -37,6 +37,7 @@ VERSION = "4"
 ENVIRONMENT = "CHARGEKEY_DATA"
 DEFAULT = "~/.local/share/chargekey"
 SECRET_BYTES = 32
+VIEW = "view"
 
 
 class DataDirectory:
@@ -104,6 +105,18 @@ class DataDirectory:
         with self._usable():
             own.mkdir(mode=0o700, exist_ok=True)
         return own
+
+    def view(self, name: str) -> Path:
+        """Return where a gateway keeps its view, in its own directory, made if need be."""
+        return self.service(name) / VIEW
+
+    def keep_views_of(self, names: Collection[str]) -> None:
+        """Remove the views of gateways but these: nobody has them forget who is erased."""
+        with self._usable():
+            # With whatever was left unfinished when one was killed.
+            for view in self.path.glob(f"gateway*/{VIEW}*"):
+                if view.parent.name not in names:
+                    view.unlink()
 
     def log(self, name: str) -> Path:
         """Return the file that a process's output is appended to."""

@@ -182,6 +182,16 @@ NatsPort = Annotated[
         help="Where partners' programs pull their feeds by NATS; 0 for any free port.",
     ),
 ]
+Gateways = Annotated[
+    int,
+    typer.Option(
+        "--gateways",
+        min=1,
+        max=16,
+        metavar="NUMBER",
+        help="How many processes share the port that chargers connect to: one a core, at most.",
+    ),
+]
 OperatorsAnywhere = Annotated[
     bool,
     typer.Option(

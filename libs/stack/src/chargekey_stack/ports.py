@@ -23,6 +23,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     portal: int = 0
     partners: int = 0
     nats: int = 0
+    # How many processes listen where chargers connect.
+    gateways: int = 1
 
 
 ANY_FREE = Wanted()

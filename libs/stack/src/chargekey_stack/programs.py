@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,11 @@ _DATABASE = "POSTGRES_FILE"
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Where everything listens, as `host:port`; `grpc` and `health` by service."""
+    """Where everything listens, as `host:port`; `grpc` by service, `health` by process.
+
+    Those of `gateways` share what chargers connect to, and what is called: the system gives each
+    connection to one of those that listen.
+    """
 
     ocpp: str
     http: str
@@ -31,10 +35,12 @@ class Addresses(msgspec.Struct, frozen=True):
     smtp: str
     grpc: Mapping[str, str]
     health: Mapping[str, str]
+    gateways: Sequence[str] = ("gateway",)
 
     @classmethod
     def reserve(cls, ports: Ports, wanted: Wanted = ANY_FREE) -> Addresses:
         """Reserve a port for each; raises PortTakenError."""
+        others = tuple(f"gateway-{number}" for number in range(2, wanted.gateways + 1))
 
         def address(port: int = 0) -> str:
             return f"{HOST}:{ports.reserve(port)}"
@@ -45,7 +51,8 @@ class Addresses(msgspec.Struct, frozen=True):
             partners=address(wanted.partners),
             smtp=address(),
             grpc={name: address() for name in GRPC_SERVICES},
-            health={name: address() for name in (*GRPC_SERVICES, "portal")},
+            health={name: address() for name in (*GRPC_SERVICES, *others, "portal")},
+            gateways=("gateway", *others),
         )
 
     @property
@@ -115,13 +122,17 @@ def programs(
             "ADMINISTRATORS": administrator,
             **_registered(openid, portal_url),
         },
-        "gateway": {
-            **keyed_ids,
-            **charger_passwords,
-            **access,
-            **identity,
-            "OCPP_ADDRESS": addresses.ocpp,
-            "OPERATORS_ANYWHERE": str(operators_anywhere),
+        **{
+            name: {
+                **keyed_ids,
+                **charger_passwords,
+                **access,
+                **identity,
+                "OCPP_ADDRESS": addresses.ocpp,
+                "OPERATORS_ANYWHERE": str(operators_anywhere),
+                "SNAPSHOT_FILE": data.view(name),
+            }
+            for name in addresses.gateways
         },
         "history": {
             **access,
@@ -192,19 +203,25 @@ def _every_service(name: str, data: DataDirectory, nats_url: str) -> Mapping[str
         "NATS_URL": nats_url,
         "NATS_TOKEN_FILE": data.token("nats_token"),
         "ACCOUNTS": data.accounts,
-        "ACCOUNT_KEY_FILE": data.account(service_account(name)),
+        "ACCOUNT_KEY_FILE": data.account(service_account(_service(name))),
     }
 
 
+def _service(name: str) -> str:
+    """Return the service that a process is one of: gateway-2 is a gateway."""
+    return name.partition("-")[0]
+
+
 def _program(name: str, own: Mapping[str, str | Path], addresses: Addresses) -> Program:
-    grpc = addresses.grpc.get(name)
+    service = _service(name)
+    grpc = addresses.grpc.get(service)
     settings: dict[str, str | Path] = {
         "HEALTH_ADDRESS": addresses.health[name],
         **({} if grpc is None else {"GRPC_ADDRESS": grpc}),
         **own,
     }
-    prefix = f"{_PREFIX}{name.upper()}_"
-    script = Path(sysconfig.get_path("scripts")) / f"chargekey-{name}"
+    prefix = f"{_PREFIX}{service.upper()}_"
+    script = Path(sysconfig.get_path("scripts")) / f"chargekey-{service}"
     return Program(
         name,
         (sys.executable, str(script)),

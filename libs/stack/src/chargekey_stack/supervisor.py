@@ -70,6 +70,7 @@ async def running(
         postgres = held.enter_context(database(data, store, tell))
         ports = held.enter_context(contextlib.closing(Ports()))
         addresses = Addresses.reserve(ports, wanted)
+        data.keep_views_of(addresses.gateways)
         if wanted.nats:
             refuse_taken(wanted.nats)
         guard = held.enter_context(contextlib.closing(Guard(lock, data.system_file, tell)))

@@ -15,6 +15,7 @@ from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.interruption import Interruptible
 from chargekey_stack.options import (
     Administrator,
+    Gateways,
     KeepHistory,
     NatsPort,
     OcppPort,
@@ -38,6 +39,7 @@ app = typer.Typer()
 def up(
     *,
     ocpp_port: OcppPort = 0,
+    gateways: Gateways = 1,
     portal_port: PortalPort = 0,
     partners_port: PartnersPort = 0,
     nats_port: NatsPort = 0,
@@ -57,7 +59,13 @@ def up(
 
     system = running(
         DataDirectory(data),
-        Wanted(ocpp=ocpp_port, portal=portal_port, partners=partners_port, nats=nats_port),
+        Wanted(
+            ocpp=ocpp_port,
+            portal=portal_port,
+            partners=partners_port,
+            nats=nats_port,
+            gateways=gateways,
+        ),
         store=store,
         operators_anywhere=operators_anywhere,
         keep_history=keep_history,

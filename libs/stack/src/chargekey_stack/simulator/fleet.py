@@ -15,7 +15,7 @@ from chargekey.identity.v1 import users_pb2
 from chargekey_common.errors import ChargekeyError
 from chargekey_common.grpc.client import remote_error
 from chargekey_stack.client import Client
-from chargekey_stack.errors import ChargerDisconnectedError
+from chargekey_stack.errors import ChargerDisconnectedError, ChargerRefusedError
 from chargekey_stack.simulator.charger import SimulatedCharger, Version
 from chargekey_stack.simulator.population import ocpp_identity
 from chargekey_stack.simulator.provision import Site
@@ -120,7 +120,8 @@ class Fleet:
         for attempt in range(CONNECT_ATTEMPTS):
             try:
                 await charger.connect()
-            except ChargerDisconnectedError as error:
+            except (ChargerDisconnectedError, ChargerRefusedError) as error:
+                # Of several gateways this one may not have heard of the charger yet.
                 self._tally.failed("connect", error.code)
                 await asyncio.sleep(2**attempt)
             else:
