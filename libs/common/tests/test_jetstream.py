@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import BadSubjectError, ConnectionClosedError, NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
 from structlog.testing import capture_logs
 
 from chargekey_common import jetstream
@@ -128,3 +131,83 @@ async def test_what_was_flushed_is_there_for_everybody(nats_server: NatsServer) 
 
 async def _answer(message: Msg) -> None:
     await message.respond(b"heard")
+
+
+async def test_what_is_taken_is_taken_again_after_the_server_was_gone(
+    nats_server: NatsServer,
+) -> None:
+    client = await jetstream.connect(nats_server.bus, "test")
+    try:
+        taken: list[Taken] = []
+        kept, given_up, ended = [
+            await client.take(subject, taken.append) for subject in ("kept", "given_up", "ended")
+        ]
+        await ended.unsubscribe()
+        await asyncio.to_thread(nats_server.stop)
+        await until(lambda: not client.is_connected)
+        await given_up.unsubscribe()
+        await client.take("new", taken.append)
+        await asyncio.to_thread(nats_server.start)
+        await until(lambda: client.is_connected)
+        for subject in ("kept", "given_up", "ended", "new"):
+            await client.publish(subject, subject.encode())
+        await client.flush()
+        assert [each.data for each in taken] == [b"kept", b"new"]
+        await kept.unsubscribe()
+        await kept.unsubscribe()
+        await client.publish("kept")
+        await client.flush()
+        assert len(taken) == 2
+    finally:
+        await jetstream.close(client)
+    with pytest.raises(ConnectionClosedError):
+        await client.take("kept", taken.append)
+    with pytest.raises(ConnectionClosedError):
+        await kept.unsubscribe()
+
+
+@pytest.mark.parametrize("subject", ["", " ", "a b", "a\r\nPUB b 0"])
+async def test_what_would_be_more_than_a_subject_is_not_taken(
+    nats_server: NatsServer, subject: str
+) -> None:
+    client = await jetstream.connect(nats_server.bus, "test")
+    try:
+        with pytest.raises(BadSubjectError):
+            await client.take(subject, print)
+    finally:
+        await jetstream.close(client)
+
+
+async def test_a_subject_that_is_taken_has_no_task(nats_server: NatsServer) -> None:
+    """Whoever has one for everybody has few KiB for each."""
+    client = await jetstream.connect(nats_server.bus, "test")
+    try:
+        before = asyncio.all_tasks()
+        for number in range(100):
+            await client.take(f"of.{number}", print)
+        await client.flush()
+        assert asyncio.all_tasks() == before
+    finally:
+        await jetstream.close(client)
+
+
+async def test_a_question_is_answered_by_nobody_too_late_or_in_time(
+    nats_server: NatsServer,
+) -> None:
+    client = await jetstream.connect(nats_server.bus, "test")
+    try:
+        with pytest.raises(NoRespondersError):
+            await client.ask("question", b"", 20)
+
+        asked: list[Taken] = []
+        await client.take("question", asked.append)
+        with pytest.raises(NatsTimeoutError):
+            await client.ask("question", b"first", 0.05)
+        asking = [asyncio.create_task(client.ask("question", each, 20)) for each in (b"2", b"3")]
+        await until(lambda: len(asked) == 3)
+        for each in reversed(asked):  # the first of them is not waited for any more
+            await client.publish(each.reply.decode(), b"to " + each.data, headers={"ce-id": "1"})
+            await client.publish(each.reply.decode(), b"said twice")
+        assert await asyncio.gather(*asking) == [b"to 2", b"to 3"]
+    finally:
+        await jetstream.close(client)

@@ -147,7 +147,7 @@ async def test_who_looks_after_a_charger_is_told_to_it_as_one_who_may_stop(
         "groupIdToken": {"idToken": SITE, "type": "Central"},
         "cacheExpiryDateTime": timestamps.write(NOW + MINUTE),
     }
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await replica.gateway.deciding.idle()  # nothing waits to be told
     # What decides stays what it is, and says why.
     run = replica.gateway.deciding.dry_run(replica.charger(), OTHERS_CARD)

@@ -254,7 +254,7 @@ async def test_a_view_that_does_not_get_there_costs_its_questions_their_answers(
     monkeypatch.setattr(questions, "LONGEST_WAIT", 0.1)
     never = str(Position("access", "0" * 16, 99))
     waits = pb.AuthorizeRequest(charger_id="garage", code=CARD, at_least=[never])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(8):
         outcomes = await in_batch(world, [waits, ASKED["open_charger"]] * 100)
     assert [said(each) for each in outcomes] == ["view_behind", "open_charger"] * 100
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chargekey_common.keyed_ids import KeyedId
+from chargekey_common.positions import Position
 from chargekey_common.published import identity
 from chargekey_common.published.envelope import PublishedEvent
 from chargekey_common.testing.waiting import until
@@ -30,6 +31,12 @@ from .test_view import ACCESS, IDENTITY, KEY, REVOKE, fill, message
 
 OTHER_KEY = "ab" * 16
 PLACES = {"ACCESS": Place(7, "then"), "IDENTITY": Place(9, None)}
+
+
+def places(view: View) -> dict[str, Place]:
+    """Return how far a view is as a reading tells it."""
+    told = map(Position.parse, view.positions)
+    return {each.service.upper(): Place(each.number, each.generation) for each in told}
 
 
 def again(view: View) -> View:
@@ -156,7 +163,7 @@ def test_a_file_of_another_version_is_not_read(
 async def test_it_is_written_by_a_child_that_holds_nothing_open(tmp_path: Path) -> None:
     view = View()
     fill(view, [*ACCESS, *IDENTITY])
-    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(tmp_path / "view", view, lambda: places(view), interval=0.01)
     os.mkfifo(tmp_path / "view.new")  # where the child waits for a reader
     here, there = os.pipe()
     writing = asyncio.create_task(kept.write())
@@ -173,7 +180,7 @@ async def test_it_is_written_by_a_child_that_holds_nothing_open(tmp_path: Path) 
 async def test_a_child_writes_what_was_known_when_it_began(tmp_path: Path) -> None:
     view = View()
     fill(view, [*ACCESS, *IDENTITY])
-    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(tmp_path / "view", view, lambda: places(view), interval=0.01)
     writing = asyncio.create_task(kept.write())
     await asyncio.sleep(0)  # forked by now
     then = view.digest()
@@ -191,7 +198,7 @@ async def test_a_child_writes_what_was_known_when_it_began(tmp_path: Path) -> No
 async def test_a_child_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
     view = View()
     fill(view, ACCESS)
-    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(tmp_path / "view", view, lambda: places(view), interval=0.01)
     os.mkfifo(tmp_path / "view.new")
     before = {*psutil.Process().children()}
     writing = asyncio.create_task(kept.write())
@@ -205,7 +212,7 @@ async def test_a_child_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
 
 async def test_what_has_not_changed_is_not_written_again(tmp_path: Path) -> None:
     view = View()
-    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(tmp_path / "view", view, lambda: places(view), interval=0.01)
     await kept.write()  # nothing is known
     assert not (tmp_path / "view").exists()
     fill(view, ACCESS)
@@ -228,7 +235,7 @@ def test_at_the_end_it_is_written_without_a_child(
     """Who is told to end has not the time of a child that lets everybody else go first."""
     monkeypatch.setattr(os, "fork", None)
     view = View()
-    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(tmp_path / "view", view, lambda: places(view), interval=0.01)
     kept.write_at_the_end()  # nothing is known
     assert not (tmp_path / "view").exists()
     fill(view, [*ACCESS, *IDENTITY])
@@ -259,7 +266,7 @@ async def test_what_is_to_be_forgotten_is_kept_in_no_file(
     file = tmp_path / "view"
     view = View()
     fill(view, [*ACCESS, *IDENTITY])
-    kept = Snapshots(file, view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(file, view, lambda: places(view), interval=0.01)
     await kept.write()
     assert file.exists()
     writing = asyncio.create_task(kept.write())  # nothing new
@@ -307,7 +314,7 @@ async def test_a_full_disk_leaves_the_file_there_was(
 ) -> None:
     view = View()
     fill(view, ACCESS)
-    kept = Snapshots(tmp_path / "view", view, lambda: PLACES, interval=0.01)
+    kept = Snapshots(tmp_path / "view", view, lambda: places(view), interval=0.01)
     await kept.write()
     before = (tmp_path / "view").read_bytes()
     fill(view, IDENTITY)

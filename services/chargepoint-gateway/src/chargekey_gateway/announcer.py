@@ -24,7 +24,9 @@ from chargekey_gateway.metrics import ANNOUNCEMENTS_DROPPED
 from chargekey_gateway.sessions.stream import SOURCE
 
 CHARGERS_STREAM = "CHARGERS"
-CAPACITY = 10_000
+# Fifteen thousand chargers that come back at once tell two things each, faster than one after the
+# other is acknowledged.
+CAPACITY = 40_000
 # Of one kind, by one actor, of one thing, within a window; a sound charger tells of less. The
 # streams are kept, and the sequences of SESSIONS are OCPP 1.6's transaction ids, which end.
 SHARE = 100

@@ -14,6 +14,7 @@ from chargekey_common.grpc.server import Server
 from chargekey_common.process import Lifetime
 from chargekey_common.settings import load
 from chargekey_common.telemetry import HealthServer, Readiness, observe
+from chargekey_gateway.application.gateway import Gateway
 from chargekey_gateway.reading import Reading
 from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.view.view import View
@@ -50,6 +51,7 @@ async def start(lifetime: Lifetime) -> None:
     gc.disable()  # until everything is read: none of it is garbage
     view = View()
     ready = asyncio.Event()
+    gateway: Gateway | None = None
     reading: Reading | None = None
     health = HealthServer(
         lifetime,
@@ -67,9 +69,14 @@ async def start(lifetime: Lifetime) -> None:
     client = await jetstream.connect(jetstream.bus(lifetime, settings), "gateway")
     lifetime.closing.push_async_callback(jetstream.close, client)
     access, identity = others(lifetime, settings, certificates)
-    places = await restored(settings, view)
-    kept = snapshots(settings, view, lambda: {} if reading is None else reading.places)
-    gateway, reading = await begin(lifetime, settings, client, access, identity, view, places)
+    snapshot = await restored(settings, view)
+    kept = snapshots(
+        settings,
+        view,
+        lambda: {} if reading is None else reading.places,
+        lambda: None if gateway is None else gateway.told,
+    )
+    gateway, reading = await begin(lifetime, settings, client, access, identity, view, snapshot)
     chargers = ocpp_server(lifetime, settings, gateway, client)
     verifier = Verifier(settings.accounts, issued_keys(identity))
     first, *beside = services(gateway, chargers, identity)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from chargekey_common.follower import Follower
+from chargekey_common.follower import Follower, Message
 from chargekey_common.jetstream import StreamClient
 from chargekey_common.process import Lifetime
 from chargekey_common.standing import Standing
@@ -42,16 +42,17 @@ class Reading:
         starts: RemoteStarts,
         places: Mapping[str, Place] | None = None,
     ) -> None:
-        """Read behind `places` for a view that knows what is before these."""
+        """Read behind `places`, where view and running sessions know what is before these."""
         self._client = client
         self._view = view
         self._of_view = [
-            _follower(client, service.upper(), view, places or {}) for service in SERVICES
+            _follower(client, service.upper(), view.follow, places or {}) for service in SERVICES
         ]
         self._freshness = Freshness(view, self._of_view)
+        of_sessions = _follower(client, STREAM, running.follow, places or {})
+        self._kept = [*self._of_view, of_sessions]
         self._followers = [
-            *self._of_view,
-            Follower(client, STREAM, running.follow),
+            *self._kept,
             Follower(client, lockouts.STREAM, locks.follow),
             Follower(client, last_known.STREAM, answers.follow),
             Follower(client, confirmed.STREAM, chargers.follow),
@@ -65,8 +66,8 @@ class Reading:
 
     @property
     def places(self) -> Mapping[str, Place]:
-        """How far the streams are read that the view is made from."""
-        return {each.stream: Place(each.sequence, each.made) for each in self._of_view}
+        """How far the streams are read of which all is known that counts."""
+        return {each.stream: Place(each.sequence, each.made) for each in self._kept}
 
     def begin(self, lifetime: Lifetime) -> None:
         """Read for the whole life of the process."""
@@ -100,7 +101,10 @@ class Reading:
 
 
 def _follower(
-    client: StreamClient, stream: str, view: View, places: Mapping[str, Place]
+    client: StreamClient,
+    stream: str,
+    handle: Callable[[Sequence[Message]], Awaitable[None]],
+    places: Mapping[str, Place],
 ) -> Follower:
     place = places.get(stream, BEGINNING)
-    return Follower(client, stream, view.follow, after=place.sequence, made=place.made)
+    return Follower(client, stream, handle, after=place.sequence, made=place.made)

@@ -22,12 +22,11 @@ from typing import Protocol
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
 
+from chargekey_common import jetstream
 from chargekey_common.errors import UnavailableError
+from chargekey_common.jetstream import StreamClient, Taking
 from chargekey_gateway.charger_states import ChargerState
 from chargekey_gateway.command_errors import ChargerOfflineError, ChargerSilentError
 from chargekey_gateway.commands import AnyCommand, Outcome, Result, SendLocalList
@@ -41,6 +40,7 @@ WATCH = 1.0
 ON_THE_WAY = 1.0  # added to a deadline that the other side keeps, too
 ASKED_AT_ONCE = 256
 
+_BEFORE = f"{SUBJECT}.".encode()
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # what cannot stand for other subjects
 
 log = structlog.get_logger()
@@ -147,12 +147,12 @@ _ANSWERS: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 class _Held:
     """A place that is listened for; `since` in nanoseconds."""
 
-    __slots__ = ("place", "since", "subscription")
+    __slots__ = ("place", "since", "taking")
 
     def __init__(self, place: Place, since: int) -> None:
         self.place = place
         self.since = since
-        self.subscription: Subscription | None = None
+        self.taking: Taking | None = None
 
 
 class _FromElsewhere:
@@ -186,7 +186,7 @@ class Registry:
 
     def __init__(
         self,
-        client: Client,
+        client: StreamClient,
         *,
         patience: float,
         clock: Callable[[], int] = time.time_ns,
@@ -226,13 +226,8 @@ class Registry:
             return False
         held = _Held(place, self._clock())
         self._held[charger_id] = held
-
-        async def hear(message: Msg) -> None:
-            # Each in a task of its own: a command lasts, and others want to know meanwhile.
-            self._own(self._answer(charger_id, held, message))
-
         try:
-            held.subscription = await self._client.subscribe(subject(charger_id), cb=hear)
+            held.taking = await self._client.take(subject(charger_id), self._hear)
             await self._say_here(charger_id, held)
         except asyncio.CancelledError:
             self.leave(charger_id, place)
@@ -247,9 +242,9 @@ class Registry:
         if held is None or held.place is not place:
             return
         del self._held[charger_id]
-        if held.subscription is not None:
+        if held.taking is not None:
             # Before anything that this replica may ask there next, in the order of NATS.
-            self._own(_unsubscribe(held.subscription))
+            self._own(_unsubscribe(held.taking))
 
     # For whoever wants something of a charger.
 
@@ -315,8 +310,8 @@ class Registry:
         if not self._client.is_connected:
             raise UnavailableError
         try:
-            message = await self._client.request(
-                subject(charger_id), msgspec.json.encode(question), timeout=within
+            answer = await self._client.ask(
+                subject(charger_id), msgspec.json.encode(question), within
             )
         except NoRespondersError as error:
             raise ChargerOfflineError from error
@@ -325,7 +320,7 @@ class Registry:
         except (nats.errors.Error, OSError) as error:
             raise UnavailableError from error
         try:
-            return _ANSWERS.decode(message.data)
+            return _ANSWERS.decode(answer)
         except msgspec.DecodeError as error:  # a replica of another release
             log.warning("registry_message_unreadable", charger=charger_id)
             raise UnavailableError from error
@@ -349,34 +344,41 @@ class Registry:
                 return False
         return False  # somebody who cannot say that it lives
 
-    async def _answer(self, charger_id: str, held: _Held, message: Msg) -> None:
+    def _hear(self, message: jetstream.Taken) -> None:
+        charger_id = message.subject.removeprefix(_BEFORE).decode()
         try:
             question = _QUESTIONS.decode(message.data)
         except msgspec.DecodeError:
             log.warning("registry_message_unreadable", charger=charger_id)
             return
-        is_here = self._held.get(charger_id) is held
+        if isinstance(question, Here) and question.replica == self.replica:
+            return  # its own word
+        # Each in a task of its own: a command lasts, and others want to know meanwhile.
+        self._own(self._answer(charger_id, question, message.reply.decode()))
+
+    async def _answer(self, charger_id: str, question: Question, reply: str) -> None:
+        held = self._held.get(charger_id)
         answer: Answer | None = Nobody()
         match question:
             case CarryOut(SendLocalList()):
                 log.warning("registry_message_unreadable", charger=charger_id)
                 return
-            case CarryOut(command) if is_here:
+            case CarryOut(command) if held is not None:
                 answer = await self._carried_out(held, command)
-            case Look() if is_here:
+            case Look() if held is not None:
                 presence = held.place.presence()
                 answer = Nobody() if presence is None else Present(presence)
-            case Claim() if is_here:
+            case Claim() if held is not None:
                 answer = Taken() if await _lives(held.place) else Nobody()
-            case Leave() if is_here:
+            case Leave() if held is not None:
                 held.place.disconnect()
                 answer = Left()
             case Here():
-                if is_here and question.replica != self.replica:
+                if held is not None:
                     await self._meet(charger_id, held, question)
                 answer = None
-        if answer is not None and message.reply:
-            await message.respond(msgspec.json.encode(answer))
+        if answer is not None and reply:
+            await self._client.publish(reply, msgspec.json.encode(answer))
 
     async def _carried_out(self, held: _Held, command: AnyCommand) -> Done | Nobody:
         try:
@@ -441,8 +443,8 @@ async def _lives(place: Place) -> bool:
     return await newcomer.stays
 
 
-async def _unsubscribe(subscription: Subscription) -> None:
+async def _unsubscribe(taking: Taking) -> None:
     try:
-        await subscription.unsubscribe()
+        await taking.unsubscribe()
     except nats.errors.Error as error:  # there is nothing to unsubscribe from any more
         log.debug("registry_closed", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""The view in a file, so that a gateway that starts again reads only what came since.
+"""What a gateway knows in a file, so that one that starts again reads only what came since.
 
 Written by a forked child, which has the view as it was at one moment, while taps go on. A file
 that is of another version, or not whole, is not read: then the streams are, from their
@@ -23,6 +23,8 @@ import structlog
 from prometheus_client import Gauge
 
 from chargekey_common import whole_files
+from chargekey_gateway.reconcile.seen import SavedSeen
+from chargekey_gateway.sessions.running import SavedSessions
 from chargekey_gateway.view.saved import VERSION, SavedView
 from chargekey_gateway.view.view import View
 
@@ -45,11 +47,22 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     made: str | None
 
 
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """What the stream of sessions has told."""
+
+    sessions: SavedSessions
+    seen: SavedSeen
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """The view, and how far the streams were read that it was made from, by their names."""
+    """The view and sessions, and how far the streams were read that tell of them, by their names.
+
+    Nothing of sessions where their stream is to be read from its beginning.
+    """
 
     places: dict[str, Place]
     view: SavedView
+    told: Told | None = None
 
 
 def write(file: Path, snapshot: Snapshot) -> None:
@@ -90,9 +103,14 @@ class Snapshots:
     """Writes the view now and then, where anything has changed."""
 
     def __init__(
-        self, file: Path, view: View, places: Callable[[], Mapping[str, Place]], interval: float
+        self,
+        file: Path,
+        view: View,
+        places: Callable[[], Mapping[str, Place]],
+        interval: float,
+        told: Callable[[], Told | None] = lambda: None,
     ) -> None:
-        """Write to `file` every `interval` seconds; `places` tells how far the view is.
+        """Write to `file` every `interval` seconds; `places` tells how far view and `told` are.
 
         Belong to a view that has yet to read on from what the file says: what is to be forgotten
         then, too, is kept no longer.
@@ -101,7 +119,8 @@ class Snapshots:
         self._view = view
         self._places = places
         self._interval = interval
-        self._written: tuple[str, ...] = ()
+        self._told = told
+        self._written: Mapping[str, Place] = {}
         self._forgotten = 0
         view.on_forgotten(self._remove)
 
@@ -115,7 +134,7 @@ class Snapshots:
         """Write what is known now; return once it is in the file, or could not be put there."""
         if not self._has_changed:
             return
-        positions, forgotten = self._view.positions, self._forgotten
+        places, forgotten = self._places(), self._forgotten
         child = self._fork()
         try:
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
@@ -129,7 +148,7 @@ class Snapshots:
         if forgotten != self._forgotten:
             self._remove()  # what was forgotten meanwhile is in it
             return
-        self._written = positions
+        self._written = places
         _WRITTEN.set(time.time())
 
     def _remove(self) -> None:
@@ -139,7 +158,7 @@ class Snapshots:
             self._file.unlink(missing_ok=True)
         except OSError as error:
             log.error("view_snapshot_not_removed", error=error.strerror)  # noqa: TRY400 - no more to tell
-        self._written = ()
+        self._written = {}
 
     def write_at_the_end(self) -> None:
         """Write what is known, and have everybody wait for it: nobody taps here any more."""
@@ -152,10 +171,10 @@ class Snapshots:
 
     @property
     def _has_changed(self) -> bool:
-        return self._view.positions != self._written and self._view.whole
+        return self._places() != self._written and self._view.whole
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(dict(self._places()), self._view.saved())
+        return Snapshot(dict(self._places()), self._view.saved(), self._told())
 
     def _fork(self) -> int:
         with warnings.catch_warnings():

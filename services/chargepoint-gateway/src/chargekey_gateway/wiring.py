@@ -35,7 +35,7 @@ from chargekey_gateway.registry import Registry
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.settings import GatewaySettings
-from chargekey_gateway.snapshots import Place, Snapshots, read
+from chargekey_gateway.snapshots import Place, Snapshot, Snapshots, Told, read
 from chargekey_gateway.streams import keep_streams
 from chargekey_gateway.unknown_codes import UnknownCodes
 from chargekey_gateway.view.view import View
@@ -94,25 +94,27 @@ def others(
     return access, identity
 
 
-async def restored(settings: GatewaySettings, view: View) -> Mapping[str, Place]:
-    """Let the view be what its file says, where there is one; return where to read on."""
+async def restored(settings: GatewaySettings, view: View) -> Snapshot | None:
+    """Let the view be what the file says, where there is one; return what else it says."""
     if settings.snapshot_file is None:
-        return {}
+        return None
     snapshot = await asyncio.to_thread(read, settings.snapshot_file)
-    if snapshot is None:
-        return {}
-    view.restore(snapshot.view)
-    log.info("view_restored", positions=view.positions)
-    return snapshot.places
+    if snapshot is not None:
+        view.restore(snapshot.view)
+        log.info("view_restored", positions=view.positions)
+    return snapshot
 
 
 def snapshots(
-    settings: GatewaySettings, view: View, places: Callable[[], Mapping[str, Place]]
+    settings: GatewaySettings,
+    view: View,
+    places: Callable[[], Mapping[str, Place]],
+    told: Callable[[], Told | None],
 ) -> Snapshots | None:
-    """Return what writes the view to its file, where there is to be one."""
+    """Return what writes all that to its file, where there is to be one."""
     if settings.snapshot_file is None:
         return None
-    return Snapshots(settings.snapshot_file, view, places, settings.snapshot_interval)
+    return Snapshots(settings.snapshot_file, view, places, settings.snapshot_interval, told)
 
 
 async def begin(
@@ -122,9 +124,9 @@ async def begin(
     access: aio.Channel,
     identity: aio.Channel,
     view: View,
-    places: Mapping[str, Place],
+    snapshot: Snapshot | None,
 ) -> tuple[Gateway, Reading]:
-    """Return the gateway, at work, and the reading of the streams, begun behind `places`."""
+    """Return the gateway, at work, and the reading of the streams, begun behind `snapshot`."""
     unknown_codes = UnknownCodes(identity)
     lifetime.own(unknown_codes.run(), "unknown codes")
     running = RunningSessions()
@@ -142,6 +144,8 @@ async def begin(
         operators=asking,
         codes=IdentityCodes(identity),
     )
+    if snapshot is not None and snapshot.told is not None:
+        gateway.remember(snapshot.told)
     lifetime.own(
         keep_streams(
             client,
@@ -167,7 +171,7 @@ async def begin(
         answers,
         gateway.confirmed,
         gateway.remote_starts,
-        places,
+        {} if snapshot is None else snapshot.places,
     )
     reading.begin(lifetime)
     return gateway, reading

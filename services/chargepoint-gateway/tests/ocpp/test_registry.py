@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -116,6 +117,35 @@ async def answer(socket: ClientConnection, payload: dict[str, Any]) -> str:
             pass
     await socket.send(json.dumps([3, call[1], payload]))
     return str(call[2])
+
+
+# What a charger that is only there takes: there are fifteen thousand of them in a process.
+
+
+async def test_a_charger_that_is_listened_for_has_no_task_and_few_objects(
+    nats_server: NatsServer,
+) -> None:
+    client = await jetstream.connect(nats_server.bus, "replica")
+    try:
+        there = Registry(client, patience=PATIENCE)
+        place: Any = object()
+        await there.arrive("charger-0", place)
+        await client.flush()
+        tasks, objects = asyncio.all_tasks(), counted()
+        for number in range(1, 101):
+            await there.arrive(f"charger-{number}", place)
+        await client.flush()
+        assert asyncio.all_tasks() == tasks
+        # What is held and what is taken, and room for others' doing.
+        assert (counted() - objects) / 100 < 4
+    finally:
+        await jetstream.close(client)
+
+
+def counted() -> int:
+    """Count what the garbage collector has to look at."""
+    gc.collect()
+    return len(gc.get_objects())
 
 
 # Commands.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
+import resource
 import socket
 import ssl
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ from websockets.headers import build_authorization_basic
 from chargekey_common.errors import CannotRunError
 from chargekey_common.process import Lifetime
 from chargekey_common.testing.authority import DAY, NOW, Authority
+from chargekey_common.testing.waiting import until
+from chargekey_gateway.api import websocket
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.ocpp.certificates import CertificateFiles
 from chargekey_gateway.ocpp.limits import Limits
@@ -487,6 +491,51 @@ async def test_who_comes_back_with_all_others_waits_and_is_answered(ports: Ports
     for each in together:
         reader, writer = await asyncio.open_connection(sock=each)
         assert (await closed(reader)).startswith(b"HTTP/1.1 4")
+        writer.close()
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Have this process open no file, and accept no connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    with contextlib.ExitStack() as filled:
+        with contextlib.suppress(OSError):
+            while True:
+                filled.callback(os.close, os.dup(0))
+        filled.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        yield
+
+
+async def test_who_comes_while_there_is_no_room_is_let_in_later(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O10: the process has as many files open as it may, for a while."""
+    await ports.start(1)
+    monkeypatch.setattr(websocket, "ROOM_AGAIN", 0.01)
+    charger = socket.socket()
+    charger.settimeout(0)
+    with capture_logs() as logs, no_more_files():
+        address = "127.0.0.1", ports.server.port
+        await asyncio.get_running_loop().sock_connect(charger, address)
+        await until(lambda: any(line["event"] == "connection_not_accepted" for line in logs))
+    reader, writer = await asyncio.open_connection(sock=charger)
+    writer.write(b"GET /ocpp/nobody HTTP/1.1\r\n\r\n")
+    assert (await closed(reader)).startswith(b"HTTP/1.1 4")
+    writer.close()
+
+
+async def test_who_waits_when_the_server_stops_is_sent_away(ports: Ports) -> None:
+    """O10: of those that were accepted, and of those that were not yet."""
+    await ports.start(1, opening_connections=20)
+    together = [socket.create_connection(("127.0.0.1", ports.server.port)) for _ in range(100)]
+    await asyncio.sleep(0)
+    await ports.server.stop()
+    for each in together:
+        reader, writer = await asyncio.open_connection(sock=each)
+        with contextlib.suppress(ConnectionResetError):
+            assert await closed(reader) == b""
         writer.close()
 
 

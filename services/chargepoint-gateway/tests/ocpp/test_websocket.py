@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import ocpp.v16
 import pytest
+import uvloop
 from ocpp.routing import on
 from ocpp.v16 import call, call_result
 from ocpp.v16.enums import ConfigurationStatus, RemoteStartStopStatus
@@ -23,13 +24,16 @@ from websockets import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chargekey_gateway.api.charger_socket import ChargerSocket
-from chargekey_gateway.api.websocket import DIALECTS
+from chargekey_gateway.api.websocket import DIALECTS, OcppServer
 from chargekey_gateway.command_errors import ChargerOfflineError
 from chargekey_gateway.commands import RemoteStop
+from chargekey_gateway.ocpp.limits import Limits
 from chargekey_gateway.ocpp16.routes import OCPP16
 
+from .conftest import Door, gateway_with_cards
+
 if TYPE_CHECKING:
-    from .conftest import Door, GatewayInMemory
+    from .conftest import GatewayInMemory
 
 OP_CONT, OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 0, 1, 2, 8, 9, 10
 PATIENCE = 20  # seconds after which a test fails and does not hang
@@ -559,11 +563,11 @@ async def test_a_charger_that_says_nothing_of_its_own_is_1008(
 
 
 async def test_a_call_in_time_is_enough(new_door: Callable[..., Awaitable[Door]]) -> None:
-    door = await new_door(first_call_timeout=0.2, idle_timeout=0.3)
+    door = await new_door(first_call_timeout=1.0, idle_timeout=1.2)
     async with raw(door) as charger:
         charger.send(OP_TEXT, HEARTBEAT.encode())
         assert (await charger.receive())[0] == OP_TEXT
-        assert (await charger.receive())[0] == OP_PING  # 0.3 s later the connection still lives
+        assert (await charger.receive())[0] == OP_PING  # 1.2 s later the connection still lives
 
 
 async def test_an_idle_charger_is_pinged_and_stays(
@@ -577,7 +581,30 @@ async def test_an_idle_charger_is_pinged_and_stays(
             assert opcode == OP_PING
             charger.send(OP_PONG, data)
         charger.send(OP_TEXT, HEARTBEAT.encode())
-        assert (await charger.receive())[0] == OP_TEXT
+        # On a busy machine it may be pinged once more before it is answered.
+        while (opcode := (await charger.receive())[0]) == OP_PING:
+            pass
+        assert opcode == OP_TEXT
+
+
+def test_a_charger_that_answers_within_a_tick_of_the_clock_stays() -> None:
+    """O11: a loop of uvloop's, as services have it, tells time in milliseconds."""
+
+    async def pinged() -> None:
+        gateway = gateway_with_cards()
+        server = OcppServer(
+            gateway,  # type: ignore[arg-type]
+            limits=Limits(idle_timeout=0.02, pong_timeout=0.5, close_timeout=0.2),
+        )
+        await server.start("127.0.0.1:0")
+        async with raw(Door(server, gateway)) as charger:
+            for _ in range(4):
+                opcode, data = await charger.receive()
+                assert opcode == OP_PING
+                charger.send(OP_PONG, data)
+        await server.stop()
+
+    uvloop.run(pinged())
 
 
 @EVERY_VERSION
@@ -671,7 +698,7 @@ async def test_a_charger_that_hangs_up_while_it_is_asked_is_replaced_at_once(doo
 
 async def test_only_one_newcomer_waits(new_door: Callable[..., Awaitable[Door]]) -> None:
     """O9."""
-    door = await new_door(displacement_timeout=0.3)
+    door = await new_door(displacement_timeout=1.0)
     async with raw(door), door.open() as second, door.open() as third:
         assert await close_code(third) == 1008
         await heartbeat(second)

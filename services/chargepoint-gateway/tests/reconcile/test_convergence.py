@@ -18,6 +18,7 @@ from chargekey_common.published.chargers import (
     LocalListConfirmed,
     RebootRequired,
 )
+from chargekey_common.testing.waiting import until
 from chargekey_gateway.commands import (
     ChangeSetting,
     ClearCache,
@@ -31,6 +32,7 @@ from chargekey_gateway.commands import (
 )
 from chargekey_gateway.reconcile import local_list
 from chargekey_gateway.reconcile.convergence import Step
+from chargekey_gateway.reconcile.newcomers import Newcomers
 
 from .conftest import ADA, BOB, LONG, SOON, Replica, Site, StandardCharger
 
@@ -419,6 +421,45 @@ async def test_who_has_just_connected_is_asked_for_nothing_before_it_has_booted_
     replica.reconciler.booted(charger.charger)
     await replica.settled()
     assert_converged(replica, charger)
+
+
+async def test_who_must_stop_waits_for_no_others_that_come(
+    new_replica: NewReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As everybody else does who comes together with many (O10)."""
+    monkeypatch.setattr(Newcomers, "came", lambda *_: None)
+    site = Site("first", "second")
+    site.resident("ada", ADA)
+    site.start(1)
+    site.block("ada")
+    replica = new_replica(site)
+    first, second = (StandardCharger(site.charger(each)) for each in ("first", "second"))
+    for each in (second, first):
+        replica.reconciler.connected(each)
+    await asyncio.wait_for(first.took_something.wait(), LONG)
+    assert first.of(RemoteStop)
+    assert not second.sent
+
+
+async def test_of_many_that_come_together_each_becomes_as_it_should_be(
+    new_replica: NewReplica,
+) -> None:
+    """Also who has gone and come again meanwhile."""
+    names = [f"charger-{number}" for number in range(20)]
+    site = Site(*names)
+    site.resident("ada", ADA)
+    replica = new_replica(site)
+    chargers = [StandardCharger(site.charger(each)) for each in names]
+    for each in chargers:
+        replica.reconciler.connected(each)
+        replica.reconciler.booted(each.charger)
+    replica.reconciler.disconnected(chargers[-1])
+    replica.reconciler.disconnected(chargers[-2])
+    replica.reconciler.connected(chargers[-2])
+    await until(lambda: all(each.lists() for each in chargers[:-1]))
+    await replica.settled()
+    assert all(each.statuses() == {ADA: "Accepted"} for each in chargers[:-1])
+    assert not chargers[-1].sent
 
 
 async def test_a_charger_that_speaks_another_version_now_is_set_in_its_words(

@@ -381,7 +381,7 @@ class ChargerSocket(WSListener):
         now = self._loop.time()
         deadlines = []
 
-        if self._pinged_at is not None and self._last_frame <= self._pinged_at:
+        if self._pinged_at is not None and self._last_frame < self._pinged_at:
             dead_at = self._pinged_at + limits.pong_timeout
             if now >= dead_at:
                 log.info("charger_silent", charger=self._charger.id)

@@ -15,10 +15,11 @@ connected to another replica.
 from __future__ import annotations
 
 import asyncio
-import os
+import errno
 import socket as sockets
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -59,11 +60,17 @@ DIALECTS: Mapping[str, Dialect] = {"ocpp2.1": OCPP21, "ocpp2.0.1": OCPP20, "ocpp
 
 FINISH_TIMEOUT = 6.0  # seconds; starting and ending sessions is bounded by 5
 
-# Chargers that come back at once wait in the kernel's queue; beyond it, they knock again.
+# Chargers that come back at once wait in the kernel's queue; beyond it, they knock again, after one
+# second, three and seven. So they are accepted as they come, and wait here.
 BACKLOG = 4096
-# Of those who may be at their requests, so large a part is accepted at once, before any request
-# is read: all that wait in the queue have sent theirs, and would only push each other out.
-ACCEPTED_AT_ONCE = 1 / 32
+ACCEPTED_AT_ONCE = 1024
+MOST_WAITING = 16_384
+# Of those who may be at their requests, so large a part is let in at once, before any request
+# is read: all that wait have sent theirs, and would only push each other out.
+LET_IN_AT_ONCE = 1 / 32
+# What an accept fails for while the process, or the machine, has too many of something.
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ROOM_AGAIN = 1.0  # seconds until it is tried again
 PASSWORD_REPLACED = "password replaced"  # noqa: S105 - a reason to close
 
 
@@ -116,12 +123,12 @@ class OcppServer:
     async def start(self, address: str) -> None:
         """Listen on `host:port`; port 0 lets the system choose one."""
         self._plain = _Listener(self._entrance, address, self.limits)
-        await self._plain.start(None)
+        self._plain.start(None)
 
     async def start_tls(self, address: str, certificates: Renewed[ssl.SSLContext]) -> None:
         """Listen for TLS on `host:port` too, always with the newest `certificates`."""
         self._tls = _Listener(self._entrance, address, self.limits)
-        await self._tls.start(certificates.current)
+        self._tls.start(certificates.current)
         self._watching = asyncio.create_task(self._watch_certificates(self._tls, certificates))
 
     @property
@@ -338,7 +345,7 @@ class OcppServer:
         self, listener: _Listener, certificates: Renewed[ssl.SSLContext]
     ) -> None:
         async for context in certificates.renewals():
-            await listener.start(context)
+            listener.start(context)
 
     def finishing(self, task: asyncio.Task[None]) -> None:
         """Own what a connection is in the middle of, which may be lost."""
@@ -347,7 +354,11 @@ class OcppServer:
 
 
 class _Listener:
-    """Listens on one address. The socket stays when its certificate changes: nobody is missed."""
+    """Listens on one address. The socket stays when its certificate changes: nobody is missed.
+
+    It accepts by itself whoever has come, and lets some in at each turn of the loop. A server of
+    the loop's takes in one at each of its turns, which costs more than all the rest of it.
+    """
 
     def __init__(self, entrance: Entrance, address: str, limits: Limits) -> None:
         """Bind to `host:port`; raises OSError."""
@@ -355,41 +366,97 @@ class _Listener:
         host = host.strip("[]")
         self._entrance = entrance
         self._limits = limits
-        self._server: asyncio.AbstractServer | None = None
+        self._let_in_at_once = max(1, int(limits.opening_connections * LET_IN_AT_ONCE))
+        self._context: ssl.SSLContext | None = None
+        self._waiting: deque[sockets.socket] = deque()
+        self._coming: set[asyncio.Task[None]] = set()
         self._socket = sockets.create_server(
             (host, int(port)),
             family=sockets.AF_INET6 if ":" in host else sockets.AF_INET,
             backlog=BACKLOG,
             reuse_port=True,
         )
+        self._socket.settimeout(0)
 
     @property
     def port(self) -> int:
         """The port listened on."""
         return int(self._socket.getsockname()[1])
 
-    async def start(self, context: ssl.SSLContext | None) -> None:
+    def start(self, context: ssl.SSLContext | None) -> None:
         """Accept connections, by TLS where there is a `context`; from now on by this one."""
-        before = self._server
-        self._server = await aiofastnet.create_server(
-            asyncio.get_running_loop(),
-            self._entrance,
-            sock=sockets.socket(fileno=os.dup(self._socket.fileno())),
-            # Not how many may wait, which it also sets, but how many it accepts at once.
-            backlog=int(self._limits.opening_connections * ACCEPTED_AT_ONCE),
-            ssl=context,
-            ssl_handshake_timeout=self._limits.opening_timeout if context else None,
-            ssl_shutdown_timeout=self._limits.close_timeout if context else None,
-        )
-        self._socket.listen(BACKLOG)
-        if before is not None:
-            before.close()
+        self._context = context
+        self._listen()
 
     def close(self) -> None:
-        """Accept no more."""
-        if self._server is not None:
-            self._server.close()
-        self._socket.close()
+        """Accept no more, and let nobody in."""
+        if not self._is_closed:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+        while self._waiting:
+            self._waiting.popleft().close()
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._socket.fileno() < 0
+
+    def _listen(self) -> None:
+        if not self._is_closed:
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        was_empty = not self._waiting
+        try:
+            for _ in range(min(ACCEPTED_AT_ONCE, MOST_WAITING - len(self._waiting))):
+                self._waiting.append(self._socket.accept()[0])
+        except OSError as error:  # mostly that nobody is there any more
+            if error.errno in NO_ROOM:
+                log.warning("connection_not_accepted", error=errno.errorcode[error.errno])
+                loop.remove_reader(self._socket)
+                loop.call_later(ROOM_AGAIN, self._listen)
+        if was_empty:
+            self._let_some_in()
+
+    def _let_some_in(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(min(self._let_in_at_once, len(self._waiting))):
+            task = loop.create_task(self._let_in(self._waiting.popleft()))
+            self._coming.add(task)
+            task.add_done_callback(self._came)
+        if self._waiting:
+            loop.call_soon(self._let_some_in)
+
+    async def _let_in(self, connection: sockets.socket) -> None:
+        """Have picows read from it, over aiofastnet's TLS or a transport of the loop's own.
+
+        Without TLS aiofastnet is no faster, and weighs 4 KiB more.
+        """
+        loop = asyncio.get_running_loop()
+        connection.settimeout(0)
+        try:
+            if self._context is None:
+                coming = loop.connect_accepted_socket(self._entrance, connection)
+            else:
+                coming = aiofastnet.connect_accepted_socket(
+                    loop,
+                    self._entrance,
+                    connection,
+                    ssl=self._context,
+                    ssl_handshake_timeout=self._limits.opening_timeout,
+                    ssl_shutdown_timeout=self._limits.close_timeout,
+                )
+            transport, _ = await coming
+        except BaseException:
+            connection.close()
+            raise
+        if self._is_closed:  # meanwhile, with all that were at the entrance
+            transport.abort()
+
+    def _came(self, task: asyncio.Task[None]) -> None:
+        self._coming.discard(task)
+        if not task.cancelled() and task.exception() is not None:  # no TLS, or gone before
+            log.debug("connection_not_begun", error=type(task.exception()).__name__)
 
 
 def _port(listener: _Listener | None) -> int:

@@ -36,6 +36,7 @@ from chargekey_gateway.remote_starts import RemoteStarts
 from chargekey_gateway.sessions.journal import PATIENCE, Journal
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.snapshots import Told
 from chargekey_gateway.unknown_codes import UnknownCode
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
@@ -140,7 +141,7 @@ class Gateway:
         )
         self.operating = Operating(view, running, self.deciding, clock=clock)
         self.starting_from_afar = StartingFromAfar(view, running, self.deciding, self.remote_starts)
-        seen = Seen(view, running)
+        self.seen = seen = Seen(view, running)
         lists = Lists(view, seen, keyed_ids.group_token)
         self.convergence = Convergence(view, running, self.confirmed, lists, clock=clock)
         self.reconciler = Reconciler(
@@ -164,6 +165,16 @@ class Gateway:
         view.on_charger_change(self.free_vending.charger_changed)
         self.reports.on_boot(self.reconciler.booted)
         self.reports.on_list_conflict(self.reconciler.list_in_conflict)
+
+    @property
+    def told(self) -> Told:
+        """What the stream of sessions has told, for a snapshot."""
+        return Told(self.running.saved(), self.seen.saved())
+
+    def remember(self, told: Told) -> None:
+        """Know what was told before; nothing may be known of sessions yet."""
+        self.running.restore(told.sessions)
+        self.seen.restore(told.seen)
 
     async def run(self) -> None:
         """Publish and reconcile until cancelled."""

@@ -65,7 +65,7 @@ class Kept:
         self.greeted_by = greeted_by
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
-        self.changed = asyncio.Event()
+        self.changed: asyncio.Event | None = None  # as long as there is a task, which it wakes
         self.changed_at = 0.0
         self.unsettled_since: float | None = None
         self.not_before: dict[Step, float] = {}

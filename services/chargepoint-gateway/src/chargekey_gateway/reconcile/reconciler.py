@@ -32,6 +32,7 @@ from chargekey_gateway.reconcile.kept import (
 )
 from chargekey_gateway.reconcile.list_sending import LOSSES, ListSending
 from chargekey_gateway.reconcile.lists import Lists
+from chargekey_gateway.reconcile.newcomers import Newcomers
 from chargekey_gateway.reconcile.seen import Seen
 from chargekey_gateway.reconcile.stopping import next_end
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
@@ -97,6 +98,7 @@ class Reconciler:
         self._kept: dict[str, Kept] = {}
         self._turns = convergence.turns
         self._changes = Changes(view, running, lists, seen, self._kept, self.reconcile)
+        self._newcomers = Newcomers(self.reconcile)
         self._list_sending = ListSending(
             view,
             confirmed,
@@ -121,13 +123,17 @@ class Reconciler:
         self._changes.note_reader(charger)
         # In another version, settings have other names and so another digest.
         self._confirmed.change(charger.id, version=connection.version)
-        self.reconcile(charger.id)
+        if self._running.of_charger(charger.id):
+            self.reconcile(charger.id)  # somebody may have to stop
+        else:
+            self._newcomers.came(charger.id)
 
     def disconnected(self, connection: Connection) -> None:
         """Leave the charger alone, unless a newer connection has taken its place."""
         kept = self._kept.get(connection.charger.id)
         if kept is not None and kept.connection is connection:
             del self._kept[connection.charger.id]
+            self._newcomers.left(connection.charger.id)
             self._changes.forget_reader(connection.charger.id)
             self._let_go(kept)
 
@@ -146,7 +152,8 @@ class Reconciler:
             kept.asked.clear()
             kept.not_before.clear()
             kept.failures.clear()
-            self.reconcile(charger.id)
+            if charger.id not in self._newcomers:
+                self.reconcile(charger.id)
 
     def list_in_conflict(self, charger: Charger) -> None:
         """Know that the charger cannot do with its list what it should (LocalListConflict)."""
@@ -161,15 +168,18 @@ class Reconciler:
         kept = self._kept.get(charger_id)
         if kept is None:
             return
-        kept.changed.set()
-        if kept.task is None:
-            kept.task = asyncio.create_task(self._bring_in_line(kept))
-            kept.task.add_done_callback(_tell_failure)
+        if kept.changed is not None:
+            kept.changed.set()
+            return
+        kept.changed = asyncio.Event()
+        kept.task = asyncio.create_task(self._bring_in_line(kept, kept.changed))
+        kept.task.add_done_callback(_tell_failure)
 
     async def idle(self) -> None:
         """Return once every charger is in line, gone or given up for now."""
         while True:
             self._changes.look_now()
+            self._newcomers.all_now()
             tasks = [kept.task for kept in self._kept.values() if kept.task is not None]
             if not tasks:
                 return
@@ -180,6 +190,7 @@ class Reconciler:
         several = tuple(self._kept.values())
         self._kept.clear()
         self._changes.close()
+        self._newcomers.close()
         tasks = [kept.task for kept in several if kept.task is not None]
         for kept in several:
             self._let_go(kept)
@@ -193,7 +204,7 @@ class Reconciler:
         if kept.task is not None:
             kept.task.cancel()
 
-    async def _bring_in_line(self, kept: Kept) -> None:
+    async def _bring_in_line(self, kept: Kept, changed: asyncio.Event) -> None:
         try:
             while True:
                 await self._turns.mine()
@@ -201,7 +212,7 @@ class Reconciler:
                 if await self._stop(kept, self._convergence.to_stop(kept.charger)):
                     continue
                 await self._convergence.prepare(kept.charger)
-                kept.changed.clear()
+                changed.clear()
                 wishes = self._convergence.of(kept.charger)
                 step, pause = self._next(kept, wishes)
                 if step is not None:
@@ -210,10 +221,10 @@ class Reconciler:
                     self._settled(kept, wishes)
                     return
                 else:
-                    await set_within(kept.changed, pause)
+                    await set_within(changed, pause)
         finally:
             # Here and not in a callback: until then a change would be told to nobody.
-            kept.task = None
+            kept.task = kept.changed = None
 
     def _next(self, kept: Kept, wishes: Wishes) -> tuple[Step | None, float | None]:
         """Return what to do now, else after how many seconds to look again, None for not."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from chargekey_common.published.sessions import SessionStarted
 from chargekey_gateway.reconcile.local_list import truncates
 from chargekey_gateway.sessions.running import RunningSessions
@@ -15,11 +17,18 @@ from chargekey_gateway.view.entries import Charger, Identification, Installation
 from chargekey_gateway.view.view import View
 
 
+class SavedSeen(msgspec.Struct, frozen=True, array_like=True):
+    """All of it as plain values that a file can hold: by site, identifications and when."""
+
+    presented: dict[str, dict[str, int]]
+    shortened: dict[str, dict[str, int]]
+
+
 class Seen:
     """What was presented where, from all starts that the SESSIONS stream has; memory only.
 
     So every replica knows the same, after a restart, too, and nothing is kept of anybody
-    beside that stream.
+    beside that stream, and a file that says how far it was read.
     """
 
     def __init__(self, view: View, running: RunningSessions) -> None:
@@ -31,6 +40,15 @@ class Seen:
         self._shortened: dict[str, dict[str, int]] = {}
         self._listeners: list[Callable[[Installation, Identification], None]] = []
         running.on_told(self._started)
+
+    def saved(self) -> SavedSeen:
+        """Return all of it, for a snapshot."""
+        return SavedSeen(self._presented, self._shortened)
+
+    def restore(self, saved: SavedSeen) -> None:
+        """Know what was saved, and nothing else; nobody is told."""
+        self._presented = saved.presented
+        self._shortened = saved.shortened
 
     def on_seen(self, listener: Callable[[Installation, Identification], None]) -> None:
         """Call `listener` with a site and what it had not seen before, or not with that code."""

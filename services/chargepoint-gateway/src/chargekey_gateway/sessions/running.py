@@ -79,6 +79,21 @@ class Lock(msgspec.Struct, frozen=True, gc=False):
 NO_LOCK = Lock()
 
 
+class SavedSessions(msgspec.Struct, frozen=True, array_like=True):
+    """All of it as plain values that a file can hold; locks by identification, at sequences."""
+
+    followed: int
+    last_known: int
+    mark: tuple[int, str]
+    ended_ahead: list[int]
+    running: list[RunningSession]
+    metered: dict[int, Metered]
+    first_registers: dict[int, int]
+    beginnings: dict[int, Beginning]
+    held: dict[str, int]
+    free: dict[str, int]
+
+
 class RunningSessions:
     """What every replica knows of the sessions of all: by id, by charger, by user.
 
@@ -105,6 +120,36 @@ class RunningSessions:
         self._listeners: list[Callable[[RunningSession], None]] = []
         self._on_end: list[Callable[[RunningSession], None]] = []
         self._on_told: list[Callable[[SessionStarted], None]] = []
+
+    def saved(self) -> SavedSessions:
+        """Return all of it, for a snapshot."""
+        return SavedSessions(
+            followed=self.followed,
+            last_known=self.last_known,
+            mark=self._mark,
+            ended_ahead=sorted(self._ended_ahead),
+            running=list(self._by_id.values()),
+            metered=self._metered,
+            first_registers=self._first_registers,
+            beginnings=self._beginnings,
+            held={key: lock.sequence for key, lock in self._locks.items() if lock.held},
+            free={key: lock.sequence for key, lock in self._locks.items() if not lock.held},
+        )
+
+    def restore(self, saved: SavedSessions) -> None:
+        """Know what was saved; nothing may be known yet, and who listens hears of each session."""
+        self.followed = saved.followed
+        self.last_known = saved.last_known
+        self._mark = saved.mark
+        self._ended_ahead = set(saved.ended_ahead)
+        self._metered = saved.metered
+        self._first_registers = saved.first_registers
+        self._beginnings = saved.beginnings
+        self._locks = {key: Lock(at, held=True) for key, at in saved.held.items()}
+        self._locks |= {key: Lock(at) for key, at in saved.free.items()}
+        for session in saved.running:
+            self._by_id[session.transaction_id] = session
+            self._index(session)
 
     def get(self, transaction_id: int) -> RunningSession | None:
         """Return the session, or None where it is not known to run."""
@@ -220,8 +265,11 @@ class RunningSessions:
         self._by_id[session.transaction_id] = session
         if start_key is not None:
             self._beginnings[session.transaction_id] = Beginning(start_key, event)
-        if known is not None:
-            return
+        if known is None:
+            self._index(session)
+
+    def _index(self, session: RunningSession) -> None:
+        """Have a session found that was not known, and tell of it."""
         self._by_session_id[session.session_id] = session.transaction_id
         self._by_charger.setdefault(session.charger_id, set()).add(session.transaction_id)
         if session.ocpp_transaction_id is not None:

@@ -13,7 +13,7 @@ from chargekey_common.published.access import Override
 from chargekey_common.published.identity import IdentificationStatus, IdentificationType
 from chargekey_gateway.view.entries import Installation, Quirks
 
-VERSION = 1
+VERSION = 2
 
 
 class SavedGrant(msgspec.Struct, frozen=True, array_like=True, gc=False):
