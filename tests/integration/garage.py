@@ -31,14 +31,14 @@ class Garage(msgspec.Struct, frozen=True):
     positions: Sequence[str]
 
 
-async def create_garage(client: Client, pin: str) -> Garage:
-    """Create all of it."""
+async def create_garage(client: Client, pin: str, identity: str = CHARGER) -> Garage:
+    """Create all of it, with a charger of this OCPP identity."""
     installation = await client.installations.CreateInstallation(
         installations_pb2.CreateInstallationRequest(name="Home", time_zone="Europe/Oslo")
     )
     charger = await client.chargers.AddCharger(
         chargers_pb2.AddChargerRequest(
-            installation_id=installation.installation_id, ocpp_identity=CHARGER
+            installation_id=installation.installation_id, ocpp_identity=identity
         )
     )
     user = await client.users.AddLocalUser(
@@ -63,11 +63,13 @@ async def create_garage(client: Client, pin: str) -> Garage:
     )
 
 
-async def authorize(client: Client, pin: str, *at_least: str) -> gateway_pb2.AuthorizeResponse:
+async def authorize(
+    client: Client, pin: str, *at_least: str, identity: str = CHARGER
+) -> gateway_pb2.AuthorizeResponse:
     """Ask the gateway, and why."""
     return await client.gateway.Authorize(
         gateway_pb2.AuthorizeRequest(
-            ocpp_identity=CHARGER, code=pin, explain=True, at_least=at_least
+            ocpp_identity=identity, code=pin, explain=True, at_least=at_least
         )
     )
 
@@ -83,7 +85,7 @@ async def refusals(client: Client) -> Sequence[history_pb2.Refusal]:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[Seen]], enough: Callable[[Seen], object], patience: float = 10
+    look: Callable[[], Awaitable[Seen]], enough: Callable[[Seen], object], patience: float = 30
 ) -> Seen:
     """History and mail come after the fact: look until they have, or for `patience` seconds."""
     deadline = time.monotonic() + patience

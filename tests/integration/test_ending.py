@@ -93,7 +93,7 @@ class System:
     async def tell_to_end(self, name: str) -> None:
         """Return once it is not ready any more, and alive."""
         self.processes[name].terminate()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             while await answer(self.programs[name], "/readyz") != b"503":
                 pass
         assert await answer(self.programs[name], "/healthz") == b"200"

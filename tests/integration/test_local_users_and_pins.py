@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.identity.v1 import identifications_pb2, users_pb2
-from chargekey_stack.client import Client, connected
-from chargekey_stack.data_directory import DataDirectory
+from chargekey_stack.client import Client
 from chargekey_stack.simulator import simulated_charger
-from chargekey_stack.supervisor import running
+from chargekey_stack.system import System
 from chargekey_stack.words import VERDICTS
 
-from .garage import CHARGER, Garage, authorize, create_garage
+from .garage import Garage, authorize, create_garage
 
 PIN, NEW_PIN, HER_PIN = "#2468", "#8642", "#1357"
-CARD = "04 A1 B2 C3 D4 E5 F6"
+CARD, OTHER_CARD = "04 A1 B2 C3 D4 E5 F6", "04 A1 B2 C3 D4 E5 F7"
 RFID_ONLY = [identifications_pb2.IDENTIFICATION_TYPE_RFID]
 RFID_AND_PIN = [
     identifications_pb2.IDENTIFICATION_TYPE_PIN,
@@ -81,117 +79,113 @@ async def accept(
 
 
 async def test_a_user_added_blocked_is_refused_until_allowed_and_can_be_renamed(
-    tmp_path: Path,
+    system: System, client: Client
 ) -> None:
     """S0-10, S0-11, S0-12, S0-13, S0-14, S0-15, S0-25, R12."""
-    async with (
-        running(DataDirectory(tmp_path / "data"), tell=print) as system,
-        connected(DataDirectory(tmp_path / "data")) as client,
-    ):
-        garage = await create_garage(client, PIN)
-        grace = await client.users.AddLocalUser(
-            users_pb2.AddLocalUserRequest(
-                installation_id=garage.installation_id,
-                first_name="Grace",
-                last_name="Hopper",
-                blocked=True,
-            )
+    garage = await create_garage(client, PIN, "CP-ADDED")
+    grace = await client.users.AddLocalUser(
+        users_pb2.AddLocalUserRequest(
+            installation_id=garage.installation_id,
+            first_name="Grace",
+            last_name="Hopper",
+            blocked=True,
         )
-        assert not (await identifications(client, grace.user_id))
-        pin = await add(client, grace.user_id, HER_PIN)
-        card = await add(client, grace.user_id, CARD)
-        since = (*garage.positions, grace.access_position, card.position)
-        for code in (HER_PIN, CARD):
-            assert verdict(await authorize(client, code, *since)) == ("Blocked", "user_blocked")
+    )
+    assert not (await identifications(client, grace.user_id))
+    pin = await add(client, grace.user_id, HER_PIN)
+    card = await add(client, grace.user_id, CARD)
+    since = (*garage.positions, grace.access_position, card.position)
+    for code in (HER_PIN, CARD):
+        assert verdict(await authorize(client, code, *since, identity="CP-ADDED")) == (
+            "Blocked",
+            "user_blocked",
+        )
 
-        await client.users.RenameUser(
-            users_pb2.RenameUserRequest(
-                user_id=grace.user_id, first_name="Grace", last_name="Murray"
-            )
-        )
-        request = users_pb2.ListUsersRequest(installation_id=garage.installation_id)
-        users = (await client.users.ListUsers(request)).users
-        assert [(each.first_name, each.last_name, each.blocked) for each in users] == [
-            ("Ada", "Lovelace", False),
-            ("Grace", "Murray", True),
-        ]
+    await client.users.RenameUser(
+        users_pb2.RenameUserRequest(user_id=grace.user_id, first_name="Grace", last_name="Murray")
+    )
+    request = users_pb2.ListUsersRequest(installation_id=garage.installation_id)
+    users = (await client.users.ListUsers(request)).users
+    assert [(each.first_name, each.last_name, each.blocked) for each in users] == [
+        ("Ada", "Lovelace", False),
+        ("Grace", "Murray", True),
+    ]
 
-        allowed = await client.users.UnblockUser(
-            users_pb2.UnblockUserRequest(user_id=grace.user_id)
-        )
-        for code in (HER_PIN, CARD):
-            accepted = await authorize(client, code, allowed.position)
-            assert verdict(accepted) == ("Accepted", "installation_permission")
-        assert (await authorize(client, HER_PIN)).identification_id == pin.identification_id
-        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
-            await charger.boot()
-            assert (await charger.start(HER_PIN)).status == "Accepted"
-            assert await charger.stop() == "Local"
+    allowed = await client.users.UnblockUser(users_pb2.UnblockUserRequest(user_id=grace.user_id))
+    for code in (HER_PIN, CARD):
+        accepted = await authorize(client, code, allowed.position, identity="CP-ADDED")
+        assert verdict(accepted) == ("Accepted", "installation_permission")
+    assert (
+        await authorize(client, HER_PIN, identity="CP-ADDED")
+    ).identification_id == pin.identification_id
+    async with simulated_charger(system.ocpp, "CP-ADDED", garage.password) as charger:
+        await charger.boot()
+        assert (await charger.start(HER_PIN)).status == "Accepted"
+        assert await charger.stop() == "Local"
 
 
 async def test_a_pin_is_seen_changed_and_switched_off_while_the_charger_stays_connected(
-    tmp_path: Path,
+    system: System, client: Client
 ) -> None:
     """S0-19, S0-20, S0-26: the old PIN stops working, and only an active one authorises."""
-    async with (
-        running(DataDirectory(tmp_path / "data"), tell=print) as system,
-        connected(DataDirectory(tmp_path / "data")) as client,
-    ):
-        garage = await create_garage(client, PIN)
-        await authorize(client, PIN, *garage.positions)
-        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
-            await charger.boot()
-            assert await charger.authorize(PIN) == "Accepted"
-            assert await reveal(client, garage) == PIN
+    garage = await create_garage(client, PIN, "CP-CHANGED")
+    await authorize(client, PIN, *garage.positions, identity="CP-CHANGED")
+    async with simulated_charger(system.ocpp, "CP-CHANGED", garage.password) as charger:
+        await charger.boot()
+        assert await charger.authorize(PIN) == "Accepted"
+        assert await reveal(client, garage) == PIN
 
-            changed = await change(client, garage, code=NEW_PIN)
-            old = await authorize(client, PIN, changed)
-            assert verdict(old) == ("Invalid", "identification_unknown")
-            assert await charger.authorize(PIN) == "Invalid"
-            assert await charger.authorize(NEW_PIN) == "Accepted"
-            assert await reveal(client, garage) == NEW_PIN
+        changed = await change(client, garage, code=NEW_PIN)
+        old = await authorize(client, PIN, changed, identity="CP-CHANGED")
+        assert verdict(old) == ("Invalid", "identification_unknown")
+        assert await charger.authorize(PIN) == "Invalid"
+        assert await charger.authorize(NEW_PIN) == "Accepted"
+        assert await reveal(client, garage) == NEW_PIN
 
-            for status, answer in (
-                (
-                    identifications_pb2.IDENTIFICATION_STATUS_INACTIVE,
-                    ("Invalid", "identification_invalid"),
-                ),
-                (
-                    identifications_pb2.IDENTIFICATION_STATUS_BLOCKED,
-                    ("Blocked", "identification_blocked"),
-                ),
-                (
-                    identifications_pb2.IDENTIFICATION_STATUS_ACTIVE,
-                    ("Accepted", "installation_permission"),
-                ),
-            ):
-                changed = await change(client, garage, status=status)
-                [shown] = await identifications(client, garage.user_id)
-                assert shown.status == status
-                assert verdict(await authorize(client, NEW_PIN, changed)) == answer
-                assert await charger.authorize(NEW_PIN) == answer[0]
+        for status, answer in (
+            (
+                identifications_pb2.IDENTIFICATION_STATUS_INACTIVE,
+                ("Invalid", "identification_invalid"),
+            ),
+            (
+                identifications_pb2.IDENTIFICATION_STATUS_BLOCKED,
+                ("Blocked", "identification_blocked"),
+            ),
+            (
+                identifications_pb2.IDENTIFICATION_STATUS_ACTIVE,
+                ("Accepted", "installation_permission"),
+            ),
+        ):
+            changed = await change(client, garage, status=status)
+            [shown] = await identifications(client, garage.user_id)
+            assert shown.status == status
+            assert (
+                verdict(await authorize(client, NEW_PIN, changed, identity="CP-CHANGED")) == answer
+            )
+            assert await charger.authorize(NEW_PIN) == answer[0]
 
 
-async def test_a_type_switched_off_is_denied_and_its_identifications_stay(tmp_path: Path) -> None:
+async def test_a_type_switched_off_is_denied_and_its_identifications_stay(
+    system: System, client: Client
+) -> None:
     """R19, S0-7, S0-8."""
-    async with (
-        running(DataDirectory(tmp_path / "data"), tell=print) as system,
-        connected(DataDirectory(tmp_path / "data")) as client,
-    ):
-        garage = await create_garage(client, PIN)
-        card = await add(client, garage.user_id, CARD)
-        before = await identifications(client, garage.user_id)
-        await authorize(client, PIN, *garage.positions, card.position)
-        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
-            await charger.boot()
-            off = await accept(client, garage, RFID_ONLY)
-            assert verdict(await authorize(client, PIN, off)) == ("Invalid", "type_disabled")
-            assert await charger.authorize(PIN) == "Invalid"
-            assert await charger.authorize(CARD.replace(" ", "")) == "Accepted"
-            assert await identifications(client, garage.user_id) == before
+    garage = await create_garage(client, PIN, "CP-SWITCHED")
+    card = await add(client, garage.user_id, OTHER_CARD)
+    before = await identifications(client, garage.user_id)
+    await authorize(client, PIN, *garage.positions, card.position, identity="CP-SWITCHED")
+    async with simulated_charger(system.ocpp, "CP-SWITCHED", garage.password) as charger:
+        await charger.boot()
+        off = await accept(client, garage, RFID_ONLY)
+        assert verdict(await authorize(client, PIN, off, identity="CP-SWITCHED")) == (
+            "Invalid",
+            "type_disabled",
+        )
+        assert await charger.authorize(PIN) == "Invalid"
+        assert await charger.authorize(OTHER_CARD.replace(" ", "")) == "Accepted"
+        assert await identifications(client, garage.user_id) == before
 
-            on = await accept(client, garage, RFID_AND_PIN)
-            accepted = await authorize(client, PIN, on)
-            assert verdict(accepted) == ("Accepted", "installation_permission")
-            assert accepted.identification_id == garage.identification_id
-            assert await charger.authorize(PIN) == "Accepted"
+        on = await accept(client, garage, RFID_AND_PIN)
+        accepted = await authorize(client, PIN, on, identity="CP-SWITCHED")
+        assert verdict(accepted) == ("Accepted", "installation_permission")
+        assert accepted.identification_id == garage.identification_id
+        assert await charger.authorize(PIN) == "Accepted"

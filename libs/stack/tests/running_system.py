@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import signal
@@ -14,6 +13,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import pytest
 
 from chargekey_stack import cli
 
@@ -34,37 +35,44 @@ class RunningSystem:
 
     def chargekey(self, *arguments: str) -> Any:
         """Run a command on this system, here; return its document, or its error's code."""
-        return _answer(*self._run(*arguments, "--json"))
+        _, out, err = here(*arguments, "--json", data=self.data)
+        return _answer(out, err)
 
     def refusal(self, *arguments: str) -> str:
         """Run a command that is refused; return the sentence that the person is told."""
-        out, err = self._run(*arguments, "--json")
+        _, out, err = here(*arguments, "--json", data=self.data)
         assert out == ""
         sentence: str = json.loads(err)["error"]["message"]
         return sentence
 
     def beside(self, *arguments: str) -> str:
         """Run a command that is done; return what the person is told beside its answer."""
-        out, err = self._run(*arguments)
+        _, out, err = here(*arguments, data=self.data)
         assert out
         return err
-
-    def _run(self, *arguments: str) -> tuple[str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        command_line = ["chargekey", *arguments, "--data", str(self.data)]
-        with (
-            mock.patch.object(sys, "argv", command_line),
-            redirect_stdout(out),
-            redirect_stderr(err),
-            contextlib.suppress(SystemExit),
-        ):
-            cli.main()
-        return out.getvalue(), err.getvalue()
 
     def end(self, how: signal.Signals) -> int:
         """End it; return the exit status."""
         self.process.send_signal(how)
         return self.process.wait(60)
+
+
+def here(*arguments: str, data: Path) -> tuple[int, str, str]:
+    """Run a command without a process; return its exit status, its output and its errors.
+
+    A process imports for longer than most commands take.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    command_line = ["chargekey", *arguments, "--data", str(data)]
+    with (
+        mock.patch.object(sys, "argv", command_line),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as exited,
+    ):
+        cli.main()
+    assert isinstance(exited.value.code, int)
+    return exited.value.code, out.getvalue(), err.getvalue()
 
 
 def chargekey(*arguments: str, data: Path) -> Any:

@@ -31,7 +31,7 @@ from chargekey_stack.ports import HOST, Ports
 from chargekey_stack.system import System
 from chargekey_stack.words import TYPES
 
-from .running_system import CHARGEKEY
+from .running_system import CHARGEKEY, here
 
 COMMANDS = [
     "access-request approve",
@@ -175,13 +175,7 @@ LEAVES = dict(leaves(typer.main.get_command(cli.app)))
 
 
 def chargekey(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CHARGEKEY, *arguments, "--data", data],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    return subprocess.CompletedProcess(arguments, *here(*arguments, data=data))
 
 
 def test_these_are_the_commands() -> None:

@@ -308,6 +308,8 @@ def to(whom: str) -> str:
 
 
 def tabs(page: Page, name: str) -> list[str]:
+    # A page that was just gone to may have none of its elements yet.
+    page.wait_for_load_state()
     return page.get_by_role("navigation", name=name).get_by_role("link").all_inner_texts()
 
 

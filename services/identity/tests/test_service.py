@@ -83,12 +83,15 @@ async def test_adding_a_user_answers_from_where_on_his_permission_counts(running
     assert running.access.awaited == [("access-on-local-user-added", added.position)]
 
 
-async def test_adding_a_user_says_pending_within_the_callers_deadline(running: Served) -> None:
+async def test_adding_a_user_says_pending_within_the_callers_deadline(
+    running: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chargekey_identity.api.users.MARGIN", 2.0)  # the machine may be busy
     running.access.reacting.clear()
     request = users_pb2.AddLocalUserRequest(
         command_id="c1", installation_id="home", first_name="Kari", last_name="Nordmann"
     )
-    added = await running.administrator.AddLocalUser(request, timeout=0.75)
+    added = await running.administrator.AddLocalUser(request, timeout=2.5)
     assert (added.access_position, added.pending) == ("", True)
     running.access.reacting.set()
     again = await running.administrator.AddLocalUser(request)

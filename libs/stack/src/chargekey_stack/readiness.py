@@ -22,6 +22,7 @@ async def wait_until_ready(program: Program) -> None:
     if program.health is not None:
         await _until(_is_ready, program.health)
     if program.grpc is not None:
+        # Of several that share it one answers: each by itself is what its /readyz says.
         await _until(_is_serving, program.grpc)
 
 

@@ -332,8 +332,10 @@ def _origin(url: str) -> str:
 def axe(page: Page) -> list[str]:
     """Return what keeps people from using this page, serious or critical, a line each.
 
-    Works under any content security policy; not without JavaScript.
+    Works under any content security policy; not without JavaScript. Waits for all of it: a page
+    that was just gone to may have no element yet.
     """
+    page.wait_for_load_state()
     page.evaluate(_AXE.read_text(encoding="utf-8"))
     found: list[str] = page.evaluate(_SERIOUS)
     return found
