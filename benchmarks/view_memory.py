@@ -74,7 +74,7 @@ def _found() -> float:
     found: dict[KeyedId, Identification] = {}
     for number in range(NUMBER):
         keyed_id = POPULATION.keyed_id(number)
-        found[keyed_id] = Identification("card", user, "RFID", terms, keyed_id)
+        found[keyed_id] = Identification("card", user, terms, keyed_id)
     return (_memory() - before) / len(found)
 
 

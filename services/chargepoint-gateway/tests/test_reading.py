@@ -29,6 +29,8 @@ from chargekey_gateway.snapshots import Place, Snapshot
 from chargekey_gateway.view.entries import Charger, Installation
 from chargekey_gateway.view.view import View
 
+from .test_kept_sessions import Memory, ended, started
+
 BEFORE, RESTORED = "0000000000000001", "0000000000000002"
 SITE = access.InstallationCreated(
     installation_id="site", name="", time_zone="UTC", authorisation_required=False
@@ -159,11 +161,16 @@ async def test_the_gateway_tells_how_far_its_view_is_and_what_it_remembers(
     assert told[-1].behind is None
 
 
-def reading_of(client: Client, view: View, places: Mapping[str, Place] | None = None) -> Reading:
+def reading_of(
+    client: Client,
+    view: View,
+    places: Mapping[str, Place] | None = None,
+    running: RunningSessions | None = None,
+) -> Reading:
     return Reading(
         client,
         view,
-        RunningSessions(),
+        RunningSessions() if running is None else running,
         Lockouts(client, tell=lambda *_: None, clock=lambda: 0),
         LastKnown(client, clock=lambda: 0),
         Confirmed(client),
@@ -202,6 +209,33 @@ async def test_a_view_that_was_kept_is_read_on_from_where_it_was(
     await until(lambda: view.positions == (f"access:{BEFORE}:2",))
     assert view.user("ada") is not None
     assert view.digest() == before.digest()
+
+
+async def test_sessions_that_were_kept_are_read_on_from_where_they_were(
+    nats_client: Client, lifetime: Lifetime, tmp_path: Path
+) -> None:
+    for stream in ("access", "identity", "sessions"):
+        await declare(nats_client, stream, BEFORE, 0)
+    js = nats_client.jetstream()
+    began = started(1, "first", "card", shortened=False)
+    await js.publish(began.subject, msgspec.json.encode(began))
+    memory = Memory()
+    first = reading_of(nats_client, View(), running=memory.running)
+    first.begin(lifetime)
+    await until(lambda: memory.running.followed == 1 and first.places["SESSIONS"].sequence == 1)
+    kept = Snapshot(dict(first.places), View().saved(), memory.kept())
+    snapshots.write(tmp_path / "view", kept)
+    await js.delete_msg("SESSIONS", 1)
+
+    snapshot, again = snapshots.read(tmp_path / "view"), Memory()
+    assert snapshot is not None
+    assert snapshot.told is not None
+    again.running.restore(snapshot.told.sessions)
+    reading_of(nats_client, View(), snapshot.places, again.running).begin(lifetime)
+    assert [each.session_id for each in again.running.of_charger("first")] == ["session-1"]
+    over = ended(1)
+    await js.publish(over.subject, msgspec.json.encode(over))
+    await until(lambda: not again.running.of_charger("first"))
 
 
 async def test_what_was_kept_of_a_store_that_was_restored_since_counts_no_more(

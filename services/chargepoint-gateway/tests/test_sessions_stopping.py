@@ -12,7 +12,7 @@ ADA, BOB = User("ada"), User("bob")
 
 
 def identification(name: str, user: User, group_id: str | None = None) -> Identification:
-    return Identification(name, user, "RFID", Terms("ACTIVE", None, NEVER, group_id=group_id))
+    return Identification(name, user, Terms("RFID", "ACTIVE", None, NEVER, group_id=group_id))
 
 
 def session(

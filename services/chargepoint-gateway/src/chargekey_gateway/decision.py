@@ -471,8 +471,9 @@ def accept_at_once(
     Never refuses: refusals are rarer and owe an explanation. Names nobody: who that is and by
     which permission is asked afterwards, if at all, and of `decide`.
     """
-    deadline = identification.terms.deadline
-    if at >= deadline or identification.type not in charger.by_permission:
+    terms = identification.terms
+    deadline = terms.deadline
+    if at >= deadline or terms.type not in charger.by_permission:
         return None
     here = charger.installation
     for grant in identification.usable:

@@ -175,11 +175,12 @@ class User(msgspec.Struct, gc=False, eq=False):
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
-    """On what something presented counts. Few differ, so a million of them share some.
+    """Of what type something presented is, and on what it counts. A million share some.
 
     `deadline` is 0 unless ACTIVE, else its exclusive end. At `site` only where there is one.
     """
 
+    type: IdentificationType
     status: IdentificationStatus
     valid_until: int | None
     deadline: int
@@ -197,7 +198,6 @@ class Identification(msgspec.Struct, gc=False, eq=False):
 
     id: str
     user: User
-    type: IdentificationType
     terms: Terms
     keyed_id: KeyedId | None = None
     alias: KeyedId | None = None
@@ -206,6 +206,11 @@ class Identification(msgspec.Struct, gc=False, eq=False):
     def __repr__(self) -> str:
         """Say which, and nothing of what finds it."""
         return f"Identification({self.id!r})"
+
+    @property
+    def type(self) -> IdentificationType:
+        """What it is: a card, a PIN, or whatever else somebody has."""
+        return self.terms.type
 
     @property
     def is_short(self) -> bool:

@@ -478,7 +478,8 @@ class Then:
         terms, here = known.terms, self._site
         if terms.site is not None and terms.site.id == here.id:
             terms = msgspec.structs.replace(terms, site=here)
-        return msgspec.structs.replace(known, user=self._user(known.user.id), terms=terms)
+        user = self._user(known.user.id)
+        return msgspec.structs.replace(known, user=user, terms=terms, usable=user.usable)
 
     def _user(self, user_id: str) -> User:
         person = self._past.persons.at(user_id, self._at)

@@ -179,7 +179,6 @@ class People:
             blocks={place: list(user.blocks) for place, user in enumerate(users) if user.blocks},
             unverified=[place for place, user in enumerate(users) if not user.verified],
             ids=[known.id for known in presented],
-            types=[known.type for known in presented],
             terms=[places[id(known.terms)] for known in presented],
             all_terms=[_saved_terms(each) for each in all_terms],
             keyed_ids=[known.keyed_id for known in presented],
@@ -202,7 +201,6 @@ class People:
                 Identification,
                 saved.ids,
                 owners,
-                saved.types,
                 map(all_terms.__getitem__, saved.terms),
                 saved.keyed_ids,
                 saved.aliases,
@@ -222,7 +220,6 @@ class People:
         return Identification(
             saved.id,
             self.user(saved.user),
-            saved.type,
             self._restored_terms(saved.terms),
             None if saved.keyed_id is None else KeyedId(saved.keyed_id),
             None if saved.alias is None else KeyedId(saved.alias),
@@ -230,7 +227,12 @@ class People:
 
     def _restored_terms(self, saved: SavedTerms) -> Terms:
         return self._terms(
-            saved.status, saved.valid_until, saved.site, saved.group_id, saved.group_card
+            saved.type,
+            saved.status,
+            saved.valid_until,
+            saved.site,
+            saved.group_id,
+            saved.group_card,
         )
 
     # What events do.
@@ -272,8 +274,8 @@ class People:
         added = Identification(
             event.identification_id,
             user,
-            event.type,
             self._terms(
+                event.type,
                 event.status,
                 event.valid_until,
                 event.installation_id,
@@ -303,6 +305,7 @@ class People:
             terms = msgspec.structs.replace(known.terms, **changes)
             # Through the table of those that are shared.
             known.terms = self._terms(
+                terms.type,
                 terms.status,
                 terms.valid_until,
                 None if terms.site is None else terms.site.id,
@@ -327,6 +330,7 @@ class People:
 
     def _make_terms(
         self,
+        type_: identity.IdentificationType,
         status: identity.IdentificationStatus,
         valid_until: int | None,
         site: str | None,
@@ -334,6 +338,7 @@ class People:
         group_card: bool,  # noqa: FBT001 - keywords cost time, and a view has a million of these
     ) -> Terms:
         return Terms(
+            type_,
             status,
             valid_until,
             _deadline(status, valid_until),
@@ -383,14 +388,14 @@ class People:
 def saved_identification(known: Identification) -> SavedIdentification:
     """Return it as a snapshot has it."""
     terms = _saved_terms(known.terms)
-    return SavedIdentification(
-        known.id, known.user.id, known.type, terms, known.keyed_id, known.alias
-    )
+    return SavedIdentification(known.id, known.user.id, terms, known.keyed_id, known.alias)
 
 
 def _saved_terms(terms: Terms) -> SavedTerms:
     site = None if terms.site is None else terms.site.id
-    return SavedTerms(terms.status, terms.valid_until, site, terms.group_id, terms.group_card)
+    return SavedTerms(
+        terms.type, terms.status, terms.valid_until, site, terms.group_id, terms.group_card
+    )
 
 
 def _key(event: identity.IdentificationKey) -> _Key:

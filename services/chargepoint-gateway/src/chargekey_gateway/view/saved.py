@@ -40,8 +40,9 @@ class SavedCharger(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SavedTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """On what something presented counts, at the site of that id."""
+    """Of what type something presented is, and on what it counts, at the site of that id."""
 
+    type: IdentificationType
     status: IdentificationStatus
     valid_until: int | None
     site: str | None
@@ -54,7 +55,6 @@ class SavedIdentification(msgspec.Struct, frozen=True, array_like=True, gc=False
 
     id: str
     user: str
-    type: IdentificationType
     terms: SavedTerms
     keyed_id: bytes | None
     alias: bytes | None
@@ -82,7 +82,6 @@ class SavedPeople(msgspec.Struct, frozen=True, array_like=True):
     blocks: dict[int, list[str | None]]  # by a user's place
     unverified: list[int]
     ids: list[str]
-    types: list[IdentificationType]
     terms: list[int]  # places in what follows
     all_terms: list[SavedTerms]
     keyed_ids: list[KeyedId | None]
