@@ -551,7 +551,8 @@ def _walls(of: Assumed, met: Sequence[Wall]) -> str:
             "The first first; each as if the others were not there, and with"
             f" {_number(of.identifications / of.chargers)} identifications a charger. Whoever has"
             " fewer meets those that come with identifications later, and those that come with"
-            " sessions where they stand. **Nothing of what would move them is built.**"
+            " sessions where they stand. Of what would move them nothing is built but the file of"
+            " the view, which in Kubernetes goes with its pod."
         ),
         "",
         _table(headings, rows),
