@@ -211,3 +211,26 @@ async def test_a_question_is_answered_by_nobody_too_late_or_in_time(
         assert await asyncio.gather(*asking) == [b"to 2", b"to 3"]
     finally:
         await jetstream.close(client)
+
+
+async def test_a_message_that_cannot_be_handled_ends_nobodys_reading(
+    nats_server: NatsServer,
+) -> None:
+    client = await jetstream.connect(nats_server.bus, "test")
+    taken: list[bytes] = []
+
+    def take(message: Taken) -> None:
+        taken.append(message.data)
+        if message.data == b"bad":
+            raise ValueError
+
+    try:
+        await client.take("mine", take)
+        with capture_logs() as logs:
+            for data in (b"bad", b"good"):
+                await client.publish("mine", data)
+            await until(lambda: taken == [b"bad", b"good"])
+        assert [line["event"] for line in logs] == ["nats_message_failed"]
+        assert client.stats["reconnects"] == 0
+    finally:
+        await jetstream.close(client)

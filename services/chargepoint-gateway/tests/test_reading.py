@@ -28,6 +28,7 @@ from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.snapshots import Place, Snapshot
 from chargekey_gateway.view.entries import Charger, Installation
 from chargekey_gateway.view.view import View
+from chargekey_gateway.wiring import reads_on
 
 from .test_kept_sessions import Memory, ended, started
 
@@ -236,6 +237,25 @@ async def test_sessions_that_were_kept_are_read_on_from_where_they_were(
     over = ended(1)
     await js.publish(over.subject, msgspec.json.encode(over))
     await until(lambda: not again.running.of_charger("first"))
+
+
+async def test_what_was_kept_of_sessions_counts_where_their_stream_still_has_all_of_it(
+    nats_client: Client,
+) -> None:
+    """Else they may have ended where nobody says so any more, and would hold their locks."""
+    js = nats_client.jetstream()
+    assert not await reads_on(nats_client, "SESSIONS", Place(0, None))
+    await declare(nats_client, "sessions", BEFORE, 0)
+    told = started(1, "first", "card", shortened=False)
+    await js.publish(told.subject, msgspec.json.encode(told))
+    made = str((await js.stream_info("SESSIONS")).created)
+    assert await reads_on(nats_client, "SESSIONS", Place(1, made))
+    assert not await reads_on(nats_client, "SESSIONS", Place(2, made))  # it lost its tail
+    assert not await reads_on(nats_client, "SESSIONS", None)
+    await js.delete_stream("SESSIONS")
+    await declare(nats_client, "sessions", BEFORE, 0)
+    await js.publish(told.subject, msgspec.json.encode(told))
+    assert not await reads_on(nats_client, "SESSIONS", Place(1, made))
 
 
 async def test_what_was_kept_of_a_store_that_was_restored_since_counts_no_more(

@@ -309,6 +309,37 @@ def test_a_code_that_is_gone_is_remembered_in_memory_alone(
     assert len(read.past) == len(view.past)
 
 
+async def test_what_only_counts_on_is_written_when_it_is_much_and_at_the_end(
+    tmp_path: Path,
+) -> None:
+    """Every meter's reading moves the sessions' stream, and the view stays what it is."""
+    view = View()
+    fill(view, ACCESS)
+    place = Place(1, "then")
+    kept = Snapshots(tmp_path / "view", view, lambda: {**places(view), "SESSIONS": place}, 0.01)
+    await kept.write()
+    first = (tmp_path / "view").stat().st_ino
+    place = Place(snapshots._READ_SOON, "then")  # noqa: SLF001
+    await kept.write()
+    assert (tmp_path / "view").stat().st_ino == first
+    kept.write_at_the_end()
+    read = snapshots.read(tmp_path / "view")
+    assert read is not None
+    assert read.places["SESSIONS"] == place
+    place = Place(snapshots._READ_SOON + 1, "then")  # noqa: SLF001
+    await kept.write()
+    read = snapshots.read(tmp_path / "view")
+    assert read is not None
+    assert read.places["SESSIONS"] == place
+
+
+def test_what_is_left_of_one_that_was_killed_as_it_wrote_is_removed(tmp_path: Path) -> None:
+    """R20: nobody would have it forget anybody."""
+    (tmp_path / "view.new").write_bytes(b"half of it")
+    Snapshots(tmp_path / "view", View(), dict, interval=0.01)
+    assert not (tmp_path / "view.new").exists()
+
+
 async def test_a_full_disk_leaves_the_file_there_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

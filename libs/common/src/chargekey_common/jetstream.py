@@ -19,6 +19,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
+from nats.protocol.command import unsub_cmd
 from prometheus_client import Gauge
 
 from chargekey_common.certificates import Newest, Renewed, TlsFiles, no_password
@@ -231,16 +232,24 @@ class StreamClient(Client):
     async def take(self, subject: str, taken: Callable[[Taken], None]) -> Taking:
         """Have `taken` called with each message on `subject`, in order; it must not wait.
 
-        Raises nats' errors.
+        Raises nats' errors. Cancelled, nothing is taken.
         """
         if len(subject.split()) != 1:
             raise nats.errors.BadSubjectError
         if self.is_closed:
             raise nats.errors.ConnectionClosedError
-        self._sid += 1
-        taking = Taking(self, self._sid, subject, taken)
-        self._subs[self._sid] = taking  # type: ignore[assignment] # see there
-        await self._send_subscribe(taking)  # type: ignore[arg-type]
+        sid = self._sid = self._sid + 1
+        taking = Taking(self, sid, subject, taken)
+        self._subs[sid] = taking  # type: ignore[assignment] # see there
+        try:
+            await self._send_subscribe(taking)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            # It waits to be sent, or was, and this goes the same way behind it.
+            del self._subs[sid]
+            undone = unsub_cmd(sid, 0)
+            self._pending.append(undone)
+            self._pending_data_size += len(undone)
+            raise
         return taking
 
     async def ask(self, subject: str, question: bytes, within: float) -> bytes:
@@ -256,8 +265,8 @@ class StreamClient(Client):
         answer: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         self._questions[inbox.encode()] = answer
         try:
-            await self.publish(subject, question, reply=inbox)
             async with asyncio.timeout(within):
+                await self.publish(subject, question, reply=inbox)
                 answered = await answer
         except TimeoutError as error:
             raise NatsTimeoutError from error
@@ -275,7 +284,8 @@ class StreamClient(Client):
     async def _untake(self, sid: int) -> None:
         if self.is_closed:
             raise nats.errors.ConnectionClosedError
-        if self._subs.pop(sid, None) is not None and not self.is_reconnecting:
+        if self._subs.pop(sid, None) is not None:
+            # Also while it is away: the subscription itself may wait to be sent.
             await self._send_unsubscribe(sid)
 
     async def _process_msg(
@@ -283,7 +293,10 @@ class StreamClient(Client):
     ) -> None:
         taking: object = self._subs.get(sid)
         if isinstance(taking, Taking):
-            taking.taken(Taken(subject, reply, data, headers or b""))
+            try:
+                taking.taken(Taken(subject, reply, data, headers or b""))
+            except Exception:  # would end the reading of this connection, for everybody
+                log.exception("nats_message_failed", subject=subject.decode(errors="replace"))
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
 

@@ -6,12 +6,17 @@ import os
 from pathlib import Path
 
 
+def unfinished(file: Path) -> Path:
+    """Return where a file is while it is being written, and stays where that was cut off."""
+    return file.with_name(f"{file.name}.new")
+
+
 def write(file: Path, content: bytes) -> None:
     """Write a file for its owner alone, in place of what was there; raises OSError.
 
     Neither a full disk nor a power cut leaves half of it.
     """
-    fresh = file.with_name(f"{file.name}.new")
+    fresh = unfinished(file)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as new:
         new.write(content)
         new.flush()

@@ -17,7 +17,7 @@ from chargekey_common import jetstream
 from chargekey_common.errors import UnavailableError
 from chargekey_common.follower import Follower, Message
 from chargekey_common.jetstream import Bus, StreamClient
-from chargekey_common.process import set_within
+from chargekey_common.process import cancel, set_within
 from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_common.published.envelope import POSITION_HEADER, PublishedEvent
 from chargekey_stack import tls
@@ -98,9 +98,7 @@ async def published(
             await reading.saw(reading.arrived)
             yield reading.taken()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*map(cancel, tasks))
 
 
 async def _exists(client: StreamClient, stream: str) -> bool:

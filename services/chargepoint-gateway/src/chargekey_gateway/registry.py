@@ -348,7 +348,7 @@ class Registry:
         charger_id = message.subject.removeprefix(_BEFORE).decode()
         try:
             question = _QUESTIONS.decode(message.data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             log.warning("registry_message_unreadable", charger=charger_id)
             return
         if isinstance(question, Here) and question.replica == self.replica:

@@ -26,16 +26,21 @@ from chargekey_common import whole_files
 from chargekey_gateway.reconcile.seen import SavedSeen
 from chargekey_gateway.sessions.running import SavedSessions
 from chargekey_gateway.view.saved import VERSION, SavedView
-from chargekey_gateway.view.view import View
+from chargekey_gateway.view.view import SERVICES, View
 
 _MAGIC = b"chargekey view %d\n"
 _CHECKSUM = hashlib.blake2b().digest_size
 # So that who taps meanwhile comes first.
 _NICENESS = 10
+# Of a stream that only counts on while the view stays what it is, so many messages are read again
+# in a second.
+_READ_SOON = 20_000
 
 _WRITTEN = Gauge(
     "view_snapshot_timestamp_seconds", "When the view was last written to its file, or read."
 )
+
+_OF_VIEW = frozenset(service.upper() for service in SERVICES)
 
 log = structlog.get_logger()
 
@@ -90,11 +95,13 @@ def read(file: Path) -> Snapshot | None:
         log.warning("view_snapshot_damaged")
         return None
     # None of it is garbage: looking for some would take most of the time.
+    collects = gc.isenabled()
     gc.disable()
     try:
         snapshot = msgspec.msgpack.decode(body, type=Snapshot)
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
     _WRITTEN.set(file.stat().st_mtime)
     return snapshot
 
@@ -123,6 +130,8 @@ class Snapshots:
         self._written: Mapping[str, Place] = {}
         self._forgotten = 0
         view.on_forgotten(self._remove)
+        # What is left of a child that was killed as it wrote, and nobody will have forget.
+        _unlink(whole_files.unfinished(file))
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -132,7 +141,7 @@ class Snapshots:
 
     async def write(self) -> None:
         """Write what is known now; return once it is in the file, or could not be put there."""
-        if not self._has_changed:
+        if not self._has_changed_much:
             return
         places, forgotten = self._places(), self._forgotten
         child = self._fork()
@@ -142,11 +151,11 @@ class Snapshots:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             raise
-        if status:
-            log.warning("view_snapshot_failed", status=os.waitstatus_to_exitcode(status))
-            return
         if forgotten != self._forgotten:
             self._remove()  # what was forgotten meanwhile is in it
+            return
+        if status:
+            log.warning("view_snapshot_failed", status=os.waitstatus_to_exitcode(status))
             return
         self._written = places
         _WRITTEN.set(time.time())
@@ -154,11 +163,9 @@ class Snapshots:
     def _remove(self) -> None:
         """Keep nothing that was to be forgotten; what there is else is written in its time."""
         self._forgotten += 1
-        try:
-            self._file.unlink(missing_ok=True)
-        except OSError as error:
-            log.error("view_snapshot_not_removed", error=error.strerror)  # noqa: TRY400 - no more to tell
         self._written = {}
+        for each in (self._file, whole_files.unfinished(self._file)):
+            _unlink(each)
 
     def write_at_the_end(self) -> None:
         """Write what is known, and have everybody wait for it: nobody taps here any more."""
@@ -172,6 +179,18 @@ class Snapshots:
     @property
     def _has_changed(self) -> bool:
         return self._places() != self._written and self._view.whole
+
+    @property
+    def _has_changed_much(self) -> bool:
+        """Whether the view is another one, or much has been told beside it."""
+        places, written = self._places(), self._written
+        return self._view.whole and any(
+            stream not in written
+            or written[stream].made != place.made
+            or place.sequence - written[stream].sequence
+            >= (1 if stream in _OF_VIEW else _READ_SOON)
+            for stream, place in places.items()
+        )
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(dict(self._places()), self._view.saved(), self._told())
@@ -195,3 +214,10 @@ class Snapshots:
             status = error.errno or 1
         finally:
             os._exit(status)
+
+
+def _unlink(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        log.error("view_snapshot_not_removed", error=error.strerror)  # noqa: TRY400 - no more to tell

@@ -62,8 +62,12 @@ async def keep_streams(
     js = client.jetstream()
 
     async def sessions() -> None:
-        async with journal.made_again():
-            await declare(js, now=time.time_ns(), replicas=replicas, last_known=journal.last_known)
+        declaring = partial(declare, js, replicas=replicas)
+        if journal.is_held or await _is_gone(js, STREAM):
+            async with journal.made_again():
+                await declaring(now=time.time_ns(), last_known=journal.last_known)
+        else:  # it knows what is known here
+            await declaring(now=time.time_ns())
 
     async def bucket(declare_it: _Declare, memory: _Memory) -> None:
         await declare_it(js, replicas=replicas)

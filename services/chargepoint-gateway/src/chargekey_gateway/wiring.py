@@ -7,8 +7,10 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import nats.errors
 import structlog
 from grpc import aio
+from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.accounts import Signer
 from chargekey_common.certificates import Certificates
@@ -16,7 +18,7 @@ from chargekey_common.charger_passwords import ChargerPasswords
 from chargekey_common.errors import CannotRunError
 from chargekey_common.grpc.client import channel
 from chargekey_common.grpc.server import Service
-from chargekey_common.jetstream import StreamClient
+from chargekey_common.jetstream import RETRY, StreamClient
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.outgoing import Outgoing
 from chargekey_common.process import Lifetime
@@ -34,6 +36,7 @@ from chargekey_gateway.reconcile.codes import IdentityCodes
 from chargekey_gateway.registry import Registry
 from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
+from chargekey_gateway.sessions.stream import STREAM as SESSIONS
 from chargekey_gateway.settings import GatewaySettings
 from chargekey_gateway.snapshots import Place, Snapshot, Snapshots, Told, read
 from chargekey_gateway.streams import keep_streams
@@ -117,6 +120,28 @@ def snapshots(
     return Snapshots(settings.snapshot_file, view, places, settings.snapshot_interval, told)
 
 
+async def reads_on(client: StreamClient, stream: str, place: Place | None) -> bool:
+    """Whether the stream is still the one that was read so far, and whole.
+
+    What the file says of another one has an end that nobody tells any more.
+    """
+    js = client.jetstream()
+    while True:
+        try:
+            info = await js.stream_info(stream)
+        except NothingThereError:
+            return False
+        except (nats.errors.Error, OSError) as error:
+            log.info("stream_unknown", stream=stream, error=type(error).__name__)
+            await asyncio.sleep(RETRY)
+        else:
+            return (
+                place is not None
+                and place.made == str(info.created)
+                and place.sequence <= info.state.last_seq
+            )
+
+
 async def begin(
     lifetime: Lifetime,
     settings: GatewaySettings,
@@ -144,8 +169,14 @@ async def begin(
         operators=asking,
         codes=IdentityCodes(identity),
     )
-    if snapshot is not None and snapshot.told is not None:
-        gateway.remember(snapshot.told)
+    places = {} if snapshot is None else dict(snapshot.places)
+    told = None if snapshot is None else snapshot.told
+    if told is not None and await reads_on(client, SESSIONS, places.get(SESSIONS)):
+        gateway.remember(told)
+    else:
+        places.pop(SESSIONS, None)
+        # Of a stream that was lost only its numbers count, which are not given again.
+        running.last_known = 0 if told is None else told.sessions.last_known
     lifetime.own(
         keep_streams(
             client,
@@ -171,7 +202,7 @@ async def begin(
         answers,
         gateway.confirmed,
         gateway.remote_starts,
-        {} if snapshot is None else snapshot.places,
+        places,
     )
     reading.begin(lifetime)
     return gateway, reading

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 KIB = 1024
 # A member of an enumeration costs a search where it is named; there is one object of each.
 _TEXT, _CLOSE = WSMsgType.TEXT, WSMsgType.CLOSE
+_COPIED = 8192  # bytes of a message that picows copies behind its header
 # What only a broken charger, or none, sends.
 _HOSTILE = frozenset(
     {
@@ -221,6 +222,10 @@ class ChargerSocket(WSListener):
 
     def send(self, message: bytes) -> None:
         """Send one text message."""
+        # What is longer picows hands over with a header that it uses again for the next one.
+        if len(message) > _COPIED and self._transport.underlying_transport.get_write_buffer_size():
+            self.pause_writing()
+            return
         self._transport.send(_TEXT, message)
 
     def close(self, code: CloseCode, reason: str) -> None:

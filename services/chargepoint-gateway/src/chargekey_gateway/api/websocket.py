@@ -68,8 +68,9 @@ MOST_WAITING = 16_384
 # Of those who may be at their requests, so large a part is let in at once, before any request
 # is read: all that wait have sent theirs, and would only push each other out.
 LET_IN_AT_ONCE = 1 / 32
-# What an accept fails for while the process, or the machine, has too many of something.
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# What an accept fails for where nobody waits any more; else the process, or the machine, has too
+# many of something.
+NOBODY_THERE = frozenset({errno.EAGAIN, errno.EINTR, errno.ECONNABORTED, errno.EPROTO})
 ROOM_AGAIN = 1.0  # seconds until it is tried again
 PASSWORD_REPLACED = "password replaced"  # noqa: S105 - a reason to close
 
@@ -410,9 +411,9 @@ class _Listener:
         try:
             for _ in range(min(ACCEPTED_AT_ONCE, MOST_WAITING - len(self._waiting))):
                 self._waiting.append(self._socket.accept()[0])
-        except OSError as error:  # mostly that nobody is there any more
-            if error.errno in NO_ROOM:
-                log.warning("connection_not_accepted", error=errno.errorcode[error.errno])
+        except OSError as error:
+            if error.errno not in NOBODY_THERE:
+                log.warning("connection_not_accepted", error=errno.errorcode.get(error.errno or 0))
                 loop.remove_reader(self._socket)
                 loop.call_later(ROOM_AGAIN, self._listen)
         if was_empty:

@@ -120,6 +120,11 @@ class Journal:
         """The last sequence of the stream that this replica has read or written."""
         return self._running.last_known
 
+    @property
+    def is_held(self) -> bool:
+        """Whether writes wait for a stream that was made again to be told what runs."""
+        return not self._writable.is_set()
+
     @asynccontextmanager
     async def made_again(self) -> AsyncIterator[None]:
         """Hold all writes while the block declares the stream, which was lost.
