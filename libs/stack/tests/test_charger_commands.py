@@ -48,8 +48,11 @@ class Remote:
             assert time.monotonic() < deadline
 
     async def is_offline(self) -> None:
-        """Return once the charger is connected no more: its connection takes a moment to close."""
-        deadline = time.monotonic() + 20
+        """Return once the charger is connected no more: its connection takes a moment to close.
+
+        What is asked of it in that moment may wait 26 seconds for an answer.
+        """
+        deadline = time.monotonic() + 60
         while await self.charger("trigger", "Heartbeat") != "charger_offline":
             assert time.monotonic() < deadline
 
