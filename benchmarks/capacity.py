@@ -25,10 +25,16 @@ from benchmarks.needs import (
     measured,
 )
 from chargekey_gateway.application.metering import SELDOM
+from chargekey_gateway.kept_sessions import BYTES_A_MESSAGE, MANY
 from chargekey_gateway.ocpp.limits import Limits
+from chargekey_gateway.settings import GatewaySettings
 
 CHANGED = cold_start.TAIL / cold_start.IDENTIFICATIONS
 FEWER = 10_000  # chargers
+# Bytes of what is kept of SESSIONS, for each identification that has charged.
+KEPT = 90
+# Seconds between two looks at that.
+UNSEEN: float = GatewaySettings.model_fields["snapshot_interval"].default
 PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
 
 
@@ -84,16 +90,6 @@ def walls(needs: Needs) -> Sequence[Wall]:
     of, one = needs.of, needs.one
     start, host, kept = _duration(of.start), _size(of.host), _duration(of.kept)
     return (
-        Wall(
-            "... start, all of SESSIONS where there is no file",
-            "A gateway without a file reads all that SESSIONS keeps before it is ready",
-            needs.start_sessions,
-            of.start,
-            f"a start takes {start} after {kept}",
-            "A volume for each gateway's file: a start reads what came since that was written."
-            " Who has none reads a stream that is never shortened, and need not read its readings,"
-            f" {needs.readings / (needs.session_messages / needs.sessions):.0%} of the messages.",
-        ),
         Wall(
             "NATS, until transaction ids end",
             "OCPP 1.6's transaction ids, which are SESSIONS' sequences, end",
@@ -315,11 +311,12 @@ def _needed(needs: Needs) -> Iterable[Sequence[str]]:
             f"identifications at {one.from_file * 1e6:.1f} µs, {CHANGED:.0%} of them changed since",
         ),
         (
-            "... start, all of SESSIONS where there is no file",
-            _duration(needs.start_sessions),
+            "... start, SESSIONS where there is no file",
+            _duration(_since_kept(needs)),
             (
-                f"{_number(needs.session_messages)} messages a day, for {kept}, read at"
-                f" {_number(one.replayed)}/s"
+                f"{_number(_kept_anew(needs))} messages since it was kept on the bus and those of"
+                f" {_duration(UNSEEN)} of the busiest hour, read at {_number(one.replayed)}/s; and"
+                f" what is kept, {_size(of.identifications * KEPT)}, which was not measured"
             ),
         ),
         (
@@ -410,6 +407,17 @@ def _needed(needs: Needs) -> Iterable[Sequence[str]]:
     )
 
 
+def _since_kept(needs: Needs) -> float:
+    """Return the seconds for what SESSIONS got since it was kept, where that is most."""
+    unseen = needs.at_peak(needs.session_messages) * UNSEEN
+    return (_kept_anew(needs) + unseen) / needs.one.replayed
+
+
+def _kept_anew(needs: Needs) -> int:
+    """Return after how many messages of SESSIONS what is kept of it is kept anew."""
+    return max(MANY, needs.of.identifications * KEPT // BYTES_A_MESSAGE)
+
+
 def _gateways(needs: Needs) -> str:
     of, one = needs.of, needs.one
     an_identification = needs.view / of.identifications
@@ -448,12 +456,18 @@ def _gateways(needs: Needs) -> str:
         ),
         "",
         _text(
-            "**Without its file a start reads SESSIONS from its beginning**, for the sessions that"
-            " run, the locks of identifications and which site has seen which card. It is kept for"
-            " good, and the"
-            f" whole size writes {_number(needs.session_messages)} messages a day, of which a"
-            f" gateway reads {_number(one.replayed)} in a second. So each day of use makes each"
-            " start"
+            "**Without its file a start does not read all of SESSIONS**, which is kept for good."
+            " The sessions that run, the locks of identifications and which site has seen which"
+            " card are on the bus ([decision"
+            " 43](adr/0043-what-sessions-has-told-is-kept-on-the-bus.md)): a gateway that writes a"
+            f" file keeps them there once {_number(_kept_anew(needs))} messages have come since"
+            f" they were. It looks every {_duration(UNSEEN)}, so {_duration(_since_kept(needs))} of"
+            " reading are left at the busiest hour, and to read what is kept,"
+            f" {_size(of.identifications * KEPT)}, which was not measured at that size. Where no"
+            " gateway writes a file, or none has kept anything yet that this version reads, a start"
+            " reads all of it: the whole size writes"
+            f" {_number(needs.session_messages)} messages a day, of which a gateway reads"
+            f" {_number(one.replayed)} in a second. So each day of use makes such a start"
             f" {_duration(needs.start_sessions / (of.kept / DAY))} longer, and {_exactly(FEWER)}"
             f" chargers make it {_duration(needs.start_sessions * FEWER / of.chargers)} within"
             f" {_duration(of.kept)}."

@@ -127,7 +127,7 @@ class _Enforced:
             await follower.caught_up.wait()
             yield enforced
 
-    def note_commit(self) -> None:
+    def note_commit(self, _: object) -> None:
         """Know when the event was committed."""
         self._committed = perf_counter()
 

@@ -122,7 +122,7 @@ class _Casbin:
             user = view.user(POPULATION.user_id(number))
             for grant in () if user is None else user.held:
                 # By its own method every one counts all that are there.
-                model["p"]["p"].policy.append([POPULATION.user_id(number), grant.target.id])
+                model["p"]["p"].policy.append([POPULATION.user_id(number), grant.right.target.id])
 
     def request(self, charger: Charger, card: Identification) -> Sequence[Any]:
         return (
@@ -229,7 +229,10 @@ def _entities(view: View) -> Iterator[dict[str, Any]]:
         user = view.user(POPULATION.user_id(number))
         if user is None:
             continue
-        holds = [to("Charger" if each.on_charger else "Site", each.target.id) for each in user.held]
+        holds = [
+            to("Charger" if each.right.on_charger else "Site", each.right.target.id)
+            for each in user.held
+        ]
         yield entity("User", user.id, blocked=bool(user.blocks), holds=holds)
         for card in user.presents:
             yield entity(

@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import msgspec
 
-from benchmarks import cold_start, commands, ocpp_authorize, ocpp_connections
+from benchmarks import cold_start, commands
 from benchmarks.figures import Figure
 from chargekey_gateway.application.metering import SELDOM
 from chargekey_gateway.ocpp.limits import Limits
@@ -98,17 +99,12 @@ class Measured(msgspec.Struct, frozen=True):
     identity_rate: float
 
 
-# Where each stands among the figures, and what makes bytes and seconds of it.
+# Where each stands among the figures, and what makes bytes and seconds of it. A star stands for
+# how many there were: of several such figures the last has most.
 _FIGURES: Mapping[str, tuple[str, float]] = {
-    "connection": (f"an idle charger's connection, of {ocpp_connections.CHARGERS:,}", _KIB),
-    "returning": (
-        f"reconnect storm, {ocpp_connections.CHARGERS:,} chargers: signed in and booted",
-        1,
-    ),
-    "message": (
-        f"Authorize over OCPP, {ocpp_authorize.MANY:,} connections: server CPU",
-        _MICRO,
-    ),
+    "connection": ("an idle charger's connection, of *", _KIB),
+    "returning": ("reconnect storm, * chargers: signed in and booted", 1),
+    "message": ("Authorize over OCPP, * connections: server CPU", _MICRO),
     "found": ("memory an identification: what a decision finds by its keyed id", 1),
     "identification": ("memory an identification: all that is known of it", 1),
     "user": ("memory a user with a permission", 1),
@@ -152,11 +148,17 @@ _FIGURES: Mapping[str, tuple[str, float]] = {
 
 def measured(figures: Sequence[Figure]) -> Measured:
     """Return what the figures say of one; raises FigureMissingError."""
-    known = {each.name: each.figure for each in figures}
-    missing = [name for name, _ in _FIGURES.values() if name not in known]
+    of_one: dict[str, float] = {}
+    missing: list[str] = []
+    for field, (name, unit) in _FIGURES.items():
+        known = [each.figure for each in figures if fnmatchcase(each.name, name)]
+        if known:
+            of_one[field] = known[-1] * unit
+        else:
+            missing.append(name)
     if missing:
         raise FigureMissingError(missing)
-    return Measured(**{field: known[name] * unit for field, (name, unit) in _FIGURES.items()})
+    return Measured(**of_one)
 
 
 class Needs(msgspec.Struct, frozen=True):

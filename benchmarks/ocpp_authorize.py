@@ -8,13 +8,12 @@ from contextlib import ExitStack
 from typing import Self
 
 from benchmarks.figures import Figure, at_least, at_most, compared, in_turn
-from benchmarks.load.chargers import Chargers
+from benchmarks.load.chargers_apart import ChargersApart
 from benchmarks.load.running import Running, gateway, running, settle
 
 SECONDS = 1.0
 RATE = 5_000  # calls a second
-# As many at both servers fit among 20 000 open files.
-FEW, SOME, MANY = 200, 5_000, 9_900
+FEW, SOME, MANY = 200, 5_000, 10_000
 
 
 def figures() -> Iterator[Figure]:
@@ -53,8 +52,8 @@ class _Beside:
 
     def __init__(self, ours: Running, other: Running, number: int, *, speaks: bool = False) -> None:
         self._servers = {
-            ours: Chargers(ours.port, number),
-            other: Chargers(other.port, number, speak=speaks),
+            ours: ChargersApart(ours.port, number),
+            other: ChargersApart(other.port, number, speak=speaks),
         }
         self._busy: dict[Running, list[float]] = {ours: [], other: []}
         self._stack = ExitStack()

@@ -8,27 +8,26 @@ from benchmarks.figures import ROUNDS, Figure, alone, at_least, at_most, compare
 from benchmarks.load.chargers import Chargers
 from benchmarks.load.running import gateway, running, settle
 
-CHARGERS = 10_000
-KIB = 1024
+COMING, IDLE = 10_000, 15_000
 IDLE_ROUNDS = 2
+KIB = 1024
 
 
 def figures() -> Iterator[Figure]:
-    """Measure with ten thousand chargers, each time at servers that have just started."""
+    """Measure with chargers by the ten thousand, each time at servers that have just started."""
     storms: list[tuple[float, float]] = []
     failed = 0
-    memory: list[float] = []
     for number in range(ROUNDS):
         if number % 2:
             bare = _accepted()
-            came, lost = _came(memory)
+            came, lost = _came()
         else:
-            came, lost = _came(memory)
+            came, lost = _came()
             bare = _accepted()
         storms.append((came, bare))
         failed += lost
     yield compared(
-        f"reconnect storm, {CHARGERS:,} chargers: signed in and booted",
+        f"reconnect storm, {COMING:,} chargers: signed in and booted",
         storms,
         unit="1/s",
         against="TCP accept",
@@ -36,25 +35,31 @@ def figures() -> Iterator[Figure]:
     )
     yield alone("... of these failed, in all rounds", [float(failed)], unit="", goal=at_most(0))
     yield alone(
-        f"an idle charger's connection, of {CHARGERS:,}", memory, unit="KiB", goal=at_most(16)
+        f"an idle charger's connection, of {IDLE:,}",
+        [_took() for _ in range(IDLE_ROUNDS)],
+        unit="KiB",
+        goal=at_most(16),
     )
 
 
-def _came(memory: list[float]) -> tuple[float, int]:
-    """Return how many came in a second, and how many did not come in.
-
-    Twice, `memory` gets the KiB that each then takes: what follows from their coming takes longer
-    than all the rest of this.
-    """
-    with gateway(any_rate=False) as server, Chargers(server.port, CHARGERS) as chargers:
-        before = server.memory
-        took = chargers.connect()
-        if len(memory) < IDLE_ROUNDS:
-            settle(server, chargers)
-            memory.append((server.memory - before) / KIB / CHARGERS)
-        return CHARGERS / took, chargers.failed
+def _came() -> tuple[float, int]:
+    """Return how many came in a second, and how many did not come in."""
+    with gateway(any_rate=False) as server, Chargers(server.port, COMING) as chargers:
+        return COMING / chargers.connect(), chargers.failed
 
 
 def _accepted() -> float:
-    with running("echo") as server, Chargers(server.port, CHARGERS, speak=False) as chargers:
-        return CHARGERS / chargers.connect()
+    with running("echo") as server, Chargers(server.port, COMING, speak=False) as chargers:
+        return COMING / chargers.connect()
+
+
+def _took() -> float:
+    """Return the KiB that each takes, once all that follows from their coming is done."""
+    with gateway(any_rate=False) as server, Chargers(server.port, IDLE) as chargers:
+        before = server.memory
+        chargers.connect()
+        if chargers.failed:
+            message = f"{chargers.failed} chargers could not connect"
+            raise AssertionError(message)
+        settle(server, chargers)
+        return (server.memory - before) / KIB / IDLE

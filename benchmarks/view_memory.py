@@ -67,7 +67,8 @@ def _keys() -> float:
 def _found() -> float:
     """Return what the table by keyed ids and its entries take, users and names aside."""
     people = People(View().installation)
-    people.apply(next(added for _, added in Population.of(1).cards()))
+    added = next(added for _, added in Population.of(1).cards())
+    people.applied[type(added)](added)
     [first] = people.identifications.values()
     user, terms = User("somebody"), first.terms
     before = _memory()

@@ -65,7 +65,8 @@ def render(directory: Path) -> Sequence[Resource]:
     if said.returncode:
         message = f"{directory} does not render: {said.stderr.strip()}"
         raise CannotRenderError(message)
-    return list(yaml.safe_load_all(said.stdout))
+    # As the one in Python does, and ten times as fast: it is thousands of lines.
+    return list(yaml.load_all(said.stdout, Loader=yaml.CSafeLoader))
 
 
 def group(resource: Resource) -> str:

@@ -6,7 +6,6 @@ at, which another verdict does not have; whatever is as long as nothing known is
 
 from __future__ import annotations
 
-import resource
 import select
 import socket as sockets
 import time
@@ -84,8 +83,6 @@ class Chargers:
 
     def __init__(self, port: int, number: int, *, speak: bool = True) -> None:
         """Have `number` of them, which `speak` OCPP or just send as many bytes."""
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._port = port
         self._speak = speak
         self._epoll = select.epoll()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from benchmarks.population import Population
 from chargekey_common.charger_passwords import ChargerPasswords
 
-PEOPLE = Population.of(100_000, chargers=10_000)
+PEOPLE = Population.of(150_000, chargers=15_000)
 PASSWORDS = ChargerPasswords(b"another secret for figures only")
 
 

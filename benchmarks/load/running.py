@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import subprocess
 import sys
 import time
@@ -12,12 +13,13 @@ import psutil
 
 from benchmarks.bus import nats_server
 from benchmarks.load.chargers import Chargers
+from benchmarks.load.chargers_apart import ChargersApart
 
 STOP_TIMEOUT = 20.0
 LISTENING = "listening"
 LOOK = 0.5  # seconds
 AT_REST = 0.04  # of a core
-SETTLED_WITHIN = 120.0
+SETTLED_WITHIN = 300.0
 
 
 class Running:
@@ -46,7 +48,12 @@ class Running:
 
 @contextlib.contextmanager
 def running(module: str, *arguments: str) -> Iterator[Running]:
-    """Run `python -m benchmarks.load.<module>` until done with it."""
+    """Run `python -m benchmarks.load.<module>` until done with it.
+
+    From now on this process and those that it starts may have as many open files as is allowed.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.load.{module}", *arguments],
         stdout=subprocess.PIPE,
@@ -93,7 +100,7 @@ def told(port: int) -> None:
     print(LISTENING, port, flush=True)  # noqa: T201 - it waits for this
 
 
-def settle(server: Running, chargers: Chargers) -> None:
+def settle(server: Running, chargers: Chargers | ChargersApart) -> None:
     """Return once the server has done what follows from chargers' coming or going."""
     until = time.monotonic() + SETTLED_WITHIN
     while time.monotonic() < until:

@@ -74,14 +74,16 @@ async def authorize(
     )
 
 
-async def sessions(client: Client) -> Sequence[history_pb2.Session]:
-    """Return every session, the newest first."""
-    return (await client.history.ListSessions(history_pb2.ListSessionsRequest())).sessions
+async def sessions(client: Client, installation_id: str = "") -> Sequence[history_pb2.Session]:
+    """Return every session, of one installation or all, the newest first."""
+    request = history_pb2.ListSessionsRequest(installation_id=installation_id)
+    return (await client.history.ListSessions(request)).sessions
 
 
-async def refusals(client: Client) -> Sequence[history_pb2.Refusal]:
-    """Return every refusal, the newest first."""
-    return (await client.history.ListRefusals(history_pb2.ListRefusalsRequest())).refusals
+async def refusals(client: Client, installation_id: str = "") -> Sequence[history_pb2.Refusal]:
+    """Return every refusal, of one installation or all, the newest first."""
+    request = history_pb2.ListRefusalsRequest(installation_id=installation_id)
+    return (await client.history.ListRefusals(request)).refusals
 
 
 async def eventually(

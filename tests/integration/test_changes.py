@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import grpc
 import pytest
 from grpc import aio
@@ -15,11 +13,12 @@ from chargekey.identity.v1 import identifications_pb2, invitations_pb2, users_pb
 from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.simulator import simulated_charger
-from chargekey_stack.supervisor import running
+from chargekey_stack.system import System
 
-from .garage import CHARGER, authorize, create_garage, eventually
+from .garage import authorize, create_garage, eventually
 from .post import mailed
 
+CHARGER = "CP-CHANGES"
 ADMINISTRATOR = "administrator:local"
 
 
@@ -37,91 +36,89 @@ async def denied(client: Client, service: str, obj: str) -> bool:
 
 
 async def test_owners_are_told_who_did_what_and_people_what_was_done_to_them(
-    tmp_path: Path,
+    system: System, data: DataDirectory, client: Client
 ) -> None:
     """Permission history: who gave it, when, what changed; for owners of the object only."""
-    data = DataDirectory(tmp_path / "data")
-    async with running(data, tell=print) as system, connected(data) as client:
-        garage = await create_garage(client, "#1234")
-        home = garage.installation_id
-        roles = {
-            "owner@home.example": permissions_pb2.ROLE_OWNER,
-            "driver@home.example": permissions_pb2.ROLE_USER,
-        }
-        given = {
-            address: await client.permissions.GrantPermission(
-                permissions_pb2.GrantPermissionRequest(
-                    installation_id=home, email=address, roles=[role]
-                )
+    garage = await create_garage(client, "#1234", CHARGER)
+    home = garage.installation_id
+    roles = {
+        "owner@changes.example": permissions_pb2.ROLE_OWNER,
+        "driver@changes.example": permissions_pb2.ROLE_USER,
+    }
+    given = {
+        address: await client.permissions.GrantPermission(
+            permissions_pb2.GrantPermissionRequest(
+                installation_id=home, email=address, roles=[role]
             )
-            for address, role in roles.items()
-        }
-        held = {
-            each.id: each.user_id
-            for each in (
-                await client.permissions.ListPermissions(
-                    permissions_pb2.ListPermissionsRequest(installation_id=home)
-                )
-            ).permissions
-        }
-        owner, driver = (held[given[address].permission_id] for address in roles)
-        permission = given["driver@home.example"].permission_id
-        for address in roles:
-            token = await mailed(data, address)
-            await client.invitations.AcceptInvitation(
-                invitations_pb2.AcceptInvitationRequest(
-                    token=token, first_name="Some", last_name="Body"
-                )
+        )
+        for address, role in roles.items()
+    }
+    held = {
+        each.id: each.user_id
+        for each in (
+            await client.permissions.ListPermissions(
+                permissions_pb2.ListPermissionsRequest(installation_id=home)
             )
-        async with connected(data, as_=owner) as hers, connected(data, as_=driver) as his:
-            await hers.permissions.ChangePermission(
-                permissions_pb2.ChangePermissionRequest(
-                    permission_id=permission, valid_until="2199-01-01"
-                )
+        ).permissions
+    }
+    owner, driver = (held[given[address].permission_id] for address in roles)
+    permission = given["driver@changes.example"].permission_id
+    for address in roles:
+        token = await mailed(data, address)
+        await client.invitations.AcceptInvitation(
+            invitations_pb2.AcceptInvitationRequest(
+                token=token, first_name="Some", last_name="Body"
             )
-            assert await changes(hers, "access", f"permission:{permission}") == [
-                ("PermissionChanged", f"user:{owner}"),
-                ("PermissionGranted", ADMINISTRATOR),
-            ]
-            added = await hers.identifications.AddIdentification(
-                identifications_pb2.AddIdentificationRequest(
-                    user_id=driver,
-                    installation_id=home,
-                    type=identifications_pb2.IDENTIFICATION_TYPE_PIN,
-                    code="#5678",
-                )
+        )
+    async with connected(data, as_=owner) as hers, connected(data, as_=driver) as his:
+        await hers.permissions.ChangePermission(
+            permissions_pb2.ChangePermissionRequest(
+                permission_id=permission, valid_until="2199-01-01"
             )
-            await hers.identifications.RevealCode(
-                identifications_pb2.RevealCodeRequest(identification_id=added.identification_id)
+        )
+        assert await changes(hers, "access", f"permission:{permission}") == [
+            ("PermissionChanged", f"user:{owner}"),
+            ("PermissionGranted", ADMINISTRATOR),
+        ]
+        added = await hers.identifications.AddIdentification(
+            identifications_pb2.AddIdentificationRequest(
+                user_id=driver,
+                installation_id=home,
+                type=identifications_pb2.IDENTIFICATION_TYPE_PIN,
+                code="#5678",
             )
-            await hers.users.BlockUser(users_pb2.BlockUserRequest(user_id=garage.user_id))
-            # Of her site all, of him what he has there, and of neither what is his alone.
-            seen = await changes(hers, "identity", f"installation:{home}")
-            assert seen[:2] == [
-                ("UserBlocked", f"user:{owner}"),
-                ("CodeRevealed", f"user:{owner}"),
-            ]
-            assert ("LocalUserAdded", ADMINISTRATOR) in seen
-            assert ("PendingUserAdded", "service:access") not in seen
-            at_home = f"user:{driver}/installation:{home}"
-            assert (await changes(hers, "identity", at_home))[0][0] == "CodeRevealed"
-            assert await denied(hers, "identity", f"user:{driver}")
-            assert await denied(his, "access", f"installation:{home}")
-            assert await denied(his, "identity", f"user:{owner}")
-            own = [event for event, _ in await changes(his, "identity", f"user:{driver}")]
-            assert {"PendingUserAdded", "SignedInAs", "CodeRevealed"} <= set(own)
-            # His own past, wherever it was, and nobody else's.
-            await authorize(client, "#5678", added.position)
-            async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
-                await charger.boot()
-                await charger.start("#5678")
-                await charger.stop()
+        )
+        await hers.identifications.RevealCode(
+            identifications_pb2.RevealCodeRequest(identification_id=added.identification_id)
+        )
+        await hers.users.BlockUser(users_pb2.BlockUserRequest(user_id=garage.user_id))
+        # Of her site all, of him what he has there, and of neither what is his alone.
+        seen = await changes(hers, "identity", f"installation:{home}")
+        assert seen[:2] == [
+            ("UserBlocked", f"user:{owner}"),
+            ("CodeRevealed", f"user:{owner}"),
+        ]
+        assert ("LocalUserAdded", ADMINISTRATOR) in seen
+        assert ("PendingUserAdded", "service:access") not in seen
+        at_home = f"user:{driver}/installation:{home}"
+        assert (await changes(hers, "identity", at_home))[0][0] == "CodeRevealed"
+        assert await denied(hers, "identity", f"user:{driver}")
+        assert await denied(his, "access", f"installation:{home}")
+        assert await denied(his, "identity", f"user:{owner}")
+        own = [event for event, _ in await changes(his, "identity", f"user:{driver}")]
+        assert {"PendingUserAdded", "SignedInAs", "CodeRevealed"} <= set(own)
+        # His own past, wherever it was, and nobody else's.
+        await authorize(client, "#5678", added.position, identity=CHARGER)
+        async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
+            await charger.boot()
+            await charger.start("#5678")
+            await charger.stop()
 
-            async def past() -> list[str]:
-                request = history_pb2.ListSessionsRequest(user_id=driver)
-                return [each.user_id for each in (await his.history.ListSessions(request)).sessions]
+        async def past() -> list[str]:
+            request = history_pb2.ListSessionsRequest(user_id=driver)
+            return [each.user_id for each in (await his.history.ListSessions(request)).sessions]
 
-            assert await eventually(past, bool) == [driver]
-            with pytest.raises(aio.AioRpcError) as refused:
-                await his.history.ListSessions(history_pb2.ListSessionsRequest(user_id=owner))
-            assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert await eventually(past, bool) == [driver]
+        with pytest.raises(aio.AioRpcError) as refused:
+            await his.history.ListSessions(history_pb2.ListSessionsRequest(user_id=owner))
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -46,6 +46,9 @@ from .stubborn_charger import StubbornCharger, stubborn_charger
 ROUNDS = int(os.environ.get("CHARGEKEY_RESTARTS", "0"))
 SEED = int(os.environ.get("CHARGEKEY_SEED") or time.time_ns() % 2**32)
 PERSONS = 3
+# Seconds between two rounds of somebody: else most of the machine is his, and who is to come back
+# takes as much longer.
+PAUSE = 0.1
 
 Answer = TypeVar("Answer")
 
@@ -126,6 +129,7 @@ class World:
         return f"#{next(self._pins)}"
 
     async def step(self, who: str) -> None:
+        await asyncio.sleep(PAUSE)
         async with self._stepped:
             self._steps[who] += 1
             self._stepped.notify_all()

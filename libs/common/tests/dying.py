@@ -1,6 +1,6 @@
 """The small service in a process of its own, to be killed or stopped between any two steps.
 
-`python -m tests.dying JSON` with a `Life`. What is wrapped here are the calls that
+It is told a `Life`, as JSON. What is wrapped here are the calls that
 the running code really makes; that code knows nothing of it.
 """
 
@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -24,15 +25,18 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 from nats.js.manager import JetStreamManager
 
-from chargekey_common import jetstream, reactions, relay
+from chargekey_common import jetstream, relay
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
 from chargekey_common.jetstream import BatchRefusedError, OutMessage
 from chargekey_common.postgres import Postgres
-from chargekey_common.reactions import On, Reactions
 from chargekey_common.relay import Publication, Relay
 
 from .shelves import EVENTS, ShelfLabelled, Shelves, publication
+
+if TYPE_CHECKING:
+    # Most of these processes react to nothing, and live for less than it takes to import.
+    from chargekey_common.reactions import Reactions
 
 # In the order in which they happen.
 SAVING = ("before save", "written, not committed", "saved")
@@ -80,8 +84,9 @@ async def begin(life: Life) -> asyncio.subprocess.Process:
     """Start the process; its stdout is to be read."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "tests.dying",
+        "-c",
+        # As every process of ours begins: which it does dozens of times.
+        "from chargekey_common.importing import imported; imported('tests.dying:main')()",
         msgspec.json.encode(life).decode(),
         cwd=Path(__file__).parents[1],
         stdout=asyncio.subprocess.PIPE,
@@ -89,9 +94,10 @@ async def begin(life: Life) -> asyncio.subprocess.Process:
 
 
 class Fate:
-    """Ends the process at its step, once."""
+    """Ends the process at its step, once; `on_wake` follows where it only stops, and goes on."""
 
     def __init__(self, life: Life) -> None:
+        self.on_wake: Callable[[], None] | None = None
         self._step = life.step
         self._left = life.nth
         self._signal = life.by
@@ -102,6 +108,8 @@ class Fate:
             self._left -= step == self._step
             if step == self._step and self._left == 0:
                 os.kill(os.getpid(), self._signal)
+                if self.on_wake is not None:
+                    self.on_wake()
 
 
 class Told:
@@ -215,6 +223,8 @@ def bus(life: Life) -> jetstream.Bus:
 
 
 def mirroring(mirror: Shelves, life: Life, fate: Callable[[str], None]) -> Reactions:
+    from chargekey_common.reactions import On, Reactions  # noqa: PLC0415 - as above
+
     async def react(event: ShelfLabelled, reaction: Reaction) -> None:
         fate("delivered")
         # Nothing but the position handled keeps this from labelling twice.
@@ -252,6 +262,8 @@ async def live(life: Life) -> None:
     fate = Fate(life)
     tasks = []
     if life.mirror is not None:
+        from chargekey_common import reactions  # noqa: PLC0415 - as above
+
         mirror = EventStore("shelves", where(life.mirror), EVENTS)
         wrap_saves(mirror, fate)
         wrap_deliveries(fate)
@@ -264,12 +276,15 @@ async def live(life: Life) -> None:
         client = await jetstream.connect(bus(life), "dying")
         wrap_publishing(client, fate)
         told = Told(store, fate)
+        # That others have saved, as a database would say: it goes on from where it was.
+        fate.on_wake = partial(store._tell_listeners, ())  # noqa: SLF001 - as the database
 
         def publish(record: Record) -> Publication:
             found = publication(record)
             fate.at("translated")
             return found
 
+        relay.POLL = 0.05  # how soon it looks again, by which it is known that all is told
         tasks.append(asyncio.create_task(Relay(client, store, publish).run()))
         tasks[-1].add_done_callback(lambda _: os._exit(1))  # it diverged
         for number in life.commands:
@@ -280,5 +295,5 @@ async def live(life: Life) -> None:
     await asyncio.gather(*tasks)
 
 
-if __name__ == "__main__":
+def main() -> None:
     asyncio.run(live(msgspec.json.decode(sys.argv[1], type=Life)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import msgspec
@@ -21,9 +22,10 @@ from chargekey.audit.v1.audit_pb2_grpc import AuditServiceStub
 from chargekey_common.accounts import Caller
 from chargekey_common.audit import service as audit
 from chargekey_common.audit.changes import Changes
-from chargekey_common.audit.comparison import SENTENCES
+from chargekey_common.audit.comparison import SENTENCES, Comparison
 from chargekey_common.errors import PermissionDeniedError
 from chargekey_common.eventstore.store import Context, EventStore
+from chargekey_common.follower import Message
 from chargekey_common.grpc.client import remote_error
 from chargekey_common.jetstream import OutMessage, publish_atomically
 from chargekey_common.nats_server import NatsServer
@@ -258,6 +260,53 @@ async def test_a_private_message_of_an_earlier_record_is_no_other_ones(
     result, _ = await verify(shelves.store, tmp_path, nats_server)
     assert result.difference.code == "message_missing"
     assert result.difference.position == str(shelves.store.position(2))
+
+
+async def test_a_difference_in_what_comes_at_the_end_is_found(
+    nats_client: Client,
+    nats_server: NatsServer,
+    shelves: Shelves,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is being compared when all that there was at first has been."""
+    label(shelves, 1, 2)
+    await relay(nats_client, shelves.store)
+    begun, more, awaited = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    class Awaited(asyncio.Lock):
+        async def acquire(self) -> Literal[True]:
+            if self.locked():
+                awaited.set()
+            return await super().acquire()
+
+    begin, take, end = audit._Verification.__init__, Comparison.take, shelves.store.end  # noqa: SLF001 - nobody else knows when it waits
+
+    def watched(self: Any, *how: Any) -> None:
+        begin(self, *how)
+        self._comparing = Awaited()
+
+    def taken(self: Comparison, batch: Sequence[Message]) -> None:
+        if begun.is_set():
+            more.set()
+            assert awaited.wait(20)
+        take(self, batch)
+        loop.call_soon_threadsafe(begun.set)
+
+    def end_when_more_is_compared() -> int:
+        assert more.wait(20)
+        return end()
+
+    monkeypatch.setattr(audit._Verification, "__init__", watched)  # noqa: SLF001 - as above
+    monkeypatch.setattr(Comparison, "take", taken)
+    monkeypatch.setattr(shelves.store, "end", end_when_more_is_compared)
+    verifying = asyncio.create_task(verify(shelves.store, tmp_path, nats_server))
+    await begun.wait()
+    [_, event, *_] = await messages(nats_client)
+    await publish(nats_client, OutMessage(event.subject, event.data, event.headers))
+    result, _ = await verifying
+    assert result.difference.code == "message_repeated"
 
 
 async def test_a_message_told_again_is_found(

@@ -49,7 +49,7 @@ def _add(example: Example, server: aio.Server) -> None:
         "Watch": grpc.unary_stream_rpc_method_handler(example.Watch, by_charger),
         "Authorize": unary(example.Authorize, gateway_pb2.AuthorizeRequest.FromString),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, methods),))
+    server.add_registered_method_handlers(NAME, methods)
 
 
 async def _object(request: pb.GetChargerRequest) -> str:

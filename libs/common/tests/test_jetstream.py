@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import itertools
+import signal
+from typing import Any
 
+import psutil
 import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import BadSubjectError, ConnectionClosedError, NoRespondersError
+from nats.errors import (
+    BadSubjectError,
+    ConnectionClosedError,
+    NoRespondersError,
+    ProtocolError,
+    StaleConnectionError,
+)
 from nats.errors import TimeoutError as NatsTimeoutError
 from structlog.testing import capture_logs
 
 from chargekey_common import jetstream
-from chargekey_common.jetstream import Headers, Taken
+from chargekey_common.jetstream import Headers, StreamClient, Taken, Taking
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.testing.waiting import until
 
@@ -64,6 +75,61 @@ async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_socket()
         await asyncio.wait({connecting})
         assert connecting.cancelled()
         await ended.wait()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_connection_that_has_no_time_to_close_leaves_no_socket(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    """Also where it waits already for the end of what it has lost, to connect anew."""
+    monkeypatch.setattr(jetstream, "GIVEN_UP", 0.1)
+    client = await jetstream.connect(nats_server.bus, "test")
+    assert _sockets(nats_server) == 1
+    assert nats_server.process is not None
+    # It takes nothing more, so that what waits cannot be written.
+    nats_server.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(20):
+            client._transport.write(b"\r\n" * 500_000)  # noqa: SLF001 - as the library does
+        if lost:
+            await client._process_op_err(StaleConnectionError())  # noqa: SLF001 - as above
+            await asyncio.sleep(0)
+        await jetstream.close(client)
+        await until(lambda: not _sockets(nats_server))
+    finally:
+        nats_server.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_connection_that_is_closed_while_it_is_made_anew_is_made_no_more(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    """Also where the end meets an attempt's result, which Python 3.11's wait_for returns then."""
+    client = await jetstream.connect(nats_server.bus, "test")
+    transport: Any = client._transport  # noqa: SLF001 - no other way to meet it
+    connect, connecting = transport.connect, asyncio.Event()
+
+    async def met(*where: Any, **how: Any) -> None:
+        monkeypatch.undo()
+        connecting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await connect(*where, **how)
+
+    monkeypatch.setattr(transport, "connect", met)
+    await asyncio.to_thread(nats_server.stop)
+    await connecting.wait()
+    if there:
+        await asyncio.to_thread(nats_server.start)
+    await jetstream.close(client)
+    assert client._reconnection_task is not None  # noqa: SLF001 - as above
+    assert client._reconnection_task.done()  # noqa: SLF001 - as above
+    await until(lambda: not _sockets(nats_server))
+
+
+def _sockets(server: NatsServer) -> int:
+    opened = psutil.Process().net_connections("tcp")
+    return sum(1 for each in opened if each.raddr and each.raddr.port == server.port)
 
 
 NAMES = st.sampled_from(("ce-id", "ce-type", "Nats-Sequence", "Chargekey-Position"))
@@ -234,3 +300,73 @@ async def test_a_message_that_cannot_be_handled_ends_nobodys_reading(
         assert client.stats["reconnects"] == 0
     finally:
         await jetstream.close(client)
+
+
+class _Listening(StreamClient):
+    """A client without a connection: what it hears, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Taken | str] = []
+        self._subs[TAKEN] = Taking(self, TAKEN, "taken", self.heard.append)  # type: ignore[assignment]
+
+    async def hear(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            await self._ps.parse(piece)
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        if sid == TAKEN:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            self.heard.append(Taken(subject, reply, data, headers or b""))
+
+    async def _process_ping(self) -> None:
+        self.heard.append("ping")
+
+
+TAKEN, THE_LIBRARYS = 7, 8
+_BLOCKS = st.sampled_from([b"", b"NATS/1.0\r\n\r\n", b"NATS/1.0 404\r\nmine: MSG a 7 1\r\n\r\n"])
+# What looks like the protocol itself among it.
+_DATA = st.sampled_from([b"", b"PING\r\n", b"\r\n", b"MSG a 7 1\r\nx\r\n"]) | st.binary(max_size=40)
+_MESSAGES = st.tuples(
+    st.sampled_from([TAKEN, TAKEN, THE_LIBRARYS]),
+    st.builds(Taken, st.just(b"subject"), st.sampled_from([b"", b"$JS.ACK.7"]), _DATA, _BLOCKS),
+)
+
+
+def _as_told(message: tuple[int, Taken] | str) -> bytes:
+    if isinstance(message, str):
+        return b"PING\r\n"
+    sid, told = message
+    about = [b"HMSG" if told.headers else b"MSG", told.subject, b"%d" % sid, told.reply]
+    if told.headers:
+        about.append(b"%d" % len(told.headers))
+    about.append(b"%d" % (len(told.headers) + len(told.data)))
+    return b"%b\r\n%b%b\r\n" % (b" ".join(filter(None, about)), told.headers, told.data)
+
+
+@given(
+    messages=st.lists(_MESSAGES | st.just("ping"), max_size=12),
+    sizes=st.lists(st.integers(1, 20) | st.integers(1, 400), min_size=1, max_size=8),
+)
+def test_messages_are_the_same_however_they_come_in_pieces(
+    messages: list[tuple[int, Taken] | str], sizes: list[int]
+) -> None:
+    """Those that are taken, those that are the library's, and what else the server says."""
+    told = b"".join(map(_as_told, messages))
+    pieces, rest = [], io.BytesIO(told)
+    for size in itertools.cycle(sizes):
+        if not (piece := rest.read(size)):
+            break
+        pieces.append(piece)
+    client = _Listening()
+    asyncio.run(client.hear(pieces))
+    assert client.heard == [each if isinstance(each, str) else each[1] for each in messages]
+
+
+@pytest.mark.parametrize("said", [b"MSG\r\n", b"MSG a b c\r\n", b"HMSG a 7 x 1\r\n", b"who\r\n"])
+async def test_what_is_no_message_is_the_librarys_to_refuse(said: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        await _Listening().hear([said])

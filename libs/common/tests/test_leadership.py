@@ -10,6 +10,7 @@ import pytest
 
 from chargekey_common.leadership import lead
 from chargekey_common.postgres import Postgres
+from chargekey_common.process import cancel
 
 WITHIN = 20
 
@@ -54,8 +55,7 @@ async def test_one_works_and_when_it_ends_another(postgres: Postgres) -> None:
             leader = await work.begun.get()
             assert work.doing == {leader}
             task = replicas.pop(leader)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancel(task)
     assert await sessions(postgres) == []
 
 
@@ -67,8 +67,7 @@ async def test_work_is_ended_when_the_session_is_lost_and_begun_again(postgres: 
         [session] = await sessions(postgres)
         await end(postgres, session)
         await work.begun.get()
-    replica.cancel()
-    await asyncio.gather(replica, return_exceptions=True)
+    await cancel(replica)
     assert work.doing == set()
 
 
@@ -81,9 +80,7 @@ async def test_different_works_have_a_leader_each(postgres: Postgres) -> None:
     async with asyncio.timeout(WITHIN):
         for work in works.values():
             await work.begun.get()
-    for replica in replicas:
-        replica.cancel()
-    await asyncio.gather(*replicas, return_exceptions=True)
+    await cancel(*replicas)
 
 
 async def fail() -> None:
@@ -104,6 +101,5 @@ async def test_an_unreachable_database_is_waited_for(tmp_path: Path) -> None:
     nobody = Postgres(f"postgresql://user@/database?host={tmp_path}", "x")
     replica = asyncio.create_task(lead(nobody, "sending", fail))
     done, _ = await asyncio.wait({replica}, timeout=1.2)
-    replica.cancel()
-    await asyncio.gather(replica, return_exceptions=True)
+    await cancel(replica)
     assert not done

@@ -28,6 +28,7 @@ from chargekey_common.eventstore.waiting import HandledPositions
 from chargekey_common.leadership import lead
 from chargekey_common.positions import Position
 from chargekey_common.postgres import NotMigratedError, Postgres
+from chargekey_common.process import cancel
 from chargekey_common.relay import Relay
 
 from .agreement import agree
@@ -294,9 +295,7 @@ async def test_the_stream_tells_the_log_while_the_relay_goes_from_replica_to_rep
                 await asyncio.to_thread(Shelves(store).label, ask(name), shelf_id=name, label=name)
         await asyncio.to_thread(end_leader, postgres)
     await agree(nats_client, stores[0])
-    for replica in replicas:
-        replica.cancel()
-    await asyncio.gather(*replicas, return_exceptions=True)
+    await cancel(*replicas)
 
 
 def end_leader(postgres: Postgres) -> None:

@@ -49,8 +49,7 @@ async def by_tls(dsn: str, files: tuple[Path, Path]) -> AsyncIterator[int]:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in ways:
-                await cancel(each)
+            await cancel(*ways)
             back.close()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -63,8 +62,7 @@ async def by_tls(dsn: str, files: tuple[Path, Path]) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(accept, "localhost", 0) as server:
         yield server.sockets[0].getsockname()[1]
-        for each in carrying:
-            await cancel(each)
+        await cancel(*carrying)
 
 
 async def test_everything_of_a_store_goes_by_tls_to_whom_the_url_names(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chargekey_common.process import Lifetime, set_within
+from chargekey_common.process import Lifetime, cancel, set_within
 
 
 async def test_work_that_swallowed_its_cancellation_is_cancelled_again() -> None:
@@ -29,6 +29,40 @@ async def test_work_that_swallowed_its_cancellation_is_cancelled_again() -> None
     async with asyncio.timeout(10):
         assert await lifetime.close()
     assert swallowed.is_set()
+
+
+async def test_who_is_cancelled_while_it_cancels_ends_when_all_of_that_has_ended() -> None:
+    told = 0
+
+    async def deaf_thrice() -> None:
+        nonlocal told
+        while told < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                told += 1
+
+    begun = asyncio.Event()
+    deaf = asyncio.create_task(deaf_thrice())
+    other = asyncio.create_task(asyncio.Event().wait())
+
+    async def owner() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            await cancel(deaf, other)
+
+    owning = asyncio.create_task(owner())
+    await begun.wait()
+    for _ in range(2):  # again, while it waits for the end of both
+        owning.cancel()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.wait({owning})
+    assert owning.cancelled()
+    assert deaf.done()
+    assert other.done()
 
 
 async def test_a_wait_ends_when_it_is_woken_or_its_time_is_over() -> None:

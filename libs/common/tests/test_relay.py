@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,13 +18,13 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 
 from chargekey_common import jetstream
-from chargekey_common.eventstore.store import Context, EventStore
+from chargekey_common.eventstore.store import Context, EventStore, Logged, Work
 from chargekey_common.jetstream import BatchRefusedError, OutMessage, publish_atomically
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.relay import DivergedError, Relay
 
 from .agreement import agree, events, running, stream
-from .shelves import Shelves, publication
+from .shelves import Labelled, PlainSeal, Shelves, evolve, publication
 
 OpenStore = Callable[..., EventStore]
 
@@ -35,6 +36,13 @@ def label(shelves: Shelves, *numbers: int) -> None:
         )
 
 
+@pytest.fixture
+def no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the relay go by what it is told alone: its look at the store comes too late."""
+    monkeypatch.setattr("chargekey_common.relay.POLL", 60)
+
+
+@pytest.mark.usefixtures("no_second_look")
 async def test_what_is_saved_before_and_while_it_runs_is_published_in_order(
     nats_client: Client, open_store: OpenStore
 ) -> None:
@@ -44,6 +52,86 @@ async def test_what_is_saved_before_and_while_it_runs_is_published_in_order(
         await agree(nats_client, shelves.store)
         await asyncio.to_thread(label, shelves, *range(250, 300))
         await agree(nats_client, shelves.store)
+
+
+@pytest.mark.usefixtures("no_second_look")
+async def test_what_this_process_saves_is_told_without_being_read(
+    nats_client: Client, open_sqlite_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what is personal, whose user may be erased by now (R20)."""
+    shelves = Shelves(open_sqlite_store(seal=PlainSeal()))
+    found: set[int] = set()
+
+    def read(after: int, limit: int) -> Sequence[Logged]:
+        rows = EventStore.read(shelves.store, after, limit)
+        found.update(number for number, _, _ in rows)
+        return rows
+
+    label(shelves, 1)
+    with monkeypatch.context() as watched:
+        watched.setattr(shelves.store, "read", read)
+        async with running(Relay(nats_client, shelves.store, publication)):
+            for number, save in enumerate(
+                (
+                    lambda: None,
+                    functools.partial(label, shelves, 2),
+                    functools.partial(
+                        shelves.name, Context("me", "3"), shelf_id="s3", user_id="u1", name="Kari"
+                    ),
+                    functools.partial(label, shelves, 4),
+                ),
+                start=1,
+            ):
+                await asyncio.to_thread(save)
+                async with asyncio.timeout(20):
+                    while len(await events(nats_client)) < number:
+                        await asyncio.sleep(0.01)
+    assert found == {1, 3}
+    await agree(nats_client, shelves.store)
+
+
+@pytest.mark.usefixtures("no_second_look")
+async def test_what_many_save_at_once_is_told_in_the_order_of_the_log(
+    nats_client: Client, open_store: OpenStore
+) -> None:
+    """The last of them may be heard of first, and more of them than a batch holds."""
+    store = open_store()
+    async with running(Relay(nats_client, store, publication)):
+        for number in (1, 250):
+            await asyncio.to_thread(fill, store, "s0", number)
+            await agree(nats_client, store)
+        await asyncio.gather(
+            *(
+                asyncio.to_thread(fill, store, f"s{each}", number)
+                for each, number in enumerate([1, 2, 120, 3] * 10)
+            )
+        )
+        await agree(nats_client, store)
+
+
+def fill(store: EventStore, shelf_id: str, number: int) -> None:
+    """Save so many events at once."""
+
+    def decide(work: Work) -> None:
+        shelf = work.load(evolve, shelf_id)
+        work.record(shelf, *(Labelled(label=str(each)) for each in range(number)))
+
+    store.execute("fill", lambda: None, Context("me", f"{shelf_id}-{number}"), decide)
+
+
+@pytest.mark.usefixtures("no_second_look")
+async def test_what_two_replicas_save_is_told_in_the_order_of_the_log(
+    nats_client: Client, open_postgres_store: OpenStore
+) -> None:
+    first, second = (Shelves(open_postgres_store()) for _ in range(2))
+    async with running(Relay(nats_client, first.store, publication)):
+        await asyncio.gather(
+            asyncio.to_thread(label, first, *range(0, 100, 2)),
+            asyncio.to_thread(label, second, *range(1, 101, 2)),
+        )
+        await agree(nats_client, first.store)
+        await asyncio.to_thread(label, second, 101)
+        await agree(nats_client, first.store)
 
 
 async def test_an_event_is_a_cloudevent(nats_client: Client, open_store: OpenStore) -> None:

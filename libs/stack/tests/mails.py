@@ -15,7 +15,7 @@ LINK = re.compile(r"http://\S+#(\S+)")
 def mails(data: Path, address: str) -> list[EmailMessage]:
     """Return the mails to an address, the oldest first."""
     # Only what may be his is read as a mail: others' are hundreds, and that takes a while.
-    contents = (file.read_bytes() for file in sorted((data / "mail").glob("*.eml")))
+    contents = map(_content, sorted((data / "mail").glob("*.eml")))
     found = [
         email.message_from_bytes(content, policy=email.policy.default)
         for content in contents
@@ -41,3 +41,10 @@ def tokens(data: Path, address: str) -> list[str]:
         assert text is not None
         links.append(LINK.search(text.get_content()))
     return [link[1] for link in links if link is not None]
+
+
+def _content(mail: Path) -> bytes:
+    try:
+        return mail.read_bytes()
+    except FileNotFoundError:  # its person was erased since it was listed
+        return b""

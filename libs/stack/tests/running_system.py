@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
 
 from chargekey_stack import cli
+
+Answer = TypeVar("Answer")
 
 CHARGEKEY = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "chargekey")]
 
@@ -40,10 +43,7 @@ class RunningSystem:
 
     def refusal(self, *arguments: str) -> str:
         """Run a command that is refused; return the sentence that the person is told."""
-        _, out, err = here(*arguments, "--json", data=self.data)
-        assert out == ""
-        sentence: str = json.loads(err)["error"]["message"]
-        return sentence
+        return refused(*arguments, data=self.data)["message"]
 
     def beside(self, *arguments: str) -> str:
         """Run a command that is done; return what the person is told beside its answer."""
@@ -75,6 +75,21 @@ def here(*arguments: str, data: Path) -> tuple[int, str, str]:
     return exited.value.code, out.getvalue(), err.getvalue()
 
 
+def refused(*arguments: str, data: Path) -> dict[str, str]:
+    """Run a command that is refused, here; return its error."""
+    status, out, err = here(*arguments, "--json", data=data)
+    assert (status, out) == (1, "")
+    return _error(err)
+
+
+def at_last(ask: Callable[[], Answer]) -> Answer:
+    """Return the answer once it is one: what is done at one place is known elsewhere later."""
+    deadline = time.monotonic() + 30
+    while not (found := ask()):
+        assert time.monotonic() < deadline
+    return found
+
+
 def chargekey(*arguments: str, data: Path) -> Any:
     """Run a command as a process; return its document, or its error's code."""
     result = subprocess.run(
@@ -92,9 +107,13 @@ def _answer(out: str, err: str) -> Any:
     if out:
         assert err == ""
         return json.loads(out)
-    error = json.loads(err)["error"]
+    return _error(err)["code"]
+
+
+def _error(said: str) -> dict[str, str]:
+    error: dict[str, str] = json.loads(said)["error"]
     assert set(error) == {"code", "message"}
-    return error["code"]
+    return error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from chargekey_stack.data_directory import VERSION, DataDirectory
 from chargekey_stack.ports import Ports
 from chargekey_stack.programs import Addresses, programs
 
-from .running_system import CHARGEKEY, RunningSystem, chargekey, up
+from .running_system import RunningSystem, chargekey, here, refused, up
 
 
 def create(system: RunningSystem, name: str) -> str:
@@ -40,51 +40,18 @@ def verified(system: RunningSystem) -> Any:
         assert time.monotonic() < deadline
 
 
-def refused(*arguments: str, data: Path) -> dict[str, str]:
-    said = subprocess.run(
-        [*CHARGEKEY, *arguments, "--json", "--data", data],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (said.returncode, said.stdout) == (1, "")
-    error: dict[str, str] = json.loads(said.stderr)["error"]
-    return error
-
-
-def test_stores_agree_with_their_streams_and_the_others_have_none(tmp_path: Path) -> None:
-    with up(tmp_path / "data", tmp_path / "said", working_directory=tmp_path) as system:
-        for name in ("one", "two", "three"):
-            position = create(system, name)
-        assert verified(system) == {
-            "ok": True,
-            "streams": [
-                {"stream": "ACCESS", "store": True, "records": 3, "behind": 0},
-                {"stream": "IDENTITY", "store": True, "records": 0, "behind": 0},
-                {"stream": "SESSIONS", "store": False},
-                {"stream": "CHARGERS", "store": False},
-            ],
-        }
-        with closing(sqlite3.connect(system.data / "access" / "access.db")) as store:
-            store.execute("UPDATE stored_events SET originator_id='forged' WHERE rowid=2")
-            store.commit()
-        error = refused("audit", "verify", data=system.data)
-        assert error["code"] == "audit_differed"
-        assert f"position {position.rpartition(':')[0]}:2" in error["message"]
-        assert "(record_changed)" in error["message"]
-
-
 @pytest.mark.timeout(300)  # starts a whole system time and again
-def test_a_restored_store_begins_a_new_generation_when_a_person_says_so(tmp_path: Path) -> None:
+def test_stores_agree_with_their_streams_also_when_restored_until_somebody_forges(
+    tmp_path: Path,
+) -> None:
+    """A restored store begins a new generation when a person says so."""
     data, said = tmp_path / "data", tmp_path / "said"
     store, backup = data / "access" / "access.db", tmp_path / "backup.db"
     with up(data, said, working_directory=tmp_path) as system:
         before = create(system, "kept")
         assert refused("restored", "access", data=data)["code"] == "data_in_use"
-        system.end(signal.SIGTERM)
-    shutil.copy(store, backup)
-    with up(data, said, working_directory=tmp_path) as system:
+        with closing(sqlite3.connect(store)) as kept, closing(sqlite3.connect(backup)) as copy:
+            kept.backup(copy)
         create(system, "lost with the disk")
         assert verified(system)["ok"]
         system.end(signal.SIGTERM)
@@ -94,19 +61,41 @@ def test_a_restored_store_begins_a_new_generation_when_a_person_says_so(tmp_path
     with up(data, said, working_directory=tmp_path) as system:
         after = create(system, "new")
         assert after.split(":")[1] == declared["generation"] != before.split(":")[1]
-        streams = verified(system)["streams"]
-        assert streams[0] == {"stream": "ACCESS", "store": True, "records": 2, "behind": 0}
+        assert verified(system) == {
+            "ok": True,
+            "streams": [
+                {"stream": "ACCESS", "store": True, "records": 2, "behind": 0},
+                {"stream": "IDENTITY", "store": True, "records": 0, "behind": 0},
+                {"stream": "SESSIONS", "store": False},
+                {"stream": "CHARGERS", "store": False},
+            ],
+        }
         events = system.chargekey("events", "--stream", "access")["events"]
         assert [event["data"]["name"] for event in events] == ["kept", "new"]
+        with closing(sqlite3.connect(store)) as forged:
+            forged.execute("UPDATE stored_events SET originator_id='forged' WHERE rowid=2")
+            forged.commit()
+        error = refused("audit", "verify", data=data)
+        assert error["code"] == "audit_differed"
+        assert f"position {after.rpartition(':')[0]}:2" in error["message"]
+        assert "(record_changed)" in error["message"]
 
 
 def test_only_what_is_there_can_have_been_restored(tmp_path: Path) -> None:
-    assert chargekey("restored", "access", data=tmp_path / "nowhere") == "store_missing"
+    assert refused("restored", "access", data=tmp_path / "nowhere")["code"] == "store_missing"
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "version").write_text(VERSION)
-    assert chargekey("restored", "identity", data=tmp_path) == "store_missing"
+    assert refused("restored", "identity", data=tmp_path)["code"] == "store_missing"
     (tmp_path / "version").write_text("77\n")
-    assert chargekey("restored", "identity", data=tmp_path) == "data_version"
+    assert refused("restored", "identity", data=tmp_path)["code"] == "data_version"
+
+
+def declared(data: Path) -> str:
+    """Declare the store of access a restored one; return its new generation."""
+    status, out, err = here("restored", "access", "--json", data=data)
+    assert (status, err) == (0, "")
+    generation: str = json.loads(out)["generation"]
+    return generation
 
 
 def test_a_store_in_a_database_can_have_been_restored_too(
@@ -116,12 +105,12 @@ def test_a_store_in_a_database_can_have_been_restored_too(
     data = DataDirectory(tmp_path)
     with data.locked():
         data.remember_postgres(postgres_server)
-    generations = {chargekey("restored", "access", data=tmp_path)["generation"] for _ in range(2)}
+    generations = {declared(data.path) for _ in range(2)}
     assert len(generations) == 2
     recorder = PostgresRecorder(Postgres(postgres_server, "access"))
     assert recorder.generation in generations
     recorder.close()
-    assert chargekey("restored", "identity", data=tmp_path) == "store_missing"
+    assert refused("restored", "identity", data=tmp_path)["code"] == "store_missing"
 
 
 @pytest.mark.parametrize("service", ["access", "identity"])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from .running_system import here
+
 SCRIPTS = sysconfig.get_path("scripts")
 CHARGEKEY = str(Path(SCRIPTS) / "chargekey")
 # What bash does: the words so far, the last one unfinished, and the command's function.
@@ -55,15 +57,24 @@ def offered(*words: str) -> list[str]:
     ("words", "completions"),
     [
         (["inst"], ["installation"]),
-        (["permission", ""], ["grant", "change", "revoke", "list"]),
-        (["authorize", "--ch"], ["--charger"]),
-        (["authorize", "--charger", "CP", "--code", "#2468", "--ex"], ["--explain"]),
-        (["permission", "grant", "--roles", "ow"], ["owner"]),
         (["permission", "grant", "--roles", "owner,u"], ["owner,user"]),
         (
             ["charger", "types", "CP", "--enable", "pin,"],
             ["pin,rfid", "pin,app", "pin,vehicle-id", "pin,sms", "pin,credit-card"],
         ),
+    ],
+)
+def test_bash_is_offered_what_can_stand_there(words: list[str], completions: list[str]) -> None:
+    assert offered(*words) == completions
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        (["permission", ""], ["grant", "change", "revoke", "list"]),
+        (["authorize", "--ch"], ["--charger"]),
+        (["authorize", "--charger", "CP", "--code", "#2468", "--ex"], ["--explain"]),
+        (["permission", "grant", "--roles", "ow"], ["owner"]),
         (["charger", "set", "CP", "--authorisation", "re"], ["required"]),
         (["identification", "add", "--type", "p"], ["pin"]),
         (["identification", "change", "x", "--status", "b"], ["blocked"]),
@@ -71,8 +82,14 @@ def offered(*words: str) -> list[str]:
         (["restored", "a"], ["access"]),
     ],
 )
-def test_bash_is_offered_what_can_stand_there(words: list[str], completions: list[str]) -> None:
-    assert offered(*words) == completions
+def test_what_can_stand_there_is_known_of_every_word(
+    words: list[str], completions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As bash asks, and without a process for each."""
+    monkeypatch.setenv("_CHARGEKEY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "\n".join(["chargekey", *words]))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    assert here(data=tmp_path) == (0, "".join(f"{each}\n" for each in completions), "")
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

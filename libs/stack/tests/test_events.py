@@ -18,7 +18,7 @@ from chargekey_common.published import access, chargers, identity, sessions
 from chargekey_stack.commands.events import STREAMS
 from chargekey_stack.events import EVENTS
 
-from .running_system import CHARGEKEY, RunningSystem
+from .running_system import CHARGEKEY, RunningSystem, here
 
 NAMES = {
     event.__name__ for module in (access, chargers, identity, sessions) for event in module.EVENTS
@@ -59,14 +59,10 @@ def published(system: RunningSystem, *options: str) -> list[dict[str, Any]]:
     return events
 
 
-def shown(system: RunningSystem, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CHARGEKEY, "events", *options, "--data", system.data],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+def shown(system: RunningSystem, *options: str) -> str:
+    status, out, _ = here("events", *options, data=system.data)
+    assert status == 0
+    return out
 
 
 def test_every_stream_is_told_in_the_order_of_time(
@@ -122,7 +118,7 @@ def test_nothing_private_is_shown(system: RunningSystem, story: dict[str, Any]) 
     assert kinds - {"charge", "correction"} == {"credential", "key", "lock", "start", "stop"}
     events = published(system)
     assert {event["subject"].rpartition(".")[2] for event in events} <= NAMES
-    text = json.dumps(events) + shown(system).stdout
+    text = json.dumps(events) + shown(system)
     assert PIN not in text
     assert not any(subject in text for subject in private)
     assert "keyed_id" not in text
@@ -148,13 +144,13 @@ def test_only_the_newest_when_asked(system: RunningSystem, story: dict[str, Any]
 
 
 def test_people_get_a_line_an_event(system: RunningSystem, story: dict[str, Any]) -> None:
-    lines = shown(system, "--stream", "access").stdout.splitlines()
+    lines = shown(system, "--stream", "access").splitlines()
     assert len(lines) == len(published(system, "--stream", "access"))
     [line] = [each for each in lines if story["charger"]["id"] in each]
     assert line.split()[1:4] == ["ChargerAdded", "charger", story["charger"]["id"]]
     assert "ocpp_identity=CP-events" in line
-    assert "started_at=20" in shown(system, "--stream", "sessions").stdout
-    assert shown(system, "--limit", "0").stdout == "No events.\n"
+    assert "started_at=20" in shown(system, "--stream", "sessions")
+    assert shown(system, "--limit", "0") == "No events.\n"
 
 
 @pytest.fixture

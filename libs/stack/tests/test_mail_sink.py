@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import smtplib
 import sys
 from collections.abc import AsyncIterator
@@ -61,7 +62,10 @@ def send(port: int, subject: str, about: str = "") -> None:
 
 def subjects(directory: Path) -> list[str]:
     assert not list(directory.glob("*.part"))
-    mails = [mail.read_text() for mail in sorted(directory.glob("*.eml"))]
+    mails = []
+    for mail in sorted(directory.glob("*.eml")):
+        with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+            mails.append(mail.read_text())
     return [mail.partition("Subject: ")[2].split()[0] for mail in mails]
 
 

@@ -200,6 +200,7 @@ async def it_decides_from_now_on(
     deadline = time.monotonic() + 30
     while await charger.authorize(CUSTOMERS) != "Accepted":
         assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)  # whoever taps as fast as he can is sent away before long
     assert await charger.authorize(RESIDENTS) == "Invalid"
     assert await charger.authorize(STRANGERS) == "Invalid"
     assert {each["token"]["code"] for each in operator.asked} == {

@@ -41,6 +41,11 @@ def test_no_label_of_a_metric_holds_what_looks_like_an_id(system: RunningSystem)
     card = system.chargekey(
         "identification", "add", "--user", user["id"], "--type", "pin", "--code", PIN
     )
+    # Once the gateway has heard of all of it: a PIN that is nobody's is a guess.
+    system.chargekey(
+        *("authorize", "--charger", IDENTITY, "--code", PIN),
+        *("--at-least", card["position"], "--at-least", user["access_position"]),
+    )
     with a_charger(system, IDENTITY, charger["password"]) as simulated:
         simulated.becomes(PIN, "Accepted")
         simulated.charges(PIN)

@@ -16,7 +16,7 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from .running_system import CHARGEKEY, RunningSystem
+from .running_system import CHARGEKEY, RunningSystem, here
 
 PIN = "#3579"
 
@@ -31,18 +31,8 @@ def listed(system: RunningSystem, *arguments: str) -> list[dict[str, Any]]:
         assert time.monotonic() < deadline
 
 
-def said(system: RunningSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CHARGEKEY, *arguments, "--data", system.data],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def shown(system: RunningSystem, *arguments: str) -> str:
-    return said(system, *arguments).stdout
+    return here(*arguments, data=system.data)[1]
 
 
 def pages(system: RunningSystem, name: str, *arguments: str) -> Iterator[list[dict[str, Any]]]:
@@ -81,9 +71,9 @@ def test_chargers_and_people_are_listed_by_their_names(system: RunningSystem) ->
         assert simulated.wait(30) == 0
     run(*ask, run("user", "block", ada["id"])["position"])
     assert run(*simulate) == "charging_refused"
-    refused = said(system, *simulate)
-    assert refused.returncode == 1
-    assert refused.stderr.endswith("says why: Blocked (charging_refused)\n")
+    status, _, trouble = here(*simulate, data=system.data)
+    assert status == 1
+    assert trouble.endswith("says why: Blocked (charging_refused)\n")
     [refusal, *_] = listed(system, "refusals", "list", "--charger", "CP-past")
     for each in (session, refusal):
         assert each["charger"] == "CP-past"
@@ -119,12 +109,12 @@ def test_a_start_that_is_refused_is_told_so(system: RunningSystem) -> None:
     ) as simulated:
         try:
             listed(system, "sessions", "list", "--charger", "CP-first")
-            refused = said(system, *simulate("CP-second"))
+            status, _, trouble = here(*simulate("CP-second"), data=system.data)
         finally:
             simulated.send_signal(signal.SIGINT)
-    assert refused.returncode == 1
-    assert "charging as transaction" not in refused.stderr
-    assert refused.stderr.endswith("says why: ConcurrentTx (charging_refused)\n")
+    assert status == 1
+    assert "charging as transaction" not in trouble
+    assert trouble.endswith("says why: ConcurrentTx (charging_refused)\n")
     for past in ("sessions", "refusals"):
         listed(system, past, "list", *at_site)
 
@@ -223,10 +213,10 @@ def test_a_list_that_is_cut_says_so_and_goes_on(system: RunningSystem) -> None:
         assert time.monotonic() < deadline
     assert "next" not in run(*refusals, "--limit", "3")
     assert list(pages(system, "refusals", *refusals, "--limit", "2")) == [found[:2], found[2:]]
-    first = said(system, *refusals, "--limit", "2")
+    first = system.beside(*refusals, "--limit", "2")
     cursor = run(*refusals, "--limit", "2")["next"]
-    assert f"--before {cursor}" in first.stderr
-    assert said(system, *refusals, "--limit", "3").stderr == ""
+    assert f"--before {cursor}" in first
+    assert system.beside(*refusals, "--limit", "3") == ""
     for past in ("sessions", "refusals"):
         assert run(past, "list", "--before", "x") == "page_token_malformed"
 
@@ -249,7 +239,7 @@ def test_history_of_two_services_is_one_list_in_pages(system: RunningSystem) -> 
         told = [each["id"] for page in found for each in page]
         assert told == [each["id"] for each in whole]
     assert "next" not in run(*history, "--limit", str(len(whole)))
-    assert "--before" in said(system, *history, "--limit", "1").stderr
+    assert "--before" in system.beside(*history, "--limit", "1")
     elsewhere = json.dumps({"history": ""}).encode()
     for cursor in (
         "x",

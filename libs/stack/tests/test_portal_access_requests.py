@@ -6,7 +6,8 @@ from playwright.sync_api import expect
 
 from chargekey_common.testing.browser import OpenPage, axe
 
-from .at_the_portal import owner, signed_up
+from .at_rest import invited
+from .at_the_portal import owned, owner
 from .mails import token, tokens
 from .running_system import RunningSystem
 
@@ -27,7 +28,7 @@ def test_a_request_for_access_is_approved_for_less_or_denied(
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", asking, "--roles", "user")
     )
-    signed_up(open_page, system, asking, first_name="Per")
+    invited(system, asking, first_name="Per")
     per = next(str(each["user_id"]) for each in held(system, site) if each["roles"] == ["user"])
     asks = ("access-request", "create", "--installation", site, "--roles", "service,user")
     system.chargekey(*asks, "--as", per)
@@ -55,14 +56,14 @@ def test_a_partners_link_leads_its_reader_past_the_sign_in_to_the_answer(
 ) -> None:
     """R8: where no installation is named, the owner chooses it."""
     address, member = "second@portal-access-requests.example", "leo@portal-access-requests.example"
-    first, site = owner(open_page, system, address)
-    first.close()
+    site = owned(system, address)
+    invited(system, address)
     fixing = system.chargekey(
         *("partner", "create", "--name", "Fiks AS", "--kind", "service-partner"),
         *("--contact", "help@portal-access-requests.example"),
     )["id"]
     system.chargekey("partner", "member", "add", fixing, "--email", member)
-    signed_up(open_page, system, member, first_name="Leo")
+    invited(system, member, first_name="Leo")
     [leo] = (
         each["user_id"] for each in system.chargekey("partner", "member", "list", fixing)["members"]
     )

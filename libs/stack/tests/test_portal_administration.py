@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
 
 from .a_charger import a_charger
-from .at_the_portal import owner, signed_in, signed_up
+from .at_rest import invited
+from .at_the_portal import owned, owner, signed_in, signed_up
 from .mails import token, tokens
 from .running_system import RunningSystem
 
@@ -82,7 +83,7 @@ def test_an_administrator_acts_as_one_for_minutes_and_stops(
     expect(page.get_by_text("May act as one")).to_be_visible()
     expect(page.get_by_text("None.")).to_be_visible()
     # Acting or not, what is his own he does as himself.
-    _, site = owner(open_page, system, "theirs@portal-administration.example")
+    site = owned(system, "theirs@portal-administration.example")
     page.goto(f"/installations/{site}")
     expect(page.get_by_text("Code: permission_denied")).to_be_visible()
     page.goto("/administration/partners/new")
@@ -102,7 +103,8 @@ def test_somebody_is_blocked_on_the_whole_platform_and_no_longer(
 ) -> None:
     """R12: his next tap is refused, and his next visit; lifted, everything counts as before."""
     address, charger, code = "petra@portal-administration.example", "PLATFORM-1", "#271828"
-    _, site = owner(open_page, system, address, first_name="Petra", last_name="Plattform")
+    site = owned(system, address)
+    invited(system, address, first_name="Petra", last_name="Plattform")
     system.chargekey("charger", "add", "--installation", site, "--ocpp-identity", charger)
     [held] = system.chargekey("permission", "list", "--installation", site)["permissions"]
     system.chargekey(
@@ -145,7 +147,8 @@ def test_a_partner_gets_who_manages_it_and_an_installation_another_owner(
     """R6, R8."""
     manager, new = "boss@portal-administration.example", "heir@portal-administration.example"
     first = "gone@portal-administration.example"
-    owner(open_page, system, first)
+    owned(system, first)
+    invited(system, first)
     page = acting(open_page, system, refusals=[400, 409])
     to(page, "Partners")
     page.get_by_role("button", name="New partner").click()

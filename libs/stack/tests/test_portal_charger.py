@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
@@ -16,9 +14,12 @@ from chargekey_gateway.api.websocket import DIALECTS
 from chargekey_gateway.decision import OperatorsPart, Question, Reason
 from chargekey_portal.pages.what_runs_here import OCPP_VERSIONS
 from chargekey_portal.words import OPERATORS_PARTS, QUESTIONS, REASONS
+from chargekey_stack.errors import ChargerRefusedError
+from chargekey_stack.simulator import SimulatedCharger
 
+from .a_charger import ACharger, a_charger
 from .at_the_portal import owner, signed_in, signed_up
-from .running_system import CHARGEKEY, RunningSystem
+from .running_system import RunningSystem, at_last
 
 PIN = "#2468"
 LOCKED, OPEN = "Locked: authorisation required", "Open to anyone"
@@ -50,28 +51,11 @@ class Charger:
         return status
 
     @contextmanager
-    def simulated(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    def simulated(self) -> Iterator[ACharger]:
         """Be it for the length of the block, with a vehicle plugged in."""
-        simulate = (
-            *("simulate", "--ocpp-identity", self.identity, "--password", self._password),
-            *options,
-        )
-        with subprocess.Popen(
-            [*CHARGEKEY, *simulate, "--json", "--data", self._system.data],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.send_signal(signal.SIGINT)
-
-
-def at_last(condition: Callable[[], object]) -> None:
-    """Return once it holds: what is done at one place is known at another one a moment later."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
+        with a_charger(self._system, self.identity, self._password) as charger:
+            charger.does(SimulatedCharger.plug_in)
+            yield charger
 
 
 def granted(system: RunningSystem, address: str, roles: str, *where: str) -> None:
@@ -79,8 +63,7 @@ def granted(system: RunningSystem, address: str, roles: str, *where: str) -> Non
 
 
 def to_charger(page: Page, site: str, identity: str) -> None:
-    """S3-24, S3-37, S3-38: by the installation to the charging station."""
-    page.goto("/installations")
+    """S3-24, S3-37, S3-38: by the installation to the charging station; from where one arrives."""
     page.get_by_role("link", name=site, exact=True).click()
     page.get_by_role("link", name=identity, exact=True).click()
     expect(page.get_by_role("heading", name=identity)).to_be_visible()
@@ -226,7 +209,7 @@ def test_a_driver_charges_from_the_page_and_sees_what_is_his(
     driver.get_by_role("button", name="Start charging as me").click()
     expect(driver.get_by_text("Code: charger_offline")).to_be_visible()
     driver.goto(charger.path)
-    with charger.simulated() as process:
+    with charger.simulated() as charging:
         waiting = driver.get_by_text("1: Waiting for authorisation")
         expect(waiting).to_be_visible(timeout=SOON)
         expect(waiting).to_have_css("background-color", "rgb(255, 215, 94)")
@@ -248,7 +231,7 @@ def test_a_driver_charges_from_the_page_and_sees_what_is_his(
         driver.goto(charger.path)
         driver.get_by_role("button", name="Stop").click()
         expect(driver.get_by_text("You are not charging here.")).to_be_visible(timeout=SOON)
-        assert process.wait(30) == 0
+        assert charging.does(SimulatedCharger.stopped) == "Remote"
     section(driver, "Decisions")
     driver.get_by_role("link", name="Starts").click()
     entry = driver.get_by_role("listitem").filter(has_text="You")
@@ -307,8 +290,8 @@ def test_a_refusal_says_why(system: RunningSystem, open_page: OpenPage) -> None:
     address = "why@portal-charger.example"
     page, site = owner(open_page, system, address)
     charger = Charger(system, site, "CHARGER-WHY")
-    with charger.simulated("--code", "#9753") as process:
-        assert process.wait(60) == 1
+    with charger.simulated() as presenting:
+        assert presenting.does(lambda it: it.authorize("#9753")) == "Invalid"
     page.goto(f"{charger.path}/decisions")
     entry = page.get_by_role("listitem").filter(has_text="Nobody has what was presented.")
     at_last(lambda: entry.is_visible() or not page.reload())
@@ -482,8 +465,8 @@ def test_a_charger_gets_another_password_and_another_place(
     password = page.locator("#password").inner_text()
     page.get_by_role("button", name="Go on to the charger").click()
     assert password not in page.content()
-    with charger.simulated() as process:
-        assert process.wait(30) == 1  # with the one before
+    with pytest.raises(ChargerRefusedError), charger.simulated():  # with the one before
+        pass
     page.goto(f"{charger.path}/settings")
     page.get_by_role("button", name="Move to another installation").click()
     page.get_by_label("Installation").select_option(label="Elsewhere")

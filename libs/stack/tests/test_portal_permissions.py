@@ -9,7 +9,8 @@ from playwright.sync_api import Page, expect
 
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
 
-from .at_the_portal import come_to_be, owner, signed_up
+from .at_rest import invited
+from .at_the_portal import come_to_be, owned, owner, signed_up
 from .mails import token
 from .running_system import RunningSystem
 
@@ -118,7 +119,7 @@ def test_a_permission_is_changed_and_revoked_knowing_what_comes_of_it(
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", other, "--roles", "user")
     )
-    signed_up(open_page, system, other, first_name="Siv")
+    invited(system, other, first_name="Siv")
     to_permissions(page, name)
     page.get_by_role("button", name="Change permission of Siv Nordmann").click()
     page.get_by_role("checkbox", name="Service").check()
@@ -195,8 +196,8 @@ def test_without_script_a_partner_is_given_the_same_at_one_charger(
     """S3-22, S3-24...S3-26, S3-49."""
     address = "fourth@portal-permissions.example"
     _, key = partner(system, "Gir AS")
-    with_script, site = owner(open_page, system, address)
-    with_script.close()
+    site = owned(system, address)
+    invited(system, address)
     system.chargekey("charger", "add", "--installation", site, "--ocpp-identity", "PERMITTED-2")
     page = open_page(system.ready["portal"], java_script_enabled=False)
     page.goto("/sign-in")
@@ -280,7 +281,7 @@ def test_a_user_is_blocked_and_an_open_charger_cannot_enforce_it(
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", other, "--roles", "user")
     )
-    signed_up(open_page, system, other, first_name="Tor")
+    invited(system, other, first_name="Tor")
     to_permissions(page, f"Site of {address}")
     page.get_by_role("button", name="Block Tor Nordmann").click()
     expect(page.get_by_text("1 charger is open to anyone")).to_be_visible()
@@ -411,7 +412,7 @@ def test_a_stranger_finds_nothing_at_the_addresses(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     """S3-23."""
-    _, site = owner(open_page, system, "ninth@portal-permissions.example")
+    site = owned(system, "ninth@portal-permissions.example")
     stranger, _ = owner(open_page, system, "tenth@portal-permissions.example", refusals=[403])
     for address in (
         *("permissions", "permissions/new", "invitations", "ownership"),

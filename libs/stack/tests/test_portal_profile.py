@@ -13,7 +13,8 @@ from chargekey_common.testing.browser import PHONE, OpenPage, axe
 from chargekey_stack.simulator import SimulatedCharger
 
 from .a_charger import a_charger, added_charger
-from .at_the_portal import owner, signed_up
+from .at_rest import invited
+from .at_the_portal import owned, owner, signed_up
 from .mails import token
 from .running_system import RunningSystem
 
@@ -128,7 +129,7 @@ def test_a_card_is_added_by_holding_it_twice_against_a_charger(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     """S3-51, S3-54, R16."""
-    _, site = owner(open_page, system, "third@portal-profile.example")
+    site = owned(system, "third@portal-profile.example")
     password = added_charger(system, site, "PROFILE-SCAN")
     page = driver(open_page, system, site, "scanner@portal-profile.example", viewport=PHONE)
     with a_charger(system, "PROFILE-SCAN", password) as charger:
@@ -178,7 +179,7 @@ def test_a_driver_starts_and_stops_charging_and_sees_it_in_his_past(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     """S3-12, S3-17, S3-55, S3-56, R10, R22."""
-    _, site = owner(open_page, system, "fifth@portal-profile.example")
+    site = owned(system, "fifth@portal-profile.example")
     password = added_charger(system, site, "PROFILE-CHARGE")
     page = driver(open_page, system, site, "charger@portal-profile.example", viewport=PHONE)
     with a_charger(system, "PROFILE-CHARGE", password) as charger:
@@ -247,8 +248,10 @@ def test_ownership_that_is_offered_is_accepted_or_declined(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     """R6: also by the mail of the offer, signed in or not, and by whoever held nothing there."""
-    _, site = owner(open_page, system, "seventh@portal-profile.example", refusals=[404])
-    name = "Site of seventh@portal-profile.example"
+    address = "seventh@portal-profile.example"
+    site = owned(system, address)
+    invited(system, address)
+    name = f"Site of {address}"
     heir = driver(open_page, system, site, "heir@portal-profile.example", refusals=[404])
     offered = f"/profile/ownership/{site}"
     heir.goto(offered)
@@ -329,7 +332,7 @@ def test_what_is_somebody_elses_is_not_reached_by_its_address(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     """R17."""
-    _, site = owner(open_page, system, "tenth@portal-profile.example")
+    site = owned(system, "tenth@portal-profile.example")
     stranger = driver(
         open_page, system, site, "stranger@portal-profile.example", refusals=[403, 404]
     )

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
 
 from .a_charger import a_charger, added_charger
-from .at_the_portal import come_to_be, owner, signed_up
+from .at_the_portal import come_to_be, owned, owner, signed_up
 from .running_system import RunningSystem
 
 # A card that is nobody's.
@@ -109,7 +109,7 @@ def test_who_may_only_charge_sees_no_settings_that_he_could_change(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     """S3-6, R5: USER may charge, and change nothing."""
-    _, site = owner(open_page, system, "third@portal-settings.example")
+    site = owned(system, "third@portal-settings.example")
     address = "driver@portal-settings.example"
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", address, "--roles", "user")

@@ -9,6 +9,7 @@ from playwright.sync_api import Request, expect
 from chargekey_common.testing.browser import PHONE, OpenPage, axe
 from chargekey_common.testing.openid import OpenIdServer
 
+from .at_rest import invited
 from .at_the_portal import owned, owner, signed_in
 from .mails import token
 from .running_system import RunningSystem
@@ -41,7 +42,8 @@ def test_the_caught_mail_with_the_link_is_one_click_away(
     system: RunningSystem, open_page: OpenPage
 ) -> None:
     address = "second@portal-sign-in.example"
-    owner(open_page, system, address)
+    owned(system, address)
+    invited(system, address)
     page = open_page(system.ready["portal"], viewport=PHONE)
     page.goto("/installations")
     page.get_by_label("E-mail address").fill(address)
@@ -76,7 +78,8 @@ def test_a_link_works_once_and_what_it_says_then_is_shown(
 ) -> None:
     """M1."""
     address = "fourth@portal-sign-in.example"
-    owner(open_page, system, address)
+    owned(system, address)
+    invited(system, address)
     page = open_page(system.ready["portal"], refusals=[409])
     page.goto(f"/invitation#{token(system.data, address)}")
     assert "#" not in page.url
@@ -87,7 +90,8 @@ def test_a_link_works_once_and_what_it_says_then_is_shown(
 
 def test_without_script_the_token_is_pasted(system: RunningSystem, open_page: OpenPage) -> None:
     address = "fifth@portal-sign-in.example"
-    owner(open_page, system, address)
+    owned(system, address)
+    invited(system, address)
     page = open_page(system.ready["portal"], java_script_enabled=False)
     page.goto("/sign-in")
     page.get_by_label("E-mail address").fill(address)

@@ -20,7 +20,8 @@ from chargekey_stack.simulator.population import Population, ocpp_identity
 from chargekey_stack.simulator.provision import Site, provision
 from chargekey_stack.simulator.scenarios import Action, Step
 
-from .running_system import CHARGEKEY, RunningSystem
+from . import test_people as people
+from .running_system import CHARGEKEY, RunningSystem, at_last
 
 CHARGERS = 10
 PEOPLE = Population.of(CHARGERS)
@@ -145,12 +146,44 @@ def test_a_charger_waits_for_whoever_starts_it(system: RunningSystem, version: V
         *("--ocpp", version, "--json", "--data", system.data),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as simulated:
-        deadline = time.monotonic() + 30
-        while not _waiting(system, site.installation_id, identity):
-            assert time.monotonic() < deadline
+        at_last(lambda: _waiting(system, site.installation_id, identity))
         simulated.send_signal(signal.SIGINT)
         out, _ = simulated.communicate(timeout=30)
     assert json.loads(out) == {"status": "waiting"}
+
+
+def test_a_charger_that_waits_charges_when_somebody_starts_it_from_outside(
+    system: RunningSystem,
+) -> None:
+    """S3-12, S3-55: and says how it ended."""
+    site = people.Site(system, "Simulated from outside")
+    eli = site.invite("eli@simulated-from-outside.example", "user")
+    identity = "CP-simulated-from-outside"
+    added = system.chargekey(
+        "charger", "add", "--installation", site.id, "--ocpp-identity", identity
+    )
+    # Once the gateway has heard of it.
+    tap = ("authorize", "--charger", identity, "--code", "04A1B2C3D4")
+    system.chargekey(*tap, "--at-least", added["position"])
+    command = [*CHARGEKEY, "simulate", "--ocpp-identity", identity, "--password"]
+    with subprocess.Popen(
+        [*command, added["password"], "--json", "--data", system.data],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as simulated:
+        try:
+            at_last(lambda: _waiting(system, site.id, identity))
+            started = system.chargekey("charger", "start", identity, "--as", eli)
+            assert started["outcome"] == "accepted"
+            running = ("sessions", "list", "--charger", identity, "--running")
+            [session] = at_last(lambda: system.chargekey(*running)["sessions"])
+            stopped = system.chargekey("charger", "stop", session["id"], "--as", eli)
+            assert stopped["outcome"] == "accepted"
+            out, _ = simulated.communicate(timeout=30)
+        finally:
+            simulated.kill()
+    seen = json.loads(out)
+    assert (simulated.returncode, seen["status"], seen["stopped"]) == (0, "Accepted", "Remote")
 
 
 def _waiting(system: RunningSystem, site: str, identity: str) -> list[int]:

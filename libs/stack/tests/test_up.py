@@ -21,7 +21,7 @@ from chargekey_stack.ports import HOST, Ports
 from chargekey_stack.programs import ADMINISTRATOR_ADDRESS, Addresses, OpenIdClient, programs
 
 from .processes import about, alive, children
-from .running_system import CHARGEKEY, RunningSystem, chargekey, up
+from .running_system import CHARGEKEY, RunningSystem, chargekey, refused, up
 
 SERVICES = {"access", "identity", "gateway", "history", "notifier"}
 
@@ -115,7 +115,7 @@ def test_a_taken_port_is_refused(tmp_path: Path, option: str) -> None:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert chargekey("up", option, str(port), data=tmp_path) == "port_taken"
+        assert refused("up", option, str(port), data=tmp_path)["code"] == "port_taken"
 
 
 def test_a_disk_that_takes_no_more_is_told_in_one_line(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_what_crashes_runs_again_and_a_line_says_so(system: RunningSystem, victi
     assert created["position"].startswith("access:")
 
 
-def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
+def test_it_ends_cleanly_says_so_to_people_and_remembers_everything(tmp_path: Path) -> None:
     keep = ("--keep-history", "400")
     with up(tmp_path / "data", tmp_path / "said", *keep, working_directory=tmp_path) as first:
         created = _create(first)
@@ -167,14 +167,26 @@ def test_it_ends_cleanly_and_remembers_everything(tmp_path: Path) -> None:
         assert first.chargekey("installation", "list") == "not_running"
     view = tmp_path / "data" / "gateway" / "view"
     assert view.stat().st_mode & 0o777 == 0o600
-    # What partners were told of NATS holds again.
+    # What partners were told of NATS holds again; this time a person runs it.
     nats = first.ready["nats"]
     there = ("--nats-port", nats.rpartition(":")[2])
-    with up(tmp_path / "data", tmp_path / "said", *there, working_directory=tmp_path) as second:
-        assert second.ready["nats"] == nats
-        found = second.chargekey("installation", "list")["installations"]
-        assert [site["id"] for site in found] == [created["id"]]
-        assert second.end(signal.SIGINT) == 0
+    with subprocess.Popen(
+        [*CHARGEKEY, "up", *there, "--data", first.data],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as second:
+        try:
+            assert second.stdout
+            assert second.stdout.readline().startswith("Ready.")
+            assert json.loads((first.data / "run" / "system.json").read_text())["nats"] == nats
+            found = first.chargekey("installation", "list")["installations"]
+            assert [site["id"] for site in found] == [created["id"]]
+            second.send_signal(signal.SIGINT)
+            out, said = second.communicate(timeout=60)
+        finally:
+            second.terminate()
+    assert (second.returncode, out, said) == (0, "", "Ending everything.\n")
     assert "view_restored" in (tmp_path / "data" / "logs" / "gateway.log").read_text()
 
 
@@ -195,20 +207,6 @@ def test_a_closed_terminal_ends_it_in_order_and_its_followers_by_name(tmp_path: 
     assert not any(map(alive, left))
     assert follower.returncode == 1
     assert json.loads(said)["error"]["code"] in {"not_running", "unavailable"}
-
-
-def test_people_are_told_that_it_ends(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [*CHARGEKEY, "up", "--data", tmp_path / "data"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as system:
-        assert system.stdout
-        assert system.stdout.readline().startswith("Ready.")
-        system.send_signal(signal.SIGINT)
-        out, said = system.communicate(timeout=60)
-    assert (system.returncode, out, said) == (0, "", "Ending everything.\n")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -11,6 +10,7 @@ from pathlib import Path
 import grpc
 import msgspec
 import pytest
+import pytest_asyncio
 from google.protobuf.message import Message
 from grpc import aio
 from hypothesis import HealthCheck, given, settings
@@ -38,13 +38,11 @@ from chargekey_access.api import (
     permissions,
 )
 from chargekey_access.application.decision_endpoints import DecisionEndpoints
-from chargekey_access.domain.events import EVENTS
 from chargekey_access.domain.permission import Subject, Target
 from chargekey_access.tables.endpoint_secrets import EndpointSecrets
 from chargekey_common import pages
 from chargekey_common.accounts import ADMINISTRATOR, Caller, service_account
 from chargekey_common.errors import PermissionDeniedError
-from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Context, EventStore, Reaction
 from chargekey_common.grpc.client import RemoteCheck
@@ -66,6 +64,7 @@ from chargekey_common.testing.bad_input import (
     Fields,
     any_changes,
     assert_a_stranger_learns_nothing,
+    assert_each_is_served,
     assert_every_bad_value_is_refused,
     assert_no_message_is_refused,
     assert_nothing_is_an_internal_error,
@@ -74,7 +73,10 @@ from chargekey_common.testing.bad_input import (
 )
 
 from .conftest import SECRET, Access, serving
+from .given import opened
 from .worlds import a_partner_called
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHANGED = grpc.StatusCode.FAILED_PRECONDITION
 SERVICES = (
@@ -363,8 +365,8 @@ FIELDS: Fields = {
 class World(msgspec.Struct, frozen=True):
     """Access served, with a site, the charger CP-1, Ada, and requests that are served.
 
-    Each method has the door of its service; `allowed` is the administrator's, but for what
-    is somebody's own.
+    In their order they are served one after the other, too. Each method has the door of its
+    service; `allowed` is the administrator's, but for what is somebody's own.
     """
 
     store: EventStore
@@ -381,11 +383,13 @@ def doors(channel: aio.Channel) -> dict[str, Door]:
 
 @asynccontextmanager
 async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[World]:
-    if isinstance(place, Postgres):
-        PostgresRecorder.migrate(place)
-    store = EventStore("access", place, EVENTS)
-    access = Access(store)
+    with closing(opened(place)) as store:
+        async with a_running_world(Access(store), directory) as world:
+            yield world
 
+
+@asynccontextmanager
+async def a_running_world(access: Access, directory: Path) -> AsyncIterator[World]:
     def now(command_id: str) -> Context:
         return Context(ADMINISTRATOR, command_id)
 
@@ -415,16 +419,20 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         authentication_type="NATIVE",
         overrides_allowed=False,
     )
-    owned, offered = (
+    owned, offered, unwanted = (
         access.installations.create_installation(
             now(name), name=name, time_zone="Europe/Oslo", owner_id="ann"
         ).result
-        for name in ("owned", "offered")
+        for name in ("owned", "offered", "unwanted")
     )
-    access.owners.offer_ownership(now("4"), installation_id=offered, user_id="bo", invited=True)
-    asked = access.access_requests.request_access(
-        Context("user:cy", "5"), subject=Subject("cy"), installation_id=site, roles=["USER"]
-    ).result
+    for each in (offered, unwanted):
+        access.owners.offer_ownership(now(each), installation_id=each, user_id="bo", invited=True)
+    asked, denied, withdrawn = (
+        access.access_requests.request_access(
+            Context("user:cy", where), subject=Subject("cy"), installation_id=where, roles=["USER"]
+        ).result
+        for where in (site, other, owned)
+    )
     inherit = chargers_pb2.AUTHORISATION_OVERRIDE_INHERIT
     pin = identifications_pb2.IDENTIFICATION_TYPE_PIN
     good: list[Message] = [
@@ -437,16 +445,11 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
             installation_id=site,
             address=an_address(),
         ),
-        installations_pb2.SetAuthenticationTypeRequest(installation_id=site, authentication_type=1),
         installations_pb2.SetPoliciesRequest(
             installation_id=site,
             policies=policies(pin_length=8),
         ),
-        installations_pb2.ConnectOperatorRequest(installation_id=site, partner_id="volt"),
-        installations_pb2.DisconnectOperatorRequest(installation_id=managed),
-        installations_pb2.SetOverridesAllowedRequest(installation_id=managed),
         chargers_pb2.ReplaceChargerPasswordRequest(charger_id=charger),
-        chargers_pb2.MoveChargerRequest(charger_id=charger, installation_id=other),
         chargers_pb2.SetReaderQuirksRequest(
             charger_id=charger, reader_quirks=chargers_pb2.ReaderQuirks(prefix="0x")
         ),
@@ -464,28 +467,22 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
         permissions_pb2.GrantPermissionRequest(
             charger_id=charger, user_id="ada", roles=[2, 3, 2] * 3_000
         ),
-        permissions_pb2.RevokePermissionRequest(permission_id=permission),
         permissions_pb2.ListPermissionsRequest(installation_id=site),
-        permissions_pb2.ChangePermissionRequest(permission_id=permission, roles=[2, 3, 2] * 3_000),
-        permissions_pb2.GetPermissionRequest(permission_id=permission),
         permissions_pb2.ListPermissionsOfUserRequest(user_id="ada"),
-        permissions_pb2.ForgetUserRequest(user_id="ada"),
         owners_pb2.BlockUserAtInstallationRequest(installation_id=owned, user_id="bo"),
         owners_pb2.UnblockUserAtInstallationRequest(installation_id=owned, user_id="bo"),
         owners_pb2.ListBlockedUsersRequest(installation_id=owned),
         owners_pb2.GetOwnersRequest(installation_id=owned),
         owners_pb2.OfferOwnershipRequest(installation_id=owned, user_id="bo"),
         owners_pb2.AcceptOwnershipRequest(installation_id=offered),
-        owners_pb2.WithdrawOwnershipOfferRequest(installation_id=offered),
+        owners_pb2.WithdrawOwnershipOfferRequest(installation_id=unwanted),
         partners_pb2.CreatePartnerRequest(
             name="Watt", kind=1, contact="help@watt.example", logo_url="https://watt.example/"
         ),
         partners_pb2.ChangePartnerRequest(
             partner_id="volt", name="Volt", contact="+47 22 00 00 00", logo_url=""
         ),
-        partners_pb2.RotateLookupKeyRequest(partner_id="volt"),
         partners_pb2.AddPartnerMemberRequest(partner_id="volt", user_id="bo", manages=True),
-        partners_pb2.RemovePartnerMemberRequest(partner_id="volt", user_id="cy"),
         decision_endpoints_pb2.SetDecisionEndpointRequest(
             partner_id="volt",
             kind=decision_endpoints_pb2.DECISION_ENDPOINT_KIND_OCPI,
@@ -493,52 +490,67 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
             secret="s3cr3t",
             parties=the_parties(),
         ),
-        decision_endpoints_pb2.RemoveDecisionEndpointRequest(partner_id="volt"),
-        decision_endpoints_pb2.GetDecisionEndpointRequest(partner_id="volt"),
-        decision_endpoints_pb2.DescribeDecisionEndpointRequest(partner_id="volt"),
         partners_pb2.GetPartnerRequest(partner_id="volt"),
         partners_pb2.ListPartnersRequest(),
         partners_pb2.ListPartnerMembersRequest(partner_id="volt"),
         partners_pb2.ListPartnerPermissionsRequest(partner_id="volt"),
         partners_pb2.ListPartnerNamesRequest(installation_id=site, partner_ids=["volt"]),
-        partners_pb2.SearchPartnerRequest(lookup_key="volt"),
         access_requests_pb2.RequestAccessRequest(partner_id="volt", roles=[3, 2, 3] * 3_000),
         access_requests_pb2.GetAccessRequestRequest(link_token=access.links.token(asked)),
         access_requests_pb2.ListAccessRequestsRequest(installation_id=site),
         access_requests_pb2.ApproveAccessRequestRequest(
             access_request_id=asked, installation_id=site
         ),
-        access_requests_pb2.DenyAccessRequestRequest(access_request_id=asked, installation_id=site),
+        access_requests_pb2.DenyAccessRequestRequest(
+            access_request_id=denied, installation_id=other
+        ),
         access_requests_pb2.FindAccessRequestRequest(access_request_id=asked),
-        access_requests_pb2.WithdrawAccessRequestRequest(access_request_id=asked),
-        check_pb2.FindUserRequest(user_id="ada"),
+        access_requests_pb2.WithdrawAccessRequestRequest(access_request_id=withdrawn),
         check_pb2.CheckRequest(caller=ADMINISTRATOR, action="access.GetCharger", object="system"),
         check_pb2.ListAllowedRequest(
             caller=ADMINISTRATOR, actions=["access.GetCharger"], object="system"
         ),
         check_pb2.AwaitReactionRequest(reaction="access-on-local-user-added", position=str(added)),
+        installations_pb2.SetAuthenticationTypeRequest(installation_id=site, authentication_type=1),
+        decision_endpoints_pb2.DescribeDecisionEndpointRequest(partner_id="volt"),
+        decision_endpoints_pb2.GetDecisionEndpointRequest(partner_id="volt"),
+        decision_endpoints_pb2.RemoveDecisionEndpointRequest(partner_id="volt"),
+        partners_pb2.SearchPartnerRequest(lookup_key="volt"),
+        partners_pb2.RotateLookupKeyRequest(partner_id="volt"),
+        installations_pb2.SetOverridesAllowedRequest(installation_id=managed),
+        installations_pb2.DisconnectOperatorRequest(installation_id=managed),
+        permissions_pb2.ChangePermissionRequest(permission_id=permission, roles=[2, 3, 2] * 3_000),
+        permissions_pb2.GetPermissionRequest(permission_id=permission),
+        permissions_pb2.RevokePermissionRequest(permission_id=permission),
+        chargers_pb2.MoveChargerRequest(charger_id=charger, installation_id=other),
+        installations_pb2.ConnectOperatorRequest(installation_id=site, partner_id="volt"),
+        partners_pb2.RemovePartnerMemberRequest(partner_id="volt", user_id="cy"),
+        check_pb2.FindUserRequest(user_id="ada"),
+        permissions_pb2.ForgetUserRequest(user_id="ada"),
     ]
     with closing(EndpointSecrets(directory / "access-secrets.db", SECRET)) as secrets:
-        DecisionEndpoints(store, access.directory, secrets).set_(
+        DecisionEndpoints(access.store, access.directory, secrets).set_(
             now("6"), partner_id="volt", kind="WEBHOOK", url="https://volt.example/", given=""
         )
     async with serving(access, directory) as as_caller:
         administrator = doors(as_caller(ADMINISTRATOR))
         bos = {"AcceptOwnership": doors(as_caller(Caller("user:bo")))["AcceptOwnership"]}
         yield World(
-            store,
+            access.store,
             administrator,
             administrator | bos,
             doors(as_caller(Caller("user:somebody"))),
             RemoteCheck(as_caller(service_account("gateway"))),
             {each.DESCRIPTOR.name.removesuffix("Request"): each for each in good},
         )
-    store.close()
 
 
-@pytest.fixture
-async def world(tmp_path: Path, place: Path | Postgres) -> AsyncIterator[World]:
-    async with a_world(tmp_path, place) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    shared_place: Path | Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """Serve one world to all tests that are refused everything, and so leave it as it was."""
+    async with a_world(tmp_path_factory.mktemp("world"), shared_place) as running:
         yield running
 
 
@@ -546,12 +558,16 @@ async def world(tmp_path: Path, place: Path | Postgres) -> AsyncIterator[World]:
 async def test_what_cannot_be_is_refused_by_name_without_an_echo_and_nothing_is_stored(
     world: World, method: str
 ) -> None:
-    """The rest of the request is right: without the bad value it is served."""
+    """The rest of the request is right: the next test has it served."""
     end = world.store.position()
     await assert_every_bad_value_is_refused(world.allowed[method], world.good[method], FIELDS)
     await assert_no_message_is_refused(world.allowed[method], method)
     assert world.store.position() == end
-    await world.allowed[method].call(method, world.good[method])
+
+
+async def test_what_can_be_is_served(tmp_path: Path, place: Path | Postgres) -> None:
+    async with a_world(tmp_path, place) as world:
+        await assert_each_is_served(world.allowed, world.good)
 
 
 async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(world: World) -> None:
@@ -596,12 +612,11 @@ ANY_CHANGES = st.one_of(map(any_changes, SERVICES, METHODS_OF))
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
-def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
-    async def example(directory: Path) -> None:
-        async with a_world(directory, directory / "access.db") as world:
+async def test_nothing_that_can_be_sent_is_an_internal_error(
+    sent: list[tuple[str, Changes]],
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with a_world(Path(directory), Path(directory) / "access.db") as world:
             for each in sent:
                 door = world.administrator[each[0]]
                 await assert_nothing_is_an_internal_error(door, world.good, [each])
-
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(example(Path(directory)))

@@ -1,15 +1,18 @@
 """A gateway of its own process that takes one message of a charger, and is killed at a step.
 
-`python -m tests.dying JSON` with a `Life`: it says the transaction id and the verdict,
-unless it is dead by then.
+`python -m tests.dying` is told a `Life` a line and forks for each: what a gateway imports takes
+longer than most of them last. Of each it says how it ended and, unless it was dead by then, the
+transaction id and the verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import atexit
+import functools
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -39,23 +42,46 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: int = 0
 
 
+class Death(msgspec.Struct, frozen=True):
+    """The exit status, a signal's below zero, and the answer of whoever came to give one."""
+
+    status: int
+    answer: tuple[int, str] | None
+
+
+@functools.cache
+def _midwife() -> subprocess.Popen[bytes]:
+    """Return what forks, there until all tests are done."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.dying"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+
+    def end() -> None:
+        process.kill()
+        process.communicate()
+
+    atexit.register(end)
+    return process
+
+
+def _lived(life: Life) -> Death:
+    midwife = _midwife()
+    assert midwife.stdin is not None
+    assert midwife.stdout is not None
+    midwife.stdin.write(msgspec.json.encode(life) + b"\n")
+    return msgspec.json.decode(midwife.stdout.readline(), type=Death)
+
+
 async def live(life: Life) -> tuple[int, str] | None:
     """Return what that gateway answered, or None where it was killed before."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.dying",
-        msgspec.json.encode(life).decode(),
-        cwd=Path(__file__).parents[1],
-        stdout=asyncio.subprocess.PIPE,
-    )
     async with asyncio.timeout(60):
-        said, _ = await process.communicate()
-    if life.step is not None:
-        assert process.returncode == -signal.SIGKILL, said
-        return None
-    transaction_id, verdict = json.loads(said)
-    return transaction_id, verdict
+        death = await asyncio.to_thread(_lived, life)
+    assert death.status == (0 if life.step is None else -signal.SIGKILL), death
+    return death.answer
 
 
 class Fate:
@@ -78,7 +104,7 @@ class Fate:
         return written
 
 
-async def _main(life: Life) -> None:
+async def _live(life: Life) -> tuple[int, str]:
     client = await jetstream.connect(jetstream.Bus(life.url, lambda: life.token), "dying")
     replica = Replica(client)
     if life.step:
@@ -103,9 +129,27 @@ async def _main(life: Life) -> None:
             raise ValueError(life.says)
     if life.step is not None:
         os.kill(os.getpid(), signal.SIGKILL)
-    sys.stdout.write(json.dumps(answer))
     await client.close()
+    return answer
+
+
+def _forked(life: Life) -> Death:
+    """Return how somebody lived and died."""
+    heard, said = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(said, msgspec.json.encode(asyncio.run(_live(life))))
+        sys.exit()
+    os.close(said)
+    with os.fdopen(heard, "rb") as hearing:
+        words = hearing.read()
+    _, status = os.waitpid(child, 0)
+    answer = msgspec.json.decode(words, type=tuple[int, str]) if words else None
+    return Death(os.waitstatus_to_exitcode(status), answer)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(msgspec.json.decode(sys.argv[1], type=Life)))
+    for line in sys.stdin.buffer:
+        death = _forked(msgspec.json.decode(line, type=Life))
+        sys.stdout.buffer.write(msgspec.json.encode(death) + b"\n")
+        sys.stdout.buffer.flush()

@@ -128,8 +128,7 @@ async def running(client: Client, clock: Clock) -> AsyncIterator[Replica]:
     async with asyncio.timeout(30):
         await follower.caught_up.wait()
     yield replica
-    for task in tasks:
-        await cancel(task)
+    await cancel(*tasks)
 
 
 @pytest_asyncio.fixture

@@ -278,4 +278,4 @@ async def test_what_was_kept_of_a_store_that_was_restored_since_counts_no_more(
     await until(lambda: view.positions == (f"access:{RESTORED}:1",))
     ada = view.user("ada")
     assert ada is not None
-    assert not ada.usable
+    assert not ada.rights

@@ -73,8 +73,7 @@ async def at_work(replica: Replica) -> AsyncIterator[Replica]:
     async with asyncio.timeout(30):
         await follower.caught_up.wait()
     yield replica
-    for task in tasks:
-        await cancel(task)
+    await cancel(*tasks)
 
 
 @pytest_asyncio.fixture

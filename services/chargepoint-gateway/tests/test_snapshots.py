@@ -245,10 +245,11 @@ def test_at_the_end_it_is_written_without_a_child(
     restored = View()
     restored.restore(read.view)
     assert restored.digest() == view.digest()
+    written = (tmp_path / "view").read_bytes()
     (tmp_path / "view.new").mkdir()  # nothing can be written
     fill(view, [message(REVOKE, 6)])
     kept.write_at_the_end()
-    assert snapshots.read(tmp_path / "view") == read
+    assert (tmp_path / "view").read_bytes() == written
 
 
 @pytest.mark.parametrize(

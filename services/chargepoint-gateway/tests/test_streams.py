@@ -15,6 +15,7 @@ from nats.js.errors import NotFoundError
 from chargekey_common.process import cancel
 from chargekey_gateway import streams
 from chargekey_gateway.announcer import CHARGERS_STREAM
+from chargekey_gateway.kept_sessions import STREAM as KEPT_STREAM
 from chargekey_gateway.lockouts import STREAM as LOCKOUTS_STREAM
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.operators.last_known import LastKnown
@@ -47,11 +48,7 @@ async def kept(
     try:
         yield
     finally:
-        # More than once: Python 3.11's wait_for, which nats-py uses, swallows a
-        # cancellation that meets a result.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.1)
+        await cancel(task)
 
 
 async def _until(client: Client, stream: str, seen: Callable[[StreamInfo], bool]) -> StreamInfo:
@@ -92,6 +89,17 @@ async def test_the_lockouts_bucket_is_made_again_when_it_is_lost(nats_client: Cl
         await _until(nats_client, LOCKOUTS_STREAM, _is_there)
         bucket = await js.key_value(LOCKOUTS_STREAM.removeprefix("KV_"))
         assert (await bucket.status()).history == 1
+
+
+async def test_what_keeps_sessions_is_made_again_when_it_is_lost(nats_client: Client) -> None:
+    """And is an object store to NATS's own tools."""
+    js = nats_client.jetstream()
+    async with kept(nats_client, RunningSessions()):
+        await _until(nats_client, KEPT_STREAM, _is_there)
+        await js.delete_stream(KEPT_STREAM)
+        await _until(nats_client, KEPT_STREAM, _is_there)
+        store = await js.object_store(KEPT_STREAM.removeprefix("OBJ_"))
+        assert (await store.status()).replicas == 1
 
 
 async def test_what_was_asked_for_from_afar_is_told_to_a_bucket_that_was_lost(

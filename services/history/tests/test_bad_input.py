@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
 from google.protobuf.message import Message
 from grpc import aio
 from hypothesis import HealthCheck, given, settings
@@ -44,6 +43,8 @@ from chargekey_history.projections.past import Bookmark, Past
 
 from .neighbours import small_access, small_gateway
 from .sessions import HOUR, NOON, ended, fact, started
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["HistoryService"],
@@ -146,9 +147,12 @@ async def a_world(directory: Path, place: Path | Postgres) -> AsyncIterator[Worl
     past.close()
 
 
-@pytest.fixture
-async def world(tmp_path: Path, place: Path | Postgres) -> AsyncIterator[World]:
-    async with a_world(tmp_path, place) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    shared_place: Path | Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """Serve one world to all tests: there is nothing to be changed by asking."""
+    async with a_world(tmp_path_factory.mktemp("world"), shared_place) as running:
         yield running
 
 
@@ -173,13 +177,10 @@ ANY_CHANGES = st.one_of(*(any_changes(each) for each in SERVICES))
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
-def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
-    async def example(directory: Path) -> None:
-        async with a_world(directory, directory / "history.db") as world:
-            for method, changes in sent:
-                door = world.administrator[method]
-                await assert_nothing_is_an_internal_error(door, world.good, [(method, changes)])
-
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(example(Path(directory)))
+@given(sent=st.lists(ANY_CHANGES, min_size=20, max_size=40))
+async def test_nothing_that_can_be_sent_is_an_internal_error(
+    world: World, sent: list[tuple[str, Changes]]
+) -> None:
+    for method, changes in sent:
+        door = world.administrator[method]
+        await assert_nothing_is_an_internal_error(door, world.good, [(method, changes)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import grpc
 import msgspec
 import pytest
+import pytest_asyncio
 from google.protobuf.message import Message
 from grpc import aio
 from hypothesis import HealthCheck, given, settings
@@ -47,6 +47,7 @@ from chargekey_common.testing.bad_input import (
     Fields,
     any_changes,
     assert_a_stranger_learns_nothing,
+    assert_each_is_served,
     assert_every_bad_value_is_refused,
     assert_no_message_is_refused,
     assert_nothing_is_an_internal_error,
@@ -62,6 +63,8 @@ from chargekey_identity.storage import opened
 
 from .conftest import MASTER, PARTNERS, Identity, beside, serving
 from .openid_server import signing_in_by_a_provider
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICES = (
     users_pb2.DESCRIPTOR.services_by_name["UserService"],
@@ -193,7 +196,8 @@ HERS: tuple[tuple[IdentificationType, str], ...] = (
 class World(msgspec.Struct, frozen=True):
     """Identity served, with Ada, two PINs and a card of hers, and requests that are served.
 
-    Each method has the door of its service.
+    In their order they are served one after the other, too. Each method has the door of its
+    service.
     """
 
     store: EventStore
@@ -225,6 +229,7 @@ async def of_signing_in(identity: Identity, provider: OpenIdServer) -> list[Mess
         Context(ADMINISTRATOR, "5"), partner_id=partner, label="Backend"
     ).result
     return [
+        sign_in_pb2.IssueSignInLinkRequest(event_id=requested, user_id=tom),
         sign_in_pb2.RequestSignInLinkRequest(email=TOM),
         sign_in_pb2.SignInRequest(token=identity.sign_in_links.issue(requested, tom).token),
         sign_in_pb2.BeginOpenIdSignInRequest(redirect_uri=REDIRECT_URI),
@@ -234,12 +239,20 @@ async def of_signing_in(identity: Identity, provider: OpenIdServer) -> list[Mess
         sign_in_pb2.SignInAsRequest(user_id=tom),
         sign_in_pb2.ActAsAdministratorRequest(),
         sign_in_pb2.GetKeysRequest(),
-        sign_in_pb2.IssueSignInLinkRequest(event_id=requested, user_id=tom),
         credentials_pb2.IssuePartnerCredentialRequest(partner_id=partner, label="Backend"),
         credentials_pb2.ListPartnerCredentialsRequest(partner_id=partner),
-        credentials_pb2.RevokePartnerCredentialRequest(credential_id=made.id),
         credentials_pb2.ExchangePartnerCredentialRequest(credential_id=made.id, secret=made.secret),
+        credentials_pb2.RevokePartnerCredentialRequest(credential_id=made.id),
     ]
+
+
+def an_invitation(identity: Identity, user_id: str, permission_id: str) -> str:
+    """Return a new invitation of somebody who was given this permission at home."""
+    handled = Handled(f"reaction-to-{permission_id}", Position("access", "0" * 16, 1))
+    event_id = new_id()
+    given_to_him = Given(user_id, installation_id="home", permission_id=permission_id)
+    identity.invitations.invite(given_to_him, Reaction(handled, event_id, 0, ADMINISTRATOR))
+    return invitation.invitation_id(event_id)
 
 
 @asynccontextmanager
@@ -261,11 +274,7 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
         blocked=False,
     ).result
     grace = identity.addresses.resolve_email(Context(ADMINISTRATOR, "2"), GRACE).result
-    handled = Handled("identity-on-permission-granted", Position("access", "0" * 16, 1))
-    event_id = new_id()
-    given_to_her = Given(grace, installation_id="home", permission_id="p1")
-    identity.invitations.invite(given_to_her, Reaction(handled, event_id, 0, ADMINISTRATOR))
-    invited = invitation.invitation_id(event_id)
+    invited, uninvited = (an_invitation(identity, grace, permission) for permission in ("p1", "p2"))
     pin, *_ = [
         identity.identifications.add_identification(
             Context(ADMINISTRATOR, code),
@@ -308,19 +317,19 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
         users_pb2.ListNamesRequest(user_ids=[ada, grace], installation_id="home"),
         users_pb2.SearchPeopleRequest(installation_id="home", search="ada"),
         invitations_pb2.ListInvitationsRequest(installation_id="home"),
-        invitations_pb2.ResendInvitationRequest(invitation_id=invited),
-        invitations_pb2.RevokeInvitationRequest(invitation_id=invited),
+        invitations_pb2.ResendInvitationRequest(invitation_id=uninvited),
+        invitations_pb2.RevokeInvitationRequest(invitation_id=uninvited),
+        invitations_pb2.IssueInvitationLinkRequest(invitation_id=invited),
         invitations_pb2.GetInvitationRequest(token=identity.invitations.issue(invited).token),
         invitations_pb2.AcceptInvitationRequest(
             token=identity.invitations.issue(invited).token, first_name="Grace", last_name="Hopper"
         ),
-        invitations_pb2.IssueInvitationLinkRequest(invitation_id=invited),
         identifications_pb2.AddIdentificationRequest(user_id=ada, type=pin_type, code="#2222"),
         identifications_pb2.ChangeIdentificationRequest(
             identification_id=pin, code="#3333", status=inactive
         ),
-        identifications_pb2.RemoveIdentificationRequest(identification_id=pin),
         identifications_pb2.RevealCodeRequest(identification_id=pin),
+        identifications_pb2.RemoveIdentificationRequest(identification_id=pin),
         identifications_pb2.ListIdentificationsRequest(user_id=ada),
         identifications_pb2.GeneratePinsRequest(installation_id="home", count=2),
         identifications_pb2.DescribeIdentificationsRequest(
@@ -356,9 +365,12 @@ async def a_running_world(identity: Identity, directory: Path) -> AsyncIterator[
         )
 
 
-@pytest.fixture
-async def world(tmp_path: Path, place: Path | Postgres) -> AsyncIterator[World]:
-    async with a_world(tmp_path, place) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(
+    shared_place: Path | Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """Serve one world to all tests that are refused everything, and so leave it as it was."""
+    async with a_world(tmp_path_factory.mktemp("world"), shared_place) as running:
         yield running
 
 
@@ -366,12 +378,17 @@ async def world(tmp_path: Path, place: Path | Postgres) -> AsyncIterator[World]:
 async def test_what_cannot_be_is_refused_by_name_without_an_echo_and_nothing_is_stored(
     world: World, method: str
 ) -> None:
-    """R13, R17, R18. The rest of the request is right: without the bad value it is served."""
+    """R13, R17, R18. The rest of the request is right: the next test has it served."""
     end = world.store.position()
     await assert_every_bad_value_is_refused(world.administrator[method], world.good[method], FIELDS)
     await assert_no_message_is_refused(world.administrator[method], method)
     assert world.store.position() == end
-    await world.administrator[method].call(method, world.good[method])
+
+
+async def test_what_can_be_is_served(tmp_path: Path, place: Path | Postgres) -> None:
+    async with a_world(tmp_path, place) as world:
+        await assert_each_is_served(world.administrator, world.good)
+        await world.administrator["AddIdentification"].call("AddIdentification", world.good_card)
 
 
 async def test_what_is_no_card_is_refused_by_name_without_an_echo_and_nothing_is_stored(
@@ -382,7 +399,6 @@ async def test_what_is_no_card_is_refused_by_name_without_an_echo_and_nothing_is
     door = world.administrator["AddIdentification"]
     await assert_every_bad_value_is_refused(door, world.good_card, CARD_FIELDS)
     assert world.store.position() == end
-    await door.call("AddIdentification", world.good_card)
 
 
 async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(world: World) -> None:
@@ -397,12 +413,11 @@ ANY_CHANGES = st.one_of(*(any_changes(each) for each in SERVICES))
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
-def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
-    async def example(directory: Path) -> None:
-        async with a_world(directory, directory / "identity.db") as world:
+async def test_nothing_that_can_be_sent_is_an_internal_error(
+    sent: list[tuple[str, Changes]],
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with a_world(Path(directory), Path(directory) / "identity.db") as world:
             for each in sent:
                 door = world.administrator[each[0]]
                 await assert_nothing_is_an_internal_error(door, world.good, [each])
-
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(example(Path(directory)))

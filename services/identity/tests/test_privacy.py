@@ -6,13 +6,17 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from eventsourcing.persistence import StoredEvent
+from nats.aio.client import Client
 
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.records import DomainEvent
@@ -25,7 +29,10 @@ from chargekey_common.eventstore.store import (
 )
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
+from chargekey_common.process import cancel
 from chargekey_common.published.access import UserForgotten
+from chargekey_common.published.identity import IdentificationKey
+from chargekey_common.relay import Relay, relayed
 from chargekey_identity.application.privacy import Privacy
 from chargekey_identity.domain.errors import UserUnknownError
 from chargekey_identity.domain.events import (
@@ -48,6 +55,7 @@ from chargekey_identity.domain.events import (
 )
 from chargekey_identity.projections.belongings import Belongings
 from chargekey_identity.projections.directory import Directory
+from chargekey_identity.published import publication
 from chargekey_identity.reactions import on_user_forgotten
 from chargekey_identity.tables.keyring import KeyRing
 
@@ -221,6 +229,51 @@ def test_an_erasure_ends_all_he_has_in_one_save_and_makes_it_unreadable(world: W
         UserErased,
     }
     world.assert_gone()
+
+
+async def test_no_code_is_told_of_what_is_saved_after_its_user_was_erased(
+    world: World, nats_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R20: a save may wait for its database meanwhile, and nothing refuses it then."""
+    sealed, erased = threading.Event(), threading.Event()
+    insert = world.store.recorder.insert_events
+
+    def insert_late(events: Sequence[StoredEvent], **how: Any) -> Sequence[int] | None:
+        if events and events[0].originator_id == "late":
+            sealed.set()
+            assert erased.wait(20)
+        return insert(events, **how)
+
+    monkeypatch.setattr(world.store.recorder, "insert_events", insert_late)
+    card = IdentificationAdded(
+        user_id="grace",
+        type="RFID",
+        installation_id=None,
+        status="ACTIVE",
+        valid_until=None,
+        code="04A1B2C3D4",
+        keyed_id="feedfeedfeedfeed",
+    )
+    relaying = asyncio.create_task(Relay(nats_client, world.store, publication).run())
+    saving = asyncio.create_task(asyncio.to_thread(world.tell, "late", card))
+    assert await asyncio.to_thread(sealed.wait, 20)
+    await asyncio.to_thread(world.privacy.erase, ask(), user_id="grace")
+    # All before is told, so that the relay hears of this as it is saved.
+    await told(nats_client, world.store)
+    erased.set()
+    await saving
+    await told(nats_client, world.store)
+    info = await nats_client.jetstream().stream_info("IDENTITY", subjects_filter=">")
+    key = IdentificationKey(identification_id="late", keyed_id=card.keyed_id, alias="")
+    assert key.subject not in (info.state.subjects or {})
+    await cancel(relaying)
+
+
+async def told(client: Client, store: EventStore) -> None:
+    """Return once the stream tells all of the store."""
+    async with asyncio.timeout(20):
+        while (await relayed(client, store)).behind != 0:
+            await asyncio.sleep(0.01)
 
 
 def test_what_ended_before_is_not_ended_again(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import grpc
 import msgspec
 import pytest
+import pytest_asyncio
 from google.protobuf.message import Message
 from grpc import aio
 from hypothesis import HealthCheck, given, settings
@@ -39,6 +39,7 @@ from chargekey_common.testing.bad_input import (
     Fields,
     any_changes,
     assert_a_stranger_learns_nothing,
+    assert_each_is_served,
     assert_every_bad_value_is_refused,
     assert_no_message_is_refused,
     assert_nothing_is_an_internal_error,
@@ -63,6 +64,8 @@ from chargekey_notifier.webhooks.store import Webhooks
 
 from .ocpi.msp import Msp
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 VOLT = "volt"
 WATT = "watt"  # connected by OCPI
 SECRET = b"s" * 32
@@ -73,7 +76,6 @@ SERVICES = (
     ocpi_pb2.DESCRIPTOR.services_by_name["OcpiService"],
 )
 METHODS = [name for each in SERVICES for name in methods(each)]
-OCPI = methods(SERVICES[-1])
 NO_NAMES = bad(INVALID, "event_unknown", ["sessionstarted"], [""], *([each] for each in STRANGE))
 FIELDS: Fields = {
     "command_id": COMMAND_ID,
@@ -164,7 +166,10 @@ class Access(partners_pb2_grpc.PartnerServiceServicer):
 
 
 class World(msgspec.Struct, frozen=True):
-    """The notifier served, with a feed and a webhook, and requests that are served."""
+    """The notifier served, with a feed and a webhook, and requests that are served.
+
+    In their order they are served one after the other, too.
+    """
 
     webhooks: Webhooks
     ocpi: Ocpi
@@ -288,8 +293,8 @@ async def a_world(directory: Path, *, connected: bool = False) -> AsyncIterator[
                 partner_id=VOLT, versions_url=f"{msp.url}/versions", token=msp.called_with
             ),
             ocpi_pb2.GetOcpiConnectionRequest(partner_id=WATT),
-            ocpi_pb2.DisconnectOcpiRequest(partner_id=WATT),
             ocpi_pb2.PullOcpiTokensRequest(partner_id=WATT),
+            ocpi_pb2.DisconnectOcpiRequest(partner_id=WATT),
         ]
         yield World(
             webhooks,
@@ -303,22 +308,26 @@ async def a_world(directory: Path, *, connected: bool = False) -> AsyncIterator[
     feeds.close()
 
 
-@pytest.fixture
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    connected = request.node.callspec.params["method"] in OCPI
-    async with a_world(tmp_path, connected=connected) as running:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Serve one world to all tests that are refused everything, and so leave it as it was."""
+    async with a_world(tmp_path_factory.mktemp("world"), connected=True) as running:
         yield running
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_what_cannot_be_is_refused_by_name_without_an_echo(world: World, method: str) -> None:
-    """The rest of the request is right: without the bad value it is served."""
+    """The rest of the request is right: the next test has it served."""
     door = world.administrator[method]
     before = world.kept()
     await assert_every_bad_value_is_refused(door, world.good[method], FIELDS)
     await assert_no_message_is_refused(door, method)
     assert world.kept() == before
-    await door.call(method, world.good[method])
+
+
+async def test_what_can_be_is_served(tmp_path: Path) -> None:
+    async with a_world(tmp_path, connected=True) as world:
+        await assert_each_is_served(world.administrator, world.good)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -333,12 +342,11 @@ ANY_CHANGES = st.one_of(*(any_changes(each) for each in SERVICES))
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ANY_CHANGES, min_size=20, max_size=40))
-def test_nothing_that_can_be_sent_is_an_internal_error(sent: list[tuple[str, Changes]]) -> None:
-    async def example(directory: Path) -> None:
-        async with a_world(directory) as world:
+async def test_nothing_that_can_be_sent_is_an_internal_error(
+    sent: list[tuple[str, Changes]],
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with a_world(Path(directory)) as world:
             for method, changes in sent:
                 door = world.administrator[method]
                 await assert_nothing_is_an_internal_error(door, world.good, [(method, changes)])
-
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(example(Path(directory)))

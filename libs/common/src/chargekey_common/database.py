@@ -14,9 +14,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import psycopg
-from prometheus_client import Counter
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -33,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chargekey_common.eventstore.recorder import StoreInUseError
+from chargekey_common.eventstore.recorder import ERRORS, StoreInUseError
 from chargekey_common.postgres import (
     DatabaseUnreachableError,
     NotMigratedError,
@@ -54,9 +51,6 @@ LEAST_IDLE = 5000
 # Seconds for what still runs when a database is closed.
 CLOSE_TIMEOUT = 10.0
 
-ERRORS = Counter(
-    "database_errors_total", "Uses of a database that it was not there for, or too slow.", ["part"]
-)
 _TABLES = ERRORS.labels("tables")
 
 Make = Callable[[Connection], object]
@@ -226,6 +220,10 @@ def _schema(connection: Connection) -> str | None:
 
 
 def _postgres_engine(where: Postgres, lock_timeout: float) -> Engine:
+    # Where tables are files, it would be a tenth of a service's start.
+    import psycopg  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
+
     # Not by SQLAlchemy's own reading of the URL, which knows less than libpq: several hosts.
     given = conninfo_to_dict(where.conninfo).get("options") or ""
     waits = int(lock_timeout * 1000)
@@ -247,6 +245,8 @@ def _postgres_engine(where: Postgres, lock_timeout: float) -> Engine:
         pool_pre_ping=True,
         # Errors are logged, and parameters may be somebody's.
         hide_parameters=True,
+        # No column is one, and every engine would first ask the server about that type.
+        use_native_hstore=False,
     )
 
 
@@ -314,10 +314,13 @@ def _passes(error: exc.DBAPIError) -> bool:
     Psycopg has a server that only reads, as after a failover, among internal errors,
     and a table that is gone, as in a migration, among those of programmers.
     """
+    if isinstance(error.orig, sqlite3.Error):
+        return error.connection_invalidated or isinstance(error.orig, sqlite3.OperationalError)
+    import psycopg  # noqa: PLC0415 - as where an engine is made
+
     return error.connection_invalidated or isinstance(
         error.orig,
-        sqlite3.OperationalError
-        | psycopg.OperationalError
+        psycopg.OperationalError
         | psycopg.InterfaceError
         | psycopg.InternalError
         | psycopg.errors.UndefinedTable,
@@ -326,7 +329,7 @@ def _passes(error: exc.DBAPIError) -> bool:
 
 def _reason(error: BaseException | None) -> str:
     """Return what may be logged: PostgreSQL's own words can quote a row or an address."""
-    if isinstance(error, psycopg.Error):
+    if error is not None and hasattr(error, "sqlstate"):
         return " ".join(filter(None, (type(error).__name__, error.sqlstate)))
     return str(error)
 

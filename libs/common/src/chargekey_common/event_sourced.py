@@ -10,7 +10,6 @@ from nats.aio.client import Client
 
 from chargekey_common.audit.standings import Standings
 from chargekey_common.errors import CannotRunError
-from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.records import Record
 from chargekey_common.eventstore.store import EventStore
 from chargekey_common.jetstream import Bus
@@ -66,6 +65,10 @@ def restoration(settings: type[ServiceSettings]) -> Callable[[], None]:
             message = "A store in files is declared another by `chargekey restored`."
             raise CannotRunError(message)
         configure_logging(where.schema, loaded.log_level)
+        from chargekey_common.eventstore.postgres import (  # noqa: PLC0415 - a service starts without
+            PostgresRecorder,
+        )
+
         with closing(PostgresRecorder(where)) as recorder:
             log.info("generation_begun", generation=recorder.begin_new_generation())
 

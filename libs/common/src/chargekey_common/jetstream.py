@@ -8,7 +8,7 @@ import functools
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 import nats.errors
@@ -20,12 +20,16 @@ from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError as StreamNotFoundError
 from nats.js.manager import JetStreamManager
 from nats.protocol.command import unsub_cmd
+from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 from prometheus_client import Gauge
 
 from chargekey_common.certificates import Newest, Renewed, TlsFiles, no_password
 from chargekey_common.errors import CannotRunError
 from chargekey_common.process import Lifetime, cancel
-from chargekey_common.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    # Not everybody who is at the bus has settings, which would be a quarter of a start.
+    from chargekey_common.settings import ServiceSettings
 
 # Who signs in at the server: our services to the streams that they share, and whoever fills
 # partners' feeds to an account in which there is nothing else.
@@ -101,12 +105,24 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         """Return the value; raises KeyError."""
-        line = _line_of(name)
-        found = self._raw.rfind(line)
-        if found < 0:
+        value = self.get(name)
+        if value is None:
             raise KeyError(name)
+        return value
+
+    # Not the base's, which costs twice as much: readers look for two of each message's.
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str | Answer, /) -> str | Answer: ...
+    def get(self, name: str, default: str | Answer | None = None, /) -> str | Answer | None:
+        """Return the value, or `default` where there is none of this name."""
+        raw, line = self._raw, _line_of(name)
+        found = raw.rfind(line)
+        if found < 0:
+            return default
         start = found + len(line)
-        return self._raw[start : self._raw.find(b"\r\n", start)].decode(errors="replace")
+        return raw[start : raw.find(b"\r\n", start)].decode("utf-8", "replace")
 
     def __contains__(self, name: object) -> bool:
         """Whether there is one of this name."""
@@ -199,12 +215,84 @@ class Taking:
         self._subject = subject
         self.taken = taken
 
+    def arrived(self, message: Taken) -> None:
+        """Hand a message over; what goes wrong there is logged."""
+        try:
+            self.taken(message)
+        except Exception:  # would end the reading of this connection, for everybody
+            subject = message.subject.decode(errors="replace")
+            log.exception("nats_message_failed", subject=subject)
+
     async def unsubscribe(self) -> None:
         """Take nothing any more, also of what is on its way; idempotent.
 
         Raises nats' errors.
         """
         await self._client._untake(self._id)  # noqa: SLF001 - the two are one
+
+
+class _Parser(Parser):
+    """The library's, but for messages that somebody takes: each costs a third of its way.
+
+    What else there is goes to the library, with all that has come behind it.
+    """
+
+    nc: StreamClient
+
+    def reset(self) -> None:
+        """Begin anew, with another connection."""
+        super().reset()
+        self._missing = 0  # bytes until a message that is taken is whole
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Parse what has come, behind what came before and was not whole."""
+        if len(data) < self._missing:  # looked at once it is there: it may be long
+            self._missing -= len(data)
+            self.buf.extend(data)
+            return
+        if self.state == AWAITING_CONTROL_LINE:
+            self._missing = 0
+            data = bytes(self.buf) + data
+            self.buf.clear()
+            start, is_taken = self._take(data)
+            data = data[start:]
+            if is_taken:
+                self.buf.extend(data)
+                return
+        await super().parse(data)
+
+    def _take(self, data: bytes) -> tuple[int, bool]:
+        """Hand over the messages that it begins with, as long as somebody takes them.
+
+        Return where the next stands, and whether it has to wait until it is whole: else it is
+        nobody's who takes any.
+        """
+        subscriptions: Mapping[int, object] = self.nc._subs  # noqa: SLF001 - the client's own part
+        start = 0
+        while (end := data.find(b"\r\n", start)) >= 0:
+            # MSG <subject> <subscription> [reply] <bytes>
+            # HMSG <subject> <subscription> [reply] <bytes of headers> <bytes of both>
+            line = data[start:end].split(b" ")
+            with_headers = line[0] == b"HMSG"
+            if not with_headers and line[0] != b"MSG":
+                return start, False
+            try:
+                taking, size = subscriptions.get(int(line[2])), int(line[-1])
+                split = int(line[-2]) if with_headers else 0
+            except (IndexError, ValueError):
+                return start, False
+            if not isinstance(taking, Taking):
+                return start, False
+            begin = end + 2
+            after = begin + size
+            if after + 2 > len(data):
+                self._missing = after + 2 - len(data)
+                return start, True
+            reply = line[3] if len(line) == 5 + with_headers else b""
+            split += begin
+            taking.arrived(Taken(line[1], reply, data[split:after], data[begin:split]))
+            start = after + 2
+        return start, True
 
 
 class StreamClient(Client):
@@ -216,6 +304,7 @@ class StreamClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ps = _Parser(self)
         self._questions: dict[bytes, asyncio.Future[Taken]] = {}  # by where the answers come
         self._inbox = ""
         self._asked = 0
@@ -228,6 +317,35 @@ class StreamClient(Client):
         """
         await super().flush(timeout)
         await super().flush(timeout)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 - the library's own
+        own, within = asyncio.current_task(), None
+        try:
+            # The library does so once, and would not hear of one that goes on to connect.
+            while (task := self._reconnection_task) not in (None, own) and not task.done():
+                await cancel(task)
+        except asyncio.CancelledError:
+            within = GIVEN_UP  # who has lost patience once will not a second time
+            raise
+        finally:
+            try:
+                async with asyncio.timeout(within):
+                    await super()._close(status, do_cbs)
+            except asyncio.CancelledError:
+                self._abort()
+                # Who waited for the end of a lost transport with it, and was cancelled, has
+                # cancelled that for everybody; nobody means this one then.
+                if own and own.cancelling():
+                    raise
+            except Exception:
+                self._abort()
+                raise
+
+    def _abort(self) -> None:
+        # The library leaves it open where it could not write what waits, or had no time to.
+        transport: Any = self._transport
+        if transport is not None and transport._io_writer is not None:  # noqa: SLF001 - the library's own
+            transport._io_writer.transport.abort()  # noqa: SLF001 - it waits for nobody
 
     async def take(self, subject: str, taken: Callable[[Taken], None]) -> Taking:
         """Have `taken` called with each message on `subject`, in order; it must not wait.
@@ -293,10 +411,7 @@ class StreamClient(Client):
     ) -> None:
         taking: object = self._subs.get(sid)
         if isinstance(taking, Taking):
-            try:
-                taking.taken(Taken(subject, reply, data, headers or b""))
-            except Exception:  # would end the reading of this connection, for everybody
-                log.exception("nats_message_failed", subject=subject.decode(errors="replace"))
+            taking.arrived(Taken(subject, reply, data, headers or b""))
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
 
@@ -321,8 +436,10 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> StreamClient:
             await close(client)
             await asyncio.sleep(RETRY)
         except asyncio.CancelledError:
-            await _give_up(connecting, client)
-            _forget(name)  # which a client that had not begun has not been told
+            try:
+                await _give_up(connecting, client)
+            finally:
+                _forget(name)  # which a client that had not begun has not been told
             raise
         else:
             _CONNECTED.labels(name).set(1)
@@ -366,10 +483,12 @@ async def _connect(client: Client, bus: Bus, name: str, user: str) -> None:
 
 async def _give_up(connecting: asyncio.Future[None], client: Client) -> None:
     # It may have its socket by now, which it closes for nobody.
-    await cancel(connecting)
-    if not connecting.cancelled():
-        connecting.exception()  # which nobody else asks for
-    await close(client)
+    try:
+        await cancel(connecting)
+    finally:
+        if not connecting.cancelled():
+            connecting.exception()  # which nobody else asks for
+        await close(client)
 
 
 async def close(client: Client) -> None:

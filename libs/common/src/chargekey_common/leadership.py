@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import structlog
 from prometheus_client import Gauge
 
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import cancel
+
+if TYPE_CHECKING:
+    # A file has one process: whoever has no database imports nothing for one.
+    import psycopg
 
 # Seconds between a follower's attempts, and between a leader's looks at its session.
 POLL = 0.5
@@ -44,6 +47,8 @@ async def lead(
         _LEADING.labels(name).set(1)
         await work()
         return
+    import psycopg  # noqa: PLC0415 - as above
+
     while True:
         _LEADING.labels(name).set(0)
         try:
@@ -76,6 +81,8 @@ async def _work_while_leading(
     session: psycopg.AsyncConnection[Any], work: Callable[[], Coroutine[Any, Any, None]]
 ) -> bool:
     """Return whether the work has ended by itself; raises what it raises."""
+    import psycopg  # noqa: PLC0415 - as above
+
     working = asyncio.create_task(work())
     try:
         while not (await asyncio.wait({working}, timeout=POLL))[0]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import ssl
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
@@ -128,11 +130,17 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return what believes the world's authorities, read once for all that a process sends by."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
 class _Transport(httpx2.AsyncHTTPTransport):
     """The library's own, over a pool that connects where we say; it has no setting for that."""
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
-        context = httpx2.create_ssl_context(trust_env=False)
+        context = _trusted()
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
 from chargekey_common.errors import InvalidArgumentError
 
-_FORM = re.compile(r"([a-z][a-z-]*):([0-9a-f]{16}):([0-9]{1,18})")
+_ORIGIN = re.compile(r"([a-z][a-z-]*):([0-9a-f]{16})")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class MalformedPositionError(InvalidArgumentError):
@@ -36,10 +38,11 @@ class Position(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Position:
         """Read a position back; raises `MalformedPositionError`."""
-        match = _FORM.fullmatch(text)
-        if match is None:
+        origin, _, number = text.rpartition(":")
+        if _NUMBER.fullmatch(number) is None:
             raise MalformedPositionError
-        return cls(match[1], match[2], int(match[3]))
+        service, generation = _origin(origin)
+        return cls(service, generation, int(number))
 
     def includes(self, other: Position) -> bool:
         """Whether being here means having seen `other` too."""
@@ -48,3 +51,11 @@ class Position(msgspec.Struct, frozen=True):
             and self.generation == other.generation
             and self.number >= other.number
         )
+
+
+@lru_cache(maxsize=64)  # millions of positions are of a few logs
+def _origin(text: str) -> tuple[str, str]:
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        raise MalformedPositionError
+    return match[1], match[2]

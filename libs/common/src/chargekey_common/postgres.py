@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.sql import SQL, Identifier
 
 from chargekey_common.errors import CannotRunError
+
+if TYPE_CHECKING:
+    # Everybody's settings know this place, and a service that has none would import for longer.
+    import psycopg
 
 # A server that is gone without a word is noticed after some seconds, not after the
 # quarter of an hour that TCP gives it.
@@ -39,10 +41,14 @@ class Postgres(msgspec.Struct, frozen=True):
     @property
     def conninfo(self) -> str:
         """What to connect with: the URL, and `PATIENCE` where it leaves that open."""
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - as above
+
         return make_conninfo("", **{**PATIENCE, **conninfo_to_dict(self.dsn)})
 
     def connect(self) -> psycopg.Connection:
         """Open a session of its own, every statement committed at once."""
+        import psycopg  # noqa: PLC0415 - as above
+
         return psycopg.connect(self.conninfo, autocommit=True)
 
 
@@ -66,6 +72,9 @@ class NotMigratedError(CannotRunError):
 @contextlib.contextmanager
 def migrating(where: Postgres) -> Iterator[None]:
     """Make the schema, and tables inside the block, one process at a time."""
+    import psycopg  # noqa: PLC0415 - as above
+    from psycopg.sql import SQL, Identifier  # noqa: PLC0415 - as above
+
     try:
         connection = where.connect()
     except psycopg.OperationalError as error:

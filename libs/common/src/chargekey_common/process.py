@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
-import pkgutil
 import signal
 import sys
 import threading
@@ -19,6 +17,7 @@ import structlog
 import uvloop
 
 from chargekey_common.errors import CannotRunError
+from chargekey_common.importing import imported
 
 CANCEL_AGAIN = 0.5
 # Stores block: some wait for a database while others read.
@@ -115,13 +114,24 @@ def _cannot_run(reason: str) -> int:
     return 1
 
 
-async def cancel(task: asyncio.Future[Any]) -> None:
-    """Cancel until it has ended; what it raised stays in it."""
+async def cancel(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel until all have ended, of which the caller is none; what they raised stays in them.
+
+    Cancelled meanwhile, it ends as well, but not before they have: nothing is left behind
+    that nobody owns.
+    """
+    cancelled: asyncio.CancelledError | None = None
     # More than once: Python 3.11's wait_for, which libraries use too, swallows a
     # cancellation that meets a result.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+    while left := {task for task in tasks if not task.done()}:
+        for task in left:
+            task.cancel()
+        try:
+            await asyncio.wait(left, timeout=CANCEL_AGAIN)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -143,11 +153,11 @@ def main(start: str, **jobs: str) -> NoReturn:
     match sys.argv[1:]:
         case []:
             _end_when_told(0)
-            run(_imported(start))
+            run(imported(start))
         case [job] if job in jobs:
             _end_when_told(_UNDONE)
             try:
-                _imported(jobs[job])()
+                imported(jobs[job])()
             except CannotRunError as error:
                 sys.exit(_cannot_run(str(error)))
             sys.exit(0)
@@ -161,18 +171,6 @@ def _end_when_told(status: int) -> None:
     # and would go on to be killed, some seconds of imports later.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: sys.exit(status))
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    # What is imported stays: looking for garbage in it takes a fifth of the time of a start,
-    # and of every later collection.
-    gc.disable()
-    try:
-        found: Callable[..., Any] = pkgutil.resolve_name(name)
-    finally:
-        gc.freeze()
-        gc.enable()
-    return found
 
 
 def run(start: Callable[[Lifetime], Awaitable[None]]) -> NoReturn:

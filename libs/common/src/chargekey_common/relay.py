@@ -2,7 +2,8 @@
 
 The event store is the outbox and the stream is its own bookmark: there is no
 tracking table. The relay reads the notification log in order and publishes with
-the stream's last sequence as its expectation, one atomic batch in flight. Each
+the stream's last sequence as its expectation, one atomic batch in flight. What this
+process has just saved directly behind the last event told it need not read. Each
 message carries the position and the hash of the record it came from, so at the
 start, after every refusal and after every silence the relay reads the stream's
 last message, compares, and goes on behind it. A zombie's batch is refused by the
@@ -31,7 +32,7 @@ from prometheus_client import Gauge
 from chargekey_common import tracing
 from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.records import Record
-from chargekey_common.eventstore.store import EventStore, StoreUnavailableError
+from chargekey_common.eventstore.store import EventStore, Logged, StoreUnavailableError
 from chargekey_common.jetstream import (
     WRONG_LAST_SEQUENCE,
     BatchRefusedError,
@@ -148,13 +149,25 @@ class Relay:
         self._number = 0  # of the last event known to be in the stream
         self._found = False  # whether that is known
         self._running = False
+        self._saved: list[Logged] = []  # by this process, as it was heard
+        self._unheard = True  # whether the store may hold more than is in the stream and that
         self._told = asyncio.Event()
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        store.on_saved(self._wake)
+        store.on_saved(self._on_saved)
 
-    def _wake(self) -> None:
-        self._loop.call_soon_threadsafe(self._woken.set)
+    def _on_saved(self, saved: Sequence[Logged]) -> None:
+        self._loop.call_soon_threadsafe(self._hear, saved)
+
+    def _hear(self, saved: Sequence[Logged]) -> None:
+        # What is personal is read: its user may be erased by now, and it is in no memory for long.
+        personal = any(record.event.personal for _, record, _ in saved)
+        has_room = self._running and len(self._saved) < MAX_EVENTS_A_BATCH
+        if saved and has_room and not personal:
+            self._saved += saved
+        else:
+            self._unheard = True
+        self._woken.set()
 
     async def run(self) -> None:
         """Relay until cancelled; raises DivergedError where only a person can decide."""
@@ -163,6 +176,7 @@ class Relay:
             await self._relay_always()
         finally:
             self._running = False
+            self._saved.clear()
             # Whoever relays after this one tells it.
             _LAG.remove(self.stream)
             _OLDEST.remove(self.stream)
@@ -181,12 +195,14 @@ class Relay:
     async def _relay(self) -> None:
         await self._declare()
         sequence = await self._find_bookmark()
+        self._unheard = True
         while True:
             self._woken.clear()
-            pending = await self._pending(MAX_EVENTS_A_BATCH)
+            pending = await self._next()
             if not pending:
                 if not await set_within(self._woken, POLL):
                     sequence = await self._find_bookmark()
+                    self._unheard = True
                 continue
             for batch in self._batches(pending):
                 sequence = await self._send(batch, sequence)
@@ -205,10 +221,36 @@ class Relay:
                     self._told.clear()
                     await self._told.wait()
 
-    async def _pending(self, limit: int) -> Sequence[tuple[int, Record, Notification]]:
+    async def _next(self) -> Sequence[Logged]:
+        """Return what is not in the stream yet, and tell how much and how old that is."""
+        end = max((self._number, *(number for number, _, _ in self._saved)))
+        pending = self._heard()
+        if pending or not self._unheard:
+            self._tell_lag(pending, end)
+            return pending
+        # Before it is read: who saves meanwhile says so.
+        self._unheard = False
+        pending = await self._pending(MAX_EVENTS_A_BATCH)
+        if len(pending) == MAX_EVENTS_A_BATCH:
+            self._unheard = True
+        return pending
+
+    def _heard(self) -> Sequence[Logged]:
+        """Return what is heard of directly behind the last event told, and forget all of it."""
+        following: list[Logged] = []
+        for logged in self._saved:
+            place = logged[0] - self._number
+            if place == len(following) + 1 <= MAX_EVENTS_A_BATCH:
+                following.append(logged)
+            elif place > len(following):
+                self._unheard = True
+        self._saved.clear()
+        return following
+
+    async def _pending(self, limit: int) -> Sequence[Logged]:
         """Read what is not in the stream yet, and tell how much and how old that is."""
 
-        def read() -> tuple[Sequence[tuple[int, Record, Notification]], int]:
+        def read() -> tuple[Sequence[Logged], int]:
             pending = self._store.read(self._number, limit)
             if len(pending) == limit:
                 return pending, self._store.end()
@@ -216,10 +258,13 @@ class Relay:
 
         pending, end = await asyncio.to_thread(read)
         # Not on the thread, which goes on after this relay was told to end.
+        self._tell_lag(pending, end)
+        return pending
+
+    def _tell_lag(self, pending: Sequence[Logged], end: int) -> None:
         age = time.time_ns() - pending[0][1].at if pending else 0
         _OLDEST.labels(self.stream).set(max(0, age) / 1e9)
         _LAG.labels(self.stream).set(end - self._number)
-        return pending
 
     async def _declare(self) -> None:
         """Make the stream this generation's own; another generation's is filled anew.
@@ -307,7 +352,7 @@ class Relay:
         return end
 
     def _batches(
-        self, pending: Sequence[tuple[int, Record, Notification]]
+        self, pending: Sequence[Logged]
     ) -> Sequence[Sequence[tuple[int, Publication, Sequence[OutMessage]]]]:
         """Split at every erasure, which must find its message stored to delete it."""
         batches: list[list[tuple[int, Publication, Sequence[OutMessage]]]] = []

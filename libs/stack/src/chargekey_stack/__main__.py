@@ -16,9 +16,9 @@ def main() -> None:
     # gRPC's core would write a line of its own for each handshake that fails.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
-        from chargekey_stack import cli  # noqa: PLC0415 - this is what takes its time
+        from chargekey_common.importing import imported  # noqa: PLC0415 - this takes its time, too
 
-        cli.main()
+        imported("chargekey_stack.cli:main")()
     except KeyboardInterrupt:
         as_json = "--json" in sys.argv
         said = '{"error":{"code":"interrupted","message":"Interrupted."}}'

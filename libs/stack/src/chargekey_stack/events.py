@@ -98,7 +98,7 @@ async def published(
             await reading.saw(reading.arrived)
             yield reading.taken()
     finally:
-        await asyncio.gather(*map(cancel, tasks))
+        await cancel(*tasks)
 
 
 async def _exists(client: StreamClient, stream: str) -> bool:

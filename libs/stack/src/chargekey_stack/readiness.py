@@ -11,7 +11,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from chargekey_stack.programs import Program
 
-POLL = 0.03
+# Whoever starts is asked seldom enough that asking slows no start.
+POLL = 0.1
 ATTEMPT = 2.0
 
 

@@ -476,18 +476,18 @@ def accept_at_once(
     if at >= deadline or terms.type not in charger.by_permission:
         return None
     here = charger.installation
-    for grant in identification.usable:
-        target = grant.target
+    for right in identification.rights:
+        target = right.target
         if target is charger or target is here:
-            # Grants are ranked: the first that fits ends last.
-            ends = grant.ends
+            # Rights are ranked: the first that fits ends last.
+            ends = right.ends
             if at >= ends:
                 return None
             if deadline < ends:  # noqa: PLR1730 - a call of min() costs more than the rest of this
                 ends = deadline
             return Decision(
                 _ACCEPTED,
-                _CHARGER if grant.on_charger else _INSTALLATION,
+                _CHARGER if right.on_charger else _INSTALLATION,
                 None if ends == NEVER else ends,
                 group,
             )

@@ -82,6 +82,7 @@ def gather(
         return here
     user, terms = identification.user, identification.terms
     grant = grant_here(charger, user)
+    right = None if grant is None else grant.right
     return msgspec.structs.replace(
         here,
         identification_id=identification.id,
@@ -92,8 +93,8 @@ def gather(
         user_blocked_everywhere=None in user.blocks,
         user_verified=user.verified,
         permission_id=None if grant is None else grant.permission_id,
-        permission_on=None if grant is None else "charger" if grant.on_charger else "installation",
-        permission_valid_until=None if grant is None or grant.ends == NEVER else grant.ends,
+        permission_on=None if right is None else "charger" if right.on_charger else "installation",
+        permission_valid_until=None if right is None or right.ends == NEVER else right.ends,
         group_id=terms.group_id,
         group_card=terms.group_card,
     )
@@ -103,6 +104,6 @@ def grant_here(charger: Charger, user: User) -> Grant | None:
     """Return the grant on charger or installation that ends last (they add up, R4)."""
     here = charger.installation
     for grant in user.held:
-        if grant.target is charger or grant.target is here:
+        if grant.right.target is charger or grant.right.target is here:
             return grant
     return None

@@ -75,6 +75,7 @@ async def start(lifetime: Lifetime) -> None:
         view,
         lambda: {} if reading is None else reading.places,
         lambda: None if gateway is None else gateway.told,
+        client,
     )
     gateway, reading = await begin(lifetime, settings, client, access, identity, view, snapshot)
     chargers = ocpp_server(lifetime, settings, gateway, client)

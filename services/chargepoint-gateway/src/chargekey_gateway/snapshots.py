@@ -17,14 +17,17 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import structlog
+from nats.js.api import StreamInfo
 from prometheus_client import Gauge
 
 from chargekey_common import whole_files
 from chargekey_gateway.reconcile.seen import SavedSeen
 from chargekey_gateway.sessions.running import SavedSessions
+from chargekey_gateway.sessions.stream import STREAM as SESSIONS
 from chargekey_gateway.view.saved import VERSION, SavedView
 from chargekey_gateway.view.view import SERVICES, View
 
@@ -51,12 +54,29 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     sequence: int
     made: str | None
 
+    def is_in(self, info: StreamInfo) -> bool:
+        """Whether that is still the stream that was read so far, and whole.
+
+        What is known of another one has an end that nobody tells any more.
+        """
+        return self.made == str(info.created) and self.sequence <= info.state.last_seq
+
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
     """What the stream of sessions has told."""
 
     sessions: SavedSessions
     seen: SavedSeen
+
+
+class Sharing(Protocol):
+    """Where what was told is kept for all gateways, too."""
+
+    async def wants(self, place: Place) -> bool:
+        """Whether it should have what was told up to `place`."""
+
+    async def put(self, file: Path, place: Place) -> None:
+        """Have what the file says was told up to `place`; never raises for want of a bus."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -116,9 +136,11 @@ class Snapshots:
         places: Callable[[], Mapping[str, Place]],
         interval: float,
         told: Callable[[], Told | None] = lambda: None,
+        sharing: Sharing | None = None,
     ) -> None:
         """Write to `file` every `interval` seconds; `places` tells how far view and `told` are.
 
+        `sharing` gets what was told from a file beside, there for as long as that takes.
         Belong to a view that has yet to read on from what the file says: what is to be forgotten
         then, too, is kept no longer.
         """
@@ -127,11 +149,15 @@ class Snapshots:
         self._places = places
         self._interval = interval
         self._told = told
+        self._sharing = sharing
+        # Of ids alone, which the stream keeps for good: nothing in it is to be forgotten.
+        self._beside = file.with_name(f"{file.name}.told")
         self._written: Mapping[str, Place] = {}
         self._forgotten = 0
         view.on_forgotten(self._remove)
         # What is left of a child that was killed as it wrote, and nobody will have forget.
-        _unlink(whole_files.unfinished(file))
+        for each in (whole_files.unfinished(file), *self._shared_files):
+            _unlink(each)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -143,8 +169,22 @@ class Snapshots:
         """Write what is known now; return once it is in the file, or could not be put there."""
         if not self._has_changed_much:
             return
+        sharing = self._sharing
+        place = self._places().get(SESSIONS)
+        if sharing is None or place is None or not await sharing.wants(place):
+            await self._write()
+            return
+        try:
+            if await self._write(beside=True):
+                await sharing.put(self._beside, self._written[SESSIONS])
+        finally:
+            for each in self._shared_files:
+                _unlink(each)
+
+    async def _write(self, *, beside: bool = False) -> bool:
+        """Have a child write, what was told `beside`, too; return whether it is there."""
         places, forgotten = self._places(), self._forgotten
-        child = self._fork()
+        child = self._fork(beside=beside)
         try:
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
         except asyncio.CancelledError:
@@ -153,12 +193,13 @@ class Snapshots:
             raise
         if forgotten != self._forgotten:
             self._remove()  # what was forgotten meanwhile is in it
-            return
+            return False
         if status:
             log.warning("view_snapshot_failed", status=os.waitstatus_to_exitcode(status))
-            return
+            return False
         self._written = places
         _WRITTEN.set(time.time())
+        return True
 
     def _remove(self) -> None:
         """Keep nothing that was to be forgotten; what there is else is written in its time."""
@@ -195,7 +236,11 @@ class Snapshots:
     def _snapshot(self) -> Snapshot:
         return Snapshot(dict(self._places()), self._view.saved(), self._told())
 
-    def _fork(self) -> int:
+    @property
+    def _shared_files(self) -> tuple[Path, Path]:
+        return self._beside, whole_files.unfinished(self._beside)
+
+    def _fork(self, *, beside: bool) -> int:
         with warnings.catch_warnings():
             # Of locks that other threads may hold: the child takes none of theirs.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -208,7 +253,12 @@ class Snapshots:
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             os.nice(_NICENESS)
             gc.disable()
-            write(self._file, self._snapshot())
+            snapshot = self._snapshot()
+            write(self._file, snapshot)
+            if beside:
+                # Without it the view is kept, too; who hands it on tells that it is missing.
+                with contextlib.suppress(OSError):
+                    whole_files.write(self._beside, msgspec.msgpack.encode(snapshot.told))
             status = 0
         except OSError as error:
             status = error.errno or 1

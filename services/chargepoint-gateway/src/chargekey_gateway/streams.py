@@ -15,7 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError as NothingThereError
 
 from chargekey_common.jetstream import BatchRefusedError, BatchUnansweredError
-from chargekey_gateway import lockouts, remote_starts
+from chargekey_gateway import kept_sessions, lockouts, remote_starts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
 from chargekey_gateway.lockouts import Lockouts
 from chargekey_gateway.operators import last_known
@@ -80,6 +80,7 @@ async def keep_streams(
         last_known.STREAM: partial(bucket, last_known.declare_answers, answers),
         confirmed.STREAM: partial(bucket, confirmed.declare_confirmed, chargers),
         remote_starts.STREAM: partial(bucket, remote_starts.declare_remote_starts, starts),
+        kept_sessions.STREAM: partial(kept_sessions.declare_kept_sessions, js, replicas=replicas),
     }
     declared: set[str] = set()
     while True:

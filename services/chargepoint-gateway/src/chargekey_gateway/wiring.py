@@ -27,6 +27,7 @@ from chargekey_gateway.api import service as gateway_service
 from chargekey_gateway.api.websocket import OcppServer
 from chargekey_gateway.app_codes import AppCodes
 from chargekey_gateway.application.gateway import Gateway
+from chargekey_gateway.kept_sessions import KeptSessions
 from chargekey_gateway.ocpp import profiles
 from chargekey_gateway.operators.asking import AskingOperators
 from chargekey_gateway.operators.endpoints import Endpoints
@@ -113,18 +114,23 @@ def snapshots(
     view: View,
     places: Callable[[], Mapping[str, Place]],
     told: Callable[[], Told | None],
+    client: StreamClient,
 ) -> Snapshots | None:
-    """Return what writes all that to its file, where there is to be one."""
+    """Return what writes all that to its file, where there is to be one, and has it shared."""
     if settings.snapshot_file is None:
         return None
-    return Snapshots(settings.snapshot_file, view, places, settings.snapshot_interval, told)
+    return Snapshots(
+        settings.snapshot_file,
+        view,
+        places,
+        settings.snapshot_interval,
+        told,
+        KeptSessions(client),
+    )
 
 
 async def reads_on(client: StreamClient, stream: str, place: Place | None) -> bool:
-    """Whether the stream is still the one that was read so far, and whole.
-
-    What the file says of another one has an end that nobody tells any more.
-    """
+    """Whether the stream is still the one that was read so far, and whole."""
     js = client.jetstream()
     while True:
         try:
@@ -135,11 +141,31 @@ async def reads_on(client: StreamClient, stream: str, place: Place | None) -> bo
             log.info("stream_unknown", stream=stream, error=type(error).__name__)
             await asyncio.sleep(RETRY)
         else:
-            return (
-                place is not None
-                and place.made == str(info.created)
-                and place.sequence <= info.state.last_seq
-            )
+            return place is not None and place.is_in(info)
+
+
+async def remembered(
+    client: StreamClient, gateway: Gateway, snapshot: Snapshot | None
+) -> Mapping[str, Place]:
+    """Have the gateway know what SESSIONS has told, by its file or the bus, whichever is newer.
+
+    Return behind which places the streams are to be read.
+    """
+    places = {} if snapshot is None else dict(snapshot.places)
+    told = None if snapshot is None else snapshot.told
+    # Of a stream that was lost only its numbers count, which are not given again.
+    last_known = 0 if told is None else told.sessions.last_known
+    place = places.pop(SESSIONS, None)
+    if told is None or not await reads_on(client, SESSIONS, place):
+        told = place = None
+    newer = await KeptSessions(client).get(place)
+    if newer is not None:
+        place, told = newer
+    if told is not None and place is not None:
+        gateway.remember(told)
+        places[SESSIONS] = place
+    gateway.running.last_known = max(gateway.running.last_known, last_known)
+    return places
 
 
 async def begin(
@@ -169,14 +195,7 @@ async def begin(
         operators=asking,
         codes=IdentityCodes(identity),
     )
-    places = {} if snapshot is None else dict(snapshot.places)
-    told = None if snapshot is None else snapshot.told
-    if told is not None and await reads_on(client, SESSIONS, places.get(SESSIONS)):
-        gateway.remember(told)
-    else:
-        places.pop(SESSIONS, None)
-        # Of a stream that was lost only its numbers count, which are not given again.
-        running.last_known = 0 if told is None else told.sessions.last_known
+    places = await remembered(client, gateway, snapshot)
     lifetime.own(
         keep_streams(
             client,

@@ -51,8 +51,7 @@ async def running(client: Client) -> AsyncIterator[LastKnown]:
         yield answers
     finally:
         await answers.tell_the_rest()
-        for task in tasks:
-            await cancel(task)
+        await cancel(*tasks)
 
 
 async def in_bucket(client: Client) -> Known:

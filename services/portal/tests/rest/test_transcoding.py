@@ -43,6 +43,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _OBJECT = st.dictionaries(_TEXT, _TEXT, max_size=2).map(msgspec.json.encode)
 
 
+@cache
 def _messages() -> dict[str, Descriptor]:
     """Every message of the table, but those that are a file by themselves."""
     found: dict[str, Descriptor] = {}

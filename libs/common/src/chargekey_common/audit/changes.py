@@ -75,7 +75,7 @@ class Changes:
         """Keep up with the log, until cancelled: after a start it takes the longest."""
         loop, saved = asyncio.get_running_loop(), asyncio.Event()
 
-        def wake() -> None:
+        def wake(_: object) -> None:
             loop.call_soon_threadsafe(saved.set)
 
         self._store.on_saved(wake)

@@ -31,6 +31,7 @@ from chargekey_common.grpc.server import SYSTEM, Service
 from chargekey_common.jetstream import Bus, StreamClient
 from chargekey_common.pages import PageTokenMalformedError
 from chargekey_common.positions import MalformedPositionError, Position
+from chargekey_common.process import cancel
 from chargekey_common.relay import Publication
 
 NAME = "chargekey.audit.v1.AuditService"
@@ -213,9 +214,9 @@ class _Verification:
             async with self._comparing:
                 following.cancel()
         finally:
-            following.cancel()
-            caught_up.cancel()
-            await asyncio.gather(following, caught_up, return_exceptions=True)
+            await cancel(following, caught_up)
+        if not following.cancelled():
+            following.result()  # of the batch that was waited for, which may have differed
 
     async def _take(self, batch: Sequence[Message]) -> None:
         async with self._comparing:

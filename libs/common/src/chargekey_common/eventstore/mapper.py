@@ -126,6 +126,8 @@ class RecordMapper:
 
 
 def _require_erasable(event: type[DomainEvent]) -> None:
+    if not event.personal:
+        return  # most have nothing, and looking types up would be most of opening a store
     types = get_type_hints(event)
     for name in event.personal:
         if types.get(name) is not str:

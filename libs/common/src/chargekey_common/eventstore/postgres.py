@@ -58,11 +58,10 @@ TABLE_WAIT = 0.2
 # Seconds between attempts to connect again; the pool's own go up to a minute.
 RECONNECT = 1.0
 SAVE_WAIT = 2.0
-# What the server does about a process that stands still in the middle of a save and
-# holds the table: milliseconds of saying nothing, and of the whole transaction (17+).
-STANDSTILL = """
-    SELECT set_config(name, '5000', false) FROM pg_settings
-    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"""
+# Milliseconds after which the server ends a save in the middle of which a process stands
+# still and holds the table: of saying nothing, and, where it knows that, of all of it.
+STANDSTILL = 5000
+KNOWS_TRANSACTION_TIMEOUT = 170_000
 # Seconds for which the listener does not listen after a save: of a burst it tells at once that
 # it has begun, and then every so often that it goes on.
 BURST = 0.005
@@ -126,7 +125,7 @@ log = structlog.get_logger()
 class _Datastore(PostgresDatastore):
     """The library's, with a pool that takes the whole URL, its TLS settings too."""
 
-    def __init__(self, where: Postgres) -> None:
+    def __init__(self, where: Postgres, connections: int) -> None:
         super().__init__(
             dbname="",
             host="",
@@ -141,7 +140,7 @@ class _Datastore(PostgresDatastore):
             where.conninfo,
             connection_class=Connection[DictRow],
             kwargs={"row_factory": dict_row},
-            min_size=CONNECTIONS,
+            min_size=connections,
             max_size=MOST_CONNECTIONS,
             open=False,
             configure=self.after_connect_func(),
@@ -155,8 +154,13 @@ class _Datastore(PostgresDatastore):
 
         def after_connect(connection: Connection[Any]) -> None:
             make_ready(connection)
-            connection.execute(STANDSTILL)
-            connection.execute(f"SET lock_timeout = {int(TABLE_WAIT * 1000)}")
+            settings = {
+                "idle_in_transaction_session_timeout": STANDSTILL,
+                "lock_timeout": int(TABLE_WAIT * 1000),
+            }
+            if connection.info.server_version >= KNOWS_TRANSACTION_TIMEOUT:
+                settings["transaction_timeout"] = STANDSTILL
+            connection.execute(";".join(f"SET {name} = {ms}" for name, ms in settings.items()))
 
         return after_connect
 
@@ -191,9 +195,10 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         # Closed to wake the listener, which waits for this as well as for the server.
         self._listening: socket.socket | None = None
         try:
-            # The pool would not say why it cannot connect.
-            where.connect().close()
-            datastore = _Datastore(where)
+            if not migrate:  # which has a connection of its own already
+                # The pool would not say why it cannot connect.
+                where.connect().close()
+            datastore = _Datastore(where, 1 if migrate else CONNECTIONS)
             datastore.pool.open(wait=True)
             super().__init__(datastore)
         except (OperationalError, psycopg.OperationalError) as error:

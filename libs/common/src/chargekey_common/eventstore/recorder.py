@@ -9,10 +9,15 @@ from typing import Any, LiteralString
 
 import msgspec
 from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent
+from prometheus_client import Counter
 
 from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.positions import Position
+
+ERRORS = Counter(
+    "database_errors_total", "Uses of a database that it was not there for, or too slow.", ["part"]
+)
 
 
 class StoreInUseError(CannotRunError):

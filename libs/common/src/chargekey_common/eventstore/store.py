@@ -13,7 +13,16 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_type_hints,
+)
 
 import msgspec
 import structlog
@@ -27,17 +36,17 @@ from eventsourcing.persistence import (
 )
 
 from chargekey_common import tracing
-from chargekey_common.database import ERRORS
 from chargekey_common.errors import InvalidArgumentError, UnavailableError
 from chargekey_common.eventstore import quarantine
 from chargekey_common.eventstore.mapper import RecordMapper, Seal
-from chargekey_common.eventstore.postgres import PostgresRecorder
 from chargekey_common.eventstore.quarantine import SetAside
-from chargekey_common.eventstore.recorder import Alongside, Handled, Receipt, Recorder
+from chargekey_common.eventstore.recorder import ERRORS, Alongside, Handled, Receipt, Recorder
 from chargekey_common.eventstore.records import DomainEvent, Record, new_id
-from chargekey_common.eventstore.sqlite import SQLiteRecorder
 from chargekey_common.positions import Position
 from chargekey_common.postgres import Postgres
+
+if TYPE_CHECKING:
+    from chargekey_common.eventstore.postgres import PostgresRecorder
 
 MAX_ATTEMPTS = 8
 MAX_COMMAND_ID = 128
@@ -48,6 +57,9 @@ State = TypeVar("State")
 Event = TypeVar("Event", bound=DomainEvent)
 Result = TypeVar("Result")
 P = ParamSpec("P")
+
+Logged = tuple[int, Record, Notification]
+"""An event's number in the log, its record, and the row that it is stored as."""
 
 _ERRORS = ERRORS.labels("events")
 
@@ -169,25 +181,24 @@ class EventStore:
     ) -> None:
         self.service = service
         self._records = RecordMapper(service, events, seal)
-        self._listeners: list[Callable[[], None]] = []
-        self.recorder: Recorder = (
-            PostgresRecorder(where) if isinstance(where, Postgres) else SQLiteRecorder(where)
-        )
-        self.recorder.watch(self._tell_listeners)
+        self._listeners: list[Callable[[Sequence[Logged]], None]] = []
+        self.recorder = _recorder(where)
+        self.recorder.watch(functools.partial(self._tell_listeners, ()))
 
     @staticmethod
     def migrate(where: Postgres) -> None:
         """Make the tables that are missing; raises DatabaseUnreachableError."""
-        PostgresRecorder.migrate(where)
+        _postgres_recorder().migrate(where)
 
     def close(self) -> None:
         """Close every connection, and a file for another process to open."""
         self.recorder.close()
 
-    def on_saved(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, on any thread, after each save of this process or another.
+    def on_saved(self, listener: Callable[[Sequence[Logged]], None]) -> None:
+        """Call `listener`, on any thread, after each save, with the events that were saved.
 
-        Now and then it is called for nothing.
+        With none where another process saved them, and now and then for nothing. Of two saves at
+        the same time the later one's may come first.
         """
         self._listeners.append(listener)
 
@@ -218,7 +229,7 @@ class EventStore:
         """Return an aggregate's events, in their order."""
         return [self._records.to_record(stored) for stored in self._stored(aggregate_id)]
 
-    def read(self, after: int, limit: int) -> Sequence[tuple[int, Record, Notification]]:
+    def read(self, after: int, limit: int) -> Sequence[Logged]:
         """Return up to `limit` events behind number `after`, in the order of the log."""
         return [(row.id, self.record(row), row) for row in self.rows(after, limit)]
 
@@ -334,12 +345,17 @@ class EventStore:
                 numbers = self.recorder.insert_events(stored, alongside=alongside)
         except IntegrityError:
             return None
-        self._tell_listeners()
+        self._tell_listeners(
+            [
+                (number, record, _row(number, event))
+                for number, record, event in zip(numbers or (), work.records, stored, strict=True)
+            ]
+        )
         return numbers or ()
 
-    def _tell_listeners(self) -> None:
+    def _tell_listeners(self, saved: Sequence[Logged]) -> None:
         for listener in self._listeners:
-            listener()
+            listener(saved)
 
     @contextlib.contextmanager
     def _reachable(self) -> Iterator[None]:
@@ -351,6 +367,32 @@ class EventStore:
             # Databases name the trouble here, never a value.
             log.error("store_unavailable", service=self.service, error=str(error))  # noqa: TRY400 - nobody's bug to trace
             raise StoreUnavailableError from error
+
+
+def _row(number: int, event: StoredEvent) -> Notification:
+    return Notification(
+        id=number,
+        originator_id=event.originator_id,
+        originator_version=event.originator_version,
+        topic=event.topic,
+        state=event.state,
+    )
+
+
+# Imported by who has such a store: many know the words of this module and have none, and what
+# a database needs is a third of their start.
+def _recorder(where: Path | Postgres) -> Recorder:
+    if isinstance(where, Postgres):
+        return _postgres_recorder()(where)
+    from chargekey_common.eventstore.sqlite import SQLiteRecorder  # noqa: PLC0415 - as above
+
+    return SQLiteRecorder(where)
+
+
+def _postgres_recorder() -> type[PostgresRecorder]:
+    from chargekey_common.eventstore.postgres import PostgresRecorder  # noqa: PLC0415 - as above
+
+    return PostgresRecorder
 
 
 class HasStore(Protocol):

@@ -29,7 +29,7 @@ class HandledPositions:
                 return await asyncio.to_thread(self._store.position)
             await saved.wait()
 
-    def _on_saved(self) -> None:
+    def _on_saved(self, _: object) -> None:
         self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:

@@ -117,8 +117,7 @@ class RenewingChannel(aio.Channel):
 
     async def close(self, grace: float | None = None) -> None:
         """Close all of them; calls in flight have `grace` seconds."""
-        for staying in tuple(self._staying):
-            await cancel(staying)
+        await cancel(*self._staying)
         await self._channel.close(grace)
 
     async def __aenter__(self) -> Self:

@@ -263,16 +263,18 @@ class _Guarded:
         self._asks = _Asks(service, check)
         self._streams = streams
 
-    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """Serve them."""
-        self._server.add_generic_rpc_handlers([_Handlers(each, self._gated) for each in handlers])
-
     def add_registered_method_handlers(
         self,
         name: str,
         handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]],
     ) -> None:
-        """Do nothing: what is registered is among the generic ones, too."""
+        """Serve them."""
+        gated = {method: self._gated(method, handler) for method, handler in handlers.items()}
+        served: Any = {method: handler for method, handler in gated.items() if handler is not None}
+        self._server.add_registered_method_handlers(name, served)
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Do nothing: they are those that are registered, found by asking each for each call."""
 
     def _gated(
         self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
@@ -281,34 +283,6 @@ class _Guarded:
             return None  # declared, and not built
         gate = _Gate(self._service, method, handler, self._verifier, self._asks, self._streams)
         return gate.handler()
-
-
-class _Handlers(grpc.GenericRpcHandler):
-    """Handlers with their gates, each made when it is first called."""
-
-    def __init__(
-        self,
-        handlers: grpc.GenericRpcHandler,
-        gated: Callable[
-            [str, grpc.RpcMethodHandler[Any, Any]], grpc.RpcMethodHandler[Any, Any] | None
-        ],
-    ) -> None:
-        self._handlers = handlers
-        self._gated = gated
-        self._known: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {}
-
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Return the method's, if it is one of these."""
-        path = handler_call_details.method
-        if path in self._known:
-            return self._known[path]
-        handler = self._handlers.service(handler_call_details)
-        if handler is None:
-            return None
-        gated = self._known[path] = self._gated(path.rpartition("/")[2], handler)
-        return gated
 
 
 class _Asks:

@@ -152,6 +152,15 @@ async def assert_no_message_is_refused(door: Door, method: str) -> None:
         _compare((error.code(), remote_error(error).code), (INVALID, "request_malformed"), method)
 
 
+async def assert_each_is_served(doors: Mapping[str, Door], good: Mapping[str, Message]) -> None:
+    """Send good requests to their methods, one after the other."""
+    for method, request in good.items():
+        try:
+            await doors[method].call(method, request)
+        except aio.AioRpcError as error:
+            pytest.fail(f"{method}: {remote_error(error).code}")
+
+
 async def assert_a_stranger_learns_nothing(door: Door, good: Message) -> None:
     """Ask as a caller who may nothing, about what is there and about what is not."""
     method = _method_of(door, good)

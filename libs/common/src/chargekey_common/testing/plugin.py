@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and config.cache is not None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage in what is collected: it stays until the end, and there is much of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -90,16 +103,18 @@ async def nats_client(nats_server: NatsServer) -> AsyncIterator[Client]:
 def postgres_server() -> Iterator[str]:
     """Yield the DSN of a PostgreSQL that this run alone uses."""
     with running_postgres() as dsn:
+        with psycopg.connect(dsn, autocommit=True) as session:
+            # As with NATS: no test cuts the power.
+            session.execute("ALTER SYSTEM SET fsync = off")
+            session.execute("ALTER SYSTEM SET full_page_writes = off")
+            session.execute("SELECT pg_reload_conf()")
         yield dsn
 
 
-@pytest.fixture
-def postgres(postgres_server: str) -> Iterator[Postgres]:
-    """Yield a place no test was in before, its schema not made yet; it is dropped afterwards.
-
-    So is every other schema whose name begins with this one's.
-    """
-    place = Postgres(postgres_server, f"test_{secrets.token_hex(8)}")
+@contextmanager
+def _unused_schema(dsn: str) -> Iterator[Postgres]:
+    """Yield a place nobody was in before; drop it, and every schema whose name begins alike."""
+    place = Postgres(dsn, f"test_{secrets.token_hex(8)}")
     yield place
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         # A test that leaves a transaction open fails here and does not hang.
@@ -111,6 +126,16 @@ def postgres(postgres_server: str) -> Iterator[Postgres]:
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
 
 
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[Postgres]:
+    """Yield a place no test was in before, its schema not made yet; it is dropped afterwards.
+
+    So is every other schema whose name begins with this one's.
+    """
+    with _unused_schema(postgres_server) as place:
+        yield place
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Postgres:
     """Return where tables can be, first a file and then a schema, nothing made in either."""
@@ -118,6 +143,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Postgres:
         return tmp_path / "tables.db"
     found: Postgres = request.getfixturevalue("postgres")
     return found
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path | Postgres]:
+    """Yield a `place` for the tests of a module that all leave in it what they found."""
+    if request.param == "sqlite":
+        yield tmp_path_factory.mktemp("shared") / "tables.db"
+        return
+    with _unused_schema(request.getfixturevalue("postgres_server")) as place:
+        yield place
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from chargekey_common.process import cancel
 from chargekey_gateway.commands import ANONYMOUS, Command, RemoteStart, Result
 from chargekey_gateway.sessions.running import RunningSession, RunningSessions
 from chargekey_gateway.view.entries import Charger
@@ -63,9 +64,7 @@ class FreeVending:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
 
     def connected(self, connection: Connection) -> None:
         """Look after the charger over this connection."""

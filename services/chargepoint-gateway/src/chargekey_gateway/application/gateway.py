@@ -178,16 +178,14 @@ class Gateway:
 
     async def run(self) -> None:
         """Publish and reconcile until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.deciding.run())
-                tasks.create_task(self.reports.run())
-                tasks.create_task(self.metering.run())
-                tasks.create_task(self._forget_old())
-        finally:
-            await self.presuming.close()
-            await self.free_vending.close()
-            await self.reconciler.close()
+        async with contextlib.AsyncExitStack() as ending, asyncio.TaskGroup() as tasks:
+            # Last first, and each also where whoever waits for another's end is cancelled.
+            for each in (self.reconciler, self.free_vending, self.presuming):
+                ending.push_async_callback(each.close)
+            tasks.create_task(self.deciding.run())
+            tasks.create_task(self.reports.run())
+            tasks.create_task(self.metering.run())
+            tasks.create_task(self._forget_old())
 
     async def _forget_old(self) -> None:
         """Have the view forget what was, also where nothing happens: codes are among it."""

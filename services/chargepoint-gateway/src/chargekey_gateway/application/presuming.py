@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from chargekey_common.process import cancel
 from chargekey_gateway.application.metering import last_meter
 from chargekey_gateway.charger_states import CHARGER_ITSELF, FREE, OCCUPIED
 from chargekey_gateway.commands import Send, Trigger
@@ -132,12 +133,9 @@ class Presuming:
     async def close(self) -> None:
         """Presume nothing any more."""
         tasks = [proof.task for proof in self._proofs.values()]
-        for asking in tuple(self._asking.values()):
-            tasks.append(asking)
-            asking.cancel()
         for transaction_id in tuple(self._proofs):
             self._drop(transaction_id)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*tasks, *self._asking.values())
 
     async def _ask(self, connection: Connection) -> None:
         await asyncio.sleep(self._greeting)

@@ -189,7 +189,7 @@ def effects(
     mine = () if user is None else view.identifications_of(user.id)
     known = sorted(mine, key=lambda each: each.id)
     presented: Sequence[Identification | None] = (None,) if user is None else known
-    apart = frozenset() if user is None else {each.target.id for each in user.held}
+    apart = frozenset() if user is None else {each.right.target.id for each in user.held}
     outcomes: dict[object, _Outcome] = {}
     for charger in chargers:
         alike = (

@@ -28,7 +28,7 @@ class Seen:
     """What was presented where, from all starts that the SESSIONS stream has; memory only.
 
     So every replica knows the same, after a restart, too, and nothing is kept of anybody
-    beside that stream, and a file that says how far it was read.
+    beside that stream, and what a file and the bus say of it, with how far it was read.
     """
 
     def __init__(self, view: View, running: RunningSessions) -> None:

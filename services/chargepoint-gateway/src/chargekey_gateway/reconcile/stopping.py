@@ -86,7 +86,8 @@ def _right_ends(session: RunningSession, view: Rights) -> int:
     if view.refuses_type(charger, presented):
         return 0
     end = presented.terms.valid_until
-    return grant.ends if end is None else min(grant.ends, end)
+    ends = grant.right.ends
+    return ends if end is None else min(ends, end)
 
 
 def _presented(session: RunningSession, view: Rights) -> Identification | None:

@@ -80,7 +80,10 @@ NO_LOCK = Lock()
 
 
 class SavedSessions(msgspec.Struct, frozen=True, array_like=True):
-    """All of it as plain values that a file can hold; locks by identification, at sequences."""
+    """All of it as plain values that a file can hold; locks by identification, at sequences.
+
+    Nothing of anybody that the stream has not: it may be wherever that is.
+    """
 
     followed: int
     last_known: int

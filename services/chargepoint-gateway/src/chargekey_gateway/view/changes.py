@@ -147,7 +147,8 @@ class Changes:
         if concerned_by is None:  # it does not bear on who may charge where
             return
         concerned = concerned_by(event)
-        self._changed[concerned] = max(at, self.changed(concerned))
+        if at > self._changed.get(concerned, 0):
+            self._changed[concerned] = at
         takes = _TAKES.get(kind)
         if takes is not None and takes(event):
             self._taken[concerned] = max(at, self.taken(concerned))

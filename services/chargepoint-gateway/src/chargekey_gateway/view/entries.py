@@ -25,7 +25,7 @@ from chargekey_common.published.identity import IdentificationStatus, Identifica
 NEVER = 2**63 - 1
 
 
-class Installation(msgspec.Struct, gc=False):
+class Installation(msgspec.Struct, gc=False, eq=False):
     """A site. Until access has told its setting, something must be presented.
 
     `external` where the operator that manages it decides, and `on_operator_timeout` says who
@@ -65,7 +65,7 @@ class Quirks(msgspec.Struct, frozen=True, gc=False):
     prefix: str
 
 
-class Charger(msgspec.Struct, gc=False):
+class Charger(msgspec.Struct, gc=False, eq=False):
     """A charger. One object for its whole life, so a connection may hold on to it.
 
     `registered` is false while access has not (or, in a new generation, not yet
@@ -94,15 +94,15 @@ class Charger(msgspec.Struct, gc=False):
         return self.authorisation_override == "REQUIRED"
 
 
-class Grant(msgspec.Struct, frozen=True, gc=False):
-    """A permission to charge on `target`, of which `on_charger` tells what it is.
+class Right(msgspec.Struct, frozen=True, gc=False):
+    """The right to charge on `target`, of which `on_charger` tells what it is.
 
-    `ends` is exclusive, in nanoseconds since the epoch; `NEVER` for no end.
+    `ends` is exclusive, in nanoseconds since the epoch; `NEVER` for no end. One object for all
+    whose permissions come to the same, so that it is in the processor's caches when one taps.
     """
 
     ends: int
     on_charger: bool
-    permission_id: str
     target: Charger | Installation
 
     @property
@@ -111,12 +111,22 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
         return self.target.installation if isinstance(self.target, Charger) else self.target
 
 
-# Of grants that end together one on the charger comes first.
-_RANK = operator.attrgetter("ends", "on_charger", "permission_id")
+class Grant(msgspec.Struct, frozen=True, gc=False):
+    """A permission, and the right that it gives."""
+
+    permission_id: str
+    right: Right
+
+
+# Of what ends together, what is on the charger comes first.
+_RANK = operator.attrgetter("right.ends", "right.on_charger", "permission_id")
+_RIGHT_RANK = operator.attrgetter("ends", "on_charger", "target.id")
 
 
 def ranked(*grants: Grant) -> tuple[Grant, ...]:
     """Return the grants in the order in which the decision tries them: what ends last, first."""
+    if len(grants) < 2:  # noqa: PLR2004 - nothing to sort, as with most people
+        return grants
     return tuple(sorted(grants, key=_RANK, reverse=True))
 
 
@@ -159,19 +169,17 @@ class User(msgspec.Struct, gc=False, eq=False):
         return ranked(*self.grants, *(grant for each in self.partners for grant in each.grants))
 
     @property
-    def usable(self) -> tuple[Grant, ...]:
-        """What counts of what he holds, ranked."""
-        if self.blocks or not self.verified:
+    def rights(self) -> tuple[Right, ...]:
+        """What counts of what he holds, ranked; each once, whoever gave it to him how often."""
+        held = self.held
+        if not held or self.blocks or not self.verified:
             return ()
-        if not self.blocked_at:
-            return self.held
-        return tuple(grant for grant in self.held if grant.installation.id not in self.blocked_at)
-
-    def arrange(self) -> None:
-        """Let all that he presents go by what counts now of what he holds."""
-        usable = self.usable
-        for each in self.presents:
-            each.usable = usable
+        if len(held) == 1 and not self.blocked_at:  # as with most people
+            return (held[0].right,)
+        rights = {
+            grant.right for grant in held if grant.right.installation.id not in self.blocked_at
+        }
+        return tuple(sorted(rights, key=_RIGHT_RANK, reverse=True))
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -192,8 +200,9 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
 class Identification(msgspec.Struct, gc=False, eq=False):
     """What a user presents, found by `keyed_id` once that was told.
 
-    At readers that truncate a longer card's number, by `alias` too. `usable` is its user's, here
-    as well so that a tap need not touch him: with a million users every object is a cache miss.
+    At readers that truncate a longer card's number, by `alias` too. `rights` are its user's, one
+    object for all who have the same: a tap touches neither him nor what he was granted, which
+    with a million users would be a cache miss each.
     """
 
     id: str
@@ -201,7 +210,7 @@ class Identification(msgspec.Struct, gc=False, eq=False):
     terms: Terms
     keyed_id: KeyedId | None = None
     alias: KeyedId | None = None
-    usable: tuple[Grant, ...] = ()
+    rights: tuple[Right, ...] = ()
 
     def __repr__(self) -> str:
         """Say which, and nothing of what finds it."""

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from chargekey_common.published import access
 from chargekey_common.published.envelope import PublishedEvent
-from chargekey_gateway.view.entries import NEVER, Charger, Grant, Partner, User, ranked
-from chargekey_gateway.view.people import MalformedEventError, People
+from chargekey_gateway.view.entries import (
+    NEVER,
+    Charger,
+    Grant,
+    Installation,
+    Partner,
+    Right,
+    User,
+    ranked,
+)
+from chargekey_gateway.view.people import RIGHTS_SHARED, MalformedEventError, People
 from chargekey_gateway.view.saved import SavedGrant, SavedGrants
 from chargekey_gateway.view.sites import Sites
 
 # Whoever has one of these may stop what charges there (R22).
 _CARE = frozenset({"OWNER", "SERVICE", "OPERATOR"})
+_NOWHERE: frozenset[str] = frozenset()
 # Of those who have lost their permission on a thing, how many are remembered there: chargers'
 # own lists may say no to them. The caches were emptied when they lost it.
 MOST_DEPARTED = 200
@@ -25,6 +36,7 @@ class Grants:
     def __init__(self, people: People, sites: Sites) -> None:
         self._people = people
         self._sites = sites
+        self._right = lru_cache(RIGHTS_SHARED)(_right)
         self._partners: dict[str, Partner] = {}
         self._members: dict[str, dict[str, User]] = {}  # by partner
         # The holders of permissions on a charger, by charger and permission.
@@ -78,7 +90,7 @@ class Grants:
         here = charger, charger.installation
         holders: tuple[User | Partner, ...] = (user, *user.partners)
         return any(
-            at < grant.ends and any(grant.target is each for each in here)
+            at < grant.right.ends and any(grant.right.target is each for each in here)
             for holder in holders
             for grant in self._care.get(holder.id, {}).values()
         )
@@ -98,15 +110,6 @@ class Grants:
             user.blocked_at = frozenset()
             self._people.arrange(user)
 
-    def apply(self, event: PublishedEvent) -> None:
-        """Apply a published event; raises MalformedEventError.
-
-        What gives or takes no right to charge changes nothing.
-        """
-        applied = self.applied.get(type(event))
-        if applied is not None:
-            applied(event)
-
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
         return {
@@ -119,7 +122,7 @@ class Grants:
                     user.id,
                     _told(user.grants),
                     sorted(user.blocked_at),
-                    sorted((each.id, _told(each.usable)) for each in user.presents),
+                    sorted((each.id, _rights_told(each.rights)) for each in user.presents),
                 )
                 for user in sorted(self._people.users.values(), key=lambda user: user.id)
                 if user.grants or user.partners or user.blocked_at
@@ -138,8 +141,8 @@ class Grants:
         return SavedGrants(
             held=[len(user.grants) for user in users],
             permission_ids=[grant.permission_id for grant in grants],
-            ends=[grant.ends for grant in grants],
-            targets=[places[grant.target.id] for grant in grants],
+            ends=[grant.right.ends for grant in grants],
+            targets=[places[grant.right.target.id] for grant in grants],
             blocked_at={
                 place: list(user.blocked_at) for place, user in enumerate(users) if user.blocked_at
             },
@@ -161,20 +164,18 @@ class Grants:
         grants = list(
             map(
                 Grant,
-                saved.ends,
-                (isinstance(targets[place], Charger) for place in saved.targets),
                 saved.permission_ids,
-                map(targets.__getitem__, saved.targets),
+                map(self._right, saved.ends, map(targets.__getitem__, saved.targets)),
             )
         )
         first = 0
         for user, several in zip(users, saved.held, strict=True):
             if several:
                 user.grants = tuple(grants[first : first + several])
-                user.arrange()
+                self._people.arrange_unheard(user)
                 for grant in user.grants:
                     self._index(grant, user)
-                    self._holders.setdefault(grant.target.id, {})[user.id] = user
+                    self._holders.setdefault(grant.right.target.id, {})[user.id] = user
                 first += several
         for partner_id, held in saved.partners.items():
             self.partner(partner_id).grants = tuple(self.restored(each) for each in held)
@@ -185,7 +186,7 @@ class Grants:
         for place, blocked_at in saved.blocked_at.items():
             users[place].blocked_at = frozenset(blocked_at)
         for place in {*saved.partners_of, *saved.blocked_at}:
-            users[place].arrange()
+            self._people.arrange_unheard(users[place])
         self._restore_rare(saved)
 
     def restored(self, saved: SavedGrant) -> Grant:
@@ -195,7 +196,7 @@ class Grants:
             if saved.on_charger
             else self._sites.installation(saved.target)
         )
-        return Grant(saved.ends, saved.on_charger, saved.permission_id, target)
+        return Grant(saved.permission_id, self._right(saved.ends, target))
 
     def partner(self, partner_id: str) -> Partner:
         """Return the partner; one nobody told of yet is made, and nothing is lost."""
@@ -224,8 +225,8 @@ class Grants:
                 self._departed_from[each] = self._departed_from.get(each, frozenset()) | {target}
 
     def _index(self, grant: Grant, holder: User | Partner) -> None:
-        if grant.on_charger:
-            self._on_chargers.setdefault(grant.target.id, {})[grant.permission_id] = holder
+        if grant.right.on_charger:
+            self._on_chargers.setdefault(grant.right.target.id, {})[grant.permission_id] = holder
 
     def _holder(
         self, event: access.PermissionGranted | access.PermissionChanged | access.PermissionRevoked
@@ -244,11 +245,10 @@ class Grants:
             return
         ends = NEVER if event.valid_until is None else event.valid_until
         if event.charger_id is None:
-            site = self._sites.installation(event.installation_id)
-            grant = Grant(ends, on_charger=False, permission_id=event.permission_id, target=site)
+            right = self._right(ends, self._sites.installation(event.installation_id))
         else:
-            charger = self._sites.charger(event.charger_id, event.installation_id)
-            grant = Grant(ends, on_charger=True, permission_id=event.permission_id, target=charger)
+            right = self._right(ends, self._sites.charger(event.charger_id, event.installation_id))
+        grant = Grant(event.permission_id, right)
         self._index(grant, holder)
         if not _CARE.isdisjoint(event.roles):
             self._care.setdefault(holder.id, {})[event.permission_id] = grant
@@ -268,8 +268,8 @@ class Grants:
     def _without(self, holder: User | Partner, permission_id: str) -> tuple[Grant, ...]:
         care = self._care.get(holder.id, {})
         for grant in (*holder.grants, *care.values()):
-            if grant.permission_id == permission_id and grant.on_charger:
-                self._on_chargers[grant.target.id].pop(permission_id, None)
+            if grant.permission_id == permission_id and grant.right.on_charger:
+                self._on_chargers[grant.right.target.id].pop(permission_id, None)
         if care.pop(permission_id, None) is not None and not care:
             del self._care[holder.id]
         return tuple(grant for grant in holder.grants if grant.permission_id != permission_id)
@@ -351,16 +351,25 @@ class Grants:
 
 def _targets(user: User) -> frozenset[str]:
     """Return what he holds permissions on, whether they count or not."""
-    return frozenset(grant.target.id for grant in user.held)
+    held = user.held
+    return frozenset([grant.right.target.id for grant in held]) if held else _NOWHERE
 
 
 def saved_grants(grants: Iterable[Grant]) -> list[SavedGrant]:
     """Return them as a snapshot has them."""
     return [
-        SavedGrant(each.permission_id, each.ends, each.on_charger, each.target.id)
+        SavedGrant(each.permission_id, each.right.ends, each.right.on_charger, each.right.target.id)
         for each in grants
     ]
 
 
 def _told(grants: tuple[Grant, ...]) -> list[tuple[str, str, int]]:
-    return [(grant.permission_id, grant.target.id, grant.ends) for grant in grants]
+    return [(each.permission_id, each.right.target.id, each.right.ends) for each in grants]
+
+
+def _rights_told(rights: tuple[Right, ...]) -> list[tuple[str, int]]:
+    return [(each.target.id, each.ends) for each in rights]
+
+
+def _right(ends: int, target: Charger | Installation) -> Right:
+    return Right(ends, isinstance(target, Charger), target)

@@ -479,7 +479,7 @@ class Then:
         if terms.site is not None and terms.site.id == here.id:
             terms = msgspec.structs.replace(terms, site=here)
         user = self._user(known.user.id)
-        return msgspec.structs.replace(known, user=user, terms=terms, usable=user.usable)
+        return msgspec.structs.replace(known, user=user, terms=terms, rights=user.rights)
 
     def _user(self, user_id: str) -> User:
         person = self._past.persons.at(user_id, self._at)
@@ -498,8 +498,8 @@ class Then:
 
     def _here(self, grants: Iterable[Grant]) -> tuple[Grant, ...]:
         return tuple(
-            msgspec.structs.replace(grant, target=target)
+            Grant(grant.permission_id, msgspec.structs.replace(grant.right, target=target))
             for grant in grants
-            for target in (self.charger if grant.on_charger else self._site,)
-            if grant.target.id == target.id
+            for target in (self.charger if grant.right.on_charger else self._site,)
+            if grant.right.target.id == target.id
         )

@@ -16,6 +16,7 @@ from chargekey_gateway.view.entries import (
     NEVER,
     Identification,
     Installation,
+    Right,
     Terms,
     User,
 )
@@ -23,6 +24,8 @@ from chargekey_gateway.view.saved import SavedIdentification, SavedPeople, Saved
 
 # Of those that still differ, after a while: groups and ends are many.
 TERMS_SHARED = 10_000
+# Nearly as many as there are sites and chargers: most people may charge at one, without an end.
+RIGHTS_SHARED = 100_000
 
 
 class MalformedEventError(ValueError):
@@ -52,6 +55,7 @@ class People:
         self._keys: dict[str, _Key] = {}
         self._installation = installation
         self._terms = lru_cache(TERMS_SHARED)(self._make_terms)
+        self._shared_rights = lru_cache(RIGHTS_SHARED)(_unchanged)
         self._listeners: list[Callable[[str], None]] = []
         # A table, since a view is filled with a million of these.
         self.applied: Mapping[type[PublishedEvent], Callable[[Any], None]] = {
@@ -67,6 +71,7 @@ class People:
             identity.IdentificationCodeChanged: self._change_code,
             identity.IdentificationGroupChanged: self._set_group,
             identity.IdentificationRemoved: self._remove,
+            identity.IdentificationKey: self._set_key,
         }
 
     def on_change(self, listener: Callable[[str], None]) -> None:
@@ -110,29 +115,15 @@ class People:
 
     def arrange(self, user: User) -> None:
         """Work out anew what counts of what the user holds, and tell whoever listens."""
-        user.arrange()
+        self.arrange_unheard(user)
         self._tell(user.id)
 
-    def apply(self, event: PublishedEvent) -> None:
-        """Apply a published event; what does not bear on who may charge changes nothing."""
-        applied = self.applied.get(type(event))
-        if applied is not None:
-            applied(event)
-
-    def set_key(self, event: identity.IdentificationKey) -> None:
-        """Let the identification be found by this keyed id and alias, and by no older ones.
-
-        Raises MalformedEventError, and then it is found by none.
-        """
-        known = self.identifications.get(event.identification_id)
-        if known is None:
-            self._keys.pop(event.identification_id, None)
-            self._keys[event.identification_id] = _key(event)
-            return
-        self._forget_key(known)
-        key = _key(event)
-        self._find_by(known, key)
-        self._tell(known.user.id)
+    def arrange_unheard(self, user: User) -> None:
+        """Let all that he presents go by what counts now of what he holds."""
+        if user.presents:
+            rights = self._shared_rights(user.rights)
+            for each in user.presents:
+                each.rights = rights
 
     def state(self) -> dict[str, object]:
         """Return all of it as plain values in a fixed order, for the digest."""
@@ -264,6 +255,21 @@ class People:
         user.verified = False
         self.arrange(user)
 
+    def _set_key(self, event: identity.IdentificationKey) -> None:
+        """Let the identification be found by this keyed id and alias, and by no older ones.
+
+        Raises MalformedEventError, and then it is found by none.
+        """
+        known = self.identifications.get(event.identification_id)
+        if known is None:
+            self._keys.pop(event.identification_id, None)
+            self._keys[event.identification_id] = _key(event)
+            return
+        self._forget_key(known)
+        key = _key(event)
+        self._find_by(known, key)
+        self._tell(known.user.id)
+
     def _add(self, event: identity.IdentificationAdded) -> None:
         key = self._keys.pop(event.identification_id, None)
         known = self.identifications.get(event.identification_id)
@@ -282,7 +288,7 @@ class People:
                 event.group_id,
                 event.group_card,
             ),
-            usable=user.usable,
+            rights=user.presents[0].rights if user.presents else self._shared_rights(user.rights),
         )
         self.identifications[added.id] = added
         user.presents = (*user.presents, added)
@@ -380,7 +386,7 @@ class People:
     def _let_go(self, known: Identification) -> None:
         """Have it found by nothing, and presented by nobody."""
         self._forget_key(known)
-        known.usable = ()
+        known.rights = ()
         user = known.user
         user.presents = tuple(each for each in user.presents if each is not known)
 
@@ -410,6 +416,10 @@ def _keyed_id(text: str) -> KeyedId:
     if len(keyed_id) != KEYED_ID_SIZE:
         raise MalformedEventError
     return KeyedId(keyed_id)
+
+
+def _unchanged(rights: tuple[Right, ...]) -> tuple[Right, ...]:
+    return rights
 
 
 def _deadline(status: str, valid_until: int | None) -> int:

@@ -110,12 +110,6 @@ class Sites:
         for charger in self.chargers.values():
             _forget(charger)
 
-    def apply(self, event: PublishedEvent) -> None:
-        """Apply a published event; what is about no place changes nothing."""
-        applied = self.applied.get(type(event))
-        if applied is not None:
-            applied(event)
-
     def set_credential(self, event: access.ChargerCredential) -> bool:
         """Let the charger sign in with the password of this hash, and with no older one.
 
@@ -134,7 +128,7 @@ class Sites:
         chargers = sorted(self.chargers.values(), key=lambda each: each.id)
         return {
             # One of which nothing was told is as good as none.
-            "installations": [each for each in installations if each != Installation(each.id)],
+            "installations": [each for each in installations if _is_told(each)],
             "chargers": [
                 (
                     charger.id,
@@ -185,7 +179,7 @@ class Sites:
             installation=self.installation(saved.installation),
             ocpp_identity=saved.ocpp_identity,
             authorisation_override=saved.authorisation_override,
-            identification_types=saved.identification_types,
+            identification_types=_shared(saved.identification_types),
             quirks=saved.quirks,
             password_hash=saved.password_hash,
             moves=saved.moves,
@@ -233,7 +227,7 @@ class Sites:
 
     def _set_types(self, event: access.IdentificationTypesSet) -> None:
         charger = self.charger(event.charger_id, event.installation_id)
-        charger.identification_types = frozenset(event.identification_types)
+        charger.identification_types = _shared(frozenset(event.identification_types))
         self._changed(charger)
 
     def _set_quirks(self, event: access.ReaderQuirksSet) -> None:
@@ -260,7 +254,7 @@ class Sites:
         charger = self.charger(event.charger_id, event.installation_id)
         charger.ocpp_identity = event.ocpp_identity
         charger.authorisation_override = event.authorisation_override
-        charger.identification_types = frozenset(event.identification_types)
+        charger.identification_types = _shared(frozenset(event.identification_types))
         charger.password_hash = self._password_hashes.get(event.charger_id)
         charger.registered = True
         self._place(charger, event.installation_id)
@@ -303,9 +297,20 @@ def _by_permission(charger: Charger) -> frozenset[str]:
     return _presented_by_hand(charger.identification_types) if by_permission else frozenset()
 
 
-@lru_cache(maxsize=128)  # chargers of the same types share one
+# Chargers of the same types share one.
+@lru_cache(maxsize=128)
+def _shared(types: frozenset[str]) -> frozenset[str]:
+    return types
+
+
+@lru_cache(maxsize=128)
 def _presented_by_hand(types: frozenset[str]) -> frozenset[str]:
     return types - FROM_AFAR
+
+
+def _is_told(installation: Installation) -> bool:
+    nothing = Installation(installation.id)
+    return msgspec.structs.astuple(installation) != msgspec.structs.astuple(nothing)
 
 
 def _quirks(event: access.ReaderQuirksSet) -> Quirks | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -17,7 +18,6 @@ from chargekey_common.positions import MalformedPositionError, Position
 from chargekey_common.published import access, identity
 from chargekey_common.published.envelope import (
     POSITION_HEADER,
-    Catalogue,
     PublishedEvent,
     event_name,
     time_of,
@@ -39,8 +39,8 @@ KEY = "identity.v1.key."
 CREDENTIAL = "access.v1.credential."
 PRIVATE = (KEY, CREDENTIAL)
 
-# What others follow through the view.
-_BESIDE = (access.DecisionEndpointSet, access.DecisionEndpointRemoved)
+_KEYS = msgspec.json.Decoder(identity.IdentificationKey)
+_CREDENTIALS = msgspec.json.Decoder(access.ChargerCredential)
 
 _SKIPPED = Counter(
     "view_events_skipped_total", "Events of an unknown type, or unreadable ones.", ["why"]
@@ -68,12 +68,14 @@ class View:
         )
         self._grants = Grants(self._people, self._sites)
         self._progress = Progress(SERVICES)
-        known = (*access.EVENTS, *identity.EVENTS)
-        self._catalogue = Catalogue(*(each for each in known if self._bears_on_charging(each)))
-        # The rest of what the two tell need not even be read.
-        self._passed_over = frozenset(
-            (each.stream, each.__name__) for each in known if not self._bears_on_charging(each)
-        )
+        self._applied = self._what_applies()
+        # What of the two streams bears on nothing here need not even be read.
+        self._decoders: Mapping[tuple[str, str], Callable[[bytes], PublishedEvent | None]] = {
+            (each.stream, each.__name__): (
+                msgspec.json.Decoder(each).decode if each in self._applied else _pass_over
+            )
+            for each in (*access.EVENTS, *identity.EVENTS)
+        }
         self._whole = True
         self._staleness = 0.0
         self._on_mended: list[Callable[[], None]] = []
@@ -291,7 +293,9 @@ class View:
         if position is not None and not self._is_next(position):
             return
         try:
-            self._decode(message)
+            event = self._decoded(message)
+            if event is not None:
+                self.apply(event, _time(message))
         except (msgspec.DecodeError, MalformedEventError):
             self._poison(message)
         # A private message has the position of the event that follows it.
@@ -306,29 +310,8 @@ class View:
         # First: whoever is told of a change may ask when it was, and how it was before.
         self.changes.note(event, at)
         self.past.note(event, at)
-        match event:
-            case identity.IdentificationKey():
-                self._people.set_key(event)
-            case access.ChargerCredential():
-                if self._sites.set_credential(event) and self._whole:
-                    for told in self._on_password_change:
-                        told()
-            case access.DecisionEndpointSet() | access.DecisionEndpointRemoved():
-                for listener in self._on_endpoint_change:
-                    listener(event.partner_id)
-            case (
-                identity.UserErased()
-                | identity.IdentificationRemoved()
-                | identity.IdentificationCodeChanged()
-            ):
-                self._people.apply(event)
-                for forgotten in self._on_forgotten:
-                    forgotten()
-            case _ if event.stream == "access":
-                self._sites.apply(event)
-                self._grants.apply(event)
-            case _:
-                self._people.apply(event)
+        for apply in self._applied.get(type(event), ()):
+            apply(event)
 
     def reset(self, service: str) -> None:
         """Drop what one service told, to hear it again from its beginning."""
@@ -361,23 +344,55 @@ class View:
             return True
         return position.number > known.number
 
-    def _decode(self, message: Message) -> None:
-        if message.subject.startswith(KEY):
-            key = msgspec.json.decode(message.data, type=identity.IdentificationKey)
-            self.apply(key, _time(message))
-            return
-        if message.subject.startswith(CREDENTIAL):
-            self.apply(msgspec.json.decode(message.data, type=access.ChargerCredential))
-            return
-        event = self._catalogue.decode(message.subject, message.data)
-        if event is not None:
-            self.apply(event, _time(message))
-        elif event_name(message.subject) not in self._passed_over:
+    def _decoded(self, message: Message) -> PublishedEvent | None:
+        """Return the event; None where it bears on nothing here, or nobody knows its type."""
+        subject = message.subject
+        if subject.startswith(PRIVATE):
+            return (_KEYS if subject.startswith(KEY) else _CREDENTIALS).decode(message.data)
+        decode = self._decoders.get(event_name(subject))
+        if decode is None:
             _UNKNOWN.inc()
+            return None
+        return decode(message.data)
 
-    def _bears_on_charging(self, event: type[PublishedEvent]) -> bool:
-        parts = (self._sites.applied, self._people.applied, self._grants.applied, _BESIDE)
-        return any(event in part for part in parts)
+    def _what_applies(self) -> Mapping[type[PublishedEvent], Sequence[Callable[[Any], None]]]:
+        """Return what is called with an event of each type, one after the other.
+
+        A table, since a view is filled with a million of these.
+        """
+        found: dict[type[PublishedEvent], list[Callable[[Any], None]]] = {}
+        for part in (self._sites, self._people, self._grants):
+            for event, applied in part.applied.items():
+                found.setdefault(event, []).append(applied)
+        for event in (
+            identity.UserErased,
+            identity.IdentificationRemoved,
+            identity.IdentificationCodeChanged,
+        ):
+            found[event].append(self._tell_forgotten)
+        found[access.ChargerCredential] = [self._set_credential]
+        for event in (access.DecisionEndpointSet, access.DecisionEndpointRemoved):
+            found[event] = [self._tell_endpoint]
+        return found
+
+    def _set_credential(self, event: access.ChargerCredential) -> None:
+        if self._sites.set_credential(event) and self._whole:
+            for told in self._on_password_change:
+                told()
+
+    def _tell_endpoint(
+        self, event: access.DecisionEndpointSet | access.DecisionEndpointRemoved
+    ) -> None:
+        for listener in self._on_endpoint_change:
+            listener(event.partner_id)
+
+    def _tell_forgotten(self, _: PublishedEvent) -> None:
+        for forgotten in self._on_forgotten:
+            forgotten()
+
+
+def _pass_over(_: bytes) -> None:
+    return None
 
 
 def _time(message: Message) -> int:

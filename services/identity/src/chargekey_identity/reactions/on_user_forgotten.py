@@ -36,7 +36,7 @@ class _Commands:
             self._listening = True
             loop = asyncio.get_running_loop()
 
-            def on_saved() -> None:
+            def on_saved(_: object) -> None:
                 loop.call_soon_threadsafe(self._saved.set)
 
             self._privacy.store.on_saved(on_saved)

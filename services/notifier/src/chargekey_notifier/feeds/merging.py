@@ -76,8 +76,7 @@ class Merging:
         try:
             yield
         finally:
-            for task in tasks:
-                await cancel(task)
+            await cancel(*tasks)
 
     @property
     def lag(self) -> int:

@@ -68,10 +68,7 @@ class Sender:
                         del self._sending[recipient]
                         task.result()  # what nobody foresaw ends the process
         finally:
-            for task in self._sending.values():
-                task.cancel()
-            for task in self._sending.values():
-                await cancel(task)
+            await cancel(*self._sending.values())
 
     async def _due(self) -> list[Mail]:
         """Return what is to be sent now, beside what is being sent."""

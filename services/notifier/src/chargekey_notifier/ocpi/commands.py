@@ -109,8 +109,7 @@ class Commands:
 
     async def close(self) -> None:
         """Let go of what is under way."""
-        for task in list(self._under_way):
-            await cancel(task)
+        await cancel(*self._under_way)
 
     async def _post(self, request: Request, peer: Peer) -> Answer:
         command = request.path_params["command"]

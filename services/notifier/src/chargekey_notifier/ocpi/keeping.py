@@ -83,8 +83,7 @@ class Keeping:
                     await self._look()
                 await set_within(self._changed, LOOK)
         finally:
-            for task in list(self._working.values()):
-                await cancel(task)
+            await cancel(*self._working.values())
 
     async def pull(self, peer: Peer, *, since: int = 0) -> int:
         """Fetch the operator's tokens that changed `since` then, and tell the gateway of all.

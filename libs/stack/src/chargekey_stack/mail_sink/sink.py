@@ -1,10 +1,4 @@
-"""The mail sink: an SMTP server that keeps every mail as a file and sends none on.
-
-`python -m chargekey_stack.mail_sink PORT DIRECTORY NATS_URL NATS_TOKEN_FILE` serves on
-loopback until told to stop; each mail becomes one `.eml` file, named so that the files
-sort by arrival. Mails about somebody who was erased are deleted, and none is kept any
-more: their header `Chargekey-About` names the users, and IDENTITY tells of the erasure.
-"""
+"""Takes mails, keeps them, and forgets whom they are about once he is erased."""
 
 from __future__ import annotations
 
@@ -94,8 +88,7 @@ async def serve(port: int, directory: Path, bus: Bus) -> None:
         if following.done():
             await following  # it failed: whoever started this process is to know
     finally:
-        await cancel(stopped)
-        await cancel(following)
+        await cancel(stopped, following)
         server.close()
 
 
@@ -114,7 +107,3 @@ def main() -> None:
     port, directory, nats_url, token_file = sys.argv[1:]
     bus = Bus(nats_url, lambda: Path(token_file).read_text(encoding="utf-8").strip())
     asyncio.run(serve(int(port), Path(directory), bus))
-
-
-if __name__ == "__main__":
-    main()
