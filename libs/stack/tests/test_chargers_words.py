@@ -7,20 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 from grpc import aio
 
 from chargekey.access.v1 import chargers_pb2
 from chargekey.gateway.v1 import commands_pb2 as pb
 from chargekey.gateway.v1 import commands_pb2_grpc
-from chargekey_common.accounts import ADMINISTRATOR
 from chargekey_stack.answers import Answer
 from chargekey_stack.client import connected
 from chargekey_stack.commands import charger_commands as commands
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.errors import CommandRefusedError
-from chargekey_stack.system import System
+
+from .announced import announced
 
 Command = Callable[..., Awaitable[Answer]]
 HERE: dict[str, Any] = {"charger": "CP-1"}
@@ -132,18 +131,10 @@ async def test_a_charger_is_waited_for_until_the_gateway_says_that_it_is_silent(
     gateway, server = PatientGateway(), aio.server()
     commands_pb2_grpc.add_ChargerCommandServiceServicer_to_server(gateway, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    names = ("access", "identity", "gateway", "history", "notifier")
-    grpc = dict.fromkeys(names, address)
     data = DataDirectory(tmp_path)
-    data.account(ADMINISTRATOR)
-    for each in (data.secrets, data.system_file.parent):
-        each.mkdir(exist_ok=True)
-    system = System(
-        ocpp="", portal="", administrator="", partners="", nats="", grpc=grpc, data=str(tmp_path)
-    )
     await server.start()
     try:
-        with data.announced(msgspec.json.encode(system)):
+        with announced(data, address):
             async with connected(data) as client:
                 await client.charger_commands.ClearCache(pb.ClearCacheRequest())
     finally:

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -28,9 +27,9 @@ from chargekey_stack.data_directory import VERSION, DataDirectory
 from chargekey_stack.errors import ChoiceUnknownError
 from chargekey_stack.options import Code
 from chargekey_stack.ports import HOST, Ports
-from chargekey_stack.system import System
 from chargekey_stack.words import TYPES
 
+from .announced import announced
 from .running_system import CHARGEKEY, here
 
 COMMANDS = [
@@ -336,22 +335,11 @@ def test_what_a_cluster_says_is_told_as_it_is(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def elsewhere(data: DataDirectory) -> Iterator[None]:
     """Let the directory tell of a system where nobody answers."""
-    data.account(ADMINISTRATOR)
-    with contextlib.closing(Ports()) as ports:
-        nobody = f"{HOST}:{ports.reserve()}"
-        system = System(
-            ocpp=f"ws://{nobody}/ocpp",
-            portal=f"http://{nobody}",
-            administrator="somebody@chargekey.example",
-            partners=f"http://{nobody}",
-            nats=f"nats://{nobody}",
-            grpc=dict.fromkeys(("access", "identity", "gateway", "history", "notifier"), nobody),
-            data=str(data.path),
-        )
-        for each in (data.secrets, data.system_file.parent):
-            each.mkdir(exist_ok=True)
-        with data.announced(msgspec.json.encode(system)):
-            yield
+    with (
+        contextlib.closing(Ports()) as ports,
+        announced(data, f"{HOST}:{ports.reserve()}"),
+    ):
+        yield
 
 
 def test_ctrl_c_is_told_by_its_name(tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ class Office:
         self.transactions: list[dict[str, Any]] = []
         self.told = asyncio.Condition()
         self.failing = 0  # so many transaction messages are answered with an error
+        self.may_answer = asyncio.Event()  # transaction messages
+        self.may_answer.set()
+        self.prepared = asyncio.Event()  # a vehicle was there
         self.verdicts = dict(VERDICTS)
         self.url = ""
 
@@ -58,6 +61,12 @@ class Office:
         async with self.told:
             self.transactions.append(message)
             self.told.notify_all()
+        await self.may_answer.wait()
+
+    def note_status(self, status: str) -> None:
+        self.statuses.append(status)
+        if status in {"Preparing", "Occupied"}:
+            self.prepared.set()
 
     async def until(self, enough: Callable[[list[dict[str, Any]]], bool]) -> None:
         async with asyncio.timeout(10), self.told:
@@ -82,7 +91,7 @@ class Office16(ocpp.v16.ChargePoint):
 
     @on("StatusNotification")
     def status(self, status: str, error_code: str, connector_id: int, **_: Any) -> Any:
-        self.office.statuses.append(status if connector_id else error_code)
+        self.office.note_status(status if connector_id else error_code)
         return ocpp.v16.call_result.StatusNotification()
 
     @on("Authorize")
@@ -182,7 +191,7 @@ class Office2:
 
     @on("StatusNotification")
     def status(self, connector_status: str, **_: Any) -> Any:
-        self.office.statuses.append(connector_status)
+        self.office.note_status(connector_status)
         return self._call_result.StatusNotification()
 
     @on("Authorize")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Task
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -115,30 +116,41 @@ async def _be_one(
     ) as charger:
         await charger.boot()
         if code is None:
-            started = None
-            with Interruptible():  # from before anybody can see that it waits
-                await charger.plug_in()
-                client.tell(f"{ocpp_identity} is connected and waiting for authorisation.")
-                started = await charger.started()
-            if started is None:
-                return done("Nobody has started anything.", status="waiting")
+            start = _start_from_outside(client, charger, ocpp_identity)
         else:
             await charger.plug_in()
             client.tell(f"{ocpp_identity} is connected and presents the code.")
             status = await charger.authorize(code)
             if status != ACCEPTED:
                 raise ChargingRefusedError(status)
-            started = await charger.start(code)
-        if started.status != ACCEPTED:
-            if charger.transaction is not None:
-                await charger.stopped()  # the gateway has numbered it all the same
-            raise ChargingRefusedError(started.status)
-        client.tell(f"{started.status}: charging as transaction {started.transaction_id}.")
-        stopped = await _charge(charger)
-        return _stopped(charger, started, stopped)
+            start = charger.start(code)
+        return await _charge(client, charger, asyncio.create_task(start, name="start"))
 
 
-def _stopped(charger: SimulatedCharger, started: Started, stopped: str) -> Answer:
+async def _start_from_outside(
+    client: Client, charger: SimulatedCharger, ocpp_identity: str
+) -> Started:
+    await charger.plug_in()
+    client.tell(f"{ocpp_identity} is connected and waiting for authorisation.")
+    return await charger.started()
+
+
+async def _charge(client: Client, charger: SimulatedCharger, starting: Task[Started]) -> Answer:
+    """Charge once it is started, until something stops it: Ctrl-C does, at the charger.
+
+    It may come while the start is under way, which others see before it is answered.
+    """
+    stopped = None
+    with Interruptible():
+        started = await asyncio.shield(starting)
+        if started.accepted:
+            client.tell(f"{started.status}: charging as transaction {started.transaction_id}.")
+        stopped = await _stopped(charger, started)
+    if stopped is None:
+        if charger.transaction is None and not starting.done():
+            starting.cancel()
+            return done("Nobody has started anything.", status="waiting")
+        started, stopped = await _stop(charger, starting)
     untold = " The gateway was not there to be told." if charger.outbox else ""
     return done(
         f"Stopped: {stopped}.{untold}",
@@ -149,15 +161,24 @@ def _stopped(charger: SimulatedCharger, started: Started, stopped: str) -> Answe
     )
 
 
-async def _charge(charger: SimulatedCharger) -> str:
-    """Return why charging ended; Ctrl-C ends it at the charger."""
-    with Interruptible():
-        return await charger.stopped()
+async def _stop(charger: SimulatedCharger, starting: Task[Started]) -> tuple[Started, str]:
+    """End at the charger what charges, once its start is answered."""
     try:
         async with asyncio.timeout(LAST_WORDS):
-            return await charger.stop()
+            started = await starting
+            if charger.transaction is not None:
+                await charger.stop()
+            return started, await _stopped(charger, started)
     except TimeoutError:
         raise ChargerDisconnectedError from None
+
+
+async def _stopped(charger: SimulatedCharger, started: Started) -> str:
+    if not started.accepted:
+        if charger.transaction is not None:
+            await charger.stopped()  # the gateway has numbered it all the same
+        raise ChargingRefusedError(started.status)
+    return await charger.stopped()
 
 
 async def _be_many(

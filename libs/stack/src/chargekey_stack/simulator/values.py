@@ -90,6 +90,11 @@ class Started(msgspec.Struct, frozen=True):
     status: str
     offline: bool = False
 
+    @property
+    def accepted(self) -> bool:
+        """Whether it may charge."""
+        return self.status == ACCEPTED
+
 
 def check_code(code: str) -> None:
     """Raise CodeTooLongError for what no charger can present."""
