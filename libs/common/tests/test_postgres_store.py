@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ from chargekey_common.eventstore.store import (
 from chargekey_common.eventstore.waiting import HandledPositions
 from chargekey_common.leadership import lead
 from chargekey_common.positions import Position
-from chargekey_common.postgres import NotMigratedError, Postgres
+from chargekey_common.postgres import DatabaseUnreachableError, NotMigratedError, Postgres
 from chargekey_common.process import cancel
 from chargekey_common.relay import Relay
 
@@ -211,6 +212,25 @@ def test_a_locked_table_is_waited_for_some_seconds_and_then_unavailable(
         assert shelves.store.load(evolve, "s").state is None  # reads go on
     shelves.label(ask("c1"), shelf_id="s", label="tools")
     assert shelves.store.end() == 1
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["released", "held"])
+def test_whoever_opens_a_store_waits_for_its_tables_some_seconds_too(
+    open_postgres_store: OpenStore,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    held: bool,
+) -> None:
+    monkeypatch.setattr("chargekey_common.eventstore.postgres.TABLE_WAIT", 0.001)
+    opened = open_postgres_store()
+    with psycopg.connect(postgres.dsn) as other:
+        table = SQL("{}.generation").format(Identifier(f"{postgres.schema}_shelves"))
+        other.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
+        between = (lambda: None) if held else other.rollback
+        monkeypatch.setattr("eventsourcing.utils.sleep", lambda _: between())
+        with pytest.raises(DatabaseUnreachableError) if held else contextlib.nullcontext():
+            assert open_postgres_store().recorder.generation == opened.recorder.generation
 
 
 def test_conflicts_leave_no_connection_behind_that_others_trip_over(

@@ -195,30 +195,43 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         # Closed to wake the listener, which waits for this as well as for the server.
         self._listening: socket.socket | None = None
         try:
-            if not migrate:  # which has a connection of its own already
-                # The pool would not say why it cannot connect.
-                where.connect().close()
-            datastore = _Datastore(where, 1 if migrate else CONNECTIONS)
-            datastore.pool.open(wait=True)
-            super().__init__(datastore)
-        except (OperationalError, psycopg.OperationalError) as error:
+            self._open(migrate=migrate)
+        except (InterfaceError, OperationalError, psycopg.OperationalError) as error:
             raise DatabaseUnreachableError(str(error)) from error
+
+    def _open(self, *, migrate: bool) -> None:
+        if not migrate:  # which has a connection of its own already
+            # The pool would not say why it cannot connect.
+            self._where.connect().close()
+        datastore = _Datastore(self._where, 1 if migrate else CONNECTIONS)
+        datastore.pool.open(wait=True)
+        super().__init__(datastore)
         # One channel a schema, not one a database.
-        self.channel_name = f"{where.schema}_saved"
+        self.channel_name = f"{self._where.schema}_saved"
         self._save_command = self._sql(_COMMAND)
         # The function without the lock is not even made.
         self.sql_create_statements.pop(self.create_insert_function_statement_index)
         self.sql_create_statements += [
-            SQL(statement).format(schema=Identifier(where.schema)) for statement in _TABLES
+            SQL(statement).format(schema=Identifier(self._where.schema)) for statement in _TABLES
         ]
         self.sql_create_statements.append(
             SQL(quarantine.MAKE).format(
-                table=Identifier(where.schema, quarantine.TABLE), bytes=SQL("bytea")
+                table=Identifier(self._where.schema, quarantine.TABLE), bytes=SQL("bytea")
             )
         )
         if migrate:
             self.create_table()
-        self.generation = self._generation(or_new=migrate)
+        generation = self._generation()
+        if generation is None:
+            if not migrate:  # two replicas would make one each
+                raise NotMigratedError(self._where)
+            generation = self.begin_new_generation()
+        self.generation = generation
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def create_table(self) -> None:
+        """Make what is missing."""
+        super().create_table()
 
     @classmethod
     def migrate(cls, where: Postgres) -> None:
@@ -348,6 +361,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         """Return the number of the last event, 0 in an empty store."""
         return self.max_notification_id() or 0
 
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
     def begin_new_generation(self) -> str:
         """Declare this store another life than the one its stream was filled from.
 
@@ -414,17 +428,14 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         curs.execute(SQL(statement.replace("?", "%s")).format(table=table), values)
         return [tuple(row.values()) for row in curs.fetchall()]
 
-    def _generation(self, *, or_new: bool) -> str:
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def _generation(self) -> str | None:
         try:
             with self.datastore.cursor() as cursor:
                 row = cursor.execute(self._sql("SELECT name FROM {schema}.generation")).fetchone()
         except ProgrammingError as error:
             raise NotMigratedError(self._where) from error
-        if row is not None:
-            return str(row["name"])
-        if not or_new:  # two replicas would make one each
-            raise NotMigratedError(self._where)
-        return self.begin_new_generation()
+        return None if row is None else str(row["name"])
 
     @functools.cache  # noqa: B019 - a few statements, for as long as the store
     def _sql(self, statement: LiteralString) -> bytes:
