@@ -41,12 +41,11 @@ async def create_garage(client: Client, pin: str, identity: str = CHARGER) -> Ga
             installation_id=installation.installation_id, ocpp_identity=identity
         )
     )
-    user = await client.users.AddLocalUser(
+    user = await client.add_local_user(
         users_pb2.AddLocalUserRequest(
             installation_id=installation.installation_id, first_name="Ada", last_name="Lovelace"
         )
     )
-    # The permission to charge follows from the user, before the answer.
     assert not user.pending
     added = await client.identifications.AddIdentification(
         identifications_pb2.AddIdentificationRequest(

@@ -77,7 +77,7 @@ class Site:
 
     async def add(self, installation_id: str, name: str, pin: str) -> tuple[str, str, str]:
         """Add somebody; return his id, and the positions that include him."""
-        user = await self.client.users.AddLocalUser(
+        user = await self.client.add_local_user(
             users_pb2.AddLocalUserRequest(
                 installation_id=installation_id, first_name=name, last_name="Somebody"
             )

@@ -127,7 +127,7 @@ async def live(data: DataDirectory, system: System, client: Client) -> Two:
     garage = await create_garage(client, OTHERS_PIN)
     home = garage.installation_id
     local = (
-        await client.users.AddLocalUser(
+        await client.add_local_user(
             users_pb2.AddLocalUserRequest(
                 installation_id=home, first_name=NAMES[0], last_name=NAMES[1]
             )

@@ -83,7 +83,7 @@ async def test_a_user_added_blocked_is_refused_until_allowed_and_can_be_renamed(
 ) -> None:
     """S0-10, S0-11, S0-12, S0-13, S0-14, S0-15, S0-25, R12."""
     garage = await create_garage(client, PIN, "CP-ADDED")
-    grace = await client.users.AddLocalUser(
+    grace = await client.add_local_user(
         users_pb2.AddLocalUserRequest(
             installation_id=garage.installation_id,
             first_name="Grace",

@@ -177,7 +177,7 @@ async def let_another_in(client: Client, garage: Garage) -> Sequence[str]:
             installation_id=garage.installation_id, ocpp_identity=BY_CERTIFICATE
         )
     )
-    user = await client.users.AddLocalUser(
+    user = await client.add_local_user(
         users_pb2.AddLocalUserRequest(
             installation_id=garage.installation_id, first_name="Kari", last_name="Nordmann"
         )

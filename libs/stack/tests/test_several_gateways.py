@@ -78,7 +78,7 @@ async def new_site(client: Client) -> Site:
         )
         for version in (ONE, OTHER)
     ]
-    user = await client.users.AddLocalUser(
+    user = await client.add_local_user(
         users_pb2.AddLocalUserRequest(
             installation_id=made.installation_id, first_name="Ada", last_name="Lovelace"
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 from grpc import aio
@@ -33,6 +35,8 @@ from chargekey_stack.system import System
 ADMINISTRATOR_WORD = "administrator"
 # Who signed in, where he is one.
 HIMSELF_AS_ADMINISTRATOR = "administrator:me"
+# Seconds for the permission to charge of whoever was just added.
+PERMISSION_FOLLOWS = 15.0
 
 
 class Client(Stubs):
@@ -72,6 +76,20 @@ class Client(Stubs):
     async def user(self, user_id: str) -> users_pb2.User:
         """Return the user of this id."""
         return (await self.users.GetUser(users_pb2.GetUserRequest(user_id=user_id))).user
+
+    async def add_local_user(
+        self, request: users_pb2.AddLocalUserRequest
+    ) -> users_pb2.AddLocalUserResponse:
+        """Add a local user; return once he may charge, or `pending` after some time.
+
+        The same command asked again waits again for the permission that follows.
+        """
+        request.command_id = request.command_id or str(uuid4())
+        deadline = time.monotonic() + PERMISSION_FOLLOWS
+        added = await self.users.AddLocalUser(request)
+        while added.pending and time.monotonic() < deadline:
+            added = await self.users.AddLocalUser(request)
+        return added
 
     def mine(self, *named: object) -> str:
         """Return who calls, for what is about himself where nothing else is named."""

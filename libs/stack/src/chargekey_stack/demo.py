@@ -103,7 +103,7 @@ async def _set_up(client: Client, story: Story) -> Garage:
             )
         )
     with story.step("Ada Lovelace is added, and may charge there"):
-        user = await client.users.AddLocalUser(
+        user = await client.add_local_user(
             users_pb2.AddLocalUserRequest(
                 installation_id=installation.installation_id,
                 first_name="Ada",

@@ -72,7 +72,7 @@ async def add_local(
     ] = False,
 ) -> Answer:
     """Add a user of one installation, who may charge there with what you give him next."""
-    added = await client.users.AddLocalUser(
+    added = await client.add_local_user(
         pb.AddLocalUserRequest(
             installation_id=installation,
             first_name=first_name,

@@ -14,6 +14,7 @@ import msgspec
 from chargekey.access.v1 import chargers_pb2, installations_pb2
 from chargekey.gateway.v1 import gateway_pb2
 from chargekey.identity.v1 import identifications_pb2, users_pb2
+from chargekey_common.errors import UnavailableError
 from chargekey_common.positions import Position
 from chargekey_stack.client import ADMINISTRATOR_WORD, Client
 from chargekey_stack.simulator.population import Kind, Person, Population, ocpp_identity
@@ -23,8 +24,6 @@ ELSEWHERE = "Simulated site elsewhere"
 TIME_ZONE = "Europe/Oslo"
 # Calls at a time: more only wait for the same lock.
 AT_A_TIME = 8
-# Seconds for the permission that follows a new person.
-PATIENCE = 30.0
 PIN = identifications_pb2.IDENTIFICATION_TYPE_PIN
 RFID = identifications_pb2.IDENTIFICATION_TYPE_RFID
 
@@ -129,10 +128,9 @@ class _Provisioning:
             last_name=f"{person.number:04}",
             blocked=person.kind is Kind.BLOCKED,
         )
-        added = await self._client.users.AddLocalUser(request)
-        async with asyncio.timeout(PATIENCE):
-            while added.pending:  # asked again it waits again, for the permission that follows
-                added = await self._client.users.AddLocalUser(request)
+        added = await self._client.add_local_user(request)
+        if added.pending:  # nothing of the scenario would be as it says
+            raise UnavailableError
         self._note(added.position, added.access_position)
         for kind, word, code in ((RFID, "card", person.card), (PIN, "pin", person.pin)):
             if code is not None:
