@@ -9,7 +9,6 @@ import itertools
 import signal
 from typing import Any
 
-import psutil
 import pytest
 import structlog
 from hypothesis import given, settings
@@ -30,6 +29,8 @@ from chargekey_common import jetstream
 from chargekey_common.jetstream import Headers, StreamClient, Taken, Taking
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.testing.waiting import until
+
+from .connections import connections, silence
 
 
 def _warnings(logs: list[structlog.typing.EventDict]) -> list[str]:
@@ -58,23 +59,13 @@ async def test_losing_a_connection_is_one_and_closing_it_then_is_no_second(
 
 
 async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_socket() -> None:
-    accepted, ended = asyncio.Event(), asyncio.Event()
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set()
-        await reader.read()
-        ended.set()
-        writer.close()
-
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server, asyncio.timeout(20):
-        port = server.sockets[0].getsockname()[1]
-        bus = jetstream.Bus(f"nats://127.0.0.1:{port}")
-        connecting = asyncio.create_task(jetstream.connect(bus, "test"))
-        await accepted.wait()
+    async with silence() as silent, asyncio.timeout(20):
+        connecting = asyncio.create_task(jetstream.connect(silent.bus, "test"))
+        await silent.accepted.wait()
         connecting.cancel()
         await asyncio.wait({connecting})
         assert connecting.cancelled()
-        await ended.wait()
+        await silent.ended.wait()
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -84,7 +75,7 @@ async def test_a_connection_that_has_no_time_to_close_leaves_no_socket(
     """Also where it waits already for the end of what it has lost, to connect anew."""
     monkeypatch.setattr(jetstream, "GIVEN_UP", 0.1)
     client = await jetstream.connect(nats_server.bus, "test")
-    assert _sockets(nats_server) == 1
+    assert connections(nats_server) == 1
     assert nats_server.process is not None
     # It takes nothing more, so that what waits cannot be written.
     nats_server.process.send_signal(signal.SIGSTOP)
@@ -95,7 +86,7 @@ async def test_a_connection_that_has_no_time_to_close_leaves_no_socket(
             await client._process_op_err(StaleConnectionError())  # noqa: SLF001 - as above
             await asyncio.sleep(0)
         await jetstream.close(client)
-        await until(lambda: not _sockets(nats_server))
+        await until(lambda: not connections(nats_server))
     finally:
         nats_server.process.send_signal(signal.SIGCONT)
 
@@ -124,12 +115,7 @@ async def test_a_connection_that_is_closed_while_it_is_made_anew_is_made_no_more
     await jetstream.close(client)
     assert client._reconnection_task is not None  # noqa: SLF001 - as above
     assert client._reconnection_task.done()  # noqa: SLF001 - as above
-    await until(lambda: not _sockets(nats_server))
-
-
-def _sockets(server: NatsServer) -> int:
-    opened = psutil.Process().net_connections("tcp")
-    return sum(1 for each in opened if each.raddr and each.raddr.port == server.port)
+    await until(lambda: not connections(nats_server))
 
 
 NAMES = st.sampled_from(("ce-id", "ce-type", "Nats-Sequence", "Chargekey-Position"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -17,13 +18,16 @@ from chargekey_common.eventstore.store import Context, EventStore, Reaction
 from chargekey_common.jetstream import Bus
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.positions import Position
+from chargekey_common.process import cancel
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.reactions import On, Reactions
 from chargekey_common.relay import Relay
 from chargekey_common.testing.streams import make_stream
+from chargekey_common.testing.waiting import until
 from chargekey_common.testing.ways import way
 
 from .agreement import running
+from .connections import connections, silence
 from .shelves import ShelfLabelled, Shelves, publication
 
 OpenStore = Callable[..., EventStore]
@@ -139,6 +143,37 @@ async def test_a_restarted_bus_is_reacted_to_as_before(
         await asyncio.to_thread(nats_server.start)
         await seen.wait_for("3")  # an acknowledgement may be lost, and its event come again
     assert seen.effects() == ["s1", "s2", "s3"]
+
+
+async def test_whoever_has_no_time_to_end_leaves_no_connection(
+    shelves_stream: Client, nats_server: NatsServer, open_store: OpenStore
+) -> None:
+    """Draining asks a server that does not answer, until whoever waits asks for the end again."""
+    assert shelves_stream.is_connected
+    hearing = reactions(nats_server, Seen(Shelves(open_store("mirror"))))
+    others = connections(nats_server)
+    task = asyncio.create_task(hearing.run())
+    await hearing.reacting.wait()
+    assert connections(nats_server) > others
+    assert nats_server.process is not None
+    nats_server.process.send_signal(signal.SIGSTOP)
+    try:
+        await cancel(task)
+        await until(lambda: connections(nats_server) == others)
+    finally:
+        nats_server.process.send_signal(signal.SIGCONT)
+
+
+async def test_whoever_ends_while_it_connects_leaves_no_connection(open_store: OpenStore) -> None:
+    mirror = Shelves(open_store("mirror"))
+    on = On(ShelfLabelled, Seen(mirror).react)
+    async with silence() as silent, asyncio.timeout(20):
+        hearing = asyncio.create_task(Reactions("mirror", silent.bus, mirror.store, on).run())
+        await silent.accepted.wait()
+        hearing.cancel()
+        await asyncio.wait({hearing})
+        assert hearing.cancelled()
+        await silent.ended.wait()
 
 
 async def publish(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import ssl
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -425,25 +425,36 @@ async def connect(bus: Bus, name: str, *, user: str = SERVICES) -> StreamClient:
     while True:
         _CONNECTED.labels(name).set(0)
         client = StreamClient()
-        connecting = asyncio.ensure_future(_connect(client, bus, name, user))
         try:
-            await asyncio.wait({connecting})
-            connecting.result()
+            await made(client, _connect(client, bus, name, user))
         except (OSError, nats.errors.Error) as error:
             # One line a trouble, not one an attempt.
             if trouble != (trouble := type(error).__name__):
                 log.info("nats_unreachable", error=trouble)
-            await close(client)
             await asyncio.sleep(RETRY)
         except asyncio.CancelledError:
-            try:
-                await _give_up(connecting, client)
-            finally:
-                _forget(name)  # which a client that had not begun has not been told
+            _forget(name)  # which a client that had not begun has not been told
             raise
         else:
             _CONNECTED.labels(name).set(1)
             return client
+
+
+async def made(client: Client, connecting: Awaitable[None]) -> None:
+    """Return once `client` is connected, which is what `connecting` does, or raise what that does.
+
+    Whoever is cancelled meanwhile leaves no connection behind that nobody owns.
+    """
+    connected = asyncio.ensure_future(connecting)
+    try:
+        await asyncio.wait({connected})
+        connected.result()
+    except BaseException:
+        try:
+            await _give_up(connected)
+        finally:
+            await close(client)
+        raise
 
 
 async def _connect(client: Client, bus: Bus, name: str, user: str) -> None:
@@ -481,14 +492,12 @@ async def _connect(client: Client, bus: Bus, name: str, user: str) -> None:
     made = True
 
 
-async def _give_up(connecting: asyncio.Future[None], client: Client) -> None:
-    # It may have its socket by now, which it closes for nobody.
+async def _give_up(connecting: asyncio.Future[None]) -> None:
     try:
         await cancel(connecting)
     finally:
         if not connecting.cancelled():
             connecting.exception()  # which nobody else asks for
-        await close(client)
 
 
 async def close(client: Client) -> None:

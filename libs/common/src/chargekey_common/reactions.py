@@ -46,7 +46,15 @@ from chargekey_common.database import DatabaseUnavailableError
 from chargekey_common.eventstore.quarantine import SetAside
 from chargekey_common.eventstore.recorder import Handled
 from chargekey_common.eventstore.store import Reaction, StoreUnavailableError
-from chargekey_common.jetstream import MOST_PINGS, PING_INTERVAL, SERVICES, Bus, close
+from chargekey_common.jetstream import (
+    MOST_PINGS,
+    PING_INTERVAL,
+    SERVICES,
+    Bus,
+    StreamClient,
+    close,
+    made,
+)
 from chargekey_common.positions import Position
 from chargekey_common.process import cancel, set_within
 from chargekey_common.published.envelope import Attributes, PublishedEvent, attributes
@@ -205,7 +213,7 @@ class Reactions:
                 await _stop(broker, client)
 
     def _broker(self) -> NatsBroker:
-        broker = NatsBroker(
+        broker = _Broker(
             self._bus.url,
             security=_security(self._bus),
             name=f"{self._service}-reactions",
@@ -420,15 +428,27 @@ def _security(bus: Bus) -> NatsSecurity:
     )
 
 
-async def _stop(broker: NatsBroker, client: Client | None) -> None:
-    """Stop the broker, also while NATS is away.
+class _Broker(NatsBroker):
+    """The library's, over a connection of ours: one that is given up is gone."""
 
-    Draining refuses then, and its connection would go on reconnecting for good.
+    async def _connect(self) -> Client:
+        client = StreamClient()
+        await made(client, client.connect(**self._connection_kwargs))
+        self.config.connect(client)
+        return client
+
+
+async def _stop(broker: NatsBroker, client: Client | None) -> None:
+    """Stop the broker, also while NATS is away, or who waits has no more patience.
+
+    Draining refuses then, or is cut off, and its connection would be there for good.
     """
     try:
         await broker.stop()
-    except (nats.errors.Error, OSError) as error:
+    # The library puts together what unsubscribing came to.
+    except (nats.errors.Error, OSError, ExceptionGroup) as error:
         log.debug("reactions_not_drained", error=type(error).__name__)
+    finally:
         if client is not None:
             await close(client)
 

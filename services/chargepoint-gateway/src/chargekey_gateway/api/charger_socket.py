@@ -84,7 +84,7 @@ class ChargerSocket(WSListener):
     """One authenticated WebSocket, waiting for its place, open, or closing."""
 
     __slots__ = (
-        "_asked_to_boot",
+        "_asked_to_boot_at",
         "_challenge_timer",
         "_charger",
         "_closing",
@@ -124,7 +124,7 @@ class ChargerSocket(WSListener):
         self._loop = asyncio.get_running_loop()
         self._connection: ChargerConnection | None = None
         self._closing = False
-        self._asked_to_boot = False
+        self._asked_to_boot_at: float | None = None
         self._fragments: bytearray | None = None
         self._fragments_since = 0.0
         self._on_hold = False
@@ -418,15 +418,17 @@ class ChargerSocket(WSListener):
         missing = boots.missing(self._charger)
         if connection.heard and not missing:
             return ()
-        ask_at, close_at = self._opened_at + timeout / 2, self._opened_at + timeout
+        ask_at = self._opened_at + timeout / 2
+        if now < ask_at:
+            return (ask_at,)
+        if missing and self._asked_to_boot_at is None:
+            self._asked_to_boot_at = now
+            self._server.finishing(self._loop.create_task(boots.ask(connection)))
+        # Also of a gateway that has stood still each is asked, and has time to answer.
+        close_at = (self._asked_to_boot_at or ask_at) + timeout / 2
         if now >= close_at:
             self.close(CloseCode.POLICY_VIOLATION, "no BootNotification")
             return ()
-        if now < ask_at:
-            return (ask_at,)
-        if missing and not self._asked_to_boot:
-            self._asked_to_boot = True
-            self._server.finishing(self._loop.create_task(boots.ask(connection)))
         return (close_at,)
 
     def _broke(self, code: CloseCode) -> None:
