@@ -9,6 +9,7 @@ from typing import Any
 
 from chargekey_stack.simulator import SimulatedCharger, simulated_charger
 
+from .a_charger import added_charger
 from .running_system import RunningSystem
 from .test_commands import Site
 
@@ -49,10 +50,10 @@ async def test_what_a_list_should_have_is_told_of_who_is_there_and_who_is_away(
 ) -> None:
     """R12, O30: it is brought there at once, or when the charger is back."""
     site = await asyncio.to_thread(Site, system, "Lists")
+    await asyncio.to_thread(site.is_known)
     lists = Lists(system, site)
     here, away = site.charger, "CP-Lists-away"
-    add = ("charger", "add", "--installation", site.id, "--ocpp-identity", away)
-    password = (await lists.run(*add))["password"]
+    password = await asyncio.to_thread(added_charger, system, site.id, away)
     cards = [
         ("identification", "add", "--type", "rfid", "--code", code, "--user", user)
         for code, user in (

@@ -22,6 +22,7 @@ class Site:
         )
         self.password: str = added["password"]
         self.charger_id: str = added["id"]
+        self.position: str = added["position"]
         user = self.add_user("Ada", "Lovelace")
         self.user: str = user["id"]
         self.access_position: str = user["access_position"]
@@ -29,6 +30,10 @@ class Site:
     def add_user(self, first: str, last: str, *more: str) -> Any:
         names = ("--first-name", first, "--last-name", last)
         return self.run("user", "add-local", "--installation", self.id, *names, *more)
+
+    def is_known(self) -> None:
+        """Return once the gateway has heard of the charger."""
+        self.authorize("#0000", self.position)
 
     def authorize(self, code: str, *at_least: str) -> Any:
         positions = [word for each in at_least for word in ("--at-least", each)]

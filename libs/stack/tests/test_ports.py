@@ -22,7 +22,7 @@ async def test_a_process_serves_on_a_reserved_port_again_and_again() -> None:
 
             server = await asyncio.start_server(accept, HOST, port, reuse_port=True)
             _, writer = await asyncio.open_connection(HOST, port)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await accepted.wait()
             writer.close()
             server.close()

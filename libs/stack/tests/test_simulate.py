@@ -175,8 +175,7 @@ def test_a_charger_that_waits_charges_when_somebody_starts_it_from_outside(
             at_last(lambda: _waiting(system, site.id, identity))
             started = system.chargekey("charger", "start", identity, "--as", eli)
             assert started["outcome"] == "accepted"
-            running = ("sessions", "list", "--charger", identity, "--running")
-            [session] = at_last(lambda: system.chargekey(*running)["sessions"])
+            session = at_last(lambda: _measured(system, identity))
             stopped = system.chargekey("charger", "stop", session["id"], "--as", eli)
             assert stopped["outcome"] == "accepted"
             out, _ = simulated.communicate(timeout=30)
@@ -184,6 +183,12 @@ def test_a_charger_that_waits_charges_when_somebody_starts_it_from_outside(
             simulated.kill()
     seen = json.loads(out)
     assert (simulated.returncode, seen["status"], seen["stopped"]) == (0, "Accepted", "Remote")
+
+
+def _measured(system: RunningSystem, identity: str) -> Any:
+    """Return what runs there, once the charger has measured and so knows its number."""
+    running = system.chargekey("sessions", "list", "--charger", identity, "--running")
+    return next((each for each in running["sessions"] if each["last_updated_at"]), None)
 
 
 def _waiting(system: RunningSystem, site: str, identity: str) -> list[int]:

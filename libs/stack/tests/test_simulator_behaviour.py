@@ -69,7 +69,7 @@ class Office:
             self.prepared.set()
 
     async def until(self, enough: Callable[[list[dict[str, Any]]], bool]) -> None:
-        async with asyncio.timeout(10), self.told:
+        async with asyncio.timeout(30), self.told:
             await self.told.wait_for(lambda: enough(self.transactions))
 
 

@@ -20,7 +20,7 @@ from chargekey_stack.answers import unheard
 from chargekey_stack.data_directory import VERSION, DataDirectory
 from chargekey_stack.errors import StoreMalformedError
 
-from .running_system import RunningSystem, refused, up
+from .running_system import RunningSystem, at_last, refused, up
 
 SCHEMAS = {"access", "chargekey", "history", "identity", "notifier"}
 
@@ -28,6 +28,10 @@ LOCK = "hashtextextended('chargekey', 0)"
 HOLDERS_ENDED = """
     SELECT pg_terminate_backend(pid) FROM pg_locks
     WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+WAITING = """
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
@@ -54,7 +58,7 @@ def a_pin_that_charges(system: RunningSystem) -> None:
     pin = system.chargekey(
         "identification", "add", "--user", ada["id"], "--type", "pin", "--code", "#2468"
     )
-    since = ["--at-least", ada["position"], "--at-least", pin["position"]]
+    since = ["--at-least", ada["access_position"], "--at-least", pin["position"]]
     assert decided(system, *since) == ("Accepted", "installation_permission")
     blocked = system.chargekey("user", "block", ada["id"])
     assert decided(system, "--at-least", blocked["position"]) == ("Blocked", "user_blocked")
@@ -134,13 +138,14 @@ def test_a_hold_that_the_server_ended_is_taken_again_and_a_faster_system_told_of
         psycopg.connect(database, autocommit=True) as server,
         ThreadPoolExecutor() as pool,
     ):
-        # It waits in front of everybody who comes later.
         faster = pool.submit(other.execute, f"SELECT pg_advisory_lock({LOCK})")
+        # It waits in front of everybody who comes later.
+        at_last(lambda: server.execute(WAITING).fetchone() == (1,))
         server.execute(HOLDERS_ENDED)
-        faster.result(10)
-        assert "Another Chargekey" in told.get(timeout=10)
+        faster.result(30)
+        assert "Another Chargekey" in told.get(timeout=30)
         other.execute(f"SELECT pg_advisory_unlock({LOCK})")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while other.execute(f"SELECT pg_try_advisory_lock({LOCK})").fetchone() == (True,):
             other.execute(f"SELECT pg_advisory_unlock({LOCK})")
             assert time.monotonic() < deadline

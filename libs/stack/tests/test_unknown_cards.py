@@ -51,7 +51,9 @@ class Garage:
 
 
 async def a_garage(system: RunningSystem, name: str) -> Garage:
-    return Garage(system, await asyncio.to_thread(Site, system, name))
+    site = await asyncio.to_thread(Site, system, name)
+    await asyncio.to_thread(site.is_known)
+    return Garage(system, site)
 
 
 def plugged(garage: Garage, version: Version) -> Any:
