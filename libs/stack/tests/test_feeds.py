@@ -44,7 +44,8 @@ class Operator:
 
     def over_http(self, url: str, token: str) -> Any:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx2.get(url, headers=headers, trust_env=False).raise_for_status().json()
+        answer = httpx2.get(url, headers=headers, trust_env=False, timeout=30)
+        return answer.raise_for_status().json()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_partner_reads_by_http_what_the_command_line_shows(operator: Operator)
         "client_id": operator.credential["id"],
         "client_secret": operator.credential["secret"],
     }
-    answer = httpx2.post(url.replace("events", "token"), data=form, trust_env=False)
+    answer = httpx2.post(url.replace("events", "token"), data=form, trust_env=False, timeout=30)
     token = answer.json()["access_token"]
     assert operator.over_http(url, token)["events"][: len(events)] == events
     rest = operator.over_http(f"{url}?after={events[0]['sequence']}", token)

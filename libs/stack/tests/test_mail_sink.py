@@ -37,7 +37,7 @@ async def serving(directory: Path, nats: NatsServer) -> AsyncIterator[int]:
     await child.start()
     await child.ready()
     yield port
-    await child.stop(5)
+    await child.stop(30)
     assert await child.ended() == 0
     ports.close()
 
@@ -56,7 +56,7 @@ def send(port: int, subject: str, about: str = "") -> None:
     if about:
         mail["Chargekey-About"] = about
     mail.set_content("Ærlig talt\n")
-    with smtplib.SMTP(HOST, port, timeout=5) as client:
+    with smtplib.SMTP(HOST, port, timeout=30) as client:
         client.send_message(mail)
 
 

@@ -124,10 +124,12 @@ class Managed(Site):
         """Return the charger's one session once it is over."""
         deadline = time.monotonic() + 30
         while True:
-            [session] = self.run("sessions", "list", "--charger", self.charger)["sessions"]
-            if session["ended_at"] is not None:
-                return session
-            assert time.monotonic() < deadline, session
+            sessions = self.run("sessions", "list", "--charger", self.charger)["sessions"]
+            if sessions:
+                [session] = sessions
+                if session["ended_at"] is not None:
+                    return session
+            assert time.monotonic() < deadline, sessions
             time.sleep(0.05)
 
     def told(self, last: str) -> list[Any]:

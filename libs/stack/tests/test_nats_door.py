@@ -21,6 +21,8 @@ async def pulled(with_it: dict[str, Any], secret: str, number: int) -> list[Any]
         password=secret,
         inbox_prefix=with_it["inbox_prefix"].encode(),
         allow_reconnect=False,
+        # Who may come in, the server asks two services.
+        connect_timeout=30,
     )
     js = client.jetstream()
     feed = await js.pull_subscribe_bind(with_it["consumer"], stream=with_it["stream"])

@@ -12,7 +12,7 @@ from chargekey_common.testing.browser import PHONE, OpenPage, axe
 from .at_rest import invited
 from .at_the_portal import come_to_be, owned, owner, signed_up
 from .mails import token
-from .running_system import RunningSystem
+from .running_system import RunningSystem, at_last
 
 
 def to_permissions(page: Page, name: str) -> None:
@@ -34,6 +34,11 @@ def gives(page: Page, address: str, role: str) -> None:
 def given(system: RunningSystem, *where: str) -> list[dict[str, object]]:
     found: list[dict[str, object]] = system.chargekey("permission", "list", *where)["permissions"]
     return found
+
+
+def foreseen(system: RunningSystem, *change: str) -> None:
+    """Return once somebody would lose something by it: what he was given has been heard of."""
+    at_last(lambda: system.chargekey(*change, "--dry-run")["losses"])
 
 
 def partner(system: RunningSystem, name: str, kind: str = "service-partner") -> tuple[str, str]:
@@ -116,7 +121,7 @@ def test_a_permission_is_changed_and_revoked_knowing_what_comes_of_it(
     page, site = owner(open_page, system, address, refusals=[400, 409])
     name = f"Site of {address}"
     system.chargekey("charger", "add", "--installation", site, "--ocpp-identity", "PERMITTED-1")
-    system.chargekey(
+    granted = system.chargekey(
         *("permission", "grant", "--installation", site, "--email", other, "--roles", "user")
     )
     invited(system, other, first_name="Siv")
@@ -135,6 +140,7 @@ def test_a_permission_is_changed_and_revoked_knowing_what_comes_of_it(
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Code: roles_missing")
 
+    foreseen(system, "permission", "revoke", granted["id"])
     to_permissions(page, name)
     page.get_by_role("button", name="Revoke permission of Siv Nordmann").click()
     expect(page.get_by_text("Siv Nordmann at PERMITTED-1")).to_be_visible()
@@ -263,6 +269,8 @@ def test_whoever_is_given_one_charger_has_that_one_alone(
     expect(page.locator(".cards > li").filter(has_text="Jon Nordmann")).to_contain_text(
         "PERMITTED-4"
     )
+    [held] = given(system, "--charger", "PERMITTED-4")
+    foreseen(system, "permission", "revoke", held["id"])
     page.get_by_role("button", name="Revoke permission of Jon Nordmann").click()
     expect(page.get_by_text("Jon Nordmann at PERMITTED-4")).to_be_visible()
     page.get_by_role("button", name="Revoke permission").click()
@@ -281,7 +289,8 @@ def test_a_user_is_blocked_and_an_open_charger_cannot_enforce_it(
     system.chargekey(
         *("permission", "grant", "--installation", site, "--email", other, "--roles", "user")
     )
-    invited(system, other, first_name="Tor")
+    _, his_id = invited(system, other, first_name="Tor")
+    foreseen(system, "user", "block", his_id, "--installation", site)
     to_permissions(page, f"Site of {address}")
     page.get_by_role("button", name="Block Tor Nordmann").click()
     expect(page.get_by_text("1 charger is open to anyone")).to_be_visible()

@@ -19,7 +19,7 @@ from .mails import token
 from .running_system import RunningSystem
 
 CARD = "04 A1 B2 C3 D4 E5 01"
-SCANNED = "04A1B2C3D4E502"
+SCANNED, OTHER = "04A1B2C3D4E502", "04A1B2C3D4E503"
 PINS = re.compile(r"#[0-9]{4,8}")
 
 
@@ -150,7 +150,12 @@ def test_a_card_is_added_by_holding_it_twice_against_a_charger(
         expect(page.get_by_text("Charge card (RFID)")).to_be_visible()
         page.get_by_role("button", name="Scan it at a charger").click()
         page.get_by_role("button", name="Start scanning").click()
-        page.get_by_role("button", name="Cancel").click()
+        # Pressed before the page is another one and let go afterwards, it is pressed.
+        page.get_by_role("button", name="Cancel").focus()
+        page.keyboard.down("Space")
+        assert charger.does(lambda it: it.authorize(OTHER)) == "Invalid"
+        expect(page.get_by_text("Present the same card once more")).to_be_visible()
+        page.keyboard.up("Space")
         expect(page.get_by_text("Cancelled.")).to_be_visible()
 
 

@@ -224,6 +224,10 @@ def test_activity_tells_who_changed_what(system: RunningSystem, open_page: OpenP
         *("--partner", partner["lookup_key"]),
     )
     run("permission", "revoke", given["id"])
+    # What follows from his signing up takes a moment, and is the newest before what he does.
+    page.goto(f"/installations/{site}/activity")
+    agreed = page.get_by_role("cell", name="Ola Nordmann agreed to be an owner.", exact=True)
+    come_to_be(page, agreed)
     to_settings(page, f"Site of {address}", "Authentication")
     page.get_by_role("switch", name="Authorisation required").uncheck()
     page.get_by_role("button", name="Save", exact=True).click()

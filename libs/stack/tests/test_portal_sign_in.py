@@ -155,24 +155,29 @@ def test_what_an_invitation_is_to_is_asked_once_a_link_and_at_most_once_without_
         if request.method == "POST":
             asked.append(request.post_data_json["token"])
 
+    def go(address: str) -> None:
+        """Go there; return once what the page asks, with or without a token, is answered."""
+        with page.expect_response("**/invitation/about"):
+            page.goto(address)
+
     def told() -> Sequence[str]:
-        """Return with which tokens it was asked."""
+        """Return with which tokens it was asked, also soon after an answer."""
         page.wait_for_load_state("networkidle")
         return asked
 
     page.on("request", hear)
-    page.goto("/invitation")
+    go("/invitation")
     assert len(told()) <= 1
     asked.clear()
     for number, (link, name) in enumerate(zip(links, ("eighth", "ninth"), strict=True), 1):
-        page.goto(link)
+        go(link)
         expect(page.get_by_text(f"The installation Site {name}")).to_be_visible()
         assert len(told()) == number
     expect(page.get_by_text("The installation Site eighth")).to_be_hidden()
     assert page.get_by_text("You are invited").count() == 1
     page.goto("about:blank")
     asked.clear()
-    page.goto(links[0])
+    go(links[0])
     expect(page.get_by_text("The installation Site eighth")).to_be_visible()
     assert len(told()) == 1
 

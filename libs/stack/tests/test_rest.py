@@ -146,7 +146,7 @@ def test_somebody_signs_in_stays_so_and_signs_out(system: RunningSystem, nobody:
 
 
 def test_tokens_are_verified_by_the_keys_that_are_told(site: Site, nobody: Caller) -> None:
-    keys = httpx2.get(f"{nobody.portal}/.well-known/jwks.json", trust_env=False)
+    keys = httpx2.get(f"{nobody.portal}/.well-known/jwks.json", trust_env=False, timeout=30)
     assert keys.headers["content-type"] == "application/jwk-set+json"
     assert site.owner.token is not None
     head = base64.urlsafe_b64decode(site.owner.token.partition(".")[0] + "==")

@@ -92,7 +92,8 @@ def test_without_a_token_nobody_is_answered_but_where_anybody_is(
     """Nor with one that is none."""
     answered = set()
     paths: Mapping[str, Mapping[str, Any]] = json.loads(encoded())["paths"]
-    with httpx2.Client(base_url=own_system.ready["portal"], trust_env=False) as client:
+    base_url = own_system.ready["portal"]
+    with httpx2.Client(base_url=base_url, trust_env=False, timeout=30) as client:
         for path, operations in paths.items():
             address = re.sub(r"{\w+}", "00000000-0000-4000-8000-000000000000", path)
             for method, operation in operations.items():

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Request
 
 from chargekey_portal import live
 from chargekey_portal.refusals import RefusedError
+
+TEMPLATES = Path(live.__file__).parent / "templates"
+PRESSED = re.compile("<(a|button|input|select|summary|textarea)\\b")
 
 
 def asking(app: FastAPI, user_id: str) -> Request:
@@ -38,6 +43,19 @@ async def test_what_changed_is_sent_and_nothing_else_until_the_portal_ends(app: 
     stream = live.live(asking(app, "ada"), look).body_iterator
     sent = [str(each) async for each in stream]
     assert sent == ["retry: 1000\n\n", "data: <i>1</i><i>2</i>\n\n", "data: <i>3</i>\n\n"]
+
+
+def test_what_somebody_may_be_pressing_stays_where_the_part_it_is_of_is_sent() -> None:
+    """Pressed on one element and let go on its replacement is no click."""
+    parts = {
+        str(path.relative_to(TEMPLATES)): text
+        for path in TEMPLATES.rglob("*.html")
+        if "hx-swap-oob" in (text := path.read_text(encoding="utf-8"))
+    }
+    pressed = {name: text for name, text in parts.items() if PRESSED.search(text)}
+    assert pressed
+    replaced = [name for name, text in pressed.items() if '="outerMorph"' not in text]
+    assert replaced == []
 
 
 async def test_one_person_follows_so_many_at_once_and_others_go_on(app: FastAPI) -> None:

@@ -24,6 +24,12 @@ from .portal import OCPP_URL, Portal, serving
 
 PROGRAM = (sys.executable, str(Path(sysconfig.get_path("scripts")) / "chargekey-portal"))
 
+# A form whose fields are yet to come, once the portal asks for them (RFC 9110 §10.1.1).
+HALF_SENT = (
+    b"POST /language HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 11\r\n\r\n"
+)
+
 
 class Reserved:
     """A port that nobody else is given, and that the portal may listen on."""
@@ -70,7 +76,7 @@ async def running(neighbour: str, directory: Path) -> AsyncIterator[Run]:
         )
         run = Run(process, http.port, health.port)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not await _ready(run):
                     await asyncio.sleep(0.05)
             yield run
@@ -112,12 +118,18 @@ async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
         async with running(f"127.0.0.1:{port}", tmp_path) as run, asyncio.timeout(30):
             # A connection that asks nothing, as browsers keep them, holds up nobody.
             _, idle = await asyncio.open_connection("127.0.0.1", run.pages.port)
+            # A request that is half sent keeps the process until all has been looked at.
+            reader, writer = await asyncio.open_connection("127.0.0.1", run.pages.port)
+            writer.write(HALF_SENT)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
             answer = asyncio.create_task(run.pages.get("/status"))
             await asked.wait()
             run.process.send_signal(how)
             while (await run.health.get("/readyz")).status != 503:
                 pass
             assert (await run.health.get("/healthz")).status == 200
+            writer.write(b"language=nb")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 303 ")
             assert "5 of 5 services cannot be used now." in (await answer).body
             assert await run.process.wait() == 0
             assert run.process.stderr is not None
@@ -125,6 +137,7 @@ async def test_told_to_end_it_answers_what_it_was_asked_and_says_nothing(
             with pytest.raises(ConnectionRefusedError):
                 await run.pages.get("/status")
             idle.close()
+            writer.close()
 
 
 async def test_serving_leaves_signals_to_the_process(tmp_path: Path) -> None:
