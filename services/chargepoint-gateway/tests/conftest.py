@@ -1,17 +1,23 @@
-"""Two gateways at one nats-server."""
+"""Two gateways at one nats-server, and time for what it answers."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
 from chargekey_common import jetstream
 from chargekey_common.nats_server import NatsServer
-from chargekey_gateway.sessions import stream
+from chargekey_gateway.sessions import journal, stream
 
-from .replicas import NOW, Replica
+from .replicas import ATTEMPT, NOW, Replica
+
+
+@pytest.fixture(autouse=True)
+def _time_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "ATTEMPT", ATTEMPT)
 
 
 @pytest_asyncio.fixture

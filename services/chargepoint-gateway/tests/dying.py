@@ -22,9 +22,10 @@ import msgspec
 from nats.aio.client import Client
 
 from chargekey_common import jetstream
+from chargekey_gateway.sessions import journal
 from chargekey_gateway.sessions.transactions import Phase
 
-from .replicas import NOW, Replica, messages_of
+from .replicas import ATTEMPT, NOW, Replica, messages_of
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +150,7 @@ def _forked(life: Life) -> Death:
 
 
 if __name__ == "__main__":
+    journal.ATTEMPT = ATTEMPT  # as in the tests' own process
     for line in sys.stdin.buffer:
         death = _forked(msgspec.json.decode(line, type=Life))
         sys.stdout.buffer.write(msgspec.json.encode(death) + b"\n")

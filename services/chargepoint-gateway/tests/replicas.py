@@ -33,8 +33,13 @@ MINUTE = 60 * 10**9
 PIN = "#2468"
 CARD = "04A1B2C3"
 OTHERS_CARD = "04D1E2F3"
-# Seconds for a write, on a machine that has other things to do; tests of outages wait for it.
-PATIENCE = 4.0
+# Seconds for a write, and for one answer to it, on a machine that has other things to do: a write
+# that is answered later is made a second time, and the memory of who made it learns of it only
+# where it follows the stream.
+PATIENCE = 30.0
+ATTEMPT = 20.0
+# Seconds for a write of whom a test has wait through an outage.
+IMPATIENCE = 2.0
 GRACE = 0.02
 
 
@@ -45,6 +50,7 @@ class Replica:
         self,
         client: Client,
         *,
+        patience: float = PATIENCE,
         grace: float = GRACE,
         greeting: float = GREETING,
         operators: Operators | None = None,
@@ -65,7 +71,7 @@ class Replica:
             unknown=self.unknown.append,
             clock=lambda: self.now,
             operators=operators,
-            patience=PATIENCE,
+            patience=patience,
             grace=grace,
             greeting=greeting,
         )

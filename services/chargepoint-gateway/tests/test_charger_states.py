@@ -260,6 +260,7 @@ async def test_a_connected_charger_is_seen_over_grpc(tmp_path: Path) -> None:
         passwords=passwords,
         unknown=[].append,
         clock=lambda: NOW,
+        greeting=3600,  # the charger is told nothing but answers
     )
     chargers = OcppServer(gateway)
     await chargers.start("127.0.0.1:0")

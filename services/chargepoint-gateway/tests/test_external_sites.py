@@ -46,13 +46,21 @@ from chargekey_gateway.operators.question import Endpoint
 from chargekey_gateway.sessions import stream
 from chargekey_gateway.sessions.transactions import Phase
 
-from .operators.operator_server import OperatorServer, an_operator, answer, never
+from .operators.operator_server import (
+    Asked,
+    OperatorServer,
+    an_operator,
+    answer,
+    hang_up,
+    never,
+)
 from .replicas import CARD, NOW, OTHERS_CARD, SECRET, Replica, events_of
 
 KEY = "whsec_" + base64.b64encode(b"x" * 24).decode()
 APP_CODE = "APP:ABCD2345ABCD2345"
 NOBODYS = "DEADBEEF"  # of the operator's own customers, nobody here knows it
 BLOCKED = answer(b'{"allowed": "BLOCKED"}')
+LONG = 30.0  # seconds: longer than any test, so that no operator is unreachable but by itself
 
 
 @pytest.fixture
@@ -79,8 +87,8 @@ def manage(replica: Replica, *, policy: access.OnOperatorTimeout = "DENY") -> No
 
 
 @contextlib.asynccontextmanager
-async def asked_by(client: Client, volt: OperatorServer, *, deadline: float = 1.0) -> Any:
-    """Yield a gateway that asks volt."""
+async def asked_by(client: Client, volt: OperatorServer, *, deadline: float = LONG) -> Any:
+    """Yield a gateway that asks volt, and that asks no charger for anything by itself."""
 
     async def endpoint(_: str) -> Endpoint:
         return Endpoint("WEBHOOK", volt.url, KEY)
@@ -94,7 +102,7 @@ async def asked_by(client: Client, volt: OperatorServer, *, deadline: float = 1.
             clock=lambda: NOW,
             deadline=deadline,
         )
-        replica = Replica(client, operators=asking)
+        replica = Replica(client, operators=asking, greeting=3600)
         manage(replica)
         yield replica
 
@@ -400,7 +408,13 @@ async def test_while_an_operator_thinks_its_chargers_and_others_go_on(
     connect: Connect, volt: OperatorServer
 ) -> None:
     """What is asked later at a charger is answered before, and other sites notice nothing."""
-    volt.behave = never
+    seen = asyncio.Event()
+
+    async def thinks(question: Asked, writer: asyncio.StreamWriter) -> None:
+        await seen.wait()
+        await hang_up(question, writer)
+
+    volt.behave = thinks
     waiting, other = await connect("first"), await connect("second")
     asked = await waiting.send("Authorize", idTag=NOBODYS)
     await volt.has_been_asked(1)
@@ -410,6 +424,7 @@ async def test_while_an_operator_thinks_its_chargers_and_others_go_on(
     await other.send("Authorize", idTag=CARD)
     _, accepted = await other.next_answer()
     assert accepted["idTagInfo"]["status"] == "Accepted"
+    seen.set()
     late, refused = await waiting.next_answer()
     assert (late, refused["idTagInfo"]["status"]) == (asked, "Invalid")
 

@@ -24,6 +24,7 @@ from chargekey_common.published.chargers import (
     PinLockedOutAtInstallation,
 )
 from chargekey_common.published.envelope import Catalogue, PublishedEvent
+from chargekey_common.testing.streams import make_again
 from chargekey_common.testing.waiting import until
 from chargekey_gateway import lockouts
 from chargekey_gateway.announcer import CHARGERS_STREAM, declare_chargers_stream
@@ -36,6 +37,8 @@ from chargekey_gateway.sessions.keys import StartKeys
 from chargekey_gateway.sessions.running import RunningSessions
 from chargekey_gateway.view.entries import Charger
 from chargekey_gateway.view.view import View
+
+from .replicas import PATIENCE
 
 SECRET = b"a secret of 24 bytes, so"
 NOW = 1_800_000_000_000_000_000
@@ -70,6 +73,7 @@ class Replica:
             passwords=ChargerPasswords(SECRET),
             unknown=[].append,
             clock=clock,
+            patience=PATIENCE,
         )
         self.knows = self.gateway.lockouts.locked
         _fill(self.view)
@@ -263,10 +267,10 @@ def test_a_charger_that_is_moved_leaves_its_lockout_behind() -> None:
 def test_counting_keeps_no_charger_waiting() -> None:
     """A hundred wrong PINs and what follows from them, each in well under a millisecond."""
     here = offline()
-    began = time.perf_counter()
+    began = time.process_time()  # our own work: the machine has other things to do
     for number in range(1_000):
         here.types(f"#{number:04}", f"c{number % 12}")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 async def test_a_lockout_holds_at_every_replica_and_the_owner_is_told(
@@ -397,7 +401,7 @@ async def test_a_bucket_that_is_lost_is_filled_again(bus: Client, clock: Clock) 
         here.guesses()
         await here.gateway.lockouts.idle()
         await bus.jetstream().delete_stream(lockouts.STREAM)
-        await lockouts.declare_lockouts(bus.jetstream(), replicas=1)
+        await make_again(lambda: lockouts.declare_lockouts(bus.jetstream(), replicas=1))
         here.gateway.lockouts.tell_again()
         await here.gateway.lockouts.idle()
         async with running(bus, clock) as other:

@@ -16,6 +16,7 @@ from chargekey_common.process import Lifetime
 from chargekey_common.published import access
 from chargekey_common.published.envelope import Attributes, PublishedEvent, headers
 from chargekey_common.relay import END, GENERATION
+from chargekey_common.testing.streams import make_stream
 from chargekey_common.testing.waiting import SOON, until
 from chargekey_gateway import reading, snapshots
 from chargekey_gateway.guessing import MOST_AT_CHARGER
@@ -55,13 +56,12 @@ async def lifetime() -> AsyncIterator[Lifetime]:
 
 async def declare(client: Client, stream: str, generation: str, end: int) -> None:
     """Declare a service's stream as its relay does, with the end of its store at the start."""
-    await client.jetstream().add_stream(
-        StreamConfig(
-            name=stream.upper(),
-            subjects=[f"{stream}.v1.>"],
-            metadata={GENERATION: generation, END: str(end)},
-        )
+    config = StreamConfig(
+        name=stream.upper(),
+        subjects=[f"{stream}.v1.>"],
+        metadata={GENERATION: generation, END: str(end)},
     )
+    await make_stream(client.jetstream(), config)
 
 
 async def publish(client: Client, event: PublishedEvent, generation: str, number: int) -> None:

@@ -15,6 +15,8 @@ from structlog.testing import capture_logs
 
 from chargekey_common.keyed_ids import KeyedIds
 from chargekey_common.nats_server import NatsServer
+from chargekey_common.testing.streams import make_again
+from chargekey_common.testing.waiting import until
 from chargekey_gateway import kept_sessions, snapshots, streams
 from chargekey_gateway.kept_sessions import KeptSessions, declare_kept_sessions
 from chargekey_gateway.reconcile.seen import SavedSeen
@@ -338,7 +340,7 @@ async def test_a_start_does_without_what_nobody_answers_for(
 async def made_again(client: Client) -> None:
     js = client.jetstream()
     await js.delete_stream("SESSIONS")
-    await stream.declare(js, now=NOW, replicas=1)
+    await make_again(lambda: stream.declare(js, now=NOW, replicas=1))
     await tell(client, 3 * MANY)
 
 
@@ -484,10 +486,10 @@ async def test_nobody_waits_for_good_for_a_bus_that_is_away(
     place = await tell(bus, MANY)
     await KeptSessions(bus).put(written(tmp_path, of(1)), place)
     nats_server.stop()
-    monkeypatch.setattr(kept_sessions, "PATIENCE", 0.3)
-    monkeypatch.setattr(kept_sessions, "ATTEMPT", 0.1)
-    kept = KeptSessions(bus)
-    with capture_logs() as log:
+    with monkeypatch.context() as hurried, capture_logs() as log:
+        hurried.setattr(kept_sessions, "PATIENCE", 2.0)
+        hurried.setattr(kept_sessions, "ATTEMPT", 0.05)
+        kept = KeptSessions(bus)
         assert await kept.get(None) is None
         assert not await kept.wants(place)
         await kept.put(written(tmp_path, of(2)), place)
@@ -500,4 +502,5 @@ async def test_nobody_waits_for_good_for_a_bus_that_is_away(
     ]
     nats_server.start()
     monkeypatch.setattr(kept_sessions, "PATIENCE", 20.0)
-    assert await kept.get(None) == (place, of(1))
+    await until(lambda: bus.is_connected)
+    assert await KeptSessions(bus).get(None) == (place, of(1))

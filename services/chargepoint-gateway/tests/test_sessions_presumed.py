@@ -19,10 +19,10 @@ from chargekey_gateway.view.entries import Charger
 from .replicas import (
     CARD,
     GRACE,
+    IMPATIENCE,
     MINUTE,
     NOW,
     OTHERS_CARD,
-    PATIENCE,
     PIN,
     Replica,
     Replicas,
@@ -523,16 +523,19 @@ async def test_an_owner_ends_a_session_in_the_books(replicas: Replicas) -> None:
 async def test_without_nats_it_is_presumed_later(
     replicas: Replicas, nats_server: NatsServer
 ) -> None:
-    replica, _ = replicas
-    started = await replica.start()
-    nats_server.stop()
-    boots(replica)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(2 * PATIENCE):
+    started = await replicas[0].start()
+    replica = Replica(replicas[1].client, patience=IMPATIENCE)
+    async with following(replica) as caught_up:
+        await caught_up()
+        nats_server.stop()
+        boots(replica)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * IMPATIENCE):
+                await replica.gateway.presuming.idle()
+        nats_server.start()
+        async with asyncio.timeout(30):
             await replica.gateway.presuming.idle()
-    nats_server.start()
-    async with asyncio.timeout(30):
-        await replica.gateway.presuming.idle()
+        await caught_up()
     assert replica.running.get(started.transaction_id) is None
 
 

@@ -52,7 +52,7 @@ async def kept(
 
 
 async def _until(client: Client, stream: str, seen: Callable[[StreamInfo], bool]) -> StreamInfo:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 info = await client.jetstream().stream_info(stream)

@@ -70,7 +70,6 @@ class OperatorServer:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
-        self.connected = 0
 
     @property
     def url(self) -> str:
@@ -95,7 +94,6 @@ class OperatorServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
-        self.connected += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while not writer.is_closing():

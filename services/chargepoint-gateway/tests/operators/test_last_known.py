@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from chargekey_common.follower import Follower, Message
 from chargekey_common.process import cancel
 from chargekey_common.published.sessions import OperatorAnswer
+from chargekey_common.testing.streams import make_again
 from chargekey_gateway.operators import last_known
 from chargekey_gateway.operators.last_known import (
     FRESH,
@@ -119,7 +120,7 @@ async def test_a_bucket_that_was_lost_is_filled_again(bus: Client) -> None:
         answers.remember(KEY, ALLOWED, NOW)
         await answers.idle()
         await bus.jetstream().delete_stream(STREAM)
-        await declare_answers(bus.jetstream(), replicas=1)
+        await make_again(lambda: declare_answers(bus.jetstream(), replicas=1))
         answers.tell_again()
         await answers.idle()
         assert (await in_bucket(bus)).answer == ALLOWED

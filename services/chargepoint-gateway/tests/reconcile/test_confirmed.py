@@ -14,6 +14,7 @@ from chargekey_common import jetstream
 from chargekey_common.follower import Follower, Message
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.process import cancel
+from chargekey_common.testing.streams import make_again
 from chargekey_common.testing.waiting import until
 from chargekey_gateway.reconcile import confirmed
 from chargekey_gateway.reconcile.confirmed import (
@@ -107,7 +108,7 @@ async def test_a_bucket_that_was_lost_is_filled_again(buckets: Buckets) -> None:
     one.put("first", FIRST)
     await one.idle()
     await client.jetstream().delete_stream(confirmed.STREAM)
-    await declare_confirmed(client.jetstream(), replicas=1)
+    await make_again(lambda: declare_confirmed(client.jetstream(), replicas=1))
     one.tell_again()
     await one.idle()
     assert (await buckets.records()).of("first") == FIRST
