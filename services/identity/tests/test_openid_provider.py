@@ -328,6 +328,7 @@ async def test_those_who_come_after_do_not_wait_for_a_provider_that_hangs(
     provider: OpenIdProvider, server: OpenIdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openid_provider, "DEADLINE", 1.0)
+    monkeypatch.setattr(openid_provider, "PAUSE", 60.0)  # in which they all come
     server.hanging.clear()
     for _ in range(20):
         with pytest.raises(OpenIdUnavailableError):

@@ -351,10 +351,11 @@ def test_a_line_has_no_more_pins_than_a_user_may_have(world: World) -> None:
 
 def test_two_thousand_people_are_imported_in_a_moment(world: World) -> None:
     lines = [f"Ada,Number {n},,,,#{10_000 + n},{0x04A00000 + n:08X}," for n in range(2000)]
-    began = time.monotonic()
+    # Of the processor's time: others use the machine, too.
+    began = time.process_time()
     done = world.imported(*lines)
     assert done.position is not None
-    assert time.monotonic() - began < 25
+    assert time.process_time() - began < 25
 
 
 def test_codes_are_shown_once_recorded_and_for_nothing_else(world: World) -> None:

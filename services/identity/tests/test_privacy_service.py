@@ -319,10 +319,10 @@ async def test_an_erasure_is_pending_until_it_stands_in_the_ledger(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R20: a backup that is restored before that brings him back."""
-    monkeypatch.setattr("chargekey_identity.api.users.MARGIN", 2.0)  # the machine may be busy
+    monkeypatch.setattr("chargekey_identity.api.users.MARGIN", 29.5)  # the machine may be busy
     world.written.users.clear()
     request = privacy_pb2.EraseUserRequest(user_id=world.ada)
-    assert (await world.caller().EraseUser(request, timeout=2.5)).pending
+    assert (await world.caller().EraseUser(request, timeout=30)).pending
     assert world.keyring.is_destroyed(world.ada)
     erasing = asyncio.ensure_future(world.caller().EraseUser(request, timeout=60))
     world.written.add("somebody else", world.ada)
@@ -385,11 +385,11 @@ async def test_an_import_waits_for_the_permissions_it_proposes(world: World) -> 
 async def test_a_permission_that_takes_longer_is_said_to_be_pending(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chargekey_identity.api.users.MARGIN", 2.0)  # the machine may be busy
+    monkeypatch.setattr("chargekey_identity.api.users.MARGIN", 29.5)  # the machine may be busy
     world.access.granting.clear()
     table = f"{HEADER}\nMary,Jackson,,,,,,\n".encode()
     request = people_pb2.ImportPeopleRequest(installation_id="home", csv=table)
-    answer = await world.caller().ImportPeople(request, timeout=2.5)
+    answer = await world.caller().ImportPeople(request, timeout=30)
     assert (answer.imported, answer.pending, answer.access_position) == (True, True, "")
 
 

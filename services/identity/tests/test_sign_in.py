@@ -176,6 +176,13 @@ def link(identity: Identity, user_id: str) -> str:
     return identity.sign_in_links.issue(requested[-1], user_id).token
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let identity take its time to tell its keys: the machine may be busy."""
+    monkeypatch.setattr("chargekey_common.grpc.client.KEYS_DEADLINE", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_who_follows_his_link_is_known_to_every_service(
     identity: Identity, running: Running, tmp_path: Path
 ) -> None:
@@ -340,6 +347,7 @@ async def test_nobody_is_tried_as_who_could_not_be_calling(
     assert happened(identity, SignedInAs) == []
 
 
+@pytest.mark.usefixtures("patient")
 async def test_services_verify_by_the_keys_they_know_while_identity_is_away(
     identity: Identity, tmp_path: Path
 ) -> None:

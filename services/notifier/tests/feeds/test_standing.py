@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import pytest
+
 from chargekey_common.jetstream import Bus
 from chargekey_common.nats_server import NatsServer
 from chargekey_common.standing import Standing
@@ -25,8 +27,12 @@ async def behind(ask: Callable[[], Awaitable[Sequence[Standing]]], *expected: in
 
 
 async def test_the_feeds_tell_how_far_they_are_in_each_stream(
-    feeds: Feeds, streams: Streams, nats_server: NatsServer
+    feeds: Feeds,
+    streams: Streams,
+    nats_server: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("chargekey_common.standing.PATIENCE", 30.0)  # the machine may be busy
     async with projecting(feeds, nats_server) as projector:
         await until(lambda: projector.caught_up)
         await streams.tell(created())

@@ -195,7 +195,7 @@ class Program:
                 for message in await mine.fetch(number - len(documents), timeout=within):
                     assert message.headers is not None
                     assert message.headers["Content-Type"] == "application/cloudevents+json"
-                    await message.ack_sync()
+                    await message.ack_sync(timeout=20)
                     documents.append(message.data)
         finally:
             await mine.unsubscribe()
@@ -225,7 +225,10 @@ def program(nats_server: NatsServer) -> Connect:
             error_cb=on_error,
             reconnect_time_wait=0.05,
             max_reconnect_attempts=-1,
+            connect_timeout=20,
         )
+        # What it took to be let in is no error of what is done then.
+        errors.clear()
         try:
             yield Program(client, credential, errors)
         finally:

@@ -37,6 +37,12 @@ def start(msp: Msp, **changed: Any) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the gateway take its time to answer at once: the machine may be busy."""
+    monkeypatch.setattr(commands, "AT_ONCE", 30.0)
+
+
 async def result(msp: Msp) -> tuple[str, Any]:
     async with asyncio.timeout(20):
         return await msp.results.get()
@@ -61,6 +67,7 @@ async def test_a_start_is_answered_at_once_and_again_when_the_charger_has(
     assert (asked.token, asked.authorization_reference) == ("04A1B2C3", "volt-77")
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("named", ["volt-77", "", None])
 async def test_a_session_that_was_commanded_is_told_with_the_commands_token(
     here: Us, msp: Msp, named: str | None
@@ -93,6 +100,7 @@ async def test_a_session_that_was_commanded_is_told_with_the_commands_token(
     assert not [each for each in files if b"a-driver-of-volt" in each.read_bytes()]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_reference_is_that_of_one_token(here: Us, msp: Msp) -> None:
     """P51: else nobody could tell whom to bill."""
     secret = await here.registered()
@@ -120,6 +128,7 @@ async def test_sessions_are_stopped_and_connectors_unlocked(here: Us, msp: Msp) 
     assert (unlocked.charger_id, unlocked.connector) == (CHARGER, 1)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("refusal", "said"),
     [

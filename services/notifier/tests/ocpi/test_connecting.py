@@ -247,9 +247,10 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     here: Us, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P16: what else an operator sends is answered meanwhile, and its connection ends."""
-    monkeypatch.setattr(http, "PATIENCE", 0.05)
-    monkeypatch.setattr(http_server, "PATIENCE", 0.05)
     secret = await here.registered()
+    monkeypatch.setattr(http, "PATIENCE", 0.05)
+    # In which the head has to come, too.
+    monkeypatch.setattr(http_server, "PATIENCE", 1.0)
     reader, writer = await asyncio.open_connection("127.0.0.1", here.http.base_url.port)
     head = (
         "PUT /ocpi/cpo/2.2.1/tokens/NO/VLT/04A1B2C3 HTTP/1.1\r\nHost: here\r\n"

@@ -11,12 +11,15 @@ from chargekey_common.testing.waiting import until
 
 
 class Posted:
-    """One request, as it arrived."""
+    """One request, as it arrived; `connection` ends when its sender waits no longer."""
 
-    def __init__(self, line: str, headers: dict[str, str], body: bytes) -> None:
+    def __init__(
+        self, line: str, headers: dict[str, str], body: bytes, connection: asyncio.StreamReader
+    ) -> None:
         self.method, self.target, _ = line.split(" ")
         self.headers = headers
         self.body = body
+        self.connection = connection
 
     @property
     def number(self) -> int:
@@ -117,7 +120,7 @@ class EndpointServer:
                     pairs = [line.split(": ", 1) for line in head[1:] if line]
                     headers = {name.lower(): value for name, value in pairs}
                     body = await reader.readexactly(int(headers.get("content-length", 0)))
-                    posted = Posted(head[0], headers, body)
+                    posted = Posted(head[0], headers, body, reader)
                     self.posted.append(posted)
                     await self.behave(posted, writer)
                     await writer.drain()

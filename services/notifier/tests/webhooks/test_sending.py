@@ -22,7 +22,17 @@ from chargekey_notifier.webhooks import retrying, sending
 from chargekey_notifier.webhooks.retention import KEPT, Retention
 from chargekey_notifier.webhooks.store import Webhooks
 
-from .endpoint_server import an_endpoint, answer, drop_by_drop, endless, hang_up, in_turn, never
+from .endpoint_server import (
+    Behave,
+    Posted,
+    an_endpoint,
+    answer,
+    drop_by_drop,
+    endless,
+    hang_up,
+    in_turn,
+    never,
+)
 from .world import OFFLINE, REQUIRED, VOLT, WATT, World, a_world, command
 
 DAY = 24 * 3600 * 10**9
@@ -123,15 +133,24 @@ async def test_an_event_that_is_not_taken_holds_back_those_behind_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F23."""
-    monkeypatch.setattr(sending, "DEADLINE", 1.5)
+
+    def giving_the_next(seconds: float, behave: Behave) -> Behave:
+        async def so(posted: Posted, writer: asyncio.StreamWriter) -> None:
+            monkeypatch.setattr(sending, "DEADLINE", seconds)
+            await behave(posted, writer)
+
+        return so
+
+    # Short for those alone that are to run into it: an answer is waited for on a busy machine.
+    monkeypatch.setattr(sending, "DEADLINE", 30.0)
     async with an_endpoint() as endpoint, world.sending():
         endpoint.behave = in_turn(
             [
                 answer(500),
                 hang_up,
-                answer(302, "location: /elsewhere"),
+                giving_the_next(1.5, answer(302, "location: /elsewhere")),
                 never,
-                drop_by_drop,
+                giving_the_next(30.0, drop_by_drop),
                 answer(404),
             ],
             then=answer(204),
@@ -163,7 +182,7 @@ async def test_nobody_waits_for_an_endpoint_that_is_slow_or_dead(world: World) -
             world.tell(*[REQUIRED] * 3)
             world.tell(*[OFFLINE] * 3, partner_id=WATT)
             await until(lambda: sorted(well.numbers) == [1, 1, 2, 2, 3, 3])
-            assert slow.numbers == [1]
+            await slow.has(1)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -294,14 +313,28 @@ async def test_a_webhook_begins_behind_what_the_feed_held_and_ends_with_its_remo
 async def test_a_request_ends_with_its_webhook(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "DEADLINE", 1.5)
+    gone = asyncio.Event()
+
+    async def until_gone(posted: Posted, _: asyncio.StreamWriter) -> None:
+        """Say nothing, and note that nobody waits for it any more."""
+        try:
+            await posted.connection.read()
+        finally:
+            gone.set()
+
+    # By itself it would not end while it is waited for here.
+    monkeypatch.setattr(sending, "DEADLINE", 60.0)
     async with an_endpoint() as endpoint, world.sending():
-        endpoint.behave = never
+        endpoint.behave = until_gone
         first = world.create(endpoint.url)
         world.tell(REQUIRED)
         await endpoint.has(1)
         world.webhooks.change(command(), first, enabled=False)
-        # Its time is over later.
+        async with asyncio.timeout(30):
+            await gone.wait()
+        # What was to be told of it is told by when another's time is over.
+        monkeypatch.setattr(sending, "DEADLINE", 1.5)
+        endpoint.behave = never
         second = world.create(endpoint.url)
         await until(lambda: world.results(second) == ["timeout"])
         assert world.results(first) == []
@@ -324,7 +357,7 @@ async def test_a_secret_that_cannot_be_opened_is_told_and_a_new_one_mends_it(
 async def test_what_it_says_beside_its_status_is_not_read_to_the_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "DEADLINE", 2.0)
+    monkeypatch.setattr(sending, "DEADLINE", 20.0)
     async with an_endpoint() as endpoint, world.sending():
         endpoint.behave = endless
         webhook_id = world.create(endpoint.url)

@@ -73,7 +73,8 @@ class World:
 
     @contextlib.asynccontextmanager
     async def sending(self) -> AsyncIterator[WebhookSender]:
-        async with Outgoing(deadline=5.0, anywhere=self._anywhere) as outgoing:
+        # What ends a request is the sender's deadline, and not that of one of its steps.
+        async with Outgoing(deadline=60.0, anywhere=self._anywhere) as outgoing:
             sender = WebhookSender(self.webhooks, self.feeds, outgoing, clock=self.clock)
             running = asyncio.create_task(sender.run())
             try:
