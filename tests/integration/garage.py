@@ -15,6 +15,8 @@ from chargekey.history.v1 import history_pb2
 from chargekey.identity.v1 import identifications_pb2, users_pb2
 from chargekey_stack.client import Client
 
+from .outages import PATIENCE, insist
+
 CHARGER = "CP-1"
 
 Seen = TypeVar("Seen")
@@ -65,12 +67,14 @@ async def create_garage(client: Client, pin: str, identity: str = CHARGER) -> Ga
 async def authorize(
     client: Client, pin: str, *at_least: str, identity: str = CHARGER
 ) -> gateway_pb2.AuthorizeResponse:
-    """Ask the gateway, and why."""
-    return await client.gateway.Authorize(
-        gateway_pb2.AuthorizeRequest(
-            ocpp_identity=identity, code=pin, explain=True, at_least=at_least
-        )
+    """Ask the gateway, and why; with `at_least` again until its view includes that."""
+    request = gateway_pb2.AuthorizeRequest(
+        ocpp_identity=identity, code=pin, explain=True, at_least=at_least
     )
+    if not at_least:
+        return await client.gateway.Authorize(request)
+    async with asyncio.timeout(PATIENCE):
+        return await insist(client.gateway.Authorize, request)
 
 
 async def sessions(client: Client, installation_id: str = "") -> Sequence[history_pb2.Session]:

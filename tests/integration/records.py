@@ -1,10 +1,12 @@
-"""What a store and its stream hold, read past the services, to be compared."""
+"""What stores, streams and files hold, read past the services."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 
 import nats.errors
 from eventsourcing.persistence import Notification
@@ -21,6 +23,22 @@ PRIVATE = ("access.v1.credential.", "identity.v1.key.")
 
 Rows = Sequence[tuple[int, str]]
 """Of each event its number and the hash of its record, in order."""
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return what every file below holds; one that goes meanwhile holds nothing."""
+    found = {}
+    for folder, _, names in os.walk(directory, onerror=_pass_over_gone):
+        for file in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):
+                if file.is_file():
+                    found[str(file)] = file.read_bytes()
+    return found
+
+
+def _pass_over_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def stored(data: DataDirectory, service: str) -> Rows:

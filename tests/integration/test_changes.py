@@ -71,7 +71,7 @@ async def test_owners_are_told_who_did_what_and_people_what_was_done_to_them(
             )
         )
     async with connected(data, as_=owner) as hers, connected(data, as_=driver) as his:
-        await hers.permissions.ChangePermission(
+        changed = await hers.permissions.ChangePermission(
             permissions_pb2.ChangePermissionRequest(
                 permission_id=permission, valid_until="2199-01-01"
             )
@@ -108,7 +108,9 @@ async def test_owners_are_told_who_did_what_and_people_what_was_done_to_them(
         own = [event for event, _ in await changes(his, "identity", f"user:{driver}")]
         assert {"PendingUserAdded", "SignedInAs", "CodeRevealed"} <= set(own)
         # His own past, wherever it was, and nobody else's.
-        await authorize(client, "#5678", added.position, identity=CHARGER)
+        at = [*garage.positions, *(each.position for each in given.values())]
+        at += [changed.position, added.position]
+        await authorize(client, "#5678", *at, identity=CHARGER)
         async with simulated_charger(system.ocpp, CHARGER, garage.password) as charger:
             await charger.boot()
             await charger.start("#5678")

@@ -42,7 +42,7 @@ from chargekey_stack.system import System
 
 from .garage import CHARGER, Garage, authorize, create_garage, eventually, sessions
 from .post import mailed
-from .records import messages
+from .records import contents, messages
 
 # Nothing that turns up by chance, in any case or spelling.
 NAMES = ("Xantippe", "Quackenbush", "Wilhelmina", "Featherstone")
@@ -80,11 +80,6 @@ def forms(keyed_id: str) -> Iterator[bytes]:
     yield bytes.fromhex(keyed_id)
     yield keyed_id.encode()
     yield from disguises(keyed_id)
-
-
-def content(directory: Path) -> dict[str, bytes]:
-    """Return the content of every file below."""
-    return {str(file): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
 def found(everything: dict[str, bytes], two: Two) -> list[tuple[str, str]]:
@@ -245,7 +240,7 @@ async def assert_the_rest_adds_up(system: System, client: Client, two: Two) -> N
 
 async def gone_from_mail(data: DataDirectory, two: Two) -> None:
     async def left() -> list[tuple[str, str]]:
-        return await asyncio.to_thread(lambda: found(content(data.mail), two))
+        return await asyncio.to_thread(lambda: found(contents(data.mail), two))
 
     await eventually(left, lambda seen: not seen)
 
@@ -261,14 +256,14 @@ async def test_nothing_readable_of_the_erased_is_left_anywhere_and_a_backup_brin
     data = DataDirectory(tmp_path / "data")
     async with running(data, tell=print) as system, connected(data) as client:
         two = await live(data, system, client)
-        before = await asyncio.to_thread(content, data.path)
+        before = await asyncio.to_thread(contents, data.path)
         kinds = {Path(name).suffix for name, _ in found(before, two)}
         assert {".eml", ".blk"} <= kinds  # so looking finds something
     databases = _backed_up(data, tmp_path)
     async with running(data, tell=print) as system, connected(data) as client:
         await erase(system, client, two)
         await gone_from_mail(data, two)
-    assert found(await asyncio.to_thread(content, data.path), two) == []
+    assert found(await asyncio.to_thread(contents, data.path), two) == []
     # Everything is rebuilt from what is left, and nothing comes back.
     async with running(data, tell=print) as system, connected(data) as client:
         await assert_the_rest_adds_up(system, client, two)
@@ -284,7 +279,7 @@ async def test_nothing_readable_of_the_erased_is_left_anywhere_and_a_backup_brin
         assert await restored.wait() == 0
     async with running(data, tell=print) as system, connected(data) as client:
         await assert_the_rest_adds_up(system, client, two)
-    assert found(await asyncio.to_thread(content, data.path), two) == []
+    assert found(await asyncio.to_thread(contents, data.path), two) == []
 
 
 async def test_nothing_readable_of_the_erased_is_left_in_postgresql(
@@ -297,7 +292,7 @@ async def test_nothing_readable_of_the_erased_is_left_in_postgresql(
         await erase(system, client, two)
         await gone_from_mail(data, two)
         await assert_the_rest_adds_up(system, client, two)
-    everything = await asyncio.to_thread(content, data.path)
+    everything = await asyncio.to_thread(contents, data.path)
     everything |= await asyncio.to_thread(_dump, database)
     assert len([name for name in everything if name.startswith("identity.")]) > 3
     assert found(everything, two) == []

@@ -266,6 +266,20 @@ class Partner:
         assert len({each["id"] for each in documents}) == len(documents)
         return found
 
+    async def has_noted(self, feed: Sequence[bytes]) -> None:
+        """Return once the notifier knows that its posts were taken: none of them comes again."""
+        request = webhooks_pb2.ListWebhooksRequest(partner_id=self.id)
+
+        async def delivered() -> str:
+            webhooks = (await insist(self.client.webhooks.ListWebhooks, request)).webhooks
+            [sequence] = [
+                each.delivered_sequence for each in webhooks if each.url.endswith("/taking")
+            ]
+            return str(sequence)
+
+        last = json.loads(feed[-1])["sequence"]
+        await eventually(delivered, last.__eq__, PATIENCE)
+
     async def has_mailed_once(self, *, kills: int) -> None:
         """Return once all who were invited have their mail, and nobody has another one."""
 
@@ -330,6 +344,7 @@ async def test_a_notifier_killed_anywhere_tells_every_door_everything_in_order(
         for door in doors:
             await door.has_taken(len(feed))
             door.is_whole(feed, repeats=len(outages.struck))
+        await here.has_noted(feed)
         assert posted.taken_beside
         await here.has_mailed_once(kills=len(outages.struck))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import uuid
 
 from chargekey.access.v1 import permissions_pb2
 from chargekey.identity.v1 import invitations_pb2, people_pb2
 from chargekey_stack.client import Client
 from chargekey_stack.data_directory import DataDirectory
 
-from .garage import authorize, create_garage
+from .garage import authorize, create_garage, eventually
 from .post import mailed
 
 CHARGER = "CP-TABLE"
@@ -28,8 +29,13 @@ async def test_whoever_is_in_the_table_charges_and_whoever_is_blocked_does_not(
     """All of them in one save; permissions follow before the answer; invitations go out (R7)."""
     garage = await create_garage(client, "#1234", CHARGER)
     home = garage.installation_id
-    request = people_pb2.ImportPeopleRequest(installation_id=home, csv=TABLE.encode())
-    done = await client.people.ImportPeople(request)
+    # The same command asked again waits again for the permissions that follow.
+    request = people_pb2.ImportPeopleRequest(
+        command_id=str(uuid.uuid4()), installation_id=home, csv=TABLE.encode()
+    )
+    done = await eventually(
+        lambda: client.people.ImportPeople(request), lambda answer: not answer.pending
+    )
     assert (done.imported, done.pending) == (True, False)
     assert not any(line.refusal_code for line in done.lines)
     at = (*garage.positions, done.position, done.access_position)

@@ -17,6 +17,7 @@ from chargekey_stack.simulator import simulated_charger
 from chargekey_stack.supervisor import running
 
 from .garage import CHARGER, authorize, create_garage, eventually, refusals, sessions
+from .records import contents
 
 # Long enough not to turn up by chance in a position, a time or a random id.
 FIRST, SECOND, UNKNOWN = "#83520417", "#61974508", "#27406193"
@@ -50,11 +51,6 @@ def metrics() -> dict[str, bytes]:
     return found
 
 
-def finds(directory: Path, when: str = "") -> dict[str, bytes]:
-    """Return the content of every file below."""
-    return {f"{when}{file}": file.read_bytes() for file in directory.rglob("*") if file.is_file()}
-
-
 async def test_a_pin_is_in_no_file_no_log_no_stream_and_no_metric(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path / "data")
     async with running(data, tell=print) as system, connected(data) as client:
@@ -81,10 +77,11 @@ async def test_a_pin_is_in_no_file_no_log_no_stream_and_no_metric(tmp_path: Path
         await eventually(lambda: sessions(client), bool)
         await eventually(lambda: refusals(client), lambda found: len(found) > 1)
         # Write-ahead logs are gone when all has ended.
-        everything = await asyncio.to_thread(finds, data.path, "running ")
+        running_still = await asyncio.to_thread(contents, data.path)
         told = await asyncio.to_thread(metrics)
         assert len(told) == len(("access", "identity", "gateway", "history", "notifier", "portal"))
-    everything |= told | await asyncio.to_thread(finds, data.path)
+    everything = {f"running {name}": held for name, held in running_still.items()}
+    everything |= told | await asyncio.to_thread(contents, data.path)
     for kind in (".db", ".db-wal", ".blk", ".log", "/metrics"):
         assert any(name.endswith(kind) for name in everything)
     for pin in (FIRST, SECOND, UNKNOWN):

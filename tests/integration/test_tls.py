@@ -115,8 +115,9 @@ class Wires:
     def replace_all(self) -> tuple[Path, Path]:
         """Put new files in the place of the old ones; return a client's of the new authority."""
         anew = Authority(self.directory / "anew", "theirs")
-        self.ours.sign("gateway", san="localhost", usages=SERVERS)
         anew.file.replace(self.theirs.file)
+        # Last: whoever is shown it knows that everything else is new as well.
+        self.ours.sign("gateway", san="localhost", usages=SERVERS)
         return self.client_certificate(anew)
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from chargekey.gateway.v1 import convergence_pb2
 from chargekey.identity.v1 import users_pb2
 from chargekey_common import tracing
 from chargekey_common.testing.collector import Collector, Seen, collecting
 from chargekey_common.testing.waiting import until
-from chargekey_stack.client import connected
+from chargekey_stack.client import Client, connected
 from chargekey_stack.data_directory import DataDirectory
 from chargekey_stack.simulator import simulated_charger
 from chargekey_stack.supervisor import running
 
-from .garage import CHARGER, authorize, create_garage
+from .garage import CHARGER, Garage, authorize, create_garage, eventually
+from .outages import PATIENCE
 
 PIN = "#2468"
 
@@ -41,6 +43,24 @@ async def follows(collector: Collector, service: str, name: str, cause: Seen) ->
     assert span.trace != cause.trace
     assert span.parent == ""
     return span
+
+
+async def block(client: Client, garage: Garage) -> None:
+    """Block who charges, once the gateway has nothing to do at the charger.
+
+    What it is doing there already it goes on with, and stops the charger, in the trace in which
+    that began.
+    """
+    request = convergence_pb2.ListConvergenceRequest(charger_id=garage.charger_id)
+
+    async def look() -> convergence_pb2.Convergence:
+        [charger] = (await client.convergence.ListConvergence(request)).chargers
+        return charger
+
+    await eventually(
+        look, lambda seen: seen.HasField("converged_at") and not seen.pending, PATIENCE
+    )
+    await client.users.BlockUser(users_pb2.BlockUserRequest(user_id=garage.user_id))
 
 
 async def test_a_request_is_followed_through_every_service(
@@ -90,13 +110,13 @@ async def test_a_request_is_followed_through_every_service(
                 await follows(collector, "history", "read SESSIONS", start)
 
                 # A reaction of another service.
-                await client.users.BlockUser(users_pb2.BlockUserRequest(user_id=garage.user_id))
+                await block(client, garage)
                 blocking = await one(collector, "identity", "identity.BlockUser")
                 await follows(collector, "notifier", "notifier-on-user-blocked", blocking)
                 stopping = await follows(
                     collector, "chargepoint-gateway", "read IDENTITY", blocking
                 )
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     assert await charger.stopped() == "Remote"
 
             # A page: a trace of its own, whatever whoever asks for it says.

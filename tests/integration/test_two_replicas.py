@@ -28,12 +28,12 @@ from chargekey_stack.system import System
 from chargekey_stack.words import VERDICTS
 
 from .garage import CHARGER, Garage, create_garage, eventually
+from .outages import PATIENCE, insist
 
 PIN, WRONG, CARD = "#2468", "#9999", "04A1B2C3D4E5F6"
 OTHER = "CP-2"
 MOST_WRONG = 5  # within ten minutes, at a charger
 RACES = 3
-PATIENCE = 60.0
 
 
 class Replica:
@@ -47,9 +47,9 @@ class Replica:
 
     async def knows(self, positions: Sequence[str]) -> None:
         """Return once its view includes these."""
-        await self.gateway.Authorize(
-            gateway_pb2.AuthorizeRequest(ocpp_identity=CHARGER, code=PIN, at_least=positions)
-        )
+        asked = gateway_pb2.AuthorizeRequest(ocpp_identity=CHARGER, code=PIN, at_least=positions)
+        async with asyncio.timeout(PATIENCE):
+            await insist(self.gateway.Authorize, asked)
 
     async def says(self, code: str) -> str:
         """Return why the charger would be told what, and leave no trace."""

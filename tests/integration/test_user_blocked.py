@@ -19,6 +19,7 @@ from chargekey_stack.simulator import simulated_charger
 from chargekey_stack.system import System
 
 from .garage import authorize, create_garage, eventually, refusals, sessions
+from .outages import PATIENCE
 
 CHARGER = "CP-BLOCKED"
 PIN = "#2468"
@@ -44,7 +45,7 @@ async def test_a_blocked_user_is_stopped_and_refused_with_the_reason(
     assert accepted.identification_id == garage.identification_id
 
     async with simulated_charger(
-        system.ocpp, CHARGER, garage.password, meter_interval=0.05
+        system.ocpp, CHARGER, garage.password, meter_interval=0.5
     ) as charger:
         await charger.boot()
         assert await charger.authorize(PIN) == "Accepted"
@@ -61,7 +62,7 @@ async def test_a_blocked_user_is_stopped_and_refused_with_the_reason(
         assert not mails(data, garage.user_id)
 
         blocked = await client.users.BlockUser(pb.BlockUserRequest(user_id=garage.user_id))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await charger.stopped() == "Remote"
         [session] = await eventually(
             lambda: sessions(client, home), lambda found: found[0].HasField("ended_at")
