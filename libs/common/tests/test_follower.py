@@ -71,7 +71,7 @@ async def test_every_message_arrives_once_and_in_order_across_many_pulls(things:
     follower = Follower(things, "THINGS", seen.handle)
     async with running(follower):
         assert await seen.wait(count) == [str(number).encode() for number in range(count)]
-        await asyncio.wait_for(follower.caught_up.wait(), 5)
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
         assert [message.sequence for message in seen.messages] == list(range(1, count + 1))
 
 
@@ -85,7 +85,7 @@ async def test_following_starts_behind_the_given_sequence(things: Client) -> Non
 async def test_an_empty_stream_is_caught_up_with_at_once(things: Client) -> None:
     follower = Follower(things, "THINGS", Seen().handle)
     async with running(follower):
-        await asyncio.wait_for(follower.caught_up.wait(), 5)
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
 
 
 async def test_an_empty_stream_that_counts_from_a_high_number_is_caught_up_with_at_once(
@@ -95,7 +95,7 @@ async def test_an_empty_stream_that_counts_from_a_high_number_is_caught_up_with_
     await js.add_stream(StreamConfig(name="THINGS", subjects=["things.>"], first_seq=1000))
     follower = Follower(nats_client, "THINGS", Seen().handle)
     async with running(follower):
-        await asyncio.wait_for(follower.caught_up.wait(), 5)
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
 
 
 async def test_a_stream_that_ends_on_other_subjects_is_caught_up_with(things: Client) -> None:
@@ -103,7 +103,7 @@ async def test_a_stream_that_ends_on_other_subjects_is_caught_up_with(things: Cl
     await things.jetstream().publish("things.other", b"")
     follower = Follower(things, "THINGS", Seen().handle, after=2, subjects=["things.one"])
     async with running(follower):
-        await asyncio.wait_for(follower.caught_up.wait(), 5)
+        await asyncio.wait_for(follower.caught_up.wait(), 30)
 
 
 async def test_a_stream_that_is_made_later_is_waited_for(nats_client: Client) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chargekey_common.host_names import AT_ONCE, EACH, KEPT, Names
+from chargekey_common.testing.waiting import until
 
 ADDRESS = ipaddress.ip_address("93.184.216.34")
 PATIENCE = 30  # seconds
@@ -127,6 +128,8 @@ async def test_who_names_slow_ones_waits_alone_and_for_his_own(server: NameServe
     async with asyncio.timeout(PATIENCE):
         assert list(await names.addresses("watt", "watt")) == [ADDRESS]
         assert not his.done()
+        # Threads ask, each in its own time.
+        await until(lambda: len(server.asked) >= EACH + 1)
         assert len(server.asked) == EACH + 1
         server.go_on.set()
         assert all(list(found) == [ADDRESS] for found in await asyncio.gather(his, *asking))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -41,6 +43,7 @@ class Served:
 
     async def _much(self, _: Request) -> Response:
         self.asked += 1
+        await self.turn.wait()
         return PlainTextResponse("x" * (1 << 26))
 
     @asynccontextmanager
@@ -67,6 +70,49 @@ async def served() -> AsyncIterator[Served]:
         server.turn.set()
         well = await lifetime.close()
     assert well
+
+
+class Patience:
+    """That of all connections, which is over when the test says so, and not before."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[asyncio.TimerHandle, Callable[..., object], Any]] = []
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> Any:
+        """Return `loop` as a connection is to see it."""
+
+        def call_later(
+            delay: float, callback: Callable[..., object], *args: Any
+        ) -> asyncio.TimerHandle:
+            if delay != http_server.PATIENCE:
+                return loop.call_later(delay, callback, *args)
+            handle = loop.call_later(1000, callback, *args)
+            self._waiting.append((handle, callback, args))
+            return handle
+
+        return SimpleNamespace(call_later=call_later, create_task=loop.create_task)
+
+    def over(self) -> int:
+        """Do what was to be done then; return how much that was."""
+        due = [each for each in self._waiting if not each[0].cancelled()]
+        self._waiting.clear()
+        for handle, callback, args in due:
+            handle.cancel()
+            callback(*args)
+        return len(due)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    patience = Patience()
+    begin = http_server._Connection.__init__  # noqa: SLF001 - nobody else is told when it ends
+
+    def seen(self: Any, *args: Any, **how: Any) -> None:
+        begin(self, *args, **how)
+        self.loop = patience.of(self.loop)
+
+    monkeypatch.setattr(http_server._Connection, "__init__", seen)  # noqa: SLF001 - as above
+    return patience
 
 
 async def answer(reader: asyncio.StreamReader) -> bytes:
@@ -100,7 +146,6 @@ async def test_a_connection_on_which_no_head_of_a_request_comes_is_closed(
 
 async def test_what_comes_byte_by_byte_has_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """F31: also the second head of a connection, which no keep-alive counts the time of."""
-    monkeypatch.setattr(http_server, "PATIENCE", 0.2)
 
     async def drip(writer: asyncio.StreamWriter) -> None:
         while True:
@@ -108,8 +153,11 @@ async def test_what_comes_byte_by_byte_has_no_longer(monkeypatch: pytest.MonkeyP
             await asyncio.sleep(0.01)
 
     async with served() as server, server.connection() as (reader, writer):
-        server.turn.set()
         writer.write(WHOLE)
+        await until(lambda: server.asked == 1)
+        # Not before: the first head may take its time to come.
+        monkeypatch.setattr(http_server, "PATIENCE", 0.2)
+        server.turn.set()
         assert b" 200 " in await answer(reader)
         writer.write(BEGUN)
         dripping = asyncio.create_task(drip(writer))
@@ -121,23 +169,23 @@ async def test_a_body_that_is_still_coming_once_it_is_answered_has_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """F31."""
-    monkeypatch.setattr(http_server, "PATIENCE", 0.05)
     async with served() as server, server.connection() as (reader, writer):
-        server.turn.set()
         writer.write(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\nx")
+        await until(lambda: server.asked == 1)
+        monkeypatch.setattr(http_server, "PATIENCE", 0.05)
+        server.turn.set()
         assert b" 200 " in await answer(reader)
         writer.write(b"x")
         assert await rest(reader) == b""
 
 
-async def test_who_is_being_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_being_answered_is_waited_for(patience: Patience) -> None:
     """F31: a stream lasts, and its connection takes another request after it."""
-    monkeypatch.setattr(http_server, "PATIENCE", 0.05)
     async with served() as server, server.connection() as (reader, writer):
         writer.write(WHOLE)
         await until(lambda: server.asked == 1)
         async with server.connection() as (later, _):
-            # Begun later, so its time is over later.
+            await until(patience.over)
             assert await rest(later) == b""
         server.turn.set()
         assert b" 200 " in await answer(reader)
@@ -170,22 +218,47 @@ async def test_one_connection_too_many_is_closed_and_the_others_go_on(
 async def test_who_does_not_read_his_answer_is_waited_for_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_server, "PATIENCE", 0.2)
     async with served() as server, server.connection() as (reader, writer):
         reader._limit = 1  # type: ignore[attr-defined] # noqa: SLF001 - reads no more than it is asked to
         writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\n\r\n")
         open_ones = server.http._server.server_state.connections  # noqa: SLF001 - who is still there
         await until(lambda: server.asked == 1)
+        monkeypatch.setattr(http_server, "PATIENCE", 0.2)
+        server.turn.set()
         await until(lambda: not open_ones)
-        got = b""
+        got = 0
         with contextlib.suppress(ConnectionResetError):
-            got = await reader.read()
-        assert len(got) < 1 << 26
+            while some := await reader.read(1 << 16):
+                got += len(some)
+        assert got < 1 << 26
 
 
-async def test_who_reads_slowly_and_reads_gets_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "PATIENCE", 5.0)
+async def test_who_reads_slowly_and_reads_gets_it_whole(patience: Patience) -> None:
+    """So much of it each time that nobody would wait any longer for who reads less."""
     async with served() as server, server.connection() as (reader, writer):
         writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        server.turn.set()
         async with asyncio.timeout(30):
-            assert len(await reader.read()) > 1 << 26
+            got = len(await reader.readuntil(b"\r\n\r\n"))
+            [connection] = server.http._server.server_state.connections  # noqa: SLF001 - as above
+            unsent = connection.transport.get_write_buffer_size
+            await until(unsent)
+            for _ in range(3):
+                before = unsent()
+                while unsent() > before - http_server.LEAST_READ:
+                    got += len(await reader.readexactly(1 << 16))
+                await until(patience.over)
+            assert got + len(await reader.read()) > 1 << 26
+
+
+async def test_who_reads_too_little_at_a_time_is_waited_for_no_longer(
+    patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F31: a byte now and then holds no connection for good."""
+    monkeypatch.setattr(http_server, "LEAST_READ", 1 << 26)
+    async with served() as server, server.connection() as (reader, writer):
+        writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        server.turn.set()
+        got = len(await reader.readuntil(b"\r\n\r\n"))
+        await until(patience.over)
+        assert got + len(await rest(reader)) < 1 << 26

@@ -11,6 +11,7 @@ import pytest
 from chargekey_common.leadership import lead
 from chargekey_common.postgres import Postgres
 from chargekey_common.process import cancel
+from chargekey_common.testing.waiting import SOON
 
 WITHIN = 20
 
@@ -56,7 +57,9 @@ async def test_one_works_and_when_it_ends_another(postgres: Postgres) -> None:
             assert work.doing == {leader}
             task = replicas.pop(leader)
             await cancel(task)
-    assert await sessions(postgres) == []
+        # The server ends a session that was closed when it gets to it.
+        while await sessions(postgres):
+            await asyncio.sleep(SOON)
 
 
 async def test_work_is_ended_when_the_session_is_lost_and_begun_again(postgres: Postgres) -> None:

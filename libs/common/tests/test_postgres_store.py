@@ -152,14 +152,18 @@ def test_a_closed_store_listens_no_longer(
     open_postgres_store: OpenStore, postgres: Postgres
 ) -> None:
     """It is not left to the end of the patience for it."""
+    before = threading.enumerate()  # another test's may be about to end
     store = open_postgres_store()
-    [listening] = [each for each in threading.enumerate() if each.name == "listen"]
+    [listening] = [
+        each for each in threading.enumerate() if each.name == "listen" and each not in before
+    ]
     there = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'idle'"
     listen = f'LISTEN "{postgres.schema}_shelves_saved"'
     with postgres.connect() as looking:
         while not looking.execute(there, (listen,)).fetchall():
             assert listening.is_alive()
     store.close()
+    listening.join(30)
     assert not listening.is_alive()
 
 
@@ -202,6 +206,8 @@ def test_a_locked_table_is_waited_for_some_seconds_and_then_unavailable(
     open_postgres_store: OpenStore, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chargekey_common.eventstore.postgres.TABLE_WAIT", 0.001)
+    # Every attempt that fails closes its connection, and others have yet to be opened.
+    monkeypatch.setattr("chargekey_common.eventstore.postgres.CONNECTION_WAIT", 20)
     monkeypatch.setattr("eventsourcing.utils.sleep", lambda _: None)
     shelves = Shelves(open_postgres_store())
     table = SQL("{}.stored_events").format(Identifier(f"{postgres.schema}_shelves"))

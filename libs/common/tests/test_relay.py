@@ -206,8 +206,12 @@ async def test_two_relays_of_one_store_publish_every_event_once(
 
 
 async def test_whoever_ends_waits_until_all_that_is_stored_is_told(
-    nats_client: Client, nats_server: NatsServer, open_store: OpenStore
+    nats_client: Client,
+    nats_server: NatsServer,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("chargekey_common.relay.FINISH", 60)
     shelves = Shelves(open_store())
     relay = Relay(nats_client, shelves.store, publication)
     async with running(relay):

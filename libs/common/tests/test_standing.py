@@ -35,6 +35,12 @@ from .shelves import ShelfLabelled, Shelves, publication
 OTHER = "0123456789abcdef"
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no server that is slow for one that is silent."""
+    monkeypatch.setattr("chargekey_common.standing.PATIENCE", 30)
+
+
 @asynccontextmanager
 async def running(work: Follower | Relay | Reactions) -> AsyncIterator[None]:
     task = asyncio.create_task(work.run())
@@ -69,6 +75,7 @@ async def fill(client: Client, subject: str, count: int) -> None:
         await client.jetstream().publish(subject, b"")
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_follower_is_behind_by_what_it_has_not_handled(nats_client: Client) -> None:
     """What was delivered to it counts until it is handled, and what it does not read never."""
     await nats_client.jetstream().add_stream(
@@ -121,6 +128,7 @@ async def test_a_follower_tells_what_it_knows_while_the_bus_is_away(
     assert away == Standing("past", "THINGS", applied=2, moved_at=known.moved_at)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_relay_is_behind_by_what_the_stream_does_not_tell(
     nats_client: Client, open_store: OpenStore
 ) -> None:
@@ -142,6 +150,7 @@ async def test_a_relay_is_behind_by_what_the_stream_does_not_tell(
     assert done.moved_at > 0
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_stream_of_another_generation_tells_nothing_of_this_store(
     nats_client: Client, open_store: OpenStore
 ) -> None:

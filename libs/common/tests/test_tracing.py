@@ -115,12 +115,16 @@ async def test_what_a_request_records_carries_its_trace_to_who_publishes_and_who
         with use_span(later := tracing.request("label another"), end_on_exit=True):
             await asyncio.to_thread(shelves.label, Context("me", "e"), shelf_id="t", label="y")
         # Whoever exports may have lost another test's collector, and rests before it asks again.
-        await until(lambda: len(collector.find("shelves", "read SHELVES")) == 1, within=80)
+        await until(lambda: collector.find("shelves", "read SHELVES"), within=80)
         await until(lambda: len(collector.find("shelves", "publish SHELVES")) == 2)
         await cancel(following)
 
-    [read] = collector.find("shelves", "read SHELVES")
-    assert read.after == (f"{later.get_span_context().span_id:016x}",), "live, and not read again"
+    # Its private message and its event are read together, or one after the other.
+    read = collector.find("shelves", "read SHELVES")
+    assert len(read) <= 2
+    assert {each.after for each in read} == {(f"{later.get_span_context().span_id:016x}",)}, (
+        "live, and not read again"
+    )
     published = collector.find("shelves", "publish SHELVES")
     assert [each.after for each in published] == [
         (f"{span.get_span_context().span_id:016x}",),
@@ -169,16 +173,19 @@ async def test_what_an_exception_says_is_not_told(collector: Collector) -> None:
 
     with pytest.raises(ValueError, match="#2468"):
         fail()
-    await until(lambda: collector.spans)
+    # As above: whoever exports may be resting.
+    await until(lambda: collector.spans, within=80)
     assert collector.spans[0].failed
     assert b"#2468" not in collector.raw
 
 
 LIVE = """
+import time
 from opentelemetry.trace import use_span
 from chargekey_common import process, tracing
 from chargekey_common.telemetry import observe
 async def start(lifetime):
+    print(time.monotonic(), flush=True)
     observe(lifetime, "example", "INFO")
     with use_span(tracing.request("work"), end_on_exit=True):
         pass
@@ -190,21 +197,23 @@ process.run(start)
 def test_a_collector_that_does_not_answer_holds_up_no_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
         ended = subprocess.run(
             [sys.executable, "-c", LIVE],
             env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint},
+            stdout=subprocess.PIPE,
             check=False,
             timeout=60,
         )
     assert ended.returncode == 0
-    assert time.monotonic() - began < 4 * LAST_TRACES
+    # By its own word, on the machine's clock: what it imports takes its time before.
+    assert time.monotonic() - float(ended.stdout) < 4 * LAST_TRACES
 
 
 def test_the_last_traces_are_told_at_the_end() -> None:
+    patient = "from chargekey_common import telemetry; telemetry.LAST_TRACES = 60"
     with collecting() as collector:
         subprocess.run(
-            [sys.executable, "-c", LIVE],
+            [sys.executable, "-c", patient + LIVE],
             env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url},
             check=True,
             timeout=60,

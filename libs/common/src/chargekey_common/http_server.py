@@ -19,7 +19,9 @@ from chargekey_common import tracing
 GRACE = 5
 # Open at once, streams included: half of the files that a process may have by default.
 MOST_CONNECTIONS = 500
-PATIENCE = 10.0  # seconds for a client to send the head of a request
+# Seconds for a client to send the head of a request, and to read so much of what waits for him.
+PATIENCE = 10.0
+LEAST_READ = 1 << 16
 
 _REQUESTS = Counter("http_requests_total", "Requests answered by HTTP.", ["code"])
 
@@ -54,10 +56,10 @@ class _Connection(H11Protocol):
         self._watch()
 
     def pause_writing(self) -> None:
-        """Wait no longer than that for who does not read what he asked for."""
+        """Wait no longer than that for who reads next to nothing of what he asked for."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(PATIENCE, self.transport.abort)
+            self._mind()
 
     def resume_writing(self) -> None:
         """Go on: he reads."""
@@ -81,6 +83,17 @@ class _Connection(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _mind(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(PATIENCE, self._look, unsent)
+
+    def _look(self, before: int) -> None:
+        # Not all of it: an answer may be long, and whoever reads slowly reads.
+        if before - self.transport.get_write_buffer_size() >= LEAST_READ:
+            self._mind()
+        else:
+            self.transport.abort()
 
     def _stop_minding(self) -> None:
         if self._unread is not None:
