@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from grpc import aio
 
@@ -19,16 +21,18 @@ from .announced import announced
 
 
 class SlowPermissions(users_pb2_grpc.UserServiceServicer):
-    """Adds somebody at once, whose permission is there when he is asked for the third time."""
+    """Adds somebody at once, whose permission is there when he is asked for the fourth time."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
     async def AddLocalUser(
-        self, request: pb.AddLocalUserRequest, _: object
+        self, request: pb.AddLocalUserRequest, context: aio.ServicerContext[Any, Any]
     ) -> pb.AddLocalUserResponse:
         self.asked.append(request.command_id)
-        pending = len(self.asked) < 3
+        if len(self.asked) == 2:  # what it asks itself is away for a moment
+            await context.abort(grpc.StatusCode.UNAVAILABLE)
+        pending = len(self.asked) < 4
         return pb.AddLocalUserResponse(
             user_id="ada", access_position="" if pending else "access:1:1", pending=pending
         )
@@ -54,7 +58,7 @@ async def test_who_is_added_may_charge_when_it_is_told(tmp_path: Path) -> None:
     async with asking(identity, tmp_path) as client:
         added = await client.add_local_user(pb.AddLocalUserRequest(first_name="Ada"))
     assert (added.user_id, added.access_position, added.pending) == ("ada", "access:1:1", False)
-    assert len(identity.asked) == 3
+    assert len(identity.asked) == 4
     assert len(set(identity.asked)) == 1
     assert identity.asked[0]
 

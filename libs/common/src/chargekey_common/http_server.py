@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Collection, Iterator
 from http import HTTPStatus
 
@@ -56,25 +59,30 @@ class _Connection(H11Protocol):
         self._watch()
 
     def pause_writing(self) -> None:
-        """Wait no longer than that for who reads next to nothing of what he asked for."""
+        """Begin to look whether he reads what he asked for."""
         super().pause_writing()
-        if self._unread is None:
-            self._mind()
+        self._mind()
 
     def resume_writing(self) -> None:
         """Go on: he reads."""
         super().resume_writing()
-        self._stop_minding()
+        if self._is_answering():
+            self._stop_minding()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Begin to wait for the next request, and for who has yet to read the end of this one's."""
         super().on_response_complete()
         self._watch()
+        if self.transport.get_write_buffer_size():
+            self._mind()
 
-    def _watch(self) -> None:
+    def _is_answering(self) -> bool:
         # Typed as if it were there before the first request.
         cycle: RequestResponseCycle | None = getattr(self, "cycle", None)
-        if self.transport.is_closing() or (cycle is not None and not cycle.response_complete):
+        return cycle is not None and not cycle.response_complete
+
+    def _watch(self) -> None:
+        if self.transport.is_closing() or self._is_answering():
             self._stop_waiting()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(PATIENCE, self.transport.close)
@@ -85,15 +93,28 @@ class _Connection(H11Protocol):
             self._deadline = None
 
     def _mind(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        self._unread = self.loop.call_later(PATIENCE, self._look, unsent)
+        if self._unread is None:
+            self._unread = self.loop.call_later(PATIENCE, self._look, self._waiting())
 
     def _look(self, before: int) -> None:
+        self._unread = None
+        if not self.transport.get_write_buffer_size():
+            return
         # Not all of it: an answer may be long, and whoever reads slowly reads.
-        if before - self.transport.get_write_buffer_size() >= LEAST_READ:
+        if before - self._waiting() >= LEAST_READ:
             self._mind()
         else:
             self.transport.abort()
+
+    def _waiting(self) -> int:
+        """Return how many bytes he has not taken, those included that the system holds for him.
+
+        It holds some MiB, and takes more of ours only when much of that is gone.
+        """
+        held = fcntl.ioctl(
+            self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)
+        )
+        return self.transport.get_write_buffer_size() + int.from_bytes(held, sys.byteorder)
 
     def _stop_minding(self) -> None:
         if self._unread is not None:

@@ -458,11 +458,11 @@ async def made(client: Client, connecting: Awaitable[None]) -> None:
 
 
 async def _connect(client: Client, bus: Bus, name: str, user: str) -> None:
-    made = False
+    is_made = False
 
     async def on_error(error: Exception) -> None:
         log.debug("nats_error", error=type(error).__name__)
-        if bus.tls is not None and not made:
+        if bus.tls is not None and not is_made:
             raise error  # see GIVEN_UP
 
     async def on_disconnected() -> None:
@@ -489,7 +489,7 @@ async def _connect(client: Client, bus: Bus, name: str, user: str) -> None:
         ping_interval=PING_INTERVAL,
         max_outstanding_pings=MOST_PINGS,
     )
-    made = True
+    is_made = True
 
 
 async def _give_up(connecting: asyncio.Future[None]) -> None:

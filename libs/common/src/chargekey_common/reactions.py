@@ -445,9 +445,10 @@ async def _stop(broker: NatsBroker, client: Client | None) -> None:
     """
     try:
         await broker.stop()
-    # The library puts together what unsubscribing came to.
-    except (nats.errors.Error, OSError, ExceptionGroup) as error:
-        log.debug("reactions_not_drained", error=type(error).__name__)
+    except* (nats.errors.Error, OSError) as errors:
+        # The library puts together what unsubscribing came to.
+        names = [type(error).__name__ for error in errors.exceptions]
+        log.debug("reactions_not_drained", errors=names)
     finally:
         if client is not None:
             await close(client)

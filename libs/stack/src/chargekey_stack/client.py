@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,8 +36,9 @@ from chargekey_stack.system import System
 ADMINISTRATOR_WORD = "administrator"
 # Who signed in, where he is one.
 HIMSELF_AS_ADMINISTRATOR = "administrator:me"
-# Seconds for the permission to charge of whoever was just added.
-PERMISSION_FOLLOWS = 15.0
+# Seconds for the permission to charge of whoever was just added, and until it is asked for again.
+PERMISSION_FOLLOWS = 30.0
+ASK_AGAIN = 0.1
 
 
 class Client(Stubs):
@@ -84,11 +86,18 @@ class Client(Stubs):
 
         The same command asked again waits again for the permission that follows.
         """
-        request.command_id = request.command_id or str(uuid4())
+        asked = users_pb2.AddLocalUserRequest()
+        asked.CopyFrom(request)
+        asked.command_id = request.command_id or str(uuid4())
         deadline = time.monotonic() + PERMISSION_FOLLOWS
-        added = await self.users.AddLocalUser(request)
+        added = await self.users.AddLocalUser(asked)
         while added.pending and time.monotonic() < deadline:
-            added = await self.users.AddLocalUser(request)
+            await asyncio.sleep(ASK_AGAIN)  # it may know at once that nobody answers it
+            try:
+                added = await self.users.AddLocalUser(asked)
+            except aio.AioRpcError as error:
+                if error.code() not in AWAY:
+                    raise
         return added
 
     def mine(self, *named: object) -> str:

@@ -148,6 +148,11 @@ class _Datastore(PostgresDatastore):
             reconnect_timeout=RECONNECT,
         )
 
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def register_type_adapters(self) -> None:
+        """Learn of the types that are the schema's own: what is asked of it first."""
+        super().register_type_adapters()
+
     def after_connect_func(self) -> Callable[[Connection[Any]], None]:
         """Return what makes a new connection ready."""
         make_ready = super().after_connect_func()

@@ -147,7 +147,7 @@ async def _charge(client: Client, charger: SimulatedCharger, starting: Task[Star
             client.tell(f"{started.status}: charging as transaction {started.transaction_id}.")
         stopped = await _stopped(charger, started)
     if stopped is None:
-        if charger.transaction is None and not starting.done():
+        if charger.transaction is None and not charger.outbox and not starting.done():
             starting.cancel()
             return done("Nobody has started anything.", status="waiting")
         started, stopped = await _stop(charger, starting)
