@@ -151,8 +151,9 @@ class System:
             while not ended.done():
                 await asyncio.wait({ended}, timeout=0.05)
                 now, found = time.monotonic(), busy(process.pid)
-                active = sum(each - known.get(thread, 0) for thread, each in found.items()) / 1e9
-                # May be more than the time since: queuing is counted when a thread gets its core.
+                spent = [(each - known.get(thread, 0)) / 1e9 for thread, each in found.items()]
+                # One thread's may be more: queuing is counted when it gets its core.
+                active = max(min(sum(spent), now - since), *spent, 0.0)
                 rested = max(0.0, rested + now - since - active)
                 since, known = now, known | found
         assert await ended == 0

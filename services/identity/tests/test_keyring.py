@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from chargekey_common.errors import CannotRunError
 from chargekey_common.eventstore.mapper import Seal
 from chargekey_common.eventstore.store import StoreUnavailableError
 from chargekey_common.postgres import NotMigratedError, Postgres
-from chargekey_common.testing.tables import execute, session
+from chargekey_common.testing.tables import execute, nobody_else_looking, session
 from chargekey_identity.domain.errors import UserUnknownError
 from chargekey_identity.tables import keyring as module
 from chargekey_identity.tables.keyring import DataKeyMissingError, KeyRing, MasterKeyMismatchError
@@ -148,21 +148,6 @@ def test_a_key_that_cannot_be_overwritten_yet_is_not_called_destroyed(tmp_path: 
         assert any(key in content for content in files(tmp_path))
         ring.destroy("kari")
         assert not any(key in content for content in files(tmp_path))
-
-
-@contextmanager
-def nobody_else_looking(postgres: Postgres) -> Iterator[None]:
-    """Keep autovacuum away: a row that its ANALYZE may still look at is left where it stands."""
-    execute(postgres, "ALTER SYSTEM SET autovacuum = off")
-    execute(postgres, "SELECT pg_reload_conf()")
-    try:
-        about_to_end = "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%'"
-        while execute(postgres, about_to_end):
-            pass
-        yield
-    finally:
-        execute(postgres, "ALTER SYSTEM RESET autovacuum")
-        execute(postgres, "SELECT pg_reload_conf()")
 
 
 def test_the_bytes_of_a_destroyed_key_are_not_in_the_table(postgres: Postgres) -> None:

@@ -93,8 +93,9 @@ class _Connection(H11Protocol):
             self._deadline = None
 
     def _mind(self) -> None:
-        if self._unread is None:
-            self._unread = self.loop.call_later(PATIENCE, self._look, self._waiting())
+        # Anew: what was left of the last answer says nothing of this one's.
+        self._stop_minding()
+        self._unread = self.loop.call_later(PATIENCE, self._look, self._waiting())
 
     def _look(self, before: int) -> None:
         self._unread = None

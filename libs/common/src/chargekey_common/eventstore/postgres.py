@@ -199,16 +199,19 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         self._listener: threading.Thread | None = None
         # Closed to wake the listener, which waits for this as well as for the server.
         self._listening: socket.socket | None = None
-        try:
-            self._open(migrate=migrate)
-        except (InterfaceError, OperationalError, psycopg.OperationalError) as error:
-            raise DatabaseUnreachableError(str(error)) from error
+        with contextlib.ExitStack() as opened:
+            try:
+                self._open(opened, migrate=migrate)
+            except (InterfaceError, OperationalError, psycopg.OperationalError) as error:
+                raise DatabaseUnreachableError(str(error)) from error
+            opened.pop_all()
 
-    def _open(self, *, migrate: bool) -> None:
+    def _open(self, opened: contextlib.ExitStack, *, migrate: bool) -> None:
         if not migrate:  # which has a connection of its own already
             # The pool would not say why it cannot connect.
             self._where.connect().close()
         datastore = _Datastore(self._where, 1 if migrate else CONNECTIONS)
+        opened.callback(datastore.close)
         datastore.pool.open(wait=True)
         super().__init__(datastore)
         # One channel a schema, not one a database.

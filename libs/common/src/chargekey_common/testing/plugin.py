@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import nkeys
 import psycopg
 import pytest
@@ -43,6 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and config.cache is not None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+    _begin_grpc()
+
+
+def _begin_grpc() -> None:
+    # A gateway writes its view in a fork, which gRPC would see to, and end now and then. A process
+    # of the gateway sets this for itself, so those that tests start are not told.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+    grpc.insecure_channel("unix:nobody").close()  # reads it, once for all
+    del os.environ["GRPC_ENABLE_FORK_SUPPORT"]
 
 
 @pytest.hookimpl(wrapper=True)
