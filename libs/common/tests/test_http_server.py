@@ -247,48 +247,52 @@ async def test_who_does_not_read_his_answer_is_waited_for_no_longer(
         assert got < 1 << 26
 
 
+@asynccontextmanager
+async def left_of_a_short_answer(
+    server: Served,
+) -> AsyncIterator[tuple[Any, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Yield the server's connection, which has some of it left to send, and the client's ends."""
+    # The system takes hardly any of it, at either end.
+    server.http._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # noqa: SLF001 - as above
+    async with server.connection(room=1) as (reader, writer):
+        reader._limit = 1  # type: ignore[attr-defined] # noqa: SLF001 - as above
+        writer.write(b"GET /some HTTP/1.1\r\nHost: here\r\n\r\n")
+        await until(lambda: server.asked == 1)
+        [connection] = server.http._server.server_state.connections  # noqa: SLF001 - as above
+        await until(lambda: connection.cycle.response_complete)
+        assert connection.transport.get_write_buffer_size() > 0
+        yield connection, reader, writer
+
+
 async def test_who_does_not_read_the_end_of_a_short_answer_is_waited_for_no_longer(
     patience: Patience,
 ) -> None:
     """F31: of so little nobody is asked to write less."""
-    async with served() as server:
-        # The system takes hardly any of it, at either end.
-        server.http._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # noqa: SLF001 - as above
-        async with server.connection(room=1) as (reader, writer):
-            reader._limit = 1  # type: ignore[attr-defined] # noqa: SLF001 - as above
-            writer.write(b"GET /some HTTP/1.1\r\nHost: here\r\n\r\n")
-            await until(lambda: server.asked == 1)
-            open_ones = server.http._server.server_state.connections  # noqa: SLF001 - as above
-            [connection] = open_ones
-            await until(lambda: connection.cycle.response_complete)
-            assert connection.transport.get_write_buffer_size() > 0
+    async with served() as server, left_of_a_short_answer(server):
+        open_ones = server.http._server.server_state.connections  # noqa: SLF001 - as above
 
-            def gone() -> bool:
-                patience.over()
-                return not open_ones
+        def gone() -> bool:
+            patience.over()
+            return not open_ones
 
-            await until(gone)
+        await until(gone)
 
 
 async def test_what_was_left_of_one_answer_says_nothing_of_the_next(patience: Patience) -> None:
-    async with served() as server:
-        server.http._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # noqa: SLF001 - as above
-        async with server.connection(room=1) as (reader, writer):
-            writer.write(b"GET /some HTTP/1.1\r\nHost: here\r\n\r\n")
-            await until(lambda: server.asked == 1)
-            open_ones = server.http._server.server_state.connections  # noqa: SLF001 - as above
-            [connection] = open_ones
-            await until(lambda: connection.cycle.response_complete)
-            assert connection.transport.get_write_buffer_size() > 0
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(30_000)
-            writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-            server.turn.set()
-            await until(lambda: connection.transport.get_write_buffer_size() > 1 << 25)
-            for _ in range(8):
-                await reader.readexactly(http_server.LEAST_READ)
-            assert patience.over() == 1
-            await reader.readexactly(1 << 20)
+    async with (
+        served() as server,
+        left_of_a_short_answer(server) as (connection, reader, writer),
+    ):
+        reader._limit = 1 << 16  # type: ignore[attr-defined] # noqa: SLF001 - as above
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(30_000)
+        writer.write(b"GET /much HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        server.turn.set()
+        await until(lambda: connection.transport.get_write_buffer_size() > 1 << 25)
+        for _ in range(8):
+            await reader.readexactly(http_server.LEAST_READ)
+        assert patience.over() == 1
+        await reader.readexactly(1 << 20)
 
 
 async def test_who_reads_slowly_and_reads_gets_it_whole(patience: Patience) -> None:

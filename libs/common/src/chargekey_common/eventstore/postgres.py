@@ -121,6 +121,9 @@ _NEXT_HANDLED = """
 
 log = structlog.get_logger()
 
+# What the library does with its own questions.
+_insisting = retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+
 
 class _Datastore(PostgresDatastore):
     """The library's, with a pool that takes the whole URL, its TLS settings too."""
@@ -148,7 +151,7 @@ class _Datastore(PostgresDatastore):
             reconnect_timeout=RECONNECT,
         )
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def register_type_adapters(self) -> None:
         """Learn of the types that are the schema's own: what is asked of it first."""
         super().register_type_adapters()
@@ -236,7 +239,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             generation = self.begin_new_generation()
         self.generation = generation
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def create_table(self) -> None:
         """Make what is missing."""
         super().create_table()
@@ -267,7 +270,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
             self._saving.release()
         return numbers
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def _insert_command(self, said: Sequence[StoredEvent], receipt: Receipt) -> Sequence[int]:
         values = (
             [event.originator_id for event in said],
@@ -346,7 +349,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         )
         return Position(**rows[0]) if rows else None
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def ask_quarantine(
         self, statement: LiteralString, values: Sequence[Any]
     ) -> Sequence[Sequence[Any]]:
@@ -358,7 +361,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         """Return an aggregate's events, in their order."""
         return [StoredEvent(**row) for row in self._select(_EVENTS, aggregate_id)]
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def rows_of(self, numbers: Sequence[int]) -> Sequence[Notification]:
         """Return the events of these numbers, in the order of the log; none for an unknown one."""
         with self.datastore.get_connection() as connection:
@@ -369,7 +372,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         """Return the number of the last event, 0 in an empty store."""
         return self.max_notification_id() or 0
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def begin_new_generation(self) -> str:
         """Declare this store another life than the one its stream was filled from.
 
@@ -424,7 +427,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
                     saved()
                     self._closed.wait(BURST)
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def _select(self, statement: LiteralString, value: str) -> Sequence[dict[str, Any]]:
         with self.datastore.get_connection() as connection:
             return connection.execute(self._sql(statement), (value,), prepare=True).fetchall()
@@ -436,7 +439,7 @@ class PostgresRecorder(PostgresApplicationRecorder, Recorder):
         curs.execute(SQL(statement.replace("?", "%s")).format(table=table), values)
         return [tuple(row.values()) for row in curs.fetchall()]
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_insisting
     def _generation(self) -> str | None:
         try:
             with self.datastore.cursor() as cursor:
